@@ -1,0 +1,86 @@
+"""Nouns of the data room."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a schema. ``type`` is the logical type, free of encodings: ``string``, ``int64``,
+    ``float64``, ``bool``, ``timestamp[UTC]``, ``date`` …"""
+
+    name: str
+    type: str
+
+
+@dataclass(frozen=True)
+class ColumnStatistics:
+    """What is known of one column's values. ``count`` is of the values present, ``missing`` of the others.
+
+    ``mean``, ``std`` (sample), ``minimum``, ``maximum`` and ``quantiles`` (keys ``"0.05"`` … ``"0.95"``) are
+    there for numbers, booleans (as 0 and 1) and times (seconds since 1970); ``levels`` (the most frequent
+    first, at most 100) for strings and booleans. ``distinct`` counts different values.
+    """
+
+    count: int
+    missing: int
+    distinct: int
+    mean: float | None = None
+    std: float | None = None
+    minimum: float | None = None
+    maximum: float | None = None
+    quantiles: Mapping[str, float] = field(default_factory=dict)
+    levels: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class DatasetVersion:
+    """One immutable content of a dataset. ``version_id`` is the hash of that content: schema and values.
+
+    ``parent`` is the version that was the dataset's newest when this one came; ``sequence`` counts from 1.
+    """
+
+    dataset: str
+    version_id: str
+    sequence: int
+    rows: int
+    columns: tuple[Column, ...]
+    statistics: Mapping[str, ColumnStatistics]
+    hash_algorithm: str
+    created_at: datetime
+    created_by: str
+    source: str
+    parent: str | None = None
+    bytes: int = 0
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def short(self) -> str:
+        return self.version_id[:12]
+
+
+@dataclass(frozen=True)
+class ColumnChange:
+    """How one column's statistics moved between two versions."""
+
+    name: str
+    before: ColumnStatistics | None
+    after: ColumnStatistics | None
+
+
+@dataclass(frozen=True)
+class DatasetDiff:
+    """What lies between two versions. Rows are compared as whole rows, by content, duplicates counted."""
+
+    before: str
+    after: str
+    rows_added: int
+    rows_removed: int
+    rows_kept: int
+    columns_added: tuple[str, ...]
+    columns_removed: tuple[str, ...]
+    columns_retyped: tuple[str, ...]
+    changes: tuple[ColumnChange, ...]

@@ -1,0 +1,62 @@
+"""Nouns of the registry."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+from .errors import Invalid
+
+Alias = Literal["champion", "challenger"]
+
+
+@dataclass(frozen=True, order=True)
+class SemanticVersion:
+    """major: the model's inputs or outputs changed; minor: the recipe changed; patch: newer data only."""
+
+    major: int
+    minor: int
+    patch: int
+
+    @classmethod
+    def parse(cls, text: str) -> SemanticVersion:
+        match = re.fullmatch(r"v?(\d+)\.(\d+)\.(\d+)", text.strip())
+        if not match:
+            raise Invalid(f"'{text}' is not a semantic version.", remedy="Write it as 1.2.3.")
+        return cls(*(int(part) for part in match.groups()))
+
+    def __str__(self) -> str:
+        return f"{self.major}.{self.minor}.{self.patch}"
+
+
+@dataclass(frozen=True)
+class ModelVersion:
+    """A registered model: which run made it, from which data and code, and after which model."""
+
+    model: str
+    version: str
+    run_id: str
+    dataset: str
+    data_version: str
+    created_at: datetime
+    created_by: str
+    git_commit: str | None = None
+    parent: str | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Event:
+    """One line of a model's history: append-only, in order of ``sequence``."""
+
+    sequence: int
+    model: str
+    kind: str
+    at: datetime
+    by: str
+    summary: str
+    details: Mapping[str, object] = field(default_factory=dict)

@@ -1,0 +1,37 @@
+"""Ports: what the flows need of the outside where two real implementations exist."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
+
+
+class Blobs(Protocol):
+    """Immutable bytes by name. ``put`` is atomic and idempotent: after it returns the bytes are durable."""
+
+    def put(self, key: str, data: bytes) -> None: ...
+
+    def get(self, key: str) -> bytes: ...
+
+    def exists(self, key: str) -> bool: ...
+
+    def where(self, key: str) -> str:
+        """A path or URL to show to people."""
+
+
+class Locks(Protocol):
+    """Named locks that the operating system or the database frees when their holder dies."""
+
+    def hold(self, name: str, *, wait: float = 0.0) -> AbstractContextManager[None]:
+        """Hold ``name`` or raise Conflict when somebody else still does after ``wait`` seconds."""
+
+
+class Tracker(Protocol):
+    """The ledger that others read (MLflow). Each call is idempotent by the key in its document."""
+
+    def record_run(self, document: Mapping[str, Any], files: Mapping[str, bytes]) -> str: ...
+
+    def record_version(self, document: Mapping[str, Any]) -> str: ...
+
+    def set_alias(self, document: Mapping[str, Any]) -> None: ...

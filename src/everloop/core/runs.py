@@ -1,0 +1,114 @@
+"""Nouns of the training room: what to train, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+Task = Literal["classification", "regression"]
+SplitKind = Literal["random", "stratified", "time", "group"]
+
+
+@dataclass(frozen=True)
+class Split:
+    """How held-out rows are chosen: ``test_size`` is their share. ``column`` is the time or group column."""
+
+    kind: SplitKind = "stratified"
+    test_size: float = 0.2
+    column: str | None = None
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """What is fitted on training rows only and shipped inside the model.
+
+    ``numeric_missing``: ``median``, ``mean``, ``zero`` or ``keep`` (for estimators that take missing values).
+    ``max_categories`` per column; rarer ones share one code, unseen ones too.
+    """
+
+    numeric_missing: Literal["median", "mean", "zero", "keep"] = "median"
+    scale: bool = True
+    max_categories: int = 40
+    min_frequency: int = 10
+
+
+@dataclass(frozen=True)
+class Business:
+    """Money per outcome of a decision (revenue positive, cost negative), for two classes."""
+
+    true_positive: float = 0.0
+    false_positive: float = 0.0
+    true_negative: float = 0.0
+    false_negative: float = 0.0
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides what a training does, besides the data: same recipe and data, same model.
+
+    ``estimator`` is a short name (``logistic``, ``random_forest`` …), a dotted scikit-learn class, or
+    ``file.py:function`` (called with the parameters, returns an unfitted estimator). ``features`` empty means
+    all columns but target, time, group and excluded ones. ``user_code`` is the sha256 of the user's file.
+    """
+
+    target: str
+    task: Task | None = None
+    estimator: str = "logistic"
+    params: Mapping[str, Any] = field(default_factory=dict)
+    features: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    positive: str | None = None
+    split: Split = field(default_factory=Split)
+    preparation: Preparation = field(default_factory=Preparation)
+    folds: int = 0
+    seed: int = 42
+    business: Business | None = None
+    user_code: str | None = None
+
+
+@dataclass(frozen=True)
+class Environment:
+    """Where a run happened: enough to say later why a reproduction differs."""
+
+    python: str
+    platform: str
+    packages: Mapping[str, str]
+    git_commit: str | None = None
+    git_dirty: bool = False
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training: recipe + data version -> model, with what was measured on held-out rows.
+
+    ``metrics`` are of the held-out rows, ``series`` are metrics by step (cross-validation folds, boosting
+    rounds). ``model`` addresses the fitted pipeline in the artifact store, ``rows_seen`` the hashes of the
+    training rows, ``plots`` name -> address. ``predictions_hash`` is compared by ``runs reproduce``.
+    """
+
+    run_id: str
+    model: str
+    turn_id: str
+    dataset: str
+    data_version: str
+    recipe: Recipe
+    task: Task
+    features: tuple[str, ...]
+    classes: tuple[str, ...]
+    train_rows: int
+    test_rows: int
+    dropped_rows: int
+    metrics: Mapping[str, float]
+    environment: Environment
+    artifact: str
+    artifact_format: str
+    rows_seen: str
+    predictions_hash: str
+    started_at: datetime
+    seconds: float
+    series: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    plots: Mapping[str, str] = field(default_factory=dict)
+    input_example: tuple[Mapping[str, Any], ...] = ()
+    notes: tuple[str, ...] = ()
