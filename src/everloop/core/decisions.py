@@ -68,3 +68,28 @@ class GateVerdict:
     slices: tuple[Comparison, ...] = ()
     worse_slices: tuple[str, ...] = ()
     against: str | None = None
+
+
+@dataclass(frozen=True)
+class RetrainPolicy:
+    """When to retrain. ``performance_min`` bounds ``metric`` from below (from above for losses and errors)."""
+
+    metric: str = "accuracy"
+    performance_min: float | None = None
+    drift_threshold: float | None = None
+    min_samples: int = 50
+
+
+@dataclass(frozen=True)
+class GatePolicy:
+    """When a challenger may replace the champion: its ``metric`` must be better by more than ``margin`` with
+    ``confidence``, and on no guarded slice worse by more than ``slice_margin``. Slices with fewer than
+    ``min_slice_rows`` rows are not judged; with fewer than ``min_rows`` rows in all there is no promotion."""
+
+    metric: str | None = None
+    margin: float = 0.0
+    confidence: float = 0.95
+    slices: tuple[str, ...] = ()
+    slice_margin: float = 0.0
+    min_rows: int = 30
+    min_slice_rows: int = 100
