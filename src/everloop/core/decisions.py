@@ -8,7 +8,7 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Evidence:
-    """One thing that was looked at. ``fired`` says whether it speaks for retraining (or against promoting)."""
+    """One thing that was looked at. ``fired``: it speaks for retraining (or against promoting)."""
 
     check: str
     fired: bool
@@ -19,7 +19,7 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Drift:
-    """S0's relative mean shift per feature; ``score`` is the largest, in ``feature``. See monitoring.drift."""
+    """The relative mean shift per feature; ``score`` is the largest, in ``feature``. See monitoring.drift."""
 
     score: float
     feature: str | None
@@ -72,7 +72,7 @@ class GateVerdict:
 
 @dataclass(frozen=True)
 class RetrainPolicy:
-    """When to retrain. ``performance_min`` bounds ``metric`` from below (from above for losses and errors)."""
+    """When to retrain. ``performance_min`` bounds ``metric`` from below (losses: from above)."""
 
     metric: str = "accuracy"
     performance_min: float | None = None

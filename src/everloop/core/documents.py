@@ -2,7 +2,7 @@
 
 ``dump`` writes a frozen dataclass as a dict of JSON types; ``load`` reads it back by its type hints.
 A class whose shape has changed sets ``FORMAT`` (default 1) and ``UPGRADES = {old: function}``, where the
-function turns a document of format ``old`` into one of ``old + 1``: so every format ever released stays readable.
+function turns a document of format ``old`` into one of ``old + 1``: every format ever released stays readable.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ def load(kind: type[T], document: Mapping[str, Any]) -> T:
     while number < current:
         document = upgrades[number](document)
         number += 1
-    return _build(kind, document)
+    noun: T = _build(kind, document)
+    return noun
 
 
 def _plain_fields(noun: Any) -> dict[str, Any]:

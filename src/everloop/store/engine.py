@@ -1,0 +1,148 @@
+"""Engines and transactions for SQLite (WAL, BEGIN IMMEDIATE, busy timeout) and PostgreSQL."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
+
+from everloop.core.errors import (
+    Corrupt,
+    InvalidSettings,
+    MissingExtra,
+    MLOpsError,
+    StorageDenied,
+    StorageFull,
+    Unavailable,
+)
+
+BUSY_SECONDS = 60
+_EXAMPLES = "Write it as sqlite:///everloop.db or postgresql://user:password@host/database."
+
+
+def open_engine(url: str) -> Engine:
+    """An engine for ``url``, with one meaning of a transaction on both databases."""
+    parsed = _parse(url)
+    if parsed.get_backend_name() == "sqlite":
+        return _sqlite(parsed)
+    return _postgresql(parsed)
+
+
+def _parse(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise InvalidSettings(f"store.url '{url}' is not a database URL.", remedy=_EXAMPLES) from error
+    if parsed.get_backend_name() not in ("sqlite", "postgresql"):
+        raise InvalidSettings(
+            f"store.url names '{parsed.get_backend_name()}'; SQLite and PostgreSQL are supported.",
+            remedy=_EXAMPLES,
+        )
+    return parsed
+
+
+def _postgresql(url: URL) -> Engine:
+    if url.drivername == "postgresql":
+        url = url.set(drivername="postgresql+psycopg")
+    try:
+        return create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": 5})
+    except ModuleNotFoundError as error:
+        raise MissingExtra("psycopg", "postgres") from error
+    except NoSuchModuleError as error:
+        raise InvalidSettings(f"store.url: {error}.", remedy=_EXAMPLES) from error
+
+
+def _sqlite(url: URL) -> Engine:
+    engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False})
+
+    @event.listens_for(engine, "connect")
+    def _prepare(connection: sqlite3.Connection, _: Any) -> None:
+        connection.isolation_level = None  # we say BEGIN ourselves, below
+        connection.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        reading = connection.get_execution_options().get("reading", False)
+        connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+    return engine
+
+
+@contextmanager
+def transaction(engine: Engine, *, reading: bool = False) -> Iterator[Connection]:
+    """One transaction: all of it or nothing. The database's own failures become our errors."""
+    try:
+        with engine.connect() as connection:
+            if reading:
+                connection = connection.execution_options(reading=True)
+            with connection.begin():
+                yield connection
+    except DBAPIError as error:
+        translated = _translate(error, engine.url)
+        if translated is None:
+            raise
+        raise translated from error
+
+
+def _translate(error: DBAPIError, url: URL) -> MLOpsError | None:
+    shown, said = url.render_as_string(hide_password=True), str(error.orig)
+    if "disk is full" in said:
+        return StorageFull(f"No space left for {shown}.", remedy="Free some space and run again.")
+    if "readonly database" in said or "unable to open database" in said:
+        return StorageDenied(
+            f"{shown} cannot be written.", remedy="Check the folder's owner and permissions."
+        )
+    if "malformed" in said or "file is not a database" in said:
+        return Corrupt(f"{shown} is damaged: {said}.", remedy="Restore it from a backup.")
+    if isinstance(error, OperationalError):
+        return Unavailable(
+            f"The database {shown} does not answer: {said.splitlines()[0]}.",
+            remedy="Check store.url and that the server runs, then try again.",
+        )
+    return None
+
+
+def create_sqlite_file(path: Path, prepare: Callable[[Engine], None]) -> None:
+    """Make a new SQLite file whole or not at all: built beside, then linked into place.
+
+    ``prepare(engine)`` fills it. When two processes do so at once, the first link wins and both use it.
+    """
+    draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
+    draft.unlink(missing_ok=True)
+    try:
+        with sqlite3.connect(draft) as raw:
+            raw.execute("PRAGMA journal_mode = WAL")
+        raw.close()
+        engine = _sqlite(make_url(f"sqlite:///{draft}"))
+        prepare(engine)
+        engine.dispose()
+        with sqlite3.connect(draft) as raw:
+            raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        raw.close()
+        try:
+            os.link(draft, path)
+        except FileExistsError:
+            return
+    except sqlite3.OperationalError as error:
+        if "unable to open" in str(error) or "readonly" in str(error):
+            raise StorageDenied(
+                f"No database can be made in {path.parent}.",
+                remedy="Check the folder's owner and permissions.",
+            ) from error
+        if "full" in str(error):
+            raise StorageFull(
+                f"No space left for {path}.", remedy="Free some space and run again."
+            ) from error
+        raise
+    finally:
+        for leftover in draft.parent.glob(f"{draft.name}*"):
+            leftover.unlink(missing_ok=True)

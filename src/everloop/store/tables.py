@@ -1,0 +1,177 @@
+"""The tables. Each carries a tenant; what is read back as a whole is a JSON document with a format number.
+
+Times are ISO 8601 text in UTC with microseconds, so that they sort as text on every database.
+A change here needs a new numbered migration in ``migrations/versions``; a test compares the two.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Column,
+    Float,
+    Index,
+    Integer,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+metadata = MetaData()
+Sequence = BigInteger().with_variant(Integer, "sqlite")
+
+dataset_versions = Table(
+    "dataset_versions",
+    metadata,
+    Column("tenant", Text, nullable=False),
+    Column("dataset", Text, nullable=False),
+    Column("version_id", Text, nullable=False),
+    Column("sequence", Integer, nullable=False),
+    Column("created_at", Text, nullable=False),
+    Column("document", JSON, nullable=False),
+    PrimaryKeyConstraint("tenant", "dataset", "version_id"),
+    UniqueConstraint("tenant", "dataset", "sequence"),
+)
+
+contracts = Table(
+    "contracts",
+    metadata,
+    Column("tenant", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("sequence", Integer, nullable=False),
+    Column("created_at", Text, nullable=False),
+    Column("document", JSON, nullable=False),
+    PrimaryKeyConstraint("tenant", "model", "sequence"),
+)
+
+turns = Table(
+    "turns",
+    metadata,
+    Column("tenant", Text, nullable=False),
+    Column("turn_id", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("started_at", Text, nullable=False),
+    Column("finished_at", Text),
+    Column("plan", JSON, nullable=False),
+    Column("summary", JSON),
+    Column("error", Text),
+    PrimaryKeyConstraint("tenant", "turn_id"),
+    Index("turns_by_model", "tenant", "model", "status"),
+)
+
+steps = Table(
+    "steps",
+    metadata,
+    Column("tenant", Text, nullable=False),
+    Column("turn_id", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("started_at", Text, nullable=False),
+    Column("finished_at", Text),
+    Column("result", JSON),
+    Column("error", Text),
+    PrimaryKeyConstraint("tenant", "turn_id", "name"),
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("tenant", Text, nullable=False),
+    Column("run_id", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("turn_id", Text, nullable=False),
+    Column("created_at", Text, nullable=False),
+    Column("document", JSON, nullable=False),
+    PrimaryKeyConstraint("tenant", "run_id"),
+    Index("runs_by_model", "tenant", "model", "created_at"),
+)
+
+model_versions = Table(
+    "model_versions",
+    metadata,
+    Column("tenant", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("sequence", Integer, nullable=False),
+    Column("run_id", Text, nullable=False),
+    Column("created_at", Text, nullable=False),
+    Column("document", JSON, nullable=False),
+    PrimaryKeyConstraint("tenant", "model", "version"),
+    UniqueConstraint("tenant", "model", "sequence"),
+    UniqueConstraint("tenant", "run_id"),
+)
+
+aliases = Table(
+    "aliases",
+    metadata,
+    Column("tenant", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("alias", Text, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("updated_at", Text, nullable=False),
+    PrimaryKeyConstraint("tenant", "model", "alias"),
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("sequence", Sequence, primary_key=True, autoincrement=True),
+    Column("tenant", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("at", Text, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("summary", Text, nullable=False),
+    Column("details", JSON, nullable=False),
+    Index("events_by_model", "tenant", "model", "sequence"),
+)
+
+metrics = Table(
+    "metrics",
+    metadata,
+    Column("sequence", Sequence, primary_key=True, autoincrement=True),
+    Column("tenant", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("value", Float, nullable=False),
+    Column("at", Text, nullable=False),
+    Column("rows", Integer),
+    Column("data_version", Text),
+    Column("model_version", Text),
+    Column("turn_id", Text),
+    Index("metrics_by_model", "tenant", "model", "name", "sequence"),
+)
+
+references = Table(
+    "reference_statistics",
+    metadata,
+    Column("tenant", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("data_version", Text, nullable=False),
+    Column("updated_at", Text, nullable=False),
+    Column("document", JSON, nullable=False),
+    PrimaryKeyConstraint("tenant", "model"),
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("sequence", Sequence, primary_key=True, autoincrement=True),
+    Column("tenant", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("document", JSON, nullable=False),
+    Column("created_at", Text, nullable=False),
+    Column("attempts", Integer, nullable=False, default=0),
+    Column("last_error", Text),
+    Column("delivered_at", Text),
+    Column("rejected_at", Text),
+    UniqueConstraint("tenant", "key"),
+    Index("outbox_waiting", "tenant", "delivered_at", "sequence"),
+)
