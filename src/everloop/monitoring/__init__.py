@@ -1,0 +1,1 @@
+"""The monitoring room: what changed between the reference and now."""

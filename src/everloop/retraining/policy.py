@@ -1,0 +1,164 @@
+"""To retrain or not: every check is made and kept as evidence, the first that speaks decides."""
+
+from __future__ import annotations
+
+import math
+
+from everloop.core.decisions import Decision, Drift, Evidence, RetrainPolicy
+from everloop.core.errors import Invalid, InvalidSettings, nearest
+
+HIGHER_IS_BETTER = frozenset(
+    {
+        "accuracy", "balanced_accuracy", "precision", "recall", "specificity", "f1", "f1_macro", "f1_weighted",
+        "auc", "roc_auc", "pr_auc", "average_precision", "mcc", "kappa", "r2", "explained_variance",
+        "net_value", "roi",
+    }
+)  # fmt: skip
+LOWER_IS_BETTER = frozenset(
+    {
+        "log_loss", "brier", "calibration_error", "ece", "hinge_loss", "mae", "mse", "rmse", "mape", "smape",
+        "rmsle", "median_absolute_error", "max_error",
+    }
+)  # fmt: skip
+
+
+def decide(
+    policy: RetrainPolicy,
+    *,
+    champion: str | None,
+    rows: int | None,
+    fresh_rows: int | None,
+    performance: float | None,
+    performance_rows: int | None,
+    drift: Drift | None,
+    forced: bool = False,
+) -> Decision:
+    """Whether to train now. ``champion`` is the model version that serves, None when there is none.
+
+    ``rows`` are there to train on, ``fresh_rows`` of them the champion has not seen; ``performance`` is the
+    champion's ``policy.metric`` on ``performance_rows`` labelled rows. Counts that are None are unknown: what
+    needs them is then taken as met.
+
+    The first of these that applies gives the action and the reason; all are in the evidence, with "not
+    measured because …" where there was nothing to measure:
+
+    1. it was forced -> retrain;
+    2. fewer than ``min_samples`` rows -> refuse, even when there is no model;
+    3. no model yet -> retrain;
+    4. performance worse than ``performance_min`` -> retrain (not judged on fewer than ``min_samples`` rows);
+    5. drift over ``drift_threshold``, on enough rows -> retrain;
+    6. otherwise keep; the reason says so when there are no fresh rows.
+
+    Raises InvalidSettings when ``performance_min`` is set for a metric whose better direction is not known.
+    """
+    was_forced = _forced(forced)
+    samples = _samples(policy, rows)
+    no_model = _no_model(champion)
+    worse = _performance(policy, performance, performance_rows)
+    drifted = _drift(policy, drift)
+    fresh = _fresh(fresh_rows)
+    evidence = (was_forced, samples, no_model, worse, drifted, fresh)
+    if was_forced.fired:
+        return Decision("retrain", was_forced.message, evidence)
+    if samples.fired:
+        return Decision("refuse", samples.message, evidence)
+    for check in (no_model, worse, drifted):
+        if check.fired:
+            return Decision("retrain", check.message, evidence)
+    if fresh_rows == 0:
+        return Decision("keep", fresh.message, evidence)
+    return Decision("keep", "Nothing that was checked speaks for retraining.", evidence)
+
+
+def _forced(forced: bool) -> Evidence:
+    return Evidence("forced", forced, "Retraining was asked for." if forced else "Retraining was not forced.")
+
+
+def _samples(policy: RetrainPolicy, rows: int | None) -> Evidence:
+    if rows is None:
+        return Evidence(
+            "samples",
+            False,
+            "Not measured because the number of rows is unknown.",
+            threshold=float(policy.min_samples),
+        )
+    few = rows < policy.min_samples
+    message = (
+        f"There are {rows:,} rows to train on, fewer than the {policy.min_samples:,} needed."
+        if few
+        else f"There are {rows:,} rows to train on; {policy.min_samples:,} are needed."
+    )
+    return Evidence("samples", few, message, float(rows), float(policy.min_samples))
+
+
+def _no_model(champion: str | None) -> Evidence:
+    if champion is None:
+        return Evidence("no_model", True, "There is no model yet.")
+    return Evidence("no_model", False, f"There is a model: {champion}.")
+
+
+def _performance(policy: RetrainPolicy, performance: float | None, rows: int | None) -> Evidence:
+    limit, metric = policy.performance_min, policy.metric
+    if limit is None:
+        return Evidence("performance", False, "Not judged because performance_min is not set.", performance)
+    lower_is_better = _lower_is_better(metric)
+    if performance is None:
+        return Evidence(
+            "performance",
+            False,
+            f"Not measured because there are no labelled rows to measure {metric} on.",
+            threshold=limit,
+        )
+    if not math.isfinite(performance):
+        raise Invalid(
+            f"The measured {metric} is {performance}, which is not a number to decide on.",
+            remedy="Give None when it could not be measured.",
+        )
+    on = "" if rows is None else f" on {rows:,} labelled rows"
+    if rows is not None and rows < policy.min_samples:
+        message = f"Not judged because {metric} was measured{on} only; {policy.min_samples:,} are needed."
+        return Evidence("performance", False, message, performance, limit)
+    worse = performance > limit if lower_is_better else performance < limit
+    side = "over" if performance > limit else "under" if performance < limit else "exactly"
+    kind = "largest" if lower_is_better else "smallest"
+    message = f"{metric}{on} is {performance:.4g}, {side} the {kind} accepted value {limit:.4g}."
+    return Evidence("performance", worse, message, performance, limit)
+
+
+def _lower_is_better(metric: str) -> bool:
+    if metric in LOWER_IS_BETTER:
+        return True
+    if metric in HIGHER_IS_BETTER:
+        return False
+    raise InvalidSettings(
+        f"It is not known whether a higher or a lower '{metric}' is better.",
+        remedy=nearest(metric, HIGHER_IS_BETTER | LOWER_IS_BETTER),
+    )
+
+
+def _drift(policy: RetrainPolicy, drift: Drift | None) -> Evidence:
+    limit = policy.drift_threshold
+    if drift is None:
+        return Evidence(
+            "drift", False, "Not measured because there is nothing to compare with.", threshold=limit
+        )
+    where = f" (largest in '{drift.feature}')" if drift.feature else ""
+    if limit is None:
+        message = f"Drift is {drift.score:.4g}{where}; not judged because drift_threshold is not set."
+        return Evidence("drift", False, message, drift.score)
+    if not drift.enough:
+        message = f"Not judged because drift was measured on {drift.rows:,} rows only, too few to claim any."
+        return Evidence("drift", False, message, drift.score, limit)
+    over = drift.score > limit
+    side = "over" if over else "within"
+    message = f"Drift is {drift.score:.4g}{where}, {side} the limit of {limit:.4g}."
+    return Evidence("drift", over, message, drift.score, limit)
+
+
+def _fresh(fresh_rows: int | None) -> Evidence:
+    if fresh_rows is None:
+        return Evidence("fresh_rows", False, "Not measured because it is unknown what the model has seen.")
+    if fresh_rows == 0:
+        return Evidence("fresh_rows", False, "There are no rows that the model has not seen.", 0.0)
+    message = f"There are {fresh_rows:,} rows that the model has not seen."
+    return Evidence("fresh_rows", False, message, float(fresh_rows))
