@@ -22,18 +22,19 @@ def mean_shift(
 
     Three kinds of entries in ``shifts``, all without unit and never negative:
 
-    - numbers and booleans, by name: ``|mean_cur - mean_ref| / max(|mean_ref|, std_ref)``. This is the relative
-      mean shift (0.2: the mean moved by a fifth) except where the standard deviation is larger than the mean:
-      there it counts standard deviations, so that a feature whose mean lies near zero does not explode.
+    - numbers and booleans, by name: ``|mean_cur - mean_ref| / max(|mean_ref|, std_ref)``. This is the
+      relative mean shift (0.2: the mean moved by a fifth) except where the standard deviation is larger than
+      the mean: there it counts standard deviations, so that a feature whose mean lies near zero does not
+      explode.
       A reference that is zero throughout is measured on the scale of the current values: at most 1.
     - strings, by name: total variation distance of the shares of the levels, 0 (same) to 1 (nothing in
       common), less what chance alone makes of it at these row counts. Levels that only one side lists,
       because statistics hold no more than the 100 most frequent, are taken together.
     - ``"<feature> (missing)"``, where values are missing: change of the missing share, 0 to 1.
 
-    A limit on the relative mean shift, such as 0.2, is meant for the first kind. The others lie in 0 to 1, where
-    0.2 means that a fifth of the rows changed level. ``enough`` is False when ``current`` has fewer than
-    ``min_samples`` rows: then the numbers are there to look at, and no drift is claimed.
+    A limit on the relative mean shift, such as 0.2, is meant for the first kind. The others lie in 0 to 1,
+    where 0.2 means that a fifth of the rows changed level. ``enough`` is False when ``current`` has fewer
+    than ``min_samples`` rows: then the numbers are there to look at, and no drift is claimed.
 
     Raises UnknownColumn for a feature without statistics, WrongType for one that turned from text to numbers
     or back.

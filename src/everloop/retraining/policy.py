@@ -9,9 +9,9 @@ from everloop.core.errors import Invalid, InvalidSettings, nearest
 
 HIGHER_IS_BETTER = frozenset(
     {
-        "accuracy", "balanced_accuracy", "precision", "recall", "specificity", "f1", "f1_macro", "f1_weighted",
-        "auc", "roc_auc", "pr_auc", "average_precision", "mcc", "kappa", "r2", "explained_variance",
-        "net_value", "roi",
+        "accuracy", "balanced_accuracy", "precision", "recall", "specificity", "f1", "f1_macro",
+        "f1_weighted", "auc", "roc_auc", "pr_auc", "average_precision", "mcc", "kappa", "r2",
+        "explained_variance", "net_value", "roi",
     }
 )  # fmt: skip
 LOWER_IS_BETTER = frozenset(

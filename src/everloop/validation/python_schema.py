@@ -1,0 +1,88 @@
+"""A table against a schema that a user wrote in Python with Pandera."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import warnings
+from typing import Any
+
+import pandera.pandas as pandera
+import pyarrow as pa
+
+from everloop.core.contracts import ContractVerdict, Finding, Severity
+from everloop.core.errors import InvalidSettings
+
+from .checking import verdict
+from .findings import SHOWN, failures, name_values, outcome
+
+
+def check_python(table: pa.Table, schema: object, origin: str) -> ContractVerdict:
+    """Whether ``table``, as pandas reads it, fits ``schema``, a ``pandera.DataFrameSchema`` or a subclass of
+    ``pandera.DataFrameModel``. Checks with ``raise_warning=True`` give warnings, all others errors.
+    ``origin`` is named in the verdict, for example ``python:contracts.py:Flights``.
+
+    The schema's own code runs: it is the user's. Raises InvalidSettings when ``schema`` is something else or
+    cannot be made.
+    """
+    made = _cut_short(_as_schema(schema, origin))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        failed = failures(made, table.to_pandas())
+    findings = [_finding(table, error) for error in failed]
+    findings += [
+        Finding("check", "", "warning", 0, str(warning.message).splitlines()[0])
+        for warning in caught
+        if issubclass(warning.category, pandera.errors.SchemaWarning)
+    ]
+    return verdict(table, origin, findings)
+
+
+def _as_schema(schema: object, origin: str) -> pandera.DataFrameSchema:
+    try:
+        if inspect.isclass(schema) and issubclass(schema, pandera.DataFrameModel):
+            model: Any = schema
+            return model.to_schema()
+    except (pandera.errors.SchemaInitError, pandera.errors.SchemaDefinitionError) as error:
+        raise InvalidSettings(
+            f"The schema {origin} cannot be used: {error}", remedy="Correct its definition."
+        ) from error
+    if isinstance(schema, pandera.DataFrameSchema):
+        return schema
+    raise InvalidSettings(
+        f"{origin} is a {type(schema).__name__}, not a Pandera schema.",
+        remedy="Name a pandera.pandas.DataFrameSchema or a subclass of pandera.pandas.DataFrameModel.",
+    )
+
+
+def _cut_short(schema: pandera.DataFrameSchema) -> pandera.DataFrameSchema:
+    """A copy whose checks list their first failures only: Pandera writes each into text, which is slow."""
+    schema = copy.deepcopy(schema)
+    for part in (schema, *schema.columns.values()):
+        for check in part.checks:
+            if check.n_failure_cases is None:
+                check.n_failure_cases = SHOWN
+    return schema
+
+
+def _finding(table: pa.Table, error: Any) -> Finding:
+    column = str(error.column_name or getattr(error.schema, "name", None) or "")
+    rule = _rule(error)
+    result = outcome(error)
+    severity: Severity = "error"
+    where = f"'{column}' breaks" if column else "The table breaks"
+    if result.failed is None:
+        message = f"{where} {rule}: {result.reason}."
+        return Finding(rule, column, severity, table.num_rows, message)
+    values = name_values(table, [column], result.rows) if column in table.column_names else ()
+    first = f"; the first is row {result.rows[0]:,}" + (f": {values[0]}" if values else "")
+    message = f"{where} {rule} in {result.failed:,} of {table.num_rows:,} rows{first}."
+    return Finding(rule, column, severity, result.failed, message, result.rows, values)
+
+
+def _rule(error: Any) -> str:
+    check = error.check
+    if isinstance(check, str):
+        return check
+    named = getattr(check, "error", None) or getattr(check, "name", None)
+    return str(named or error.reason_code.value)
