@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
+from .data import DatasetVersion
 from .errors import Invalid
+from .runs import Run
 
 Alias = Literal["champion", "challenger"]
 
@@ -60,3 +62,18 @@ class Event:
     by: str
     summary: str
     details: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """Where a model version comes from. ``parents`` are the models before it and ``data`` its data version
+    with the versions before that one, both nearest first. ``source`` is the file or table the data came
+    from. ``run`` is None and the chains end early where something is no longer stored."""
+
+    version: ModelVersion
+    parents: tuple[ModelVersion, ...] = ()
+    run: Run | None = None
+    data: tuple[DatasetVersion, ...] = ()
+    source: str | None = None
+    git_commit: str | None = None
+    promotions: tuple[Event, ...] = ()

@@ -1,0 +1,1 @@
+"""The deployment room: ModelVersion -> Release. Here stands the gate between challenger and champion."""
