@@ -16,6 +16,7 @@
     │   ├── DuplicateColumns        … two columns of one name
     │   └── Unreadable              … a file that is not what its name says (encoding, format)
     ├── Conflict                    somebody else holds or has already made it
+    │   └── Busy                    … another process works on the same thing now
     ├── Refused                     understood, but a rule of the project forbids it
     │   └── ContractFailed          … the data break their contract
     ├── Unavailable                 something needed is not there now; trying again may help
@@ -111,6 +112,16 @@ class Unreadable(Invalid):
 
 class Conflict(MLOpsError):
     code = "conflict"
+
+
+class Busy(Conflict):
+    code = "busy"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"Another process is at work on {name}.",
+            remedy="Wait for it to end ('everloop status' shows how far it is), then try again.",
+        )
 
 
 class Refused(MLOpsError):

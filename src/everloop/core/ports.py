@@ -24,7 +24,7 @@ class Locks(Protocol):
     """Named locks that the operating system or the database frees when their holder dies."""
 
     def hold(self, name: str, *, wait: float = 0.0) -> AbstractContextManager[None]:
-        """Hold ``name`` or raise Conflict when somebody else still does after ``wait`` seconds."""
+        """Hold ``name`` or raise Busy when somebody else still does after ``wait`` seconds."""
 
 
 class Tracker(Protocol):

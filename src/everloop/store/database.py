@@ -27,6 +27,7 @@ from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from everloop.core.errors import StorageDenied
+
 from .engine import create_sqlite_file, open_engine, transaction
 from .migrate import current, newer, upgrade
 from .migrations import HEAD

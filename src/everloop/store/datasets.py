@@ -8,6 +8,7 @@ from everloop.core.contracts import Contract
 from everloop.core.data import DatasetVersion
 from everloop.core.documents import dump, load
 from everloop.core.errors import UnknownVersion, nearest
+
 from .database import Tx
 from .tables import contracts, dataset_versions
 from .times import to_text

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from everloop.core.models import Event
+
 from .database import Row, Tx
 from .tables import events, metrics
 from .times import to_text

@@ -9,6 +9,7 @@ from alembic.config import Config
 from sqlalchemy import Connection, Engine, inspect, text
 
 from everloop.core.errors import Corrupt
+
 from .engine import transaction
 from .migrations import HEAD
 

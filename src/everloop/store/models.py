@@ -9,6 +9,7 @@ from everloop.core.documents import dump, load
 from everloop.core.errors import UnknownVersion, nearest
 from everloop.core.models import ModelVersion
 from everloop.core.runs import Run
+
 from .database import Tx
 from .tables import aliases, model_versions, references, runs
 from .times import to_text

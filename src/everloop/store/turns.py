@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from everloop.core.errors import Conflict
+
 from .database import Row, Tx
 from .tables import steps, turns
 from .times import to_text

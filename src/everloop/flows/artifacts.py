@@ -1,0 +1,43 @@
+"""Artifacts (fitted models, plots, row hashes) by the hash of their bytes, checked on every reading."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from io import BytesIO
+
+import numpy as np
+
+from everloop.core.errors import Corrupt
+
+from .project import Project
+
+
+def keep(project: Project, data: bytes, ending: str) -> str:
+    """Store bytes durably; returns their address. The same bytes have one address."""
+    digest = sha256(data).hexdigest()
+    address = f"{project.tenant}/{digest[:2]}/{digest}.{ending}"
+    project.artifacts.put(address, data)
+    return address
+
+
+def fetch(project: Project, address: str) -> bytes:
+    """The bytes at an address; damaged ones raise Corrupt and are never returned."""
+    data = project.artifacts.get(address)
+    named = address.rsplit("/", 1)[-1].split(".", 1)[0]
+    if sha256(data).hexdigest() != named:
+        raise Corrupt(
+            f"The artifact {project.artifacts.where(address)} is damaged: its bytes are not what was stored.",
+            remedy="Restore that file from a backup, or rebuild it with 'everloop runs reproduce'.",
+        )
+    return data
+
+
+def to_bytes(array: np.ndarray) -> bytes:
+    buffer = BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    return buffer.getvalue()
+
+
+def from_bytes(data: bytes) -> np.ndarray:
+    array: np.ndarray = np.load(BytesIO(data), allow_pickle=False)
+    return array

@@ -1,0 +1,138 @@
+"""Register, list, load and compare data versions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from everloop.core.data import DatasetDiff, DatasetVersion
+from everloop.core.errors import Corrupt, NotFound
+from everloop.data import diff as differences
+from everloop.data import encoding, identity, reading, statistics
+from everloop.store import datasets
+
+from . import artifacts
+from .project import Project
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A registered version with its table. ``new`` is false when the same content was there already."""
+
+    version: DatasetVersion
+    table: pa.Table
+    rows: np.ndarray
+    new: bool
+
+
+def register(
+    project: Project,
+    source: object,
+    dataset: str,
+    *,
+    encoding_name: str = "utf-8",
+    described_as: str | None = None,
+    tags: Mapping[str, str] | None = None,
+) -> Registered:
+    """Version a file (path) or a pandas, Polars or Arrow table. The same content twice is one version."""
+    if isinstance(source, (str, Path)):
+        path = project.settings.root / Path(source).expanduser()
+        table, origin = reading.read_file(path, encoding=encoding_name), str(source)
+    else:
+        table, origin = reading.to_table(source), "memory"
+    algorithm = project.settings.data_versioning.hash_algorithm
+    version_id = identity.version_id(table, algorithm)
+    with project.store.reading() as tx:
+        known = [v for v in datasets.versions(tx, dataset) if v.version_id == version_id]
+    if known and project.data.exists(_content(project, version_id)):
+        return Registered(known[0], table, rows_of(project, known[0]), new=False)
+
+    rows = identity.row_hashes(table)
+    content = encoding.encode(table)
+    project.data.put(_content(project, version_id), content)
+    project.data.put(_rows(project, version_id), artifacts.to_bytes(rows))
+    version = DatasetVersion(
+        dataset=dataset,
+        version_id=version_id,
+        sequence=0,
+        rows=table.num_rows,
+        columns=statistics.schema(table),
+        statistics=statistics.describe(table),
+        hash_algorithm=algorithm,
+        created_at=project.clock.now(),
+        created_by=project.user,
+        source=described_as or origin,
+        bytes=len(content),
+        tags=dict(tags or {}),
+    )
+    with project.store.writing() as tx:
+        placed = datasets.add_version(tx, version)
+    return Registered(placed, table, rows, new=not known)
+
+
+def find(project: Project, version_id: str, dataset: str | None = None) -> DatasetVersion:
+    """A version by id, by a beginning of one, or as ``DATASET@latest``."""
+    with project.store.reading() as tx:
+        return datasets.find_version(tx, version_id, dataset)
+
+
+def list_versions(project: Project, dataset: str | None = None) -> list[DatasetVersion]:
+    """Oldest first."""
+    with project.store.reading() as tx:
+        return datasets.versions(tx, dataset)
+
+
+def load(project: Project, version: DatasetVersion, columns: Sequence[str] | None = None) -> pa.Table:
+    """A version's table, whole (its content is hashed and compared) or some of its columns."""
+    table = encoding.decode(_read(project, _content(project, version.version_id), version), columns)
+    if columns is None and identity.version_id(table, version.hash_algorithm) != version.version_id:
+        raise Corrupt(
+            f"The stored content of {version.dataset}@{version.short} is not what was registered.",
+            remedy="Register the same data again after removing the damaged file: "
+            + project.data.where(_content(project, version.version_id)),
+        )
+    return table
+
+
+def rows_of(project: Project, version: DatasetVersion) -> np.ndarray:
+    """The hash of each row, in the table's order."""
+    return artifacts.from_bytes(_read(project, _rows(project, version.version_id), version))
+
+
+def compare(project: Project, before: DatasetVersion, after: DatasetVersion) -> DatasetDiff:
+    """What changed between two versions: rows, columns, statistics."""
+    if [c.name for c in before.columns] == [c.name for c in after.columns]:
+        return differences.diff(before, rows_of(project, before), after, rows_of(project, after))
+    names = {column.name for column in after.columns}
+    shared = [column.name for column in before.columns if column.name in names]
+    hashes = [identity.row_hashes(load(project, version, shared), shared) for version in (before, after)]
+    return differences.diff(before, hashes[0], after, hashes[1])
+
+
+def export(project: Project, version: DatasetVersion, path: Path) -> Path:
+    """Write a version to ``path`` as Parquet or CSV, by its ending."""
+    target = project.settings.root / path
+    project.write_file(target, encoding.to_file_bytes(load(project, version), target.suffix))
+    return target
+
+
+def _read(project: Project, key: str, version: DatasetVersion) -> bytes:
+    try:
+        return project.data.get(key)
+    except NotFound as error:
+        raise Corrupt(
+            f"The content of {version.dataset}@{version.short} is missing: {project.data.where(key)}.",
+            remedy="Register the same data again, or restore the file from a backup.",
+        ) from error
+
+
+def _content(project: Project, version_id: str) -> str:
+    return f"{project.tenant}/{version_id}.parquet"
+
+
+def _rows(project: Project, version_id: str) -> str:
+    return f"{project.tenant}/{version_id}.rows.npy"

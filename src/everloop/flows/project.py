@@ -1,0 +1,47 @@
+"""A project as the flows see it: its settings and the outside things that ``wiring`` chose for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from everloop.core.clock import Clock
+from everloop.core.errors import UnknownModel, nearest
+from everloop.core.ports import Blobs, Locks, Tracker
+from everloop.core.runs import Environment
+from everloop.settings import Model, Settings
+from everloop.store.database import Store
+
+
+@dataclass(frozen=True)
+class Project:
+    """``data`` keeps data versions, ``artifacts`` fitted models and plots; ``write_file`` replaces a file
+    atomically; ``user`` is who acts, for the history."""
+
+    settings: Settings
+    store: Store
+    data: Blobs
+    artifacts: Blobs
+    locks: Locks
+    clock: Clock
+    open_tracker: Callable[[], Tracker]
+    environment: Callable[[], Environment]
+    write_file: Callable[[Path, bytes], None]
+    user: str
+
+    @property
+    def tenant(self) -> str:
+        return self.store.tenant
+
+    def model(self, name: str) -> Model:
+        """The settings of one model."""
+        try:
+            return self.settings.models[name]
+        except KeyError:
+            raise UnknownModel(
+                f"There is no model '{name}' in the settings.", remedy=nearest(name, self.settings.models)
+            ) from None
+
+    def close(self) -> None:
+        self.store.close()

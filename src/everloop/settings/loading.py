@@ -1,0 +1,163 @@
+"""Merge the layers, validate, and say in one sentence what is wrong where something is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from everloop.core.errors import InvalidSettings, nearest
+
+from . import layers
+from .layers import Tree
+from .schema import Model, Section, Settings
+
+_SHARED = ("training", "monitoring", "gate")
+_DEMO_MODEL: Tree = {
+    "data": {"example": {"name": "customers"}},
+    "target": "churned",
+    "exclude": ["customer_id"],
+}
+
+
+def load_settings(
+    config: str | Path | None = None,
+    *,
+    folder: str | Path | None = None,
+    flags: Sequence[str] = (),
+    variables: Mapping[str, str] | None = None,
+) -> Settings:
+    """Defaults < file < ``.env`` < environment < ``flags`` (``section.key=value``).
+
+    Args:
+        config: the file; else ``CONFIG_PATH``; else everloop.yaml here or above, or config.yaml here.
+        folder: where to look from [the current folder].
+        variables: instead of the process environment.
+    """
+    here = Path(folder or Path.cwd()).resolve()
+    process = layers.environment() if variables is None else variables
+    dotenv = layers.dotenv(here)
+    chosen = config or process.get("CONFIG_PATH") or dotenv.get("CONFIG_PATH")
+    file = layers.find_file(chosen, here)
+    root = file.parent if file else here
+
+    tree: Tree = {}
+    origins: dict[str, str] = {}
+    for layer, origin in _layers(file, dotenv, process, flags):
+        layer = _known_spelling(layer)
+        tree = layers.merge(tree, layer)
+        origins.update({path: origin for path, _ in layers.leaves(layer)})
+    settings = _validate(_spread(tree, origins), origins)
+    settings._root, settings._file, settings._origins = root, file, origins
+    return settings
+
+
+def _layers(
+    file: Path | None, dotenv: Mapping[str, str], process: Mapping[str, str], flags: Sequence[str]
+) -> Iterator[tuple[Tree, str]]:
+    if file:
+        yield layers.read_yaml(file), file.name
+    for tree, name in layers.from_environment(dotenv).values():
+        yield tree, f".env {name}"
+    for tree, name in layers.from_environment(process).values():
+        yield tree, f"environment {name}"
+    for flag in flags:
+        yield layers.from_flag(flag), f"flag --set {flag.partition('=')[0]}"
+
+
+def _known_spelling(tree: Tree) -> Tree:
+    """Environment names are upper case on some systems: match field names without regard to case."""
+    return _respell(tree, Settings)
+
+
+def _respell(part: Mapping[str, Any], kind: type[BaseModel]) -> Tree:
+    known = {name.lower(): name for name in kind.model_fields}
+    spelled: Tree = {}
+    for given, value in part.items():
+        name = known.get(str(given).lower(), str(given))
+        below = _kind_of(kind, name)
+        if kind is Settings and name == "models" and isinstance(value, Mapping):
+            value = {model: _respell(m, Model) if isinstance(m, Mapping) else m for model, m in value.items()}
+        elif below is not None and isinstance(value, Mapping):
+            value = _respell(value, below)
+        spelled[name] = value
+    return spelled
+
+
+def _kind_of(kind: type[BaseModel], name: str) -> type[Section] | None:
+    """The section that a field holds, if it holds one."""
+    field = kind.model_fields.get(name)
+    if field is None:
+        return None
+    candidates = [field.annotation, *get_args(field.annotation)]
+    return next((c for c in candidates if isinstance(c, type) and issubclass(c, Section)), None)
+
+
+def _spread(tree: Tree, origins: dict[str, str]) -> Tree:
+    """Give every model the project-wide sections under its own, and a configuration without models its one."""
+    models = tree.get("models")
+    if models is None:
+        models = {"default": _DEMO_MODEL}
+    if not isinstance(models, Mapping):
+        raise InvalidSettings(
+            "models is not a mapping of names.", remedy="Write 'models:' and 'NAME:' under it."
+        )
+    spread = {}
+    for name, model in models.items():
+        if not isinstance(model, Mapping):
+            raise InvalidSettings(f"models.{name} is empty.", remedy="Give it data and target.")
+        shared = {section: tree[section] for section in _SHARED if isinstance(tree.get(section), Mapping)}
+        for path, _ in layers.leaves(shared):
+            origins.setdefault(f"models.{name}.{path}", origins.get(path, "default"))
+        spread[name] = layers.merge(shared, {**model, "name": name})
+    return {**tree, "models": spread}
+
+
+def _validate(tree: Tree, origins: Mapping[str, str]) -> Settings:
+    try:
+        return Settings.model_validate(tree)
+    except ValidationError as error:
+        first = error.errors()[0]
+        more = len(error.errors()) - 1
+        path = ".".join(str(part) for part in first["loc"])
+        message, remedy = _explain(path, first)
+        origin = _origin(path, origins)
+        raise InvalidSettings(
+            f"{message} (from {origin})." if origin else f"{message}.",
+            remedy=remedy
+            + (f" There {'is' if more == 1 else 'are'} {more} more to correct." if more else ""),
+        ) from None
+
+
+def _origin(path: str, origins: Mapping[str, str]) -> str | None:
+    exact = origins.get(path)
+    return exact or next((origin for known, origin in origins.items() if known.startswith(f"{path}.")), None)
+
+
+def _explain(path: str, error: Mapping[str, Any]) -> tuple[str, str]:
+    value = error.get("input")
+    kind = error["type"]
+    if kind == "extra_forbidden":
+        names = _fields_at(path.split(".")[:-1])
+        above = ".".join(path.split(".")[:-1]) or "the top level"
+        return f"Unknown setting '{path.split('.')[-1]}' in {above}", nearest(path.split(".")[-1], names)
+    if kind == "missing":
+        return f"The setting '{path}' is missing", "Add it."
+    said = str(error["msg"]).removeprefix("Value error, ")
+    if kind == "value_error":
+        return f"{path or 'settings'}: {said}", "Change one of the two."
+    return f"'{path}' is {value!r}: {said[0].lower()}{said[1:]}", "Correct the value."
+
+
+def _fields_at(path: Sequence[str]) -> list[str]:
+    kind: type[Section] | None = Settings
+    parts = list(path)
+    while parts and kind is not None:
+        name = parts.pop(0)
+        if kind is Settings and name == "models":
+            kind, parts = Model, parts[1:]
+        else:
+            kind = _kind_of(kind, name)
+    return [name for name in kind.model_fields if name != "name" or kind is not Model] if kind else []

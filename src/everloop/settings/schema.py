@@ -1,0 +1,271 @@
+"""What can be set. The top-level ``training``, ``monitoring`` and ``gate`` are defaults for every model.
+
+A configuration without ``models`` has one, ``default``, on synthetic customers.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
+
+from everloop.core.decisions import GatePolicy, RetrainPolicy
+from everloop.core.runs import Business, Preparation, Recipe, Split, SplitKind, Task
+
+Share = Annotated[float, Field(gt=0, lt=1)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$")]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+
+class Logging(Section):
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    file: str | None = Field(None, description="A file that gets the log as JSON lines.")
+
+
+class Paths(Section):
+    state: str = Field(".everloop", description="Where everything is kept that is not named below.")
+    data_versions: str | None = Field(None, description="Contents of data versions [state/data].")
+    model_registry: str | None = Field(None, description="Fitted models and plots [state/models].")
+    monitoring: str | None = Field(None, description="Metrics and drift history as JSON [state/monitoring].")
+
+
+class StoreSection(Section):
+    url: str | None = Field(None, description="SQLite or PostgreSQL URL [sqlite in paths.state].")
+
+
+class Tracking(Section):
+    enabled: bool = True
+    uri: str | None = Field(None, description="MLflow: a server's URL or a database [sqlite in paths.state].")
+    wait: float = Field(30.0, ge=0, description="Seconds a command waits at its end for delivery to MLflow.")
+    timeout: float = Field(10.0, gt=0, description="Seconds one request to MLflow may take.")
+
+
+class DataVersioning(Section):
+    enabled: Literal[True] = Field(True, description="Always on: everything else refers to data versions.")
+    hash_algorithm: str = Field("sha256", description="sha256, sha512, blake2b … or blake3 (extra).")
+
+
+class Monitoring(Section):
+    metric: str | None = Field(None, description="What is watched [accuracy; rmse for regression].")
+    performance_min: float | None = Field(None, description="Retrain when the metric is worse than this.")
+    accuracy_min_threshold: float | None = Field(None, ge=0, le=1, description="The same for accuracy.")
+    drift_threshold: float | None = Field(5.0, ge=0, description="Retrain when the mean shift is larger.")
+    drift_min_samples: int = Field(50, ge=1, description="With fewer rows nothing is decided on.")
+    metrics_history_file: str = "metrics_history.json"
+    drift_history_file: str = "drift_history.json"
+
+    @model_validator(mode="after")
+    def _one_threshold(self) -> Monitoring:
+        if self.performance_min is not None and self.accuracy_min_threshold is not None:
+            raise ValueError("set performance_min or accuracy_min_threshold, not both")
+        if self.accuracy_min_threshold is not None and self.metric not in (None, "accuracy"):
+            raise ValueError(f"accuracy_min_threshold does not go with metric '{self.metric}'")
+        return self
+
+
+class PreparationSection(Section):
+    numeric_missing: Literal["median", "mean", "zero", "keep"] = "median"
+    scale: bool = True
+    max_categories: int = Field(40, ge=2)
+    min_frequency: int = Field(10, ge=1)
+
+
+class Training(Section):
+    model_type: str = Field("logistic", description="An estimator's name, or file.py:function.")
+    random_state: int = Field(42, ge=0, lt=2**32)
+    test_size: Share = 0.2
+    split: SplitKind | None = Field(None, description="[stratified; random for regression]")
+    cross_validation: int = Field(0, ge=0, description="Folds; 0 leaves it out.")
+    max_iter: int | None = Field(None, ge=1)
+    C: float | None = Field(None, gt=0)
+    params: dict[str, Any] = Field(default_factory=dict, description="The estimator's own parameters.")
+    preparation: PreparationSection = PreparationSection()
+
+    @model_validator(mode="after")
+    def _folds(self) -> Training:
+        if self.cross_validation == 1:
+            raise ValueError("cross_validation takes 0 (none) or at least 2 folds, not 1")
+        return self
+
+
+class Gate(Section):
+    metric: str | None = Field(None, description="[log_loss; rmse for regression]")
+    margin: float = Field(0.0, ge=0)
+    confidence: Share = 0.95
+    slices: tuple[str, ...] = Field((), description="Columns: on none of their values may it be worse.")
+    slice_margin: float = Field(0.0, ge=0)
+    min_rows: int = Field(30, ge=2)
+    min_slice_rows: int = Field(100, ge=2)
+
+
+class Pipeline(Section):
+    evaluate_after_retrain: bool = True
+    retries: int = Field(
+        2, ge=0, description="How often a step is tried again when something is unavailable."
+    )
+    timeout: float = Field(3600.0, gt=0, description="Seconds one step may take.")
+
+
+class BusinessSection(Section):
+    true_positive: float = 0.0
+    false_positive: float = 0.0
+    true_negative: float = 0.0
+    false_negative: float = 0.0
+
+
+class Example(Section):
+    name: Literal["customers", "iris", "flights"] = "customers"
+    rows: int = Field(2000, ge=1)
+    seed: int | None = Field(None, description="[training.random_state]")
+    drift: float = 0.0
+    label_noise: float = Field(0.0, ge=0, le=1)
+    missing: float = Field(0.0, ge=0, lt=1)
+
+
+class Data(Section):
+    path: str | None = Field(None, description="A CSV, Parquet or Feather file.")
+    example: Example | None = Field(None, description="A built-in source instead of a file.")
+    dataset: Name | None = Field(None, description="The dataset's name [the model's].")
+    encoding: str = Field("utf-8", description="Of a CSV file.")
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Data:
+        if (self.path is None) == (self.example is None):
+            raise ValueError("give either path (a file) or example (a built-in source)")
+        return self
+
+
+class Model(Section):
+    name: Name
+    data: Data
+    target: str
+    task: Task | None = None
+    positive: str | None = Field(
+        None, description="The class that counts as positive [the later one by name]."
+    )
+    features: tuple[str, ...] = Field((), description="[every column but target, time, group and excluded]")
+    exclude: tuple[str, ...] = ()
+    time_column: str | None = None
+    group_column: str | None = None
+    contract: dict[str, Any] | str | None = Field(
+        None,
+        description="A contract, 'schemas.py:Name' in Python, or null: inferred from the reference data.",
+    )
+    business: BusinessSection | None = None
+    training: Training = Training()
+    monitoring: Monitoring = Monitoring()
+    gate: Gate = Gate()
+
+    @model_validator(mode="after")
+    def _split_has_its_column(self) -> Model:
+        if self.training.split == "time" and not self.time_column:
+            raise ValueError("training.split 'time' needs time_column")
+        if self.training.split == "group" and not self.group_column:
+            raise ValueError("training.split 'group' needs group_column")
+        return self
+
+    @property
+    def dataset(self) -> str:
+        return self.data.dataset or self.name
+
+    def recipe(self, task: Task, user_code: str | None = None) -> Recipe:
+        """What the training room needs. ``task`` decides the split where none is set."""
+        training = self.training
+        kind = training.split or ("stratified" if task == "classification" else "random")
+        named = {"max_iter": training.max_iter, "C": training.C}
+        keys = [column for column in (self.time_column, self.group_column) if column]
+        return Recipe(
+            target=self.target,
+            task=task,
+            estimator=training.model_type,
+            params={**{name: value for name, value in named.items() if value is not None}, **training.params},
+            features=self.features,
+            exclude=tuple(dict.fromkeys([*self.exclude, *keys])),
+            positive=self.positive,
+            split=Split(
+                kind, training.test_size, {"time": self.time_column, "group": self.group_column}.get(kind)
+            ),
+            preparation=Preparation(**training.preparation.model_dump()),
+            folds=training.cross_validation,
+            seed=training.random_state,
+            business=Business(**self.business.model_dump()) if self.business else None,
+            user_code=user_code,
+        )
+
+    def retrain_policy(self, task: Task) -> RetrainPolicy:
+        watched = self.monitoring
+        least = (
+            watched.performance_min
+            if watched.accuracy_min_threshold is None
+            else watched.accuracy_min_threshold
+        )
+        usual = "accuracy" if task == "classification" else "rmse"
+        if task == "regression" and watched.accuracy_min_threshold is not None:
+            least = None  # accuracy says nothing of a regression: S0's default does not apply to it
+        return RetrainPolicy(
+            watched.metric or usual, least, watched.drift_threshold, watched.drift_min_samples
+        )
+
+    def gate_policy(self) -> GatePolicy:
+        return GatePolicy(**self.gate.model_dump())
+
+
+class Settings(Section):
+    project: str = "everloop"
+    tenant: Name = "default"
+    paths: Paths = Paths()
+    store: StoreSection = StoreSection()
+    tracking: Tracking = Tracking()
+    data_versioning: DataVersioning = DataVersioning()
+    logging: Logging = Logging()
+    monitoring: Monitoring = Monitoring()
+    training: Training = Training()
+    gate: Gate = Gate()
+    pipeline: Pipeline = Pipeline()
+    models: dict[str, Model] = Field(default_factory=dict)
+
+    _root: Path = PrivateAttr(default_factory=Path.cwd)
+    _file: Path | None = PrivateAttr(default=None)
+    _origins: dict[str, str] = PrivateAttr(default_factory=dict)
+
+    @property
+    def root(self) -> Path:
+        """The project's folder: relative paths start here."""
+        return self._root
+
+    @property
+    def file(self) -> Path | None:
+        return self._file
+
+    @property
+    def origins(self) -> dict[str, str]:
+        """``training.C`` -> ``everloop.yaml``, ``environment EVERLOOP_…``, ``.env …`` or ``flag …``."""
+        return self._origins
+
+    @property
+    def state(self) -> Path:
+        return self._root / self.paths.state
+
+    @property
+    def data_folder(self) -> Path:
+        return self._root / self.paths.data_versions if self.paths.data_versions else self.state / "data"
+
+    @property
+    def models_folder(self) -> Path:
+        return self._root / self.paths.model_registry if self.paths.model_registry else self.state / "models"
+
+    @property
+    def monitoring_folder(self) -> Path:
+        return self._root / self.paths.monitoring if self.paths.monitoring else self.state / "monitoring"
+
+    @property
+    def store_url(self) -> str:
+        return self.store.url or f"sqlite:///{self.state / 'everloop.db'}"
+
+    @property
+    def tracking_uri(self) -> str:
+        return self.tracking.uri or f"sqlite:///{self.state / 'mlflow.db'}"

@@ -1,0 +1,38 @@
+"""Locks in PostgreSQL, for projects on several machines: the server frees them when the connection ends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import Engine, func, select
+
+from everloop.core.clock import Clock
+from everloop.core.errors import Busy
+
+_PAUSE = 0.1
+
+
+class DatabaseLocks:
+    """Session-level advisory locks, each on a connection of its own."""
+
+    def __init__(self, engine: Engine, tenant: str, clock: Clock) -> None:
+        self._engine = engine
+        self._tenant = tenant
+        self._clock = clock
+
+    @contextmanager
+    def hold(self, name: str, *, wait: float = 0.0) -> Iterator[None]:
+        """Hold ``name``, or raise Busy when somebody else still does after ``wait`` seconds."""
+        key = func.hashtextextended(f"lock/{self._tenant}/{name}", 0)
+        until = self._clock.monotonic() + wait
+        connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+        try:
+            while not connection.execute(select(func.pg_try_advisory_lock(key))).scalar():
+                if self._clock.monotonic() >= until:
+                    raise Busy(name)
+                self._clock.sleep(_PAUSE)
+            yield
+        finally:
+            connection.invalidate()  # ends the session, and with it the lock, whatever state it is in
+            connection.close()
