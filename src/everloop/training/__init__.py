@@ -1,0 +1,1 @@
+"""The training room: a dataset's table and a recipe become a fitted pipeline with what was measured on it."""

@@ -1,0 +1,196 @@
+"""What happens to the features before the estimator: fitted on training rows, shipped inside the model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.compose import ColumnTransformer
+from sklearn.impute import SimpleImputer
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
+
+from everloop.core.errors import AllMissing, InvalidSettings, UnknownColumn, WrongType, nearest
+from everloop.core.runs import Recipe
+
+from .estimators import is_linear, is_tree, takes_missing
+
+MISSING = "(missing)"
+MOMENTS = ("hour", "weekday", "month", "day_of_year")
+_NUMBERS = {"integer", "floating", "mixed-integer-float", "decimal"}
+_TIMES = {"date", "datetime", "datetime64"}
+_LARGEST = float(np.finfo(np.float32).max)
+
+
+def prepare(frame: pd.DataFrame, features: Sequence[str], recipe: Recipe, estimator: Any = None) -> Pipeline:
+    """An unfitted pipeline of two steps: ``types`` (a plain, known type per column, see ColumnTypes) and
+    ``columns`` (scikit-learn's own parts only).
+
+    Linear and other estimators get imputed (with a column that says where, if training rows miss values) and
+    scaled numbers and one-hot categories. Trees get unscaled numbers and ordinal categories, since scaling
+    changes nothing for them; the ones that take missing values get them. Missing categories are a level.
+    Raises AllMissing for a feature without values and WrongType for nested and binary ones.
+    """
+    kinds = {name: kind_of(frame[name]) for name in features}
+    tree = is_tree(estimator)
+    keep = takes_missing(estimator)
+    wanted = recipe.preparation.numeric_missing
+    if wanted == "keep" and not keep:
+        raise InvalidSettings(
+            f"preparation.numeric_missing is 'keep', but '{recipe.estimator}' takes no missing values.",
+            remedy="Use 'median', 'mean' or 'zero', or an estimator such as hist_gradient_boosting.",
+        )
+    named = {kind: [n for n in features if kinds[n].split("[")[0] == kind] for kind in ("number", "boolean")}
+    numbers = named["number"] + [
+        f"{n}.{part}" for n in features if kinds[n].startswith("time") for part in MOMENTS
+    ]
+    categories = [n for n in features if kinds[n] == "category"]
+    strategy = {"median": "median", "mean": "mean", "zero": "constant"}.get(wanted, "median")
+    impute = SimpleImputer(strategy=strategy, fill_value=0.0, add_indicator=True, keep_empty_features=True)
+    flags = SimpleImputer(strategy="most_frequent", add_indicator=True, keep_empty_features=True)
+    scaled = recipe.preparation.scale and not tree
+    number_step: Any = make_pipeline(impute, StandardScaler()) if scaled else impute
+    steps = [
+        ("numbers", "passthrough" if keep else number_step, numbers),
+        ("booleans", "passthrough" if keep else flags, named["boolean"]),
+        ("categories", _encoder(recipe, tree=tree, keep=keep, sparse=is_linear(estimator)), categories),
+    ]
+    columns = ColumnTransformer([s for s in steps if s[2]], verbose_feature_names_out=False)
+    return Pipeline([("types", ColumnTypes(kinds)), ("columns", columns)])
+
+
+def _encoder(recipe: Recipe, *, tree: bool, keep: bool, sparse: bool) -> Any:
+    rare = {
+        "max_categories": recipe.preparation.max_categories,
+        "min_frequency": recipe.preparation.min_frequency,
+    }
+    if tree:
+        return OrdinalEncoder(
+            handle_unknown="use_encoded_value", unknown_value=np.nan if keep else -1, dtype=np.float64, **rare
+        )
+    return OneHotEncoder(handle_unknown="infrequent_if_exist", sparse_output=sparse, **rare)
+
+
+def kind_of(column: pd.Series) -> str:
+    """What a feature is: ``number``, ``boolean``, ``category``, ``time`` or ``time[ZONE]``."""
+    dtype = column.dtype
+    if column.isna().all():
+        raise AllMissing(
+            f"Feature '{column.name}' has no values.", remedy=f"Leave it out: exclude: [{column.name}]."
+        )
+    if pd.api.types.is_bool_dtype(dtype) and not isinstance(dtype, pd.CategoricalDtype):
+        return "boolean"
+    if isinstance(dtype, pd.DatetimeTZDtype):
+        return f"time[{dtype.tz}]"
+    if pd.api.types.is_datetime64_dtype(dtype):
+        return "time"
+    if pd.api.types.is_timedelta64_dtype(dtype) or (
+        pd.api.types.is_numeric_dtype(dtype) and not pd.api.types.is_complex_dtype(dtype)
+    ):
+        return "number"
+    if isinstance(dtype, (pd.CategoricalDtype, pd.StringDtype)):
+        return "category"
+    inferred = pd.api.types.infer_dtype(column, skipna=True)
+    if inferred in _NUMBERS:
+        return "number"
+    if inferred in _TIMES:
+        return "time"
+    if inferred in ("boolean", "string"):
+        return "boolean" if inferred == "boolean" else "category"
+    raise WrongType(
+        f"Feature '{column.name}' holds {inferred} values ({dtype}), which a model cannot take.",
+        remedy=f"Turn it into numbers, strings, booleans or times, or leave it out (exclude: {column.name}).",
+    )
+
+
+class ColumnTypes(TransformerMixin, BaseEstimator):  # type: ignore[misc]
+    """Gives every feature the one type that the model was trained with, however the column arrives.
+
+    ``kinds`` maps feature to kind (see ``kind_of``). Numbers and booleans become float64 (missing: NaN, also
+    for infinite ones and those beyond float32, which trees compute with), durations seconds, categories
+    strings with a level for missing, and a time its hour, weekday (Monday 0), month and day of the year, in
+    the time zone of the training data (times without a zone are taken to be in it).
+    Raises UnknownColumn for a missing feature and WrongType for values that cannot be converted.
+    """
+
+    def __init__(self, kinds: dict[str, str]) -> None:
+        self.kinds = kinds
+
+    def fit(self, X: pd.DataFrame, y: Any = None) -> ColumnTypes:
+        return self
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return True
+
+    def transform(self, X: pd.DataFrame) -> pd.DataFrame:
+        columns: dict[str, pd.Series] = {}
+        for name, kind in self.kinds.items():
+            if name not in X.columns:
+                raise UnknownColumn(
+                    f"Feature '{name}' is missing.", remedy=nearest(name, map(str, X.columns))
+                )
+            if kind == "category":
+                columns[name] = pd.Series(_texts(X[name]), dtype=object)
+            elif kind.startswith("time"):
+                columns |= _moments(X[name], kind[5:-1])
+            else:
+                columns[name] = pd.Series(_numbers(X[name]))
+        out = pd.DataFrame(columns)
+        out.index = X.index
+        return out
+
+    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
+        names: list[str] = []
+        for name, kind in self.kinds.items():
+            names += [f"{name}.{part}" for part in MOMENTS] if kind.startswith("time") else [name]
+        return np.array(names, dtype=object)
+
+
+def _numbers(column: pd.Series) -> np.ndarray:
+    try:
+        if pd.api.types.is_timedelta64_dtype(column.dtype):
+            values = column.dt.total_seconds().to_numpy(dtype=np.float64)
+        elif pd.api.types.is_numeric_dtype(column.dtype):
+            values = column.to_numpy(dtype=np.float64, na_value=np.nan)
+        else:
+            known = column.notna().to_numpy()
+            values = np.full(len(column), np.nan)
+            values[known] = column[known].astype(object).to_numpy().astype(np.float64)
+    except (ValueError, TypeError) as error:
+        raise WrongType(
+            f"Feature '{column.name}' was a number in training and is not one here: {error}.",
+            remedy="Convert the column, or train again with it as it is now.",
+        ) from error
+    beyond = ~(np.abs(values) <= _LARGEST)
+    return np.where(beyond, np.nan, values)
+
+
+def _texts(column: pd.Series) -> np.ndarray:
+    codes, levels = pd.factorize(column)
+    return np.array([*(_text(level) for level in levels), MISSING], dtype=object)[codes]
+
+
+def _text(value: object) -> str:
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def _moments(column: pd.Series, zone: str) -> dict[str, pd.Series]:
+    try:
+        when = pd.to_datetime(column, format=None if column.dtype.kind == "M" else "ISO8601")
+        if not pd.api.types.is_datetime64_any_dtype(when.dtype):
+            when = pd.to_datetime(column, format="ISO8601", utc=True)
+    except (ValueError, TypeError) as error:
+        raise WrongType(
+            f"Feature '{column.name}' was a time in training and is not one here: {error}.",
+            remedy="Give a timestamp, a date or an ISO 8601 string.",
+        ) from error
+    if when.dt.tz is not None:
+        when = when.dt.tz_convert(zone or "UTC")
+    parts = (when.dt.hour, when.dt.day_of_week, when.dt.month, when.dt.day_of_year)
+    return {
+        f"{column.name}.{label}": pd.Series(part.to_numpy(dtype=np.float64, na_value=np.nan))
+        for label, part in zip(MOMENTS, parts, strict=True)
+    }
