@@ -1,0 +1,149 @@
+"""CSV, Parquet and Feather files as tables."""
+
+from __future__ import annotations
+
+import codecs
+import zipfile
+import zlib
+from encodings.aliases import aliases
+from pathlib import Path
+from typing import BinaryIO
+
+import pyarrow as pa
+import pyarrow.csv as pacsv
+import pyarrow.feather as feather
+import pyarrow.parquet as pq
+import pyarrow.types as kinds
+
+from everloop.core.errors import EmptyTable, FileMissing, InvalidSettings, Unreadable, nearest
+
+_CSV = (".csv", ".csv.gz", ".csv.zip")
+_PARQUET = (".parquet",)
+_FEATHER = (".feather", ".arrow")
+
+
+def read_file(path: Path, *, encoding: str = "utf-8") -> pa.Table:
+    """The table in a .csv, .csv.gz, .csv.zip, .parquet, .feather or .arrow file. ``encoding`` is of CSV text.
+
+    In a CSV file an unquoted empty field is missing, and so are unquoted NA, N/A, NaN, null and their kind;
+    quoted ones are text. Types come from the whole column. Raises FileMissing, Unreadable, EmptyTable,
+    InvalidSettings for an unknown encoding.
+    """
+    _refuse_missing(path)
+    name = path.name.lower()
+    if not name.endswith(_CSV + _PARQUET + _FEATHER):
+        ending = path.suffix or "no ending"
+        raise Unreadable(
+            f"'{path}' has an ending that is not read ({ending}).",
+            remedy=f"Files that are read: {', '.join(_CSV + _PARQUET + _FEATHER)}.",
+        )
+    try:
+        if not path.stat().st_size:
+            raise EmptyTable(f"'{path}' is an empty file.", remedy="Give a table with at least one row.")
+        if name.endswith(_CSV):
+            return _read_csv(path, encoding)
+        if name.endswith(_PARQUET):
+            # not read_table: that one adds columns named in folders such as year=2013
+            with pq.ParquetFile(path, page_checksum_verification=True) as file:
+                return file.read()
+        return feather.read_table(path, memory_map=False)
+    except (pa.ArrowException, OSError, EOFError, zlib.error, zipfile.BadZipFile) as error:
+        raise Unreadable(f"'{path}' cannot be read: {_first_line(error)}", remedy=_hint(name)) from error
+
+
+def _refuse_missing(path: Path) -> None:
+    if path.is_dir():
+        raise Unreadable(f"'{path}' is a folder, not a file.", remedy="Name one file in it.")
+    if path.exists():
+        return
+    if not path.parent.is_dir():
+        raise FileMissing(
+            f"There is no file '{path}': the folder '{path.parent}' does not exist.", remedy="Check the path."
+        )
+    near = [entry.name for entry in path.parent.iterdir() if entry.is_file()]
+    raise FileMissing(
+        f"There is no file '{path}'.", remedy=nearest(path.name, near) if near else "Check the path."
+    )
+
+
+def _read_csv(path: Path, encoding: str) -> pa.Table:
+    try:
+        codec = codecs.lookup(encoding).name
+    except LookupError as error:
+        raise InvalidSettings(
+            f"There is no text encoding '{encoding}'.", remedy=nearest(encoding, aliases.values())
+        ) from error
+    try:
+        with _open(path) as stream:
+            table = pacsv.read_csv(
+                stream,
+                read_options=pacsv.ReadOptions(encoding=codec),
+                parse_options=pacsv.ParseOptions(newlines_in_values=True),
+                convert_options=pacsv.ConvertOptions(
+                    strings_can_be_null=True, quoted_strings_can_be_null=False
+                ),
+            )
+        binary = [
+            n for n, kind in zip(table.column_names, table.schema.types, strict=True) if kinds.is_binary(kind)
+        ]
+    except UnicodeDecodeError as error:
+        raise _undecodable(path, codec) from error
+    except pa.ArrowInvalid as error:
+        if "Empty CSV file" in str(error):
+            raise EmptyTable(
+                f"'{path}' has no rows.", remedy="Give a table with at least one row."
+            ) from error
+        if _undecodable_at(path, codec) is not None:
+            raise _undecodable(path, codec) from error
+        raise
+    # pyarrow takes text that is not UTF-8 for binary
+    if binary:
+        raise _undecodable(path, codec)
+    return table
+
+
+def _open(path: Path) -> BinaryIO:
+    """The bytes of the CSV text, unpacked."""
+    if path.suffix.lower() != ".zip":
+        stream: BinaryIO = pa.input_stream(path, compression="gzip" if path.suffix.lower() == ".gz" else None)
+        return stream
+    archive = zipfile.ZipFile(path)
+    names = [name for name in archive.namelist() if name.lower().endswith(".csv")]
+    if len(names) != 1:
+        raise Unreadable(
+            f"'{path}' holds {len(names)} CSV files; exactly one is read.",
+            remedy="Unpack it and name one file.",
+        )
+    return pa.BufferReader(archive.read(names[0]))  # type: ignore[no-any-return]
+
+
+def _undecodable(path: Path, codec: str) -> Unreadable:
+    place = _undecodable_at(path, codec)
+    where = "" if place is None else f": byte {place[1]:#04x} at position {place[0]}"
+    return Unreadable(
+        f"'{path}' is not {codec} text{where}.",
+        remedy="Set `encoding` to the encoding of the file (for example latin-1 or cp1252), or convert it: "
+        f"iconv -f latin1 -t utf-8 '{path.name}' > converted.csv",
+    )
+
+
+def _undecodable_at(path: Path, codec: str) -> tuple[int, int] | None:
+    """Position and value of the first byte that ``codec`` refuses."""
+    with _open(path) as stream:
+        data = stream.read()
+    try:
+        data.decode(codec)
+    except UnicodeDecodeError as error:
+        return error.start, data[error.start]
+    return None
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error).strip().split("\n")[0]
+    return (text if len(text) <= 200 else text[:197] + "...") or type(error).__name__
+
+
+def _hint(name: str) -> str:
+    if name.endswith(_CSV):
+        return "Check that it is comma-separated text with one header line and as many fields in every row."
+    return "The file is damaged or not what its ending says: write it again, or rename it."

@@ -1,0 +1,200 @@
+"""What a table is called: hashes of its logical content, never of Parquet or Arrow bytes.
+
+Format ``everloop.table/1``. A column's digest is the hash of its values in canonical form (see ``canonical``):
+each part is preceded by its length in bytes; first the number of values, then the positions of the missing ones,
+then the values. The version id is the hash of a small JSON document with the format, the row count and each
+column's name, logical type and digest, in order. So the id does not change with chunks, encodings, time
+units, schema metadata, or the version of any library. Golden tests pin it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.types as kinds
+
+from everloop.core.errors import InvalidSettings, MissingExtra, UnknownColumn, nearest
+
+from . import canonical
+from .types import type_name
+
+FORMAT = "everloop.table/1"
+ALGORITHMS = tuple(sorted(n for n in hashlib.algorithms_guaranteed if not n.startswith("shake"))) + (
+    "blake3",
+)
+
+Hashes = npt.NDArray[np.uint64]
+
+
+class Hasher(Protocol):
+    def update(self, data: Any, /) -> Any: ...
+
+    def hexdigest(self) -> str: ...
+
+
+def version_id(table: pa.Table, algorithm: str = "sha256") -> str:
+    """The hex digest of the table's schema and values. Column order and row order count.
+
+    Raises InvalidSettings for an unknown algorithm, MissingExtra for ``blake3`` when it is not installed,
+    WrongType for unions and calendar intervals.
+    """
+    columns = [
+        [field.name, type_name(field), _column_digest(column, algorithm)]
+        for field, column in zip(table.schema, table.columns, strict=True)
+    ]
+    document = {"format": FORMAT, "rows": table.num_rows, "columns": columns}
+    hasher = _hasher(algorithm)
+    hasher.update(json.dumps(document, sort_keys=True, separators=(",", ":")).encode("ascii"))
+    return hasher.hexdigest()
+
+
+def row_hashes(table: pa.Table, columns: Sequence[str] | None = None) -> Hashes:
+    """One 64-bit hash per row over ``columns`` (all by default): equal rows, equal hashes.
+
+    The order of columns, encodings, chunks, time units and the width of integers and floats make no
+    difference; names of columns do. The same in every process and version. Not for secrets: values are mixed
+    by the finaliser of splitmix64 (Steele, Lea and Flood 2014), texts by BLAKE2b.
+    Raises UnknownColumn.
+    """
+    known = table.column_names
+    total = np.zeros(table.num_rows, np.uint64)
+    for name in known if columns is None else columns:
+        if name not in known:
+            raise UnknownColumn(f"The table has no column '{name}'.", remedy=nearest(name, known))
+        total += _mixed(_bits(canonical.joined(table[name])) + _digest64(name.encode()))
+    return _mixed(total)
+
+
+def _hasher(algorithm: str) -> Hasher:
+    if algorithm not in ALGORITHMS:
+        raise InvalidSettings(
+            f"'{algorithm}' is not a hash algorithm for data versions.", remedy=nearest(algorithm, ALGORITHMS)
+        )
+    if algorithm != "blake3":
+        return hashlib.new(algorithm, usedforsecurity=False)
+    try:
+        blake3 = import_module("blake3")
+    except ImportError as error:
+        raise MissingExtra("blake3", "blake3") from error
+    hasher: Hasher = blake3.blake3()
+    return hasher
+
+
+def _column_digest(column: pa.ChunkedArray, algorithm: str) -> str:
+    hasher = _hasher(algorithm)
+    _feed(hasher, canonical.joined(column))
+    return hasher.hexdigest()
+
+
+def _feed(hasher: Hasher, array: pa.Array) -> None:
+    if kinds.is_dictionary(array.type) and array.type.ordered:
+        _feed(hasher, array.dictionary)
+    array = canonical.decoded(array)
+    nulls = canonical.null_positions(array)
+    _part(hasher, len(array).to_bytes(8, "little"))
+    if kinds.is_null(array.type):
+        return
+    _part(hasher, nulls)
+    if kinds.is_struct(array.type):
+        for child in array.flatten():
+            _feed(hasher, child)
+    elif canonical.is_list(array.type):
+        _part(hasher, canonical.lengths(array))
+        _feed(hasher, array.flatten())
+    elif canonical.is_text(array.type):
+        for part in canonical.text(array):
+            _part(hasher, part)
+    else:
+        for part in canonical.numbers(array, nulls):
+            _part(hasher, part)
+
+
+def _part(hasher: Hasher, part: bytes | pa.Buffer | npt.NDArray[Any]) -> None:
+    view = memoryview(part)  # type: ignore[arg-type]  # pa.Buffer has the buffer protocol
+    hasher.update(view.nbytes.to_bytes(8, "little"))
+    if view.nbytes:
+        hasher.update(view.cast("B"))
+
+
+_MISSING = np.uint64(0x9E3779B97F4A7C15)
+
+
+def _bits(array: pa.Array) -> Hashes:
+    """64 bits per value, equal for equal values; not mixed where the value itself fits in."""
+    if kinds.is_dictionary(array.type) and len(array.dictionary):
+        levels = _bits(array.dictionary)
+        codes = array.indices.fill_null(0).to_numpy(zero_copy_only=False)
+        return _without(levels[codes], canonical.null_positions(array.indices))
+    array = canonical.decoded(array)
+    nulls = canonical.null_positions(array)
+    if kinds.is_null(array.type):
+        return np.full(len(array), _MISSING)
+    if kinds.is_struct(array.type):
+        return _without(_chained([_bits(child) for child in array.flatten()], len(array)), nulls)
+    if canonical.is_list(array.type):
+        return _without(_list_bits(array), nulls)
+    if canonical.is_text(array.type):
+        return _text_bits(array)
+    parts = canonical.numbers(array, nulls)
+    return _without(
+        _widened(parts[0]) if len(parts) == 1 else _chained(map(_widened, parts), len(array)), nulls
+    )
+
+
+def _text_bits(array: pa.Array) -> Hashes:
+    encoded = array.dictionary_encode()
+    values = encoded.dictionary.cast(pa.large_binary()).to_pylist()
+    if not values:
+        return np.full(len(array), _MISSING)
+    levels = np.fromiter(map(_digest64, values), np.uint64, len(values))
+    codes = encoded.indices.fill_null(0).to_numpy(zero_copy_only=False)
+    return _without(levels[codes], canonical.null_positions(encoded.indices))
+
+
+def _list_bits(array: pa.Array) -> Hashes:
+    sizes = canonical.lengths(array)
+    ends = np.cumsum(sizes)
+    starts = ends - sizes
+    items = _bits(array.flatten())
+    place = np.arange(len(items), dtype=np.uint64) - np.repeat(starts, sizes).astype(np.uint64)
+    running = np.concatenate(
+        [np.zeros(1, np.uint64), np.cumsum(_mixed(_mixed(place) ^ items), dtype=np.uint64)]
+    )
+    return _chained([sizes.astype(np.uint64), running[ends] - running[starts]], len(array))
+
+
+def _chained(parts: Any, length: int) -> Hashes:
+    total = np.full(length, _MISSING)
+    for part in parts:
+        total = _mixed(total ^ part)
+    return total
+
+
+def _widened(values: npt.NDArray[Any]) -> Hashes:
+    """Integers as 64-bit ones, floats as the bits of doubles."""
+    wide = values.astype(np.float64) if values.dtype.kind == "f" else values.astype(np.int64)
+    return wide.view(np.uint64)
+
+
+def _without(bits: Hashes, nulls: npt.NDArray[np.int64]) -> Hashes:
+    if len(nulls):
+        bits[nulls] = _MISSING
+    return bits
+
+
+def _digest64(value: bytes) -> np.uint64:
+    return np.uint64(int.from_bytes(hashlib.blake2b(value, digest_size=8).digest(), "little"))
+
+
+def _mixed(bits: Hashes) -> Hashes:
+    """The finaliser of splitmix64: every input bit moves about half of the output bits."""
+    bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return bits ^ (bits >> np.uint64(31))

@@ -1,0 +1,147 @@
+"""Anything with rows and columns -> one ``pyarrow.Table`` with unique names, rows and no surprises."""
+
+from __future__ import annotations
+
+import sys
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.types as kinds
+
+from everloop.core.errors import DuplicateColumns, EmptyTable, WrongType
+
+from .files import read_file
+
+__all__ = ["read_file", "to_table"]
+
+
+def to_table(source: object) -> pa.Table:
+    """A pandas or Polars DataFrame, an Arrow Table or RecordBatch, or the path of a file, as a table.
+
+    From pandas, NaN becomes missing, a default index is left out and any other index is kept the way Arrow
+    keeps it. Raises WrongType for anything else and for columns of mixed types, EmptyTable, DuplicateColumns,
+    and for files what ``read_file`` raises.
+    """
+    if isinstance(source, (str, PathLike)):
+        return read_file(Path(source))
+    pandas = sys.modules.get("pandas")
+    if pandas is not None and isinstance(source, pandas.DataFrame):
+        return _checked(_from_pandas(source))
+    if isinstance(source, pa.Table):
+        return _checked(source)
+    if isinstance(source, pa.RecordBatch):
+        return _checked(pa.Table.from_batches([source]))
+    if hasattr(source, "__arrow_c_stream__") and hasattr(source, "columns"):
+        return _checked(_from_stream(source))
+    raise WrongType(
+        f"A {type(source).__module__}.{type(source).__qualname__} is not a table.",
+        remedy="Give a pandas or Polars DataFrame, a pyarrow Table, or the path of a CSV or Parquet file.",
+    )
+
+
+def _checked(table: pa.Table) -> pa.Table:
+    refuse_duplicates(table.column_names)
+    if not table.num_columns or not table.num_rows:
+        lacking = "rows" if table.num_columns else "columns"
+        raise EmptyTable(
+            f"The table has no {lacking}.", remedy="Give a table with at least one row and one column."
+        )
+    return _without_views(table)
+
+
+def refuse_duplicates(names: list[str]) -> None:
+    """Raise DuplicateColumns if a name comes twice."""
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        shown = ", ".join(f"'{name}'" for name in twice)
+        raise DuplicateColumns(
+            f"The table has more than one column named {shown}.", remedy="Rename or drop them."
+        )
+
+
+def _from_stream(source: Any) -> pa.Table:
+    for name, kind in zip(source.columns, getattr(source, "dtypes", ()), strict=False):
+        if str(kind) == "Object":
+            raise WrongType(
+                f"Column '{name}' holds Python objects, which have no stable content.",
+                remedy="Convert the column to numbers, text or times.",
+            )
+    try:
+        return pa.table(source)
+    except (pa.ArrowException, TypeError, ValueError) as error:
+        raise WrongType(f"The table cannot be read as Arrow: {error}") from error
+
+
+def _from_pandas(frame: Any) -> pa.Table:
+    names = [str(name) for name in frame.columns]
+    refuse_duplicates(names)
+    if frame.columns.nlevels == 1 and len({type(name) for name in frame.columns}) > 1:
+        frame = frame.set_axis(names, axis=1)
+    try:
+        return pa.Table.from_pandas(frame)
+    except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
+        raise _pandas_error(frame, error) from error
+
+
+def _pandas_error(frame: Any, error: Exception) -> WrongType:
+    remedy = "Give every value of the column one type, for example with astype(str) or pandas.to_numeric."
+    for position, name in enumerate(frame.columns):
+        column = frame.iloc[:, position]
+        try:
+            pa.array(column, from_pandas=True)
+        except (pa.ArrowException, TypeError, ValueError, OverflowError):
+            return WrongType(f"Column '{name}' {_offence(column)}", remedy=remedy)
+    return WrongType(f"The index or a column cannot be stored: {error}", remedy=remedy)
+
+
+def _offence(column: Any) -> str:
+    """What stands in the way: the first value of another type than the first one, if there is such a value."""
+    if column.dtype != object:
+        return f"has the type {column.dtype}, which cannot be stored."
+    present = [(row, value) for row, value in enumerate(column) if value is not None and value == value]
+    _, first = present[0]
+    for row, value in present:
+        if type(value) is not type(first):
+            return (
+                f"mixes types: row {row} holds {_shown(value)} ({type(value).__name__}), rows before it hold "
+                f"{type(first).__name__} such as {_shown(first)}."
+            )
+    for row, value in present:
+        try:
+            pa.array([value])
+        except (pa.ArrowException, TypeError, ValueError, OverflowError):
+            return f"holds {_shown(value)} ({type(value).__name__}) in row {row}, which cannot be stored."
+    return f"holds {type(first).__name__} values that cannot be stored together, such as {_shown(first)}."
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _without_views(table: pa.Table) -> pa.Table:
+    """String and binary views (Polars sends them) as large strings and binaries, which every function takes."""
+    fields = [field.with_type(_without_view(field.type)) for field in table.schema]
+    schema = pa.schema(fields, metadata=table.schema.metadata)
+    return table if schema.equals(table.schema) else table.cast(schema)
+
+
+def _without_view(kind: pa.DataType) -> pa.DataType:
+    if kinds.is_string_view(kind):
+        return pa.large_string()
+    if kinds.is_binary_view(kind):
+        return pa.large_binary()
+    if kinds.is_dictionary(kind):
+        return pa.dictionary(kind.index_type, _without_view(kind.value_type), kind.ordered)
+    if kinds.is_struct(kind):
+        fields = [kind.field(i) for i in range(kind.num_fields)]
+        return pa.struct([field.with_type(_without_view(field.type)) for field in fields])
+    if kinds.is_list(kind):
+        return pa.list_(kind.value_field.with_type(_without_view(kind.value_type)))
+    if kinds.is_large_list(kind):
+        return pa.large_list(kind.value_field.with_type(_without_view(kind.value_type)))
+    if kinds.is_fixed_size_list(kind):
+        return pa.list_(kind.value_field.with_type(_without_view(kind.value_type)), kind.list_size)
+    return kind
