@@ -1,10 +1,10 @@
 """Tables as stored bytes: Parquet (zstd) that gives back exactly what was given and notices damage.
 
-The bytes are an ordinary Parquet file. Three things are added. The Arrow schema stands under ``everloop.schema``,
-because Parquet itself forgets seconds, date64, dictionaries of numbers and more; the levels of categories that
+The bytes are an ordinary Parquet file with three additions. Its Arrow schema stands under ``everloop.schema``
+because Parquet itself forgets seconds, date64, dictionaries of numbers and more; levels of categories that
 Parquet would forget stand under ``everloop.levels.<position>``. And 8 bytes before the footer, in a gap that
-readers skip, seal the file with the CRC-32 of everything else: page checksums leave the footer, with the names of
-columns, unprotected.
+readers skip, seal the file with the CRC-32 of everything else: page checksums leave the footer, with the
+names of columns, unprotected.
 """
 
 from __future__ import annotations
@@ -62,11 +62,7 @@ def decode(data: bytes, columns: Sequence[str] | None = None) -> pa.Table:
             metadata = file.metadata.metadata
             schema = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(metadata[_SCHEMA])))
             chosen = schema.names if columns is None else list(columns)
-            for name in chosen:
-                if name not in schema.names:
-                    raise UnknownColumn(
-                        f"The table has no column '{name}'.", remedy=nearest(name, schema.names)
-                    )
+            _refuse_unknown(chosen, schema.names)
             # a name also reads its nested columns ("a" reads "a.b"), so the wanted ones are picked below
             stored = file.read(columns=None if columns is None else chosen)
         positions = [schema.get_field_index(name) for name in chosen]
@@ -82,13 +78,18 @@ def decode(data: bytes, columns: Sequence[str] | None = None) -> pa.Table:
         ) from error
 
 
+def _refuse_unknown(names: Sequence[str], known: Sequence[str]) -> None:
+    for name in names:
+        if name not in known:
+            raise UnknownColumn(f"The table has no column '{name}'.", remedy=nearest(name, known))
+
+
 def _loses_levels(kind: pa.DataType) -> bool:
     """Whether Parquet would forget the categories, or their order, of a column of this type."""
     if not kinds.is_dictionary(kind):
         return False
-    return bool(
-        kind.ordered or not (kinds.is_string(kind.value_type) or kinds.is_large_string(kind.value_type))
-    )
+    text = kinds.is_string(kind.value_type) or kinds.is_large_string(kind.value_type)
+    return bool(kind.ordered or not text)
 
 
 def _storable(column: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -142,19 +143,20 @@ def _check_seal(data: bytes) -> None:
         )
 
 
+def _delicate(kind: pa.DataType) -> bool:
+    wrapped = kinds.is_nested(kind) or kinds.is_run_end_encoded(kind)
+    return bool(wrapped or _loses_levels(kind) or isinstance(kind, pa.BaseExtensionType))
+
+
 def _prove(table: pa.Table, data: bytes) -> None:
     """Read back what Parquet is known to be weak at, before anybody relies on it."""
-    delicate = [
-        f.name for f in table.schema if kinds.is_nested(f.type) or isinstance(f.type, pa.BaseExtensionType)
-        or _loses_levels(f.type) or kinds.is_run_end_encoded(f.type)
-    ]  # fmt: skip
-    for name in delicate:
+    for name in [field.name for field in table.schema if _delicate(field.type)]:
         try:
             same = identity.version_id(decode(data, [name])) == identity.version_id(table.select([name]))
         except Corrupt:
             same = False
         if not same:
             raise WrongType(
-                f"Column '{name}' of type {table.schema.field(name).type} does not come back the same from storage.",
+                f"Column '{name}' of type {table.schema.field(name).type} does not survive being stored.",
                 remedy="Convert it to a simpler type.",
             )

@@ -22,13 +22,8 @@ _PARQUET = (".parquet",)
 _FEATHER = (".feather", ".arrow")
 
 
-def read_file(path: Path, *, encoding: str = "utf-8") -> pa.Table:
-    """The table in a .csv, .csv.gz, .csv.zip, .parquet, .feather or .arrow file. ``encoding`` is of CSV text.
-
-    In a CSV file an unquoted empty field is missing, and so are unquoted NA, N/A, NaN, null and their kind;
-    quoted ones are text. Types come from the whole column. Raises FileMissing, Unreadable, EmptyTable,
-    InvalidSettings for an unknown encoding.
-    """
+def read(path: Path, encoding: str) -> pa.Table:
+    """The table in the file, as it is. ``encoding`` is of CSV text. See ``reading.read_file``."""
     _refuse_missing(path)
     name = path.name.lower()
     if not name.endswith(_CSV + _PARQUET + _FEATHER):
@@ -39,7 +34,7 @@ def read_file(path: Path, *, encoding: str = "utf-8") -> pa.Table:
         )
     try:
         if not path.stat().st_size:
-            raise EmptyTable(f"'{path}' is an empty file.", remedy="Give a table with at least one row.")
+            raise _empty(path)
         if name.endswith(_CSV):
             return _read_csv(path, encoding)
         if name.endswith(_PARQUET):
@@ -83,21 +78,17 @@ def _read_csv(path: Path, encoding: str) -> pa.Table:
                     strings_can_be_null=True, quoted_strings_can_be_null=False
                 ),
             )
-        binary = [
-            n for n, kind in zip(table.column_names, table.schema.types, strict=True) if kinds.is_binary(kind)
-        ]
+        types = dict(zip(table.column_names, table.schema.types, strict=True))  # this decodes the names
     except UnicodeDecodeError as error:
         raise _undecodable(path, codec) from error
     except pa.ArrowInvalid as error:
         if "Empty CSV file" in str(error):
-            raise EmptyTable(
-                f"'{path}' has no rows.", remedy="Give a table with at least one row."
-            ) from error
+            raise _empty(path) from error
         if _undecodable_at(path, codec) is not None:
             raise _undecodable(path, codec) from error
         raise
     # pyarrow takes text that is not UTF-8 for binary
-    if binary:
+    if any(kinds.is_binary(kind) for kind in types.values()):
         raise _undecodable(path, codec)
     return table
 
@@ -107,14 +98,18 @@ def _open(path: Path) -> BinaryIO:
     if path.suffix.lower() != ".zip":
         stream: BinaryIO = pa.input_stream(path, compression="gzip" if path.suffix.lower() == ".gz" else None)
         return stream
-    archive = zipfile.ZipFile(path)
-    names = [name for name in archive.namelist() if name.lower().endswith(".csv")]
-    if len(names) != 1:
-        raise Unreadable(
-            f"'{path}' holds {len(names)} CSV files; exactly one is read.",
-            remedy="Unpack it and name one file.",
-        )
-    return pa.BufferReader(archive.read(names[0]))  # type: ignore[no-any-return]
+    with zipfile.ZipFile(path) as archive:
+        names = [name for name in archive.namelist() if name.lower().endswith(".csv")]
+        if len(names) != 1:
+            raise Unreadable(
+                f"'{path}' holds {len(names)} CSV files; exactly one is read.",
+                remedy="Unpack it and name one file.",
+            )
+        return pa.BufferReader(archive.read(names[0]))  # type: ignore[no-any-return]
+
+
+def _empty(path: Path) -> EmptyTable:
+    return EmptyTable(f"'{path}' is empty.", remedy="Give a table with at least one row.")
 
 
 def _undecodable(path: Path, codec: str) -> Unreadable:

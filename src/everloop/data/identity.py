@@ -1,8 +1,8 @@
 """What a table is called: hashes of its logical content, never of Parquet or Arrow bytes.
 
-Format ``everloop.table/1``. A column's digest is the hash of its values in canonical form (see ``canonical``):
-each part is preceded by its length in bytes; first the number of values, then the positions of the missing ones,
-then the values. The version id is the hash of a small JSON document with the format, the row count and each
+Format ``everloop.table/1``. A column's digest is the hash of its values in canonical form (``canonical``):
+first the number of values, then the positions of the missing ones, then the values, each part preceded by its
+length in bytes. The version id is the hash of a small JSON document with the format, the row count and each
 column's name, logical type and digest, in order. So the id does not change with chunks, encodings, time
 units, schema metadata, or the version of any library. Golden tests pin it.
 """
@@ -26,9 +26,7 @@ from . import canonical
 from .types import type_name
 
 FORMAT = "everloop.table/1"
-ALGORITHMS = tuple(sorted(n for n in hashlib.algorithms_guaranteed if not n.startswith("shake"))) + (
-    "blake3",
-)
+ALGORITHMS = (*sorted(a for a in hashlib.algorithms_guaranteed if not a.startswith("shake")), "blake3")
 
 Hashes = npt.NDArray[np.uint64]
 
@@ -143,9 +141,8 @@ def _bits(array: pa.Array) -> Hashes:
     if canonical.is_text(array.type):
         return _text_bits(array)
     parts = canonical.numbers(array, nulls)
-    return _without(
-        _widened(parts[0]) if len(parts) == 1 else _chained(map(_widened, parts), len(array)), nulls
-    )
+    words = [_widened(part) for part in parts]
+    return _without(words[0] if len(words) == 1 else _chained(words, len(array)), nulls)
 
 
 def _text_bits(array: pa.Array) -> Hashes:
@@ -164,13 +161,12 @@ def _list_bits(array: pa.Array) -> Hashes:
     starts = ends - sizes
     items = _bits(array.flatten())
     place = np.arange(len(items), dtype=np.uint64) - np.repeat(starts, sizes).astype(np.uint64)
-    running = np.concatenate(
-        [np.zeros(1, np.uint64), np.cumsum(_mixed(_mixed(place) ^ items), dtype=np.uint64)]
-    )
+    running = np.zeros(len(items) + 1, np.uint64)
+    np.cumsum(_mixed(_mixed(place) ^ items), out=running[1:])
     return _chained([sizes.astype(np.uint64), running[ends] - running[starts]], len(array))
 
 
-def _chained(parts: Any, length: int) -> Hashes:
+def _chained(parts: Sequence[Hashes], length: int) -> Hashes:
     total = np.full(length, _MISSING)
     for part in parts:
         total = _mixed(total ^ part)

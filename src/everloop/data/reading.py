@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,8 @@ import pyarrow.types as kinds
 
 from everloop.core.errors import DuplicateColumns, EmptyTable, WrongType
 
-from .files import read_file
-
-__all__ = ["read_file", "to_table"]
+from . import files
+from .types import type_name
 
 
 def to_table(source: object) -> pa.Table:
@@ -41,23 +41,35 @@ def to_table(source: object) -> pa.Table:
     )
 
 
-def _checked(table: pa.Table) -> pa.Table:
-    refuse_duplicates(table.column_names)
+def read_file(path: Path, *, encoding: str = "utf-8") -> pa.Table:
+    """The table in a .csv, .csv.gz, .csv.zip, .parquet, .feather or .arrow file. ``encoding`` is of CSV text.
+
+    In a CSV file an unquoted empty field is missing, and so are unquoted NA, N/A, NaN, null and their kind;
+    quoted ones are text. Types come from whole columns. Raises FileMissing, Unreadable, EmptyTable,
+    DuplicateColumns, and InvalidSettings for an unknown encoding.
+    """
+    return _checked(files.read(path, encoding), f"'{path}'")
+
+
+def _checked(table: pa.Table, what: str = "The table") -> pa.Table:
+    _refuse_duplicates(table.column_names, what)
     if not table.num_columns or not table.num_rows:
         lacking = "rows" if table.num_columns else "columns"
-        raise EmptyTable(
-            f"The table has no {lacking}.", remedy="Give a table with at least one row and one column."
-        )
+        raise EmptyTable(f"{what} has no {lacking}.", remedy="Give at least one row and one column.")
+    for field in table.schema:
+        try:
+            type_name(field)
+        except WrongType as error:
+            raise WrongType(f"Column '{field.name}': {error.message}", remedy=error.remedy) from error
     return _without_views(table)
 
 
-def refuse_duplicates(names: list[str]) -> None:
-    """Raise DuplicateColumns if a name comes twice."""
-    twice = sorted({name for name in names if names.count(name) > 1})
+def _refuse_duplicates(names: list[str], what: str = "The table") -> None:
+    twice = sorted(name for name, count in Counter(names).items() if count > 1)
     if twice:
         shown = ", ".join(f"'{name}'" for name in twice)
         raise DuplicateColumns(
-            f"The table has more than one column named {shown}.", remedy="Rename or drop them."
+            f"{what} has more than one column named {shown}.", remedy="Rename or drop one."
         )
 
 
@@ -76,7 +88,7 @@ def _from_stream(source: Any) -> pa.Table:
 
 def _from_pandas(frame: Any) -> pa.Table:
     names = [str(name) for name in frame.columns]
-    refuse_duplicates(names)
+    _refuse_duplicates(names)
     if frame.columns.nlevels == 1 and len({type(name) for name in frame.columns}) > 1:
         frame = frame.set_axis(names, axis=1)
     try:
@@ -97,7 +109,7 @@ def _pandas_error(frame: Any, error: Exception) -> WrongType:
 
 
 def _offence(column: Any) -> str:
-    """What stands in the way: the first value of another type than the first one, if there is such a value."""
+    """What stands in the way: the first value of another type than the first, if any."""
     if column.dtype != object:
         return f"has the type {column.dtype}, which cannot be stored."
     present = [(row, value) for row, value in enumerate(column) if value is not None and value == value]
@@ -122,7 +134,7 @@ def _shown(value: object) -> str:
 
 
 def _without_views(table: pa.Table) -> pa.Table:
-    """String and binary views (Polars sends them) as large strings and binaries, which every function takes."""
+    """String and binary views (Polars sends them) as large ones, which every function takes."""
     fields = [field.with_type(_without_view(field.type)) for field in table.schema]
     schema = pa.schema(fields, metadata=table.schema.metadata)
     return table if schema.equals(table.schema) else table.cast(schema)

@@ -31,7 +31,7 @@ def describe(table: pa.Table) -> dict[str, ColumnStatistics]:
     """The statistics of each column. NaN counts as missing.
 
     Mean, std, minimum, maximum and quantiles are of the finite values only; a figure that is not finite
-    itself (the mean of numbers near 1e308) is None. Durations are seconds, times of day seconds since midnight.
+    itself (the mean of numbers near 1e308) is None. Times of day are seconds since midnight.
     Levels longer than 200 characters are left out. ``distinct`` of nested values counts hashes.
     """
     return {name: _describe(table[name]) for name in table.column_names}
