@@ -12,7 +12,7 @@ import pyarrow as pa
 from everloop.core.data import DatasetDiff, DatasetVersion
 from everloop.core.errors import Corrupt, NotFound
 from everloop.data import diff as differences
-from everloop.data import encoding, identity, reading, statistics
+from everloop.data import encoding, identity, reading, statistics, writing
 from everloop.store import datasets
 
 from . import artifacts
@@ -116,7 +116,7 @@ def compare(project: Project, before: DatasetVersion, after: DatasetVersion) -> 
 def export(project: Project, version: DatasetVersion, path: Path) -> Path:
     """Write a version to ``path`` as Parquet or CSV, by its ending."""
     target = project.settings.root / path
-    project.write_file(target, encoding.to_file_bytes(load(project, version), target.suffix))
+    project.write_file(target, writing.to_bytes(load(project, version), target.suffix))
     return target
 
 

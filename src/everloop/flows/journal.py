@@ -1,8 +1,8 @@
 """Durable steps: each step's result is kept in the same transaction as its effects on the store.
 
-A turn that is killed at any point has done some steps wholly and the others not at all; running it again takes
-the results of the finished ones from the journal and goes on. What a step writes outside the store is addressed
-by its hash, so writing it again changes nothing. Why not a workflow library: docs/decisions/0002.
+A turn that is killed at any point has done some steps wholly, the others not at all; running it again takes
+the results of the finished ones from the journal and goes on. What a step writes outside the store is
+addressed by its hash, so writing it again changes nothing. Why not a workflow library: docs/decisions/0002.
 """
 
 from __future__ import annotations
@@ -11,10 +11,8 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from everloop.core.documents import dump
 from everloop.core.errors import (
     MissingExtra,
-    MLOpsError,
     StorageDenied,
     StorageFull,
     TimedOut,
@@ -29,8 +27,6 @@ from .project import Project
 Document = Mapping[str, Any]
 _FIRST_PAUSE = 0.5
 _HOPELESS = (MissingExtra, StorageFull, StorageDenied, TimedOut)
-
-__all__ = ["Document", "Journal", "dump"]
 
 
 class Journal:
@@ -51,7 +47,7 @@ class Journal:
         *,
         tell: Callable[[Document], str] = lambda _: "",
     ) -> Document:
-        """The result of ``work``, done now or before a crash; ``record`` saves its effects with it, atomically.
+        """The result of ``work``, done now or before a crash; ``record`` saves its effects with it.
 
         Unavailable things are tried again (``pipeline.retries``, doubling pauses); a step that takes longer
         than ``pipeline.timeout`` seconds raises TimedOut, and what it may still compute is thrown away.
@@ -117,7 +113,3 @@ def _within(seconds: float, name: str, work: Callable[[], Document]) -> Document
             remedy="Give it more with pipeline.timeout, or less data.",
         )
     return dict(outcome["result"])
-
-
-def as_sentence(error: BaseException) -> str:
-    return str(error) if isinstance(error, MLOpsError) else f"{type(error).__name__}: {error}"

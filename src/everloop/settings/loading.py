@@ -96,7 +96,7 @@ def _kind_of(kind: type[BaseModel], name: str) -> type[Section] | None:
 
 
 def _spread(tree: Tree, origins: dict[str, str]) -> Tree:
-    """Give every model the project-wide sections under its own, and a configuration without models its one."""
+    """Give every model the project-wide sections under its own; without models, there is one."""
     models = tree.get("models")
     if models is None:
         models = {"default": _DEMO_MODEL}

@@ -1,4 +1,4 @@
-"""Locks by file, for projects on one machine: the kernel frees them when the process ends, however it ends."""
+"""Locks by file, for projects on one machine: the kernel frees them when the process ends."""
 
 from __future__ import annotations
 
@@ -34,4 +34,3 @@ class FileLocks:
             yield
         finally:
             lock.release()
-

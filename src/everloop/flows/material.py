@@ -1,0 +1,111 @@
+"""What a turn works on: the table, its row hashes, the champion; loaded when needed and kept for the turn."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from everloop.core.data import DatasetVersion
+from everloop.core.errors import UnknownColumn, nearest
+from everloop.core.models import ModelVersion
+from everloop.core.runs import Recipe, Run, Task
+from everloop.settings import Model
+from everloop.store import models, turns
+from everloop.training import serialise, targets
+
+from . import artifacts, data, usercode
+from .project import Project
+
+
+class Material:
+    """``use`` gives it the version of this turn; after a crash it is loaded by id instead."""
+
+    def __init__(self, project: Project, model: Model) -> None:
+        self.project = project
+        self.model = model
+        self.version_id = ""
+        self._pipelines: dict[str, Any] = {}
+
+    def use(self, registered: data.Registered) -> None:
+        self.version_id = registered.version.version_id
+        self.__dict__.update(version=registered.version, table=registered.table, rows=registered.rows)
+
+    @cached_property
+    def version(self) -> DatasetVersion:
+        return data.find(self.project, self.version_id, self.model.dataset)
+
+    @cached_property
+    def table(self) -> pa.Table:
+        return data.load(self.project, self.version)
+
+    @cached_property
+    def rows(self) -> np.ndarray:
+        return data.rows_of(self.project, self.version)
+
+    @cached_property
+    def target(self) -> pa.ChunkedArray:
+        return column(self.table, self.model.target, "Target")
+
+    @cached_property
+    def labelled(self) -> np.ndarray:
+        """Which rows have a label."""
+        return ~targets.missing(self.target)
+
+    @cached_property
+    def task(self) -> Task:
+        return self.model.task or targets.infer_task(self.target)
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        name = self.model.training.model_type
+        source = usercode.keep_source(self.project, name) if usercode.is_user_code(name) else None
+        return self.model.recipe(self.task, source)
+
+    @cached_property
+    def champion(self) -> tuple[ModelVersion, Run] | None:
+        with self.project.store.reading() as tx:
+            version = models.champion(tx, self.model.name)
+            return (version, models.find_run(tx, version.run_id)) if version else None
+
+    @cached_property
+    def considered(self) -> np.ndarray:
+        """Hashes of the rows that an earlier turn has looked at: the champion's data and the last turn's."""
+        with self.project.store.reading() as tx:
+            past = turns.list_turns(tx, self.model.name, limit=20)
+        last = next(
+            (t["summary"]["data_version"] for t in past if t["status"] == "done" and t["summary"]), None
+        )
+        wanted = {last, self.champion[1].data_version if self.champion else None} - {None}
+        known = [
+            data.rows_of(self.project, data.find(self.project, str(v), self.model.dataset)) for v in wanted
+        ]
+        return np.concatenate(known) if known else np.empty(0, dtype=np.uint64)
+
+    def truth(self, run: Run, where: np.ndarray) -> np.ndarray:
+        """Labels as strings, or values, at the positions (or where the mask is true)."""
+        chosen = (
+            self.target.filter(pa.array(where)) if where.dtype == bool else self.target.take(pa.array(where))
+        )
+        return targets.target_values(chosen) if run.task == "regression" else targets.target_labels(chosen)
+
+    def pipeline(self, run: Run) -> Any:
+        """The fitted pipeline of a run. Our own store is trusted: what is in it was trained here."""
+        if run.artifact not in self._pipelines:
+            stored = artifacts.fetch(self.project, run.artifact)
+            self._pipelines[run.artifact] = serialise.loads(stored, run.artifact_format, trust_pickle=True)
+        return self._pipelines[run.artifact]
+
+    def seen(self, run: Run) -> np.ndarray:
+        """Which rows of the table the run was trained on."""
+        return np.isin(self.rows, artifacts.from_bytes(artifacts.fetch(self.project, run.rows_seen)))
+
+
+def column(table: pa.Table, name: str, what: str) -> pa.ChunkedArray:
+    if name not in table.column_names:
+        raise UnknownColumn(
+            f"{what} '{name}' is no column of the data.", remedy=nearest(name, table.column_names)
+        )
+    return table.column(name)

@@ -1,0 +1,83 @@
+"""Look at registered models, and promote one by hand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from everloop.core.data import DatasetVersion
+from everloop.core.errors import Conflict, UnknownModel, nearest
+from everloop.core.models import Lineage, ModelVersion
+from everloop.core.runs import Run
+from everloop.registry import lineage, versions
+from everloop.store import datasets, history, models
+
+from . import steps
+from .project import Project
+
+
+@dataclass(frozen=True)
+class Registered:
+    version: ModelVersion
+    aliases: tuple[str, ...]
+    run: Run
+
+
+def list_models(project: Project, model: str | None = None) -> list[Registered]:
+    """Every registered version, oldest first, with the aliases that point to it."""
+    with project.store.reading() as tx:
+        found = []
+        for name in [model] if model else models.registered(tx):
+            aliases = models.list_aliases(tx, name)
+            for version in models.list_model_versions(tx, name):
+                pointing = tuple(sorted(a for a, v in aliases.items() if v == version.version))
+                found.append(Registered(version, pointing, models.find_run(tx, version.run_id)))
+    if model and not found:
+        raise _unknown(project, model)
+    return found
+
+
+def find(project: Project, spec: str) -> Registered:
+    """``MODEL`` (its champion), ``MODEL@1.2.0``, ``MODEL@latest`` …"""
+    name, wanted = versions.split_spec(spec)
+    with project.store.reading() as tx:
+        known = models.list_model_versions(tx, name)
+        if not known:
+            raise _unknown(project, name)
+        aliases = models.list_aliases(tx, name)
+        version = versions.resolve(
+            wanted or ("champion" if "champion" in aliases else "latest"), known, aliases
+        )
+        pointing = tuple(sorted(a for a, v in aliases.items() if v == version.version))
+        return Registered(version, pointing, models.find_run(tx, version.run_id))
+
+
+def trace(project: Project, spec: str) -> Lineage:
+    """Where a model version comes from: raw file, data version, run, commit, parents, promotions."""
+    version = find(project, spec).version
+    with project.store.reading() as tx:
+        known = models.list_model_versions(tx, version.model)
+        runs = {run.run_id: run for run in models.list_runs(tx, version.model)}
+        data: dict[str, DatasetVersion] = {v.version_id: v for v in datasets.versions(tx, version.dataset)}
+        return lineage.lineage(version, known, runs, data, history.list_events(tx, version.model))
+
+
+def promote(project: Project, spec: str, reason: str) -> ModelVersion:
+    """Make a version the champion, by hand. Recorded in the history with who and why."""
+    version = find(project, spec).version
+    with project.locks.hold(f"model/{version.model}"), project.store.writing() as tx:
+        champion = models.champion(tx, version.model)
+        if champion and champion.version == version.version:
+            raise Conflict(
+                f"{version.model}@{version.version} is the champion already.", remedy="Nothing to do."
+            )
+        steps.promote(tx, project, version, reason)
+    return version
+
+
+def _unknown(project: Project, name: str) -> UnknownModel:
+    with project.store.reading() as tx:
+        known = models.registered(tx)
+    return UnknownModel(
+        f"There is no registered model '{name}'.",
+        remedy=nearest(name, known) + (" 'everloop run' trains the first." if not known else ""),
+    )

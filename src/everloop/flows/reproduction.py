@@ -1,0 +1,61 @@
+"""Rebuild a run from its id (data version, recipe, user code, seed) and compare what comes out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from hashlib import sha256
+
+import numpy as np
+
+from everloop.core.runs import Run
+from everloop.training import fitting
+
+from . import data, runs, usercode
+from .project import Project
+
+_SAME = 1e-9
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """``identical``: every prediction is equal to the last bit. ``equal``: every metric agrees to 1e-9.
+    ``differences`` name what differs between then and now (commit, packages), whether or not it mattered."""
+
+    run: Run
+    identical: bool
+    equal: bool
+    metrics: dict[str, tuple[float | None, float | None]]
+    differences: tuple[str, ...] = field(default=())
+
+
+def reproduce(project: Project, run_id: str) -> Reproduction:
+    """Train again exactly as the run did. Changes nothing in the project."""
+    run = runs.find(project, run_id)
+    version = data.find(project, run.data_version, run.dataset)
+    factory = None
+    if run.recipe.user_code:
+        factory = usercode.load(project, run.recipe.estimator, run.recipe.user_code)
+    fitted = fitting.fit(
+        data.load(project, version), run.recipe, data.rows_of(project, version), factory=factory
+    )
+    predictions = sha256(np.ascontiguousarray(fitted.predictions).tobytes()).hexdigest()
+    names = sorted({*run.metrics, *fitted.metrics})
+    metrics = {name: (run.metrics.get(name), fitted.metrics.get(name)) for name in names}
+    equal = all(
+        a is not None and b is not None and abs(a - b) <= _SAME * max(1.0, abs(a))
+        for a, b in metrics.values()
+    )
+    return Reproduction(run, predictions == run.predictions_hash, equal, metrics, _differences(project, run))
+
+
+def _differences(project: Project, run: Run) -> tuple[str, ...]:
+    then, now = run.environment, project.environment()
+    found = []
+    if then.git_commit != now.git_commit:
+        found.append(f"git commit: {then.git_commit or 'none'} then, {now.git_commit or 'none'} now")
+    if then.git_dirty:
+        found.append("the work tree had uncommitted changes then")
+    old, new = {"Python": then.python, **then.packages}, {"Python": now.python, **now.packages}
+    moved = [name for name in sorted({*old, *new}) if old.get(name) != new.get(name)]
+    found += [f"{name}: {old.get(name, 'absent')} then, {new.get(name, 'absent')} now" for name in moved]
+    return tuple(found)

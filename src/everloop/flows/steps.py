@@ -1,0 +1,450 @@
+"""The steps of one turn. Each has a part that works (computes, writes what is addressed by its hash) and,
+where it changes the store, a ``save_`` part that the journal runs in the transaction that ends the step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from everloop.core.contracts import Contract, ContractVerdict
+from everloop.core.decisions import Decision, Drift, GateVerdict
+from everloop.core.documents import dump, load
+from everloop.core.errors import UnknownColumn, WrongType
+from everloop.core.ids import new_id
+from everloop.core.models import ModelVersion
+from everloop.core.runs import Run
+from everloop.data import statistics
+from everloop.deployment import gate
+from everloop.monitoring import drift
+from everloop.registry import versions
+from everloop.retraining import policy
+from everloop.store import datasets, history, models, outbox
+from everloop.store.database import Tx
+from everloop.store.times import to_text
+from everloop.training import fitting, plots, serialise
+from everloop.validation import checking, inference, python_schema, settings_form
+
+from . import artifacts, data, documents, usercode
+from .journal import Document
+from .material import Material
+from .project import Project
+
+
+@dataclass(frozen=True)
+class Steps:
+    """The steps of one turn of one model. ``source`` is a path, or a table when it was given in memory."""
+
+    material: Material
+    turn_id: str
+    source: object
+    force: bool
+
+    # -- version -----------------------------------------------------------------------------------------
+
+    def version(self) -> Document:
+        model = self.material.model
+        registered = data.register(
+            self.material.project,
+            self.source,
+            model.dataset,
+            encoding_name=model.data.encoding,
+            described_as=f"example {model.data.example.name}" if model.data.example else None,
+        )
+        self.material.use(registered)
+        return {
+            "data_version": registered.version.version_id,
+            "rows": registered.version.rows,
+            "new": registered.new,
+        }
+
+    # -- validate ----------------------------------------------------------------------------------------
+
+    def validate(self) -> Document:
+        return dump(self._verdict())
+
+    def _verdict(self) -> ContractVerdict:
+        project, model = self.material.project, self.material.model
+        if isinstance(model.contract, str):
+            schema = usercode.load(project, model.contract, usercode.keep_source(project, model.contract))
+            return python_schema.check_python(self.material.table, schema, f"python:{model.contract}")
+        return checking.check(self.material.table, self._contract())
+
+    def _contract(self) -> Contract:
+        given = self.material.model.contract
+        if isinstance(given, Mapping):
+            return settings_form.contract_from_mapping(given)
+        with self.material.project.store.reading() as tx:
+            known = datasets.newest_contract(tx, self.material.model.name)
+        return known or inference.infer(self.material.version)
+
+    def save_validation(self, tx: Tx, result: Document) -> None:
+        verdict = load(ContractVerdict, result)
+        errors, warnings = len(verdict.errors), len(verdict.findings) - len(verdict.errors)
+        outcome = "kept" if verdict.passed else "broken"
+        self._append(tx, "validated", f"contract {outcome}: {errors} errors, {warnings} warnings", result)
+
+    # -- decide ------------------------------------------------------------------------------------------
+
+    def decide(self) -> Document:
+        champion, model = self.material.champion, self.material.model
+        fresh = ~np.isin(self.material.rows, self.material.considered)
+        metrics: dict[str, float] = {}
+        measured, moved, changed = None, None, None
+        if champion:
+            version, run = champion
+            changed = self._change(run)
+            if changed is None:
+                metrics, measured = self._performance(run, fresh)
+                moved = self._drift(version, run, fresh)
+        watched = model.retrain_policy(self.material.task)
+        decision = policy.decide(
+            watched,
+            champion=champion[0].version if champion else None,
+            rows=int(self.material.labelled.sum()),
+            fresh_rows=int(fresh.sum()),
+            performance=metrics.get(watched.metric),
+            performance_rows=measured,
+            drift=moved,
+            changed=changed,
+            forced=self.force,
+        )
+        return {
+            "decision": dump(decision),
+            "metrics": metrics,
+            "measured_rows": measured,
+            "champion": champion[0].version if champion else None,
+            "drift": dump(moved) if moved else None,
+        }
+
+    def _change(self, run: Run) -> str | None:
+        """Why the champion's answers cannot be compared with what is asked now, or its recipe is another."""
+        recipe, known = self.material.recipe, run.recipe
+        if recipe.target != known.target or self.material.task != run.task:
+            return (
+                f"the target is now '{recipe.target}' ({self.material.task}), the champion's '{known.target}'"
+            )
+        missing = [name for name in run.features if name not in self.material.table.column_names]
+        if missing:
+            return f"the champion needs the column '{missing[0]}', which the data no longer have"
+        return (
+            "the recipe has changed since the champion was trained"
+            if self._last_recipe(run) != recipe
+            else None
+        )
+
+    def _last_recipe(self, champion: Run) -> object:
+        """The recipe tried last, on whatever outcome: a refused change is not tried again and again."""
+        with self.material.project.store.reading() as tx:
+            newest = models.list_runs(tx, self.material.model.name, limit=1)
+        return (newest[0] if newest else champion).recipe
+
+    def _performance(self, run: Run, fresh: np.ndarray) -> tuple[dict[str, float], int | None]:
+        """The champion's metrics on rows it was not trained on: the fresh ones when there are enough."""
+        least = self.material.model.monitoring.drift_min_samples
+        unseen = self.material.labelled & ~self.material.seen(run)
+        chosen = unseen & fresh if (unseen & fresh).sum() >= least else unseen
+        if not chosen.any():
+            return {}, None
+        truth = self.material.truth(run, chosen)
+        if run.task == "classification":
+            known = np.isin(truth, run.classes)
+            if not known.any():
+                return {}, None
+            chosen = np.flatnonzero(chosen)[known]
+            truth = truth[known]
+        answers = self._answers(
+            run,
+            self.material.table.filter(pa.array(chosen))
+            if chosen.dtype == bool
+            else self.material.table.take(pa.array(chosen)),
+        )
+        positive = _positive(run)
+        return fitting.measure(truth, answers, run.task, run.classes, positive, run.recipe), len(truth)
+
+    def _drift(self, version: ModelVersion, run: Run, fresh: np.ndarray) -> Drift | None:
+        """How far the features of the fresh rows (of all, when few are fresh) lie from the reference."""
+        with self.material.project.store.reading() as tx:
+            reference = models.reference(tx, version.model)
+        if reference is None:
+            return None
+        least = self.material.model.monitoring.drift_min_samples
+        current = self.material.version.statistics
+        if least <= fresh.sum() < len(fresh):
+            current = statistics.describe(
+                self.material.table.select(list(run.features)).filter(pa.array(fresh))
+            )
+        try:
+            return drift.mean_shift(reference[1], current, run.features, min_samples=least)
+        except (UnknownColumn, WrongType):
+            return None
+
+    def save_decision(self, tx: Tx, result: Document) -> None:
+        decision = load(Decision, result["decision"])
+        self._append(tx, "decided", f"{decision.action}: {decision.reason}", result)
+        at = self.material.project.clock.now()
+        shared = {
+            "at": at,
+            "data_version": self.material.version_id,
+            "model_version": result["champion"],
+            "turn_id": self.turn_id,
+        }
+        history.add_metrics(
+            tx, self.material.model.name, result["metrics"], rows=result["measured_rows"], **shared
+        )
+        if result["drift"]:
+            moved = {"drift_score": result["drift"]["score"]}
+            history.add_metrics(tx, self.material.model.name, moved, rows=result["drift"]["rows"], **shared)
+
+    # -- train -------------------------------------------------------------------------------------------
+
+    def train(self) -> Document:
+        project, recipe = self.material.project, self.material.recipe
+        started, begun = project.clock.now(), project.clock.monotonic()
+        factory = None
+        if recipe.user_code:
+            factory = usercode.load(project, recipe.estimator, recipe.user_code)
+        fitted = fitting.fit(self.material.table, recipe, self.material.rows, factory=factory)
+        model, kind = serialise.dumps(fitted.pipeline)
+        pictures = plots.plots(fitted, self.material.table, recipe)
+        seen = np.unique(self.material.rows[fitted.train_index])
+        example = self.material.table.take(pa.array(fitted.test_index[:3])).select(list(fitted.features))
+        run = Run(
+            run_id=new_id("run", started),
+            model=self.material.model.name,
+            turn_id=self.turn_id,
+            dataset=self.material.version.dataset,
+            data_version=self.material.version_id,
+            recipe=recipe,
+            task=fitted.task,
+            features=fitted.features,
+            classes=fitted.classes,
+            train_rows=len(fitted.train_index),
+            test_rows=len(fitted.test_index),
+            dropped_rows=fitted.dropped_rows,
+            metrics=fitted.metrics,
+            environment=project.environment(),
+            artifact=artifacts.keep(project, model, kind),
+            artifact_format=kind,
+            rows_seen=artifacts.keep(project, artifacts.to_bytes(seen), "npy"),
+            predictions_hash=sha256(np.ascontiguousarray(fitted.predictions).tobytes()).hexdigest(),
+            started_at=started,
+            seconds=project.clock.monotonic() - begun,
+            series=fitted.series,
+            plots={name: artifacts.keep(project, picture, "png") for name, picture in pictures.items()},
+            input_example=tuple(documents.plain_rows(example)),
+            notes=fitted.notes,
+        )
+        tested = artifacts.to_bytes(fitted.test_index.astype(np.int64))
+        constant = fitting.baseline(fitted.train_target, fitted.test_target[:1], fitted.task, fitted.classes)
+        return {
+            "run": dump(run),
+            "test_rows": artifacts.keep(project, tested, "npy"),
+            "constant": np.asarray(constant)[0].tolist(),
+        }
+
+    def save_run(self, tx: Tx, result: Document) -> None:
+        run = load(Run, result["run"])
+        models.add_run(tx, run)
+        shown = documents.shown_metrics(run.metrics)
+        self._append(
+            tx,
+            "trained",
+            f"{run.run_id}: {run.recipe.estimator} on {run.train_rows:,} rows, {shown}",
+            {
+                "run_id": run.run_id,
+                "metrics": dict(run.metrics),
+                "data_version": run.data_version,
+            },
+        )
+
+    # -- track -------------------------------------------------------------------------------------------
+
+    def track(self, trained: Document) -> Document:
+        run = load(Run, trained["run"])
+        return {
+            "key": f"run/{run.run_id}",
+            "document": documents.tracked_run(run, self.material.project.settings),
+        }
+
+    def save_tracking(self, tx: Tx, result: Document) -> None:
+        if self.material.project.settings.tracking.enabled:
+            outbox.post(tx, "run", result["key"], result["document"], self.material.project.clock.now())
+
+    # -- gate --------------------------------------------------------------------------------------------
+
+    def judge(self, trained: Document) -> Document:
+        run = load(Run, trained["run"])
+        test_rows = artifacts.from_bytes(artifacts.fetch(self.material.project, trained["test_rows"]))
+        champion = self.material.champion
+        if champion and champion[1].task == run.task and champion[1].recipe.target == run.recipe.target:
+            verdict = self._against_champion(run, test_rows, *champion)
+        else:
+            verdict = self._against_constant(run, test_rows, np.asarray(trained["constant"]))
+            if champion:
+                reason = f"{self._change(champion[1])}: promote it by hand if that is meant"
+                verdict = replace(verdict, promote=False, reason=reason)
+        return {"verdict": dump(verdict), "champion": champion[0].version if champion else None}
+
+    def _against_champion(self, run: Run, rows: np.ndarray, version: ModelVersion, old: Run) -> GateVerdict:
+        """On held-out rows of the challenger that the champion was not trained on either."""
+        unseen = rows[~self.material.seen(old)[rows]]
+        try:
+            answers = self._answers(old, self.material.table.take(pa.array(unseen)))
+        except (UnknownColumn, WrongType) as error:
+            return GateVerdict(
+                False, f"the champion cannot answer these data ({error.message}): promote by hand"
+            )
+        return self._judged(run, unseen, _aligned(answers, old, run), None, version.version)
+
+    def _against_constant(self, run: Run, rows: np.ndarray, constant: np.ndarray) -> GateVerdict:
+        return self._judged(run, rows, None, np.repeat(constant[np.newaxis], len(rows), axis=0), None)
+
+    def _judged(
+        self, run: Run, rows: np.ndarray, champion: Any, constant: Any, champion_name: str | None
+    ) -> GateVerdict:
+        table = self.material.table.take(pa.array(rows))
+        model = self.material.model
+        guarded = {name: _levels(table, name) for name in model.gate.slices if name in table.column_names}
+        return gate.judge(
+            model.gate_policy(),
+            task=run.task,
+            classes=run.classes,
+            positive=_positive(run),
+            truth=self.material.truth(run, rows),
+            champion=champion,
+            challenger=self._answers(run, table),
+            baseline=constant,
+            slices=guarded,
+            business=run.recipe.business,
+            champion_name=champion_name,
+        )
+
+    def save_verdict(self, tx: Tx, result: Document) -> None:
+        verdict = load(GateVerdict, result["verdict"])
+        self._append(
+            tx, "judged", f"{'promote' if verdict.promote else 'do not promote'}: {verdict.reason}", result
+        )
+
+    # -- register ----------------------------------------------------------------------------------------
+
+    def register(self, trained: Document, judged: Document) -> Document:
+        run = load(Run, trained["run"])
+        champion = self.material.champion
+        with self.material.project.store.reading() as tx:
+            known = models.list_model_versions(tx, run.model)
+        newest = known[-1] if known else None
+        with self.material.project.store.reading() as tx:
+            newest_run = models.find_run(tx, newest.run_id) if newest else None
+        number = versions.next_version(newest, newest_run, run, [v.version for v in known])
+        version = ModelVersion(
+            model=run.model,
+            version=str(number),
+            run_id=run.run_id,
+            dataset=run.dataset,
+            data_version=run.data_version,
+            created_at=self.material.project.clock.now(),
+            created_by=self.material.project.user,
+            git_commit=run.environment.git_commit,
+            parent=champion[0].version if champion else None,
+            metrics=run.metrics,
+            tags={"gate": load(GateVerdict, judged["verdict"]).reason},
+        )
+        return {"version": dump(version), "promoted": judged["verdict"]["promote"]}
+
+    def save_registration(self, tx: Tx, result: Document) -> None:
+        version = load(ModelVersion, result["version"])
+        models.add_model_version(tx, version)
+        self._append(
+            tx,
+            "registered",
+            f"{version.model}@{version.version} from {version.run_id}",
+            {
+                "version": version.version,
+                "run_id": version.run_id,
+                "data_version": version.data_version,
+            },
+        )
+        project = self.material.project
+        documents.post_version(tx, project, version)
+        if result["promoted"]:
+            promote(tx, project, version, version.tags["gate"])
+        else:
+            documents.point(tx, project, version.model, "challenger", version.version)
+
+    # -- record ------------------------------------------------------------------------------------------
+
+    def save_metrics(self, tx: Tx, registered: Document) -> None:
+        """The new model's metrics on its held-out rows join the history."""
+        version = load(ModelVersion, registered["version"])
+        history.add_metrics(
+            tx,
+            version.model,
+            version.metrics,
+            at=self.material.project.clock.now(),
+            data_version=version.data_version,
+            model_version=version.version,
+            turn_id=self.turn_id,
+        )
+
+    # ----------------------------------------------------------------------------------------------------
+
+    def _answers(self, run: Run, table: pa.Table) -> np.ndarray:
+        return fitting.predict(self.material.pipeline(run), table, run.features, run.task)
+
+    def _append(self, tx: Tx, kind: str, summary: str, details: Mapping[str, Any]) -> None:
+        project = self.material.project
+        told = {"turn_id": self.turn_id, **details}
+        history.append(
+            tx, self.material.model.name, kind, summary, at=project.clock.now(), by=project.user, details=told
+        )
+
+
+def promote(tx: Tx, project: Project, version: ModelVersion, reason: str) -> None:
+    """Make a version the champion: alias, reference, contract, history and MLflow, all or nothing."""
+    now = project.clock.now()
+    before = models.champion(tx, version.model)
+    documents.point(tx, project, version.model, "champion", version.version)
+    if models.list_aliases(tx, version.model).get("challenger") == version.version:
+        documents.point(tx, project, version.model, "challenger", None)
+    reference = datasets.find_version(tx, version.data_version, version.dataset)
+    models.set_reference(tx, version.model, version.data_version, reference.statistics, to_text(now))
+    datasets.add_contract(tx, version.model, inference.infer(reference), to_text(now))
+    history.append(
+        tx,
+        version.model,
+        "promoted",
+        f"{version.model}@{version.version} is champion" + (f" after {before.version}" if before else ""),
+        at=now,
+        by=project.user,
+        details={
+            "version": version.version,
+            "previous": before.version if before else None,
+            "reason": reason,
+        },
+    )
+
+
+def _positive(run: Run) -> str | None:
+    if run.task == "regression" or len(run.classes) != 2:
+        return None
+    return run.recipe.positive or run.classes[1]
+
+
+def _levels(table: pa.Table, name: str) -> np.ndarray:
+    return np.asarray(table.column(name).cast(pa.string()).to_pandas(), dtype=object)
+
+
+def _aligned(answers: np.ndarray, old: Run, new: Run) -> np.ndarray:
+    """Probabilities of ``old`` in the order of ``new``'s classes; a class that it did not know gets 0."""
+    if old.task == "regression" or old.classes == new.classes:
+        return answers
+    placed = np.zeros((len(answers), len(new.classes)))
+    for position, name in enumerate(new.classes):
+        if name in old.classes:
+            placed[:, position] = answers[:, old.classes.index(name)]
+    return placed

@@ -1,0 +1,73 @@
+"""Settings -> Project: the only place that chooses adapters."""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+
+from everloop.adapters import git
+from everloop.adapters.blobs.local import LocalBlobs, write_atomically
+from everloop.adapters.locks.files import FileLocks
+from everloop.core.clock import Clock, SystemClock
+from everloop.core.ports import Locks, Tracker
+from everloop.core.runs import Environment
+from everloop.flows.project import Project
+from everloop.settings import Settings, load_settings
+from everloop.store.database import Store, open_store
+from everloop.store.locks import DatabaseLocks
+
+
+def open_project(
+    config: str | Path | None = None,
+    *,
+    folder: str | Path | None = None,
+    flags: Sequence[str] = (),
+    tenant: str | None = None,
+) -> Project:
+    """The project of a configuration file, or of the one found from ``folder`` (the current one) upwards."""
+    chosen = [*flags, f"tenant={tenant}"] if tenant else flags
+    return connect(load_settings(config, folder=folder, flags=chosen))
+
+
+def connect(settings: Settings, clock: Clock | None = None) -> Project:
+    clock = clock or SystemClock()
+    store = open_store(settings.store_url, settings.tenant)
+    return Project(
+        settings=settings,
+        store=store,
+        data=LocalBlobs(settings.data_folder),
+        artifacts=LocalBlobs(settings.models_folder),
+        locks=_locks(settings, store, clock),
+        clock=clock,
+        open_tracker=lambda: open_tracker(settings),
+        environment=lambda: _environment(settings.root),
+        write_file=write_atomically,
+        user=_user(),
+    )
+
+
+def open_tracker(settings: Settings) -> Tracker:
+    """MLflow, imported here and not before: it takes seconds."""
+    mlflow = import_module("everloop.adapters.mlflow")
+    uri = mlflow.tracking_uri(settings.tracking_uri, settings.root)
+    tracker: Tracker = mlflow.MlflowTracker(uri, tenant=settings.tenant, timeout=settings.tracking.timeout)
+    return tracker
+
+
+def _locks(settings: Settings, store: Store, clock: Clock) -> Locks:
+    if store.engine.dialect.name == "postgresql":
+        return DatabaseLocks(store.engine, store.tenant, clock)
+    return FileLocks(settings.state / "locks" / store.tenant)
+
+
+def _environment(root: Path) -> Environment:
+    return git.describe_environment(root)
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return "unknown"
