@@ -35,19 +35,23 @@ def first_model(c: Comparison, against: str) -> str:
 def against_champion(
     c: Comparison, against: str, margin: float, judged: Sequence[Comparison], worse: Sequence[Comparison]
 ) -> str:
-    sentence = _difference(c, against)
-    if c.low <= margin:
-        asked = "no difference" if margin == 0 else f"a gain of {margin:g} or less"
-        sentence += ", which is a loss" if c.high < 0 else f", which does not rule out {asked}"
+    shown_better = c.low > margin
+    sentence = _difference(c, against) + ("" if shown_better else _doubt(c, margin))
     if worse:
         shown = "; ".join(_slice(s) for s in worse[:_SHOWN_SLICES])
         more = f" and {len(worse) - _SHOWN_SLICES} more" if len(worse) > _SHOWN_SLICES else ""
-        return f"{sentence}, {'and' if c.low <= margin else 'but'} worse on {shown}{more}"
-    if judged and c.low > margin:
-        sentence += (
-            f", and worse on none of {len(judged):,} guarded {'slice' if len(judged) == 1 else 'slices'}"
-        )
+        return f"{sentence}, {'but' if shown_better else 'and'} worse on {shown}{more}"
+    if judged and shown_better:
+        sentence += f", and worse on none of {len(judged):,} guarded slice{'s' if len(judged) > 1 else ''}"
     return sentence
+
+
+def _doubt(c: Comparison, margin: float) -> str:
+    if c.high < 0:
+        return ", which is a loss"
+    if c.improvement <= 0:
+        return ": no gain"
+    return ", a gain that may be chance" if margin == 0 else f", a gain not surely above {margin:g}"
 
 
 def _difference(c: Comparison, against: str) -> str:
