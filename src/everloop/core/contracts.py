@@ -13,8 +13,9 @@ class ColumnRule:
     """What one column must be like. ``None`` means: not asked.
 
     ``type`` is a logical type or one of the families ``number``, ``string``, ``boolean``, ``time``.
-    ``max_missing`` is the largest share (0 to 1) of missing values. A broken ``minimum``, ``maximum`` or
-    ``allowed`` counts with the column's ``severity``; a missing column or a wrong type is always an error.
+    ``max_missing`` is the largest share (0 to 1) of missing values. A broken ``minimum``, ``maximum``,
+    ``allowed`` or ``unique`` counts with the column's ``severity``; a missing column, a wrong type and a
+    broken ``max_missing`` are always errors. Bounds of times are seconds since 1970.
     """
 
     name: str

@@ -74,8 +74,10 @@ def _shift(name: str, before: ColumnStatistics, after: ColumnStatistics) -> floa
         return _relative_shift(before, after)
     if before.levels and after.levels:
         return _level_shift(before, after)
-    if bool(before.levels) != bool(after.levels):
-        was, now = ("text", "numbers") if before.levels else ("numbers", "text")
+    was_text, is_number = before.mean is None and before.levels, after.mean is not None
+    was_number, is_text = before.mean is not None, after.mean is None and after.levels
+    if (was_text and is_number) or (was_number and is_text):
+        was, now = ("text", "numbers") if was_text else ("numbers", "text")
         raise WrongType(
             f"'{name}' was {was} in the reference data and is {now} now; the two cannot be compared.",
             remedy="Correct the data, or make a new reference.",
@@ -93,6 +95,8 @@ def _relative_shift(before: ColumnStatistics, after: ColumnStatistics) -> float:
 
 
 def _level_shift(before: ColumnStatistics, after: ColumnStatistics) -> float:
+    """Distance and the distance that chance is expected to make (mean absolute deviation of normal shares)
+    add up as squares, so the noise is taken off as squares."""
     was, now = _shares(before, after), _shares(after, before)
     distance = noise = 0.0
     per_row = 1 / before.count + 1 / after.count
@@ -101,7 +105,7 @@ def _level_shift(before: ColumnStatistics, after: ColumnStatistics) -> float:
         pooled = (p * before.count + q * after.count) / (before.count + after.count)
         distance += abs(p - q) / 2
         noise += math.sqrt(2 / math.pi * pooled * (1 - pooled) * per_row) / 2
-    return max(0.0, distance - noise)
+    return math.sqrt(max(0.0, distance**2 - noise**2))
 
 
 def _shares(statistics: ColumnStatistics, other: ColumnStatistics) -> dict[str | None, float]:

@@ -7,19 +7,14 @@ import math
 from everloop.core.decisions import Decision, Drift, Evidence, RetrainPolicy
 from everloop.core.errors import Invalid, InvalidSettings, nearest
 
+_SHARES = ("precision", "recall", "f1")
 HIGHER_IS_BETTER = frozenset(
-    {
-        "accuracy", "balanced_accuracy", "precision", "recall", "specificity", "f1", "f1_macro",
-        "f1_weighted", "auc", "roc_auc", "pr_auc", "average_precision", "mcc", "kappa", "r2",
-        "explained_variance", "net_value", "roi",
-    }
-)  # fmt: skip
+    {"accuracy", "roc_auc", "r2", *_SHARES, *(f"{name}_macro" for name in _SHARES)}
+    | {"net_value", "net_value_per_row", "roi", "best_net_value", "best_roi"}
+)
 LOWER_IS_BETTER = frozenset(
-    {
-        "log_loss", "brier", "calibration_error", "ece", "hinge_loss", "mae", "mse", "rmse", "mape", "smape",
-        "rmsle", "median_absolute_error", "max_error",
-    }
-)  # fmt: skip
+    {"log_loss", "brier", "calibration_error", "mae", "mse", "rmse", "median_ae", "mape"}
+)
 
 
 def decide(
@@ -31,6 +26,7 @@ def decide(
     performance: float | None,
     performance_rows: int | None,
     drift: Drift | None,
+    changed: str | None = None,
     forced: bool = False,
 ) -> Decision:
     """Whether to train now. ``champion`` is the model version that serves, None when there is none.
@@ -45,24 +41,26 @@ def decide(
     1. it was forced -> retrain;
     2. fewer than ``min_samples`` rows -> refuse, even when there is no model;
     3. no model yet -> retrain;
-    4. performance worse than ``performance_min`` -> retrain (not judged on fewer than ``min_samples`` rows);
-    5. drift over ``drift_threshold``, on enough rows -> retrain;
-    6. otherwise keep; the reason says so when there are no fresh rows.
+    4. recipe, target or columns have ``changed`` (how, in words) -> retrain;
+    5. performance worse than ``performance_min`` -> retrain (not judged on fewer than ``min_samples`` rows);
+    6. drift over ``drift_threshold``, on enough rows -> retrain;
+    7. otherwise keep; the reason says so when there are no fresh rows.
 
     Raises InvalidSettings when ``performance_min`` is set for a metric whose better direction is not known.
     """
     was_forced = _forced(forced)
     samples = _samples(policy, rows)
     no_model = _no_model(champion)
+    other = _changed(champion, changed)
     worse = _performance(policy, performance, performance_rows)
     drifted = _drift(policy, drift)
     fresh = _fresh(fresh_rows)
-    evidence = (was_forced, samples, no_model, worse, drifted, fresh)
+    evidence = (was_forced, samples, no_model, other, worse, drifted, fresh)
     if was_forced.fired:
         return Decision("retrain", was_forced.message, evidence)
     if samples.fired:
         return Decision("refuse", samples.message, evidence)
-    for check in (no_model, worse, drifted):
+    for check in (no_model, other, worse, drifted):
         if check.fired:
             return Decision("retrain", check.message, evidence)
     if fresh_rows == 0:
@@ -84,9 +82,9 @@ def _samples(policy: RetrainPolicy, rows: int | None) -> Evidence:
         )
     few = rows < policy.min_samples
     message = (
-        f"There are {rows:,} rows to train on, fewer than the {policy.min_samples:,} needed."
+        f"Too few rows to train on: {rows:,}; at least {policy.min_samples:,} are needed."
         if few
-        else f"There are {rows:,} rows to train on; {policy.min_samples:,} are needed."
+        else f"Enough rows to train on: {rows:,}; at least {policy.min_samples:,} are needed."
     )
     return Evidence("samples", few, message, float(rows), float(policy.min_samples))
 
@@ -95,6 +93,14 @@ def _no_model(champion: str | None) -> Evidence:
     if champion is None:
         return Evidence("no_model", True, "There is no model yet.")
     return Evidence("no_model", False, f"There is a model: {champion}.")
+
+
+def _changed(champion: str | None, changed: str | None) -> Evidence:
+    if champion is None:
+        return Evidence("changed", False, "Not compared because there is no model yet.")
+    if not changed:
+        return Evidence("changed", False, "No change of recipe, target or columns is known.")
+    return Evidence("changed", True, f"{changed[0].upper()}{changed[1:]}.")
 
 
 def _performance(policy: RetrainPolicy, performance: float | None, rows: int | None) -> Evidence:
@@ -160,5 +166,5 @@ def _fresh(fresh_rows: int | None) -> Evidence:
         return Evidence("fresh_rows", False, "Not measured because it is unknown what the model has seen.")
     if fresh_rows == 0:
         return Evidence("fresh_rows", False, "There are no rows that the model has not seen.", 0.0)
-    message = f"There are {fresh_rows:,} rows that the model has not seen."
+    message = f"Rows that the model has not seen: {fresh_rows:,}."
     return Evidence("fresh_rows", False, message, float(fresh_rows))

@@ -117,9 +117,11 @@ class _Reader:
         return ast.Compare(operands[0], node.ops, operands[1:])
 
     def _operand(self, node: ast.expr, depth: int) -> ast.expr:
-        """A side of a comparison: a value, or text."""
+        """A side of a comparison: a value, text, or a condition."""
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             return node
+        if isinstance(node, (ast.Compare, ast.BoolOp)):
+            return self._condition(node, depth + 1)
         return self._value(node, depth)
 
     def _value(self, node: ast.expr, depth: int) -> ast.expr:

@@ -16,7 +16,9 @@ from .types import family, logical_type
 
 def check_structure(table: pa.Table, contract: Contract) -> Iterator[Finding]:
     if table.num_rows < contract.min_rows:
-        message = f"The table has {table.num_rows:,} rows; at least {contract.min_rows:,} are needed."
+        message = (
+            f"The table has too few rows: {table.num_rows:,}; at least {contract.min_rows:,} are needed."
+        )
         yield Finding("min_rows", "", "error", table.num_rows, message)
     if not contract.allow_extra_columns:
         yield from _extra_columns(table, contract)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pyarrow as pa
 
 from everloop.core.errors import InvalidSettings, nearest
@@ -16,17 +18,25 @@ _FAMILY_OF = dict.fromkeys(_NUMBERS, "number") | {
     "timestamp": "time",
     "date": "time",
 }
-_OTHERS = ("duration", "binary", "list", "struct", "map", "null")
-_ARROW_NAMES = {"halffloat": "float16", "float": "float32", "double": "float64"}
+_OTHERS = ("duration", "binary", "list", "struct", "map", "extension", "null")
+_ARROW_NAMES = {
+    "halffloat": "float16",
+    "float": "float32",
+    "double": "float64",
+    "large_string": "string",
+    "string_view": "string",
+    "large_binary": "binary",
+    "binary_view": "binary",
+}
 
 
 def logical_type(data_type: pa.DataType) -> str:
     """The type free of encodings: ``string`` for every string, dictionaries as their values, times without
     units."""
-    if pa.types.is_dictionary(data_type):
+    if isinstance(data_type, pa.BaseExtensionType):
+        return logical_type(data_type.storage_type)
+    if pa.types.is_dictionary(data_type) or pa.types.is_run_end_encoded(data_type):
         return logical_type(data_type.value_type)
-    if str(data_type) in ("string", "large_string", "string_view"):
-        return "string"
     if pa.types.is_timestamp(data_type):
         return f"timestamp[{data_type.tz}]" if data_type.tz else "timestamp"
     if pa.types.is_time(data_type):
@@ -34,7 +44,7 @@ def logical_type(data_type: pa.DataType) -> str:
     if pa.types.is_date(data_type):
         return "date"
     if pa.types.is_decimal(data_type):
-        return f"decimal({data_type.precision}, {data_type.scale})"
+        return f"decimal[{data_type.precision},{data_type.scale}]"
     return _ARROW_NAMES.get(str(data_type), str(data_type))
 
 
@@ -42,7 +52,9 @@ def family(name: str) -> str:
     """``number``, ``string``, ``boolean`` or ``time`` for types that have a family; else the bare name."""
     if name in FAMILIES:
         return name
-    bare = name.split("(")[0].split("[")[0].split("<")[0]
+    if name.startswith("ordered<"):
+        return family(name.removeprefix("ordered<").removesuffix(">"))
+    bare = re.split(r"[\[(<]", name)[0]
     return _FAMILY_OF.get(bare, bare)
 
 

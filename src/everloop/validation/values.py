@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -155,7 +156,8 @@ def _as_kind(allowed: tuple[str, ...], kind: str) -> list[Any]:
 def _number(text: str) -> float | int | None:
     for read in (int, float):
         try:
-            return read(text)
+            number = read(text)
+            return number if math.isfinite(number) else None
         except ValueError:
             continue
     return None
