@@ -1,0 +1,1 @@
+"""All tests. Shared parts are imported as ``tests.servers``."""

@@ -1,0 +1,40 @@
+"""Fixtures that many tests share: real servers, one per worker, started when first asked for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests.servers.postgres import Postgres, postgres_server
+
+_OURS = ("EVERLOOP_", "MLFLOW_")
+_OUR_NAMES = ("CONFIG_PATH", "RANDOM_SEED")
+
+
+def pytest_configure() -> None:
+    """What the developer's shell says about everloop must not change what the tests see."""
+    for name in list(os.environ):
+        if name.startswith(_OURS) or name in _OUR_NAMES:
+            del os.environ[name]
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A running PostgreSQL server of this worker."""
+    with postgres_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_url(postgres: Postgres) -> str:
+    """The SQLAlchemy URL of the server's ``postgres`` database, shared by the tests of this worker."""
+    return postgres.url()
+
+
+@pytest.fixture
+def postgres_database(postgres: Postgres) -> Iterator[str]:
+    """The SQLAlchemy URL of a database that only this test has, dropped afterwards."""
+    with postgres.database() as url:
+        yield url
