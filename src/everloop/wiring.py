@@ -10,6 +10,7 @@ from pathlib import Path
 from everloop.adapters import git
 from everloop.adapters.blobs.local import LocalBlobs, write_atomically
 from everloop.adapters.locks.files import FileLocks
+from everloop.adapters.mlflow.address import tracking_uri
 from everloop.core.clock import Clock, SystemClock
 from everloop.core.ports import Locks, Tracker
 from everloop.core.runs import Environment
@@ -50,8 +51,8 @@ def connect(settings: Settings, clock: Clock | None = None) -> Project:
 
 def open_tracker(settings: Settings) -> Tracker:
     """MLflow, imported here and not before: it takes seconds."""
-    mlflow = import_module("everloop.adapters.mlflow")
-    uri = mlflow.tracking_uri(settings.tracking_uri, settings.root)
+    mlflow = import_module("everloop.adapters.mlflow.tracker")
+    uri = tracking_uri(settings.tracking_uri, settings.root)
     tracker: Tracker = mlflow.MlflowTracker(uri, tenant=settings.tenant, timeout=settings.tracking.timeout)
     return tracker
 

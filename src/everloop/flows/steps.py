@@ -31,7 +31,7 @@ from everloop.validation import checking, inference, python_schema, settings_for
 
 from . import artifacts, data, documents, usercode
 from .journal import Document
-from .material import Material
+from .material import Material, column
 from .project import Project
 
 
@@ -65,7 +65,15 @@ class Steps:
     # -- validate ----------------------------------------------------------------------------------------
 
     def validate(self) -> Document:
+        self._check_names()
         return dump(self._verdict())
+
+    def _check_names(self) -> None:
+        """A mistyped column in the settings is said now, not after the training."""
+        material = self.material
+        fitting.chosen_features(material.table, material.recipe)
+        for name in material.model.gate.slices:
+            column(material.table, name, "gate.slices:")
 
     def _verdict(self) -> ContractVerdict:
         project, model = self.material.project, self.material.model
@@ -309,7 +317,7 @@ class Steps:
     ) -> GateVerdict:
         table = self.material.table.take(pa.array(rows))
         model = self.material.model
-        guarded = {name: _levels(table, name) for name in model.gate.slices if name in table.column_names}
+        guarded = {name: _levels(table, name) for name in model.gate.slices}
         return gate.judge(
             model.gate_policy(),
             task=run.task,
