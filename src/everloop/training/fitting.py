@@ -95,7 +95,7 @@ def fit(
 
     asked = list(dict.fromkeys([*features, *([recipe.split.column] if recipe.split.column else [])]))
     _check_columns(known, asked, "Split column")
-    frame = _to_frame(known, asked)
+    frame = to_frame(known, asked)
     template = Pipeline([("preparation", prepare(frame, features, recipe, estimator)), ("model", estimator)])
     frame[recipe.target] = y
     hashes = np.asarray(row_hashes)[kept]
@@ -151,7 +151,7 @@ def predict(pipeline: Pipeline, table: pa.Table, features: Sequence[str], task: 
     if table.num_rows == 0:
         width = len(pipeline.classes_) if task == "classification" else 0
         return np.empty((0, width) if width else (0,))
-    return _predicted(pipeline, _to_frame(table, features), task)
+    return _predicted(pipeline, to_frame(table, features), task)
 
 
 def baseline(y_train: np.ndarray, y_test: np.ndarray, task: Task, classes: Sequence[str]) -> np.ndarray:
@@ -204,7 +204,8 @@ def _silent(step: str, share: float) -> None:
     """Nobody listens."""
 
 
-def _to_frame(table: pa.Table, names: Sequence[str]) -> pd.DataFrame:
+def to_frame(table: pa.Table, names: Sequence[str]) -> pd.DataFrame:
+    """The columns as pandas gives them; the same way at every place, so that training and serving agree."""
     frame: pd.DataFrame = table.select(list(names)).to_pandas(ignore_metadata=True, date_as_object=False)
     return frame
 

@@ -62,6 +62,25 @@ def prepare(frame: pd.DataFrame, features: Sequence[str], recipe: Recipe, estima
     return Pipeline([("types", ColumnTypes(kinds)), ("columns", columns)])
 
 
+def sources(preparation: Pipeline) -> list[str]:
+    """The feature that each output column of a fitted ``prepare`` comes from."""
+    kinds = preparation["types"].kinds
+    parts = {f"{name}.{part}": name for name in kinds if kinds[name].startswith("time") for part in MOMENTS}
+    owners: list[str] = []
+    for _, step, names in preparation["columns"].transformers_:
+        inner = step[0] if isinstance(step, Pipeline) else step
+        if isinstance(inner, OneHotEncoder):
+            for name, levels, rare in zip(
+                names, inner.categories_, inner.infrequent_categories_, strict=True
+            ):
+                owners += [name] * (len(levels) if rare is None else len(levels) - len(rare) + 1)
+            continue
+        owners += names
+        if isinstance(inner, SimpleImputer) and inner.indicator_ is not None:
+            owners += [names[i] for i in inner.indicator_.features_]
+    return [parts.get(name, name) for name in owners]
+
+
 def _encoder(recipe: Recipe, *, tree: bool, keep: bool, sparse: bool) -> Any:
     rare = {
         "max_categories": recipe.preparation.max_categories,
