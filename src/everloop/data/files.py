@@ -63,34 +63,37 @@ def _refuse_missing(path: Path) -> None:
 
 def _read_csv(path: Path, encoding: str) -> pa.Table:
     try:
-        codec = codecs.lookup(encoding).name
-    except LookupError as error:
-        raise InvalidSettings(
-            f"There is no text encoding '{encoding}'.", remedy=nearest(encoding, aliases.values())
-        ) from error
-    try:
-        with _open(path) as stream:
+        with _utf8(path, encoding) as stream:
             table = pacsv.read_csv(
                 stream,
-                read_options=pacsv.ReadOptions(encoding=codec),
                 parse_options=pacsv.ParseOptions(newlines_in_values=True),
                 convert_options=pacsv.ConvertOptions(
                     strings_can_be_null=True, quoted_strings_can_be_null=False
                 ),
             )
         types = dict(zip(table.column_names, table.schema.types, strict=True))  # this decodes the names
-    except UnicodeDecodeError as error:
-        raise _undecodable(path, codec) from error
     except pa.ArrowInvalid as error:
         if "Empty CSV file" in str(error):
             raise _empty(path) from error
-        if _undecodable_at(path, codec) is not None:
-            raise _undecodable(path, codec) from error
+        _decoded(path, "utf-8")
         raise
-    # pyarrow takes text that is not UTF-8 for binary
-    if any(kinds.is_binary(kind) for kind in types.values()):
-        raise _undecodable(path, codec)
+    except UnicodeDecodeError:
+        _decoded(path, "utf-8")
+        raise
+    if any(kinds.is_binary(kind) for kind in types.values()):  # so pyarrow takes text that is not UTF-8
+        _decoded(path, "utf-8")
     return table
+
+
+def _utf8(path: Path, encoding: str) -> BinaryIO:
+    try:
+        codec = codecs.lookup(encoding).name
+        # other encodings are not left to pyarrow: its thread that calls Python can abort a process that ends
+        return _open(path) if codec == "utf-8" else pa.BufferReader(_decoded(path, codec).encode())
+    except LookupError as error:
+        raise InvalidSettings(
+            f"There is no text encoding '{encoding}'.", remedy=nearest(encoding, aliases.values())
+        ) from error
 
 
 def _open(path: Path) -> BinaryIO:
@@ -112,25 +115,18 @@ def _empty(path: Path) -> EmptyTable:
     return EmptyTable(f"'{path}' is empty.", remedy="Give a table with at least one row.")
 
 
-def _undecodable(path: Path, codec: str) -> Unreadable:
-    place = _undecodable_at(path, codec)
-    where = "" if place is None else f": byte {place[1]:#04x} at position {place[0]}"
-    return Unreadable(
-        f"'{path}' is not {codec} text{where}.",
-        remedy="Set `encoding` to the encoding of the file (for example latin-1 or cp1252), or convert it: "
-        f"iconv -f latin1 -t utf-8 '{path.name}' > converted.csv",
-    )
-
-
-def _undecodable_at(path: Path, codec: str) -> tuple[int, int] | None:
-    """Position and value of the first byte that ``codec`` refuses."""
+def _decoded(path: Path, codec: str) -> str:
+    """The whole CSV text. Raises Unreadable with the first byte that ``codec`` refuses."""
     with _open(path) as stream:
         data = stream.read()
     try:
-        data.decode(codec)
+        return data.decode(codec)
     except UnicodeDecodeError as error:
-        return error.start, data[error.start]
-    return None
+        raise Unreadable(
+            f"'{path}' is not {codec} text: byte {data[error.start]:#04x} at position {error.start}.",
+            remedy="Set `encoding` to the encoding of the file (for example latin-1 or cp1252), or convert "
+            f"it: iconv -f latin1 -t utf-8 '{path.name}' > converted.csv",
+        ) from error
 
 
 def _first_line(error: BaseException) -> str:

@@ -1,0 +1,1 @@
+"""Tables to try things with: synthetic customers, iris, and the real flights of 2013."""
