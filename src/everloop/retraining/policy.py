@@ -42,9 +42,10 @@ def decide(
     2. fewer than ``min_samples`` rows -> refuse, even when there is no model;
     3. no model yet -> retrain;
     4. recipe, target or columns have ``changed`` (how, in words) -> retrain;
-    5. performance worse than ``performance_min`` -> retrain (not judged on fewer than ``min_samples`` rows);
-    6. drift over ``drift_threshold``, on enough rows -> retrain;
-    7. otherwise keep; the reason says so when there are no fresh rows.
+    5. no fresh rows -> keep: training on the same rows by the same recipe gives the same model;
+    6. performance worse than ``performance_min`` -> retrain (not judged on fewer than ``min_samples`` rows);
+    7. drift over ``drift_threshold``, on enough rows -> retrain;
+    8. otherwise keep.
 
     Raises InvalidSettings when ``performance_min`` is set for a metric whose better direction is not known.
     """
@@ -60,11 +61,11 @@ def decide(
         return Decision("retrain", was_forced.message, evidence)
     if samples.fired:
         return Decision("refuse", samples.message, evidence)
+    if not (no_model.fired or other.fired) and fresh_rows == 0:
+        return Decision("keep", fresh.message, evidence)
     for check in (no_model, other, worse, drifted):
         if check.fired:
             return Decision("retrain", check.message, evidence)
-    if fresh_rows == 0:
-        return Decision("keep", fresh.message, evidence)
     return Decision("keep", "Nothing that was checked speaks for retraining.", evidence)
 
 

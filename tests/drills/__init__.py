@@ -1,0 +1,1 @@
+"""Kill, cut and corrupt: what is left must be whole."""

@@ -1,0 +1,55 @@
+"""A process that has everything imported and forks one child a task: hundreds of real process deaths in seconds.
+
+It reads one JSON task a line and answers one JSON line: ``{"died": bool, "answer": …}``. A task names a function
+of ``tests.drills.deeds`` and its arguments. The child is killed by SIGKILL at the point the task asks for.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+from typing import Any
+
+from tests.drills import deeds
+
+
+def main() -> None:
+    for line in sys.stdin:
+        tasks = json.loads(line)
+        print(json.dumps(serve(tasks)), flush=True)
+
+
+def serve(tasks: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Run the tasks at the same time, each in a child of its own; wait for all."""
+    children = []
+    for task in tasks:
+        reading, writing = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.close(reading)
+            work(task, writing)
+        os.close(writing)
+        children.append((child, reading))
+    answers = []
+    for child, reading in children:
+        with os.fdopen(reading) as pipe:
+            text = pipe.read()
+        _, status = os.waitpid(child, 0)
+        answers.append({"died": os.WIFSIGNALED(status), "answer": json.loads(text) if text else None})
+    return answers
+
+
+def work(task: dict[str, Any], writing: int) -> None:
+    try:
+        answer = getattr(deeds, task["do"])(**task.get("with", {}))
+    except Exception:
+        answer = {"error": traceback.format_exc()}
+    with os.fdopen(writing, "w") as pipe:
+        json.dump(answer, pipe)
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()
