@@ -12,9 +12,13 @@ from everloop.core.errors import ExperimentError
 DEFAULT_TENANT = "default"
 TENANT_TAG = "everloop.tenant"
 RUN_TAG = "everloop.run_id"
+PREFIXES = frozenset(
+    {"attribute", "attributes", "attr", "dataset", "datasets", "metric", "metrics"}
+    | {"param", "params", "parameter", "parameters", "run", "tag", "tags"}
+)
 OF_EXPERIMENTS = frozenset({"name", "experiment_id", "creation_time", "last_update_time"})
 OF_RUNS = frozenset(
-    {"run_id", "run_name", "status", "start_time", "end_time", "artifact_uri", "user_id", "created", "end"}
+    {"run_id", "run_name", "status", "start_time", "end_time", "artifact_uri", "user_id", "created"}
 )
 
 
@@ -75,25 +79,16 @@ def translate_filter(text: str, attributes: frozenset[str]) -> str:
     Keys with a prefix (``tags.x``, ``metrics.x``), names of attributes and quoted values stay as they are.
     """
     parts = re.split(r"('[^']*'|\"[^\"]*\"|`[^`]*`)", text)
-    key = re.compile(r"(?<![\w.`-])([A-Za-z_][\w.-]*)(?=\s*(?:!?=|[<>]=?|(?:NOT\s+)?(?:I?LIKE|IN)\b))", re.I)
+    key = re.compile(r"(?<![\w.`-])([A-Za-z_][\w.-]*)(?=\s*(?:!?=|[<>])|\s+(?:NOT\s+)?(?:I?LIKE|IN)\b)", re.I)
 
     def as_tag(match: re.Match[str]) -> str:
         name = match.group(1)
-        if name in attributes or name.split(".", 1)[0] in PREFIXES or name.upper() in WORDS:
+        prefix, dot, _ = name.partition(".")
+        if name in attributes or (dot and prefix in PREFIXES) or name.upper() == "NOT":
             return name
         return f"tags.`{name}`"
 
     return "".join(part if index % 2 else key.sub(as_tag, part) for index, part in enumerate(parts)).strip()
-
-
-PREFIXES = frozenset({"tag", "tags", "metric", "metrics", "param", "params", "attribute", "attributes"}) | {
-    "parameter",
-    "parameters",
-    "run",
-    "dataset",
-    "datasets",
-}
-WORDS = frozenset({"AND", "NOT", "IN", "LIKE", "ILIKE", "IS", "NULL"})
 
 
 def equals(key: str, value: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from importlib.metadata import packages_distributions, version
 from pathlib import Path
 from typing import Any
@@ -131,6 +132,7 @@ def _parts(model: Any) -> Iterator[Any]:
             waiting += part.values()
 
 
+@lru_cache
 def _installed(module: str) -> str:
     """``distribution==version`` of what provides a module here (``xgboost`` may be ``xgboost-cpu``)."""
     distribution = packages_distributions().get(module, [module])[0]
