@@ -26,13 +26,13 @@ def customers(
     label_noise: float = 0.0,
     missing: float = 0.0,
 ) -> pa.Table:
-    """One row per customer; the target ``churned`` is 1 for about 28% of them.
+    """One row per customer; the target ``churned`` is 1 for about 27% of them.
 
     ``drift`` moves the customers (less use, higher prices, more calls) and what makes them leave: 0 is the
     reference, 1 a market that has clearly changed. ``label_noise`` is the share of labels turned over and
     ``missing`` the share of values left out, except in ``signup_date`` and the target. The same arguments
-    give the same table, and the dials leave the underlying draws alone. Without them a logistic regression
-    is right about 87% of the time. Raises InvalidSettings.
+    give the same table; noise and missing values change nothing else in it. Without dials a logistic
+    regression is right about 87% of the time. Raises InvalidSettings.
     """
     _check(rows, drift, label_noise, missing)
     people, chance, holes = (np.random.default_rng([seed, part]) for part in range(3))
@@ -76,11 +76,12 @@ def _wish_to_leave(
     yearly: npt.NDArray[np.bool_],
     drift: float,
 ) -> Floats:
-    """Above 0: leaves, but for chance. With drift, price weighs more, use and contracts less."""
+    """Above 0: leaves, but for chance. With drift, price weighs more; use, contracts and patience less."""
     score: Floats = (
         -1.4
+        - 1.6 * drift
         - 2.6 * (1 - 0.5 * drift) * yearly
-        - 0.25 * (1 - 0.4 * drift) * (usage - 13)
+        - 0.25 * (1 - 0.5 * drift) * (usage - 13)
         + 1.2 * (calls - 1.2)
         + 1.0 * (late - 0.9)
         + 0.15 * (1 + drift) * (fee - 12)

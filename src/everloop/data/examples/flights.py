@@ -9,7 +9,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from everloop.core.errors import MissingExtra
-
 from everloop.data import reading
 
 LATE_MINUTES = 15
@@ -29,10 +28,10 @@ _PLANE = {
 def flights() -> pa.Table:
     """One row per flight, by ``scheduled`` (departure, UTC), with what is known before it leaves.
 
-    The target ``late`` says whether it arrived more than 15 minutes late; it is missing for flights that were
-    cancelled or diverted. ``hour``, ``sched_dep_time`` and ``sched_arr_time`` (HHMM) are local; ``weekday`` is
-    1 for Monday; weather is of the airport and hour of departure (Fahrenheit, miles per hour, inches,
-    millibars). Raises MissingExtra if the data package is not installed.
+    The target ``late`` says whether it arrived more than 15 minutes late; it is missing for flights that
+    were cancelled or diverted. ``hour``, ``sched_dep_time`` and ``sched_arr_time`` (HHMM) are local;
+    ``weekday`` is 1 for Monday; weather is of the airport and hour of departure (Fahrenheit, miles per hour,
+    inches, millibars). Raises MissingExtra if the data package is not installed.
     """
     folder = _folder()
     raw = reading.read_file(folder / "flights.csv.zip")
