@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import pyarrow as pa
@@ -12,12 +12,13 @@ import pyarrow as pa
 from everloop.core.contracts import ContractVerdict
 from everloop.core.decisions import Decision, GateVerdict
 from everloop.core.documents import dump, load
-from everloop.core.errors import MLOpsError
+from everloop.core.errors import Conflict, MLOpsError
 from everloop.core.ids import new_id
 from everloop.core.turns import Listener, TurnSummary
 from everloop.data.examples import sources
 from everloop.settings import Model
 from everloop.store import models, turns
+from everloop.store.database import Tx
 
 from . import documents, history
 from .journal import Document, Journal
@@ -52,24 +53,108 @@ def run(
     """
     model = project.model(name)
     with project.locks.hold(f"model/{name}", wait=wait):
-        resumed = _unfinished(project, name)
-        if resumed is None:
-            return _begin(project, model, source, force, listener)
+        summary = _opened(project, model, source, force, listener).walk()
+    if summary is None:
+        raise AssertionError("a walk without an end in between ends the turn")
+    return summary
+
+
+class Turn:
+    """An open turn of one model: its steps one after the other, with a stop after any of them.
+
+    ``results`` has what the finished steps gave, by name; ``summary`` is there once the turn has ended. What
+    a stopped turn has done is kept as that of a killed one is: the next ``run`` or ``open_turn`` goes on.
+    """
+
+    def __init__(
+        self,
+        project: Project,
+        model: Model,
+        turn_id: str,
+        source: object,
+        force: bool,
+        listener: Listener,
+        *,
+        resumed: bool,
+    ) -> None:
+        self.project = project
+        self.model = model
+        self.turn_id = turn_id
+        self.results: dict[str, Document] = {}
+        self.summary: TurnSummary | None = None
+        self._resumed = resumed
+        self._begun = project.clock.monotonic()
+        self._journal = Journal(project, turn_id, listener)
+        self._material = Material(project, model)
+        self._steps = Steps(self._material, turn_id, source, force)
+
+    def advance(self, until: str, *, wait: float = 0.0) -> TurnSummary | None:
+        """Do the steps up to ``until``, those that are done already excepted; the summary if that ended the
+        turn. Raises Busy when another process works on this model, Conflict when one has ended this turn as
+        failed, and what the steps raise."""
+        with self.project.locks.hold(f"model/{self.model.name}", wait=wait):
+            with self.project.store.reading() as tx:
+                known = turns.find_turn(tx, self.turn_id)
+            if self.summary is None and known["status"] == "failed":
+                raise Conflict(
+                    f"The turn {self.turn_id} was ended: {known['error']}.", remedy="Begin another one."
+                )
+            return self.walk(until)
+
+    def walk(self, until: str | None = None) -> TurnSummary | None:
+        """Like ``advance`` for those who hold the model's lock; without ``until`` to the end."""
+        if self.summary is not None:
+            return self.summary
+        with _failing(self.project, self.turn_id):
+            for step in _way(self._steps, self._material, self.results):
+                if step.name not in self.results:
+                    done = self._journal.step(step.name, step.work, step.save, tell=step.tell)
+                    self.results[step.name] = done
+                if step.name == until and until != STEPS[-1]:
+                    return None
+            self.summary = self._end()
+        history.write_files(self.project)
+        return self.summary
+
+    def _end(self) -> TurnSummary:
+        seconds = self.project.clock.monotonic() - self._begun
+        summary = _summary(self.project, self.model.name, self.turn_id, self.results)
+        summary = replace(summary, resumed=self._resumed, seconds=seconds, steps=self._journal.seconds)
+        with self.project.store.writing() as tx:
+            now = self.project.clock.now()
+            turns.close_turn(tx, self.turn_id, summary.status, now, summary=dump(summary))
+        return summary
+
+
+def open_turn(
+    project: Project,
+    name: str,
+    *,
+    source: object = None,
+    force: bool = False,
+    listener: Listener = silent,
+    wait: float = 0.0,
+) -> Turn:
+    """A turn to be advanced step by step: the open one of this model if there is one, else a new one."""
+    model = project.model(name)
+    with project.locks.hold(f"model/{name}", wait=wait):
+        return _opened(project, model, source, force, listener)
+
+
+def _opened(project: Project, model: Model, source: object, force: bool, listener: Listener) -> Turn:
+    resumed = _unfinished(project, model.name)
+    if resumed is not None:
         turn_id, plan = resumed
         known = Model.model_validate(plan["model"])
-        return _go(
-            project, known, turn_id, _source(known, plan["source"]), plan["force"], listener, resumed=True
-        )
-
-
-def _begin(project: Project, model: Model, source: object, force: bool, listener: Listener) -> TurnSummary:
+        source = _source(known, plan["source"])
+        return Turn(project, known, turn_id, source, plan["force"], listener, resumed=True)
     turn_id = new_id("turn", project.clock.now())
     given = "memory" if source is not None and not isinstance(source, str) else source
     plan = {"model": model.model_dump(mode="json"), "source": given, "force": force}
     with project.store.writing() as tx:
         turns.open_turn(tx, turn_id, model.name, plan, project.clock.now())
     chosen = source if source is not None else _source(model, None)
-    return _go(project, model, turn_id, chosen, force, listener, resumed=False)
+    return Turn(project, model, turn_id, chosen, force, listener, resumed=False)
 
 
 def _unfinished(project: Project, name: str) -> tuple[str, Mapping[str, Any]] | None:
@@ -98,30 +183,6 @@ def _source(model: Model, given: str | None) -> object:
     return table
 
 
-def _go(
-    project: Project,
-    model: Model,
-    turn_id: str,
-    source: object,
-    force: bool,
-    listener: Listener,
-    *,
-    resumed: bool,
-) -> TurnSummary:
-    begun = project.clock.monotonic()
-    journal = Journal(project, turn_id, listener)
-    material = Material(project, model)
-    with _failing(project, turn_id):
-        results = _walk(journal, Steps(material, turn_id, source, force), material)
-        summary = _summary(
-            project, material, results, turn_id, resumed, project.clock.monotonic() - begun, journal
-        )
-        with project.store.writing() as tx:
-            turns.close_turn(tx, turn_id, summary.status, project.clock.now(), summary=dump(summary))
-    history.write_files(project)
-    return summary
-
-
 @contextmanager
 def _failing(project: Project, turn_id: str) -> Iterator[None]:
     """A turn that raises is closed as failed; one interrupted from the keyboard stays, to be resumed."""
@@ -134,45 +195,40 @@ def _failing(project: Project, turn_id: str) -> Iterator[None]:
         raise
 
 
-def _walk(journal: Journal, steps: Steps, material: Material) -> dict[str, Document]:
-    results: dict[str, Document] = {}
-    results["version"] = journal.step("version", steps.version, tell=_tell_version)
+@dataclass(frozen=True)
+class _Step:
+    name: str
+    work: Callable[[], Document]
+    save: Callable[[Tx, Document], None] | None = None
+    tell: Callable[[Document], str] = lambda _: ""
+
+
+def _way(steps: Steps, material: Material, results: Mapping[str, Document]) -> Iterator[_Step]:
+    """The way of a turn: each step is asked for once the one before it is in ``results``."""
+    yield _Step("version", steps.version, tell=_tell_version)
     material.version_id = results["version"]["data_version"]
-    results["validate"] = journal.step("validate", steps.validate, steps.save_validation, tell=_tell_contract)
+    yield _Step("validate", steps.validate, steps.save_validation, _tell_contract)
     if not results["validate"]["passed"]:
-        return results
-    results["decide"] = journal.step("decide", steps.decide, steps.save_decision, tell=_tell_decision)
+        return
+    yield _Step("decide", steps.decide, steps.save_decision, _tell_decision)
     if results["decide"]["decision"]["action"] != "retrain":
-        return results
-    trained = results["train"] = journal.step("train", steps.train, steps.save_run, tell=_tell_run)
-    journal.step(
-        "track", lambda: steps.track(trained), steps.save_tracking, tell=lambda _: "spooled for MLflow"
-    )
-    judged = results["gate"] = journal.step(
-        "gate", lambda: steps.judge(trained), steps.save_verdict, tell=_tell_gate
-    )
-    registered = results["register"] = journal.step(
-        "register",
-        lambda: steps.register(trained, judged),
-        steps.save_registration,
-        tell=_tell_version_number,
+        return
+    yield _Step("train", steps.train, steps.save_run, _tell_run)
+    trained = results["train"]
+    yield _Step("track", lambda: steps.track(trained), steps.save_tracking, lambda _: "spooled for MLflow")
+    yield _Step("gate", lambda: steps.judge(trained), steps.save_verdict, _tell_gate)
+    judged = results["gate"]
+    yield _Step(
+        "register", lambda: steps.register(trained, judged), steps.save_registration, _tell_version_number
     )
     if material.project.settings.pipeline.evaluate_after_retrain:
-        journal.step("record", dict, lambda tx, _: steps.save_metrics(tx, registered))
-    return results
+        registered = results["register"]
+        yield _Step("record", dict, lambda tx, _: steps.save_metrics(tx, registered))
 
 
-def _summary(
-    project: Project,
-    material: Material,
-    results: Mapping[str, Document],
-    turn_id: str,
-    resumed: bool,
-    seconds: float,
-    journal: Journal,
-) -> TurnSummary:
+def _summary(project: Project, model: str, turn_id: str, results: Mapping[str, Document]) -> TurnSummary:
     with project.store.reading() as tx:
-        champion = models.champion(tx, material.model.name)
+        champion = models.champion(tx, model)
     verdict = load(ContractVerdict, results["validate"])
     registered = results.get("register")
     promoted = bool(registered and registered["promoted"])
@@ -180,7 +236,7 @@ def _summary(
     metrics = run["metrics"] if promoted and run else results.get("decide", {}).get("metrics", {})
     return TurnSummary(
         turn_id=turn_id,
-        model=material.model.name,
+        model=model,
         status="done" if verdict.passed else "stopped",
         data_version=results["version"]["data_version"],
         model_version=champion.version if champion else None,
@@ -191,11 +247,8 @@ def _summary(
         verdict=load(GateVerdict, results["gate"]["verdict"]) if "gate" in results else None,
         registered=registered["version"]["version"] if registered else None,
         run_id=run["run_id"] if run else None,
-        resumed=resumed,
-        seconds=seconds,
         metrics=metrics,
         findings=tuple(asdict(finding) for finding in verdict.findings),
-        steps=journal.seconds,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .loading import load_settings
+from .loading import folder_settings, load_settings
 from .schema import Model, Settings
 
-__all__ = ["Model", "Settings", "load_settings"]
+__all__ = ["Model", "Settings", "folder_settings", "load_settings"]

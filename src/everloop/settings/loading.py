@@ -18,7 +18,7 @@ _SHARED = ("training", "monitoring", "gate")
 _DEMO_MODEL: Tree = {
     "data": {"example": {"name": "customers"}},
     "target": "churned",
-    "exclude": ["customer_id"],
+    "exclude": ["signup_date"],
 }
 
 
@@ -51,6 +51,13 @@ def load_settings(
         origins.update({path: origin for path, _ in layers.leaves(layer)})
     settings = _validate(_spread(tree, origins), origins)
     settings._root, settings._file, settings._origins = root, file, origins
+    return settings
+
+
+def folder_settings(folder: str | Path, tree: Mapping[str, Any]) -> Settings:
+    """Settings of a folder that is a project of its own: ``tree`` over the defaults, nothing else is read."""
+    settings = _validate(_spread(dict(tree), {}), {})
+    settings._root = Path(folder).resolve()
     return settings
 
 

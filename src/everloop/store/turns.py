@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from everloop.core.errors import Conflict
+from everloop.core.errors import Conflict, UnknownVersion
 
 from .database import Row, Tx
 from .tables import steps, turns
@@ -30,6 +30,13 @@ def unfinished(tx: Tx, model: str) -> Row | None:
     """The turn of this model that was begun and neither ended nor failed."""
     found = tx.rows(turns, turns.c.model == model, turns.c.status == "running", newest=True, by="started_at")
     return found[0] if found else None
+
+
+def find_turn(tx: Tx, turn_id: str) -> Row:
+    row = tx.row(turns, turns.c.turn_id == turn_id)
+    if row is None:
+        raise UnknownVersion(f"There is no turn '{turn_id}'.", remedy="'everloop status' shows the newest.")
+    return row
 
 
 def close_turn(
