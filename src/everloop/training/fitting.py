@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,9 +15,11 @@ from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
 from everloop.core.errors import (
+    DuplicateColumns,
     EmptyTable,
     ExperimentError,
     InvalidSettings,
+    MLOpsError,
     TooFewRows,
     UnknownColumn,
     nearest,
@@ -99,29 +102,24 @@ def fit(
     template = Pipeline([("preparation", prepare(frame, features, recipe, estimator)), ("model", estimator)])
     frame[recipe.target] = y
     hashes = np.asarray(row_hashes)[kept]
-    train, test = split(frame, recipe.target, _split_for(recipe, task), hashes)
+    plan = _split_for(recipe, task)
+    train, test = split(frame, recipe.target, plan, hashes)
     _check_sides(y[train], y[test], classes, recipe)
 
+    folds = _folds(frame.iloc[train], y[train], plan, hashes[train])
     notes: dict[str, None] = {}
-    X, total = frame[list(features)], recipe.folds + 1
-    pipeline = _fitted(template, X.iloc[train], y[train], notes)
-    predictions = _predicted(pipeline, X.iloc[test], task)
-    metrics = measure(y[test], predictions, task, classes, positive, recipe)
-    tell("fitted", 1 / total)
+
+    def judged(fitting: np.ndarray, judging: np.ndarray) -> tuple[Pipeline, np.ndarray, dict[str, float]]:
+        pipeline = _fitted(template, frame[list(features)].iloc[fitting], y[fitting], notes)
+        guess = _predicted(pipeline, frame[list(features)].iloc[judging], task)
+        return pipeline, guess, measure(y[judging], guess, task, classes, positive, recipe)
+
+    pipeline, predictions, metrics = judged(train, test)
+    tell("fitted", 1 / (recipe.folds + 1))
     per_fold: list[dict[str, float]] = []
-    if recipe.folds:
-        past = frame.iloc[train]
-        for inner, judged in fold(past, recipe.target, _split_for(recipe, task), hashes[train]):
-            rows, outer = train[inner], train[judged]
-            if task == "classification" and len(np.unique(y[rows])) < len(classes):
-                raise TooFewRows(
-                    f"Cross-validation fold {len(per_fold) + 1} trains without one of the classes {classes}.",
-                    remedy="Ask for fewer folds or bring more rows of the rare class.",
-                )
-            part = _fitted(template, X.iloc[rows], y[rows], notes)
-            guess = _predicted(part, X.iloc[outer], task)
-            per_fold.append(measure(y[outer], guess, task, classes, positive, recipe))
-            tell(f"fold {len(per_fold)} of {recipe.folds}", (len(per_fold) + 1) / total)
+    for fitting, judging in folds:
+        per_fold.append(judged(train[fitting], train[judging])[2])
+        tell(f"fold {len(per_fold)} of {recipe.folds}", (len(per_fold) + 1) / (recipe.folds + 1))
     return Fitted(
         pipeline=pipeline,
         task=task,
@@ -183,6 +181,9 @@ def measure(
 
 def chosen_features(table: pa.Table, recipe: Recipe) -> tuple[str, ...]:
     """The recipe's features in its order, or all columns but target, time, group and excluded ones."""
+    twice = [name for name, count in Counter(table.column_names).items() if count > 1]
+    if twice:
+        raise DuplicateColumns(f"Column '{twice[0]}' exists more than once.", remedy="Rename one of them.")
     _check_columns(table, [recipe.target], "Target")
     _check_columns(table, recipe.features, "Feature")
     _check_columns(table, recipe.exclude, "Excluded column")
@@ -194,7 +195,7 @@ def chosen_features(table: pa.Table, recipe: Recipe) -> tuple[str, ...]:
     if not recipe.features and recipe.split.column:
         left_out.add(recipe.split.column)
     wanted = recipe.features or tuple(table.column_names)
-    features = tuple(name for name in wanted if name not in left_out)
+    features = tuple(dict.fromkeys(name for name in wanted if name not in left_out))
     if not features:
         raise InvalidSettings("No column is left as feature.", remedy="Exclude fewer columns.")
     return features
@@ -244,10 +245,11 @@ def _split_for(recipe: Recipe, task: Task) -> Recipe:
 
 
 def _check_sides(train: np.ndarray, test: np.ndarray, classes: Sequence[str], recipe: Recipe) -> None:
-    if len(train) < max(2, recipe.folds):
+    needed = max(2, recipe.folds + (recipe.split.kind == "time"))  # the first fold of time only trains
+    if len(train) < needed:
+        folds = f" for {recipe.folds} folds" if recipe.folds else ""
         raise TooFewRows(
-            f"{len(train)} training rows are fewer than {max(2, recipe.folds)}"
-            + (" folds." if recipe.folds > 2 else "."),
+            f"{len(train)} training row(s) are too few: {needed} are needed{folds}.",
             remedy="Bring more rows or ask for fewer folds.",
         )
     for name in classes:
@@ -266,13 +268,31 @@ def _check_sides(train: np.ndarray, test: np.ndarray, classes: Sequence[str], re
             )
 
 
+def _folds(
+    frame: pd.DataFrame, y: np.ndarray, recipe: Recipe, row_hashes: np.ndarray
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    if not recipe.folds:
+        return []
+    found = list(fold(frame, recipe.target, recipe, row_hashes))
+    known = len(np.unique(y))
+    for number, (fitting, _) in enumerate(found, 1):
+        if y.dtype.kind == "U" and len(np.unique(y[fitting])) < known:
+            raise TooFewRows(
+                f"Fold {number} of {recipe.folds} would train without one of the {known} classes.",
+                remedy="Ask for fewer folds or bring more rows of the rare class.",
+            )
+    return found
+
+
 def _fitted(template: Pipeline, X: pd.DataFrame, y: np.ndarray, notes: dict[str, None]) -> Pipeline:
     pipeline = clone(template)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
             pipeline.fit(X, y)
-        except (ValueError, TypeError, ArithmeticError, AttributeError, LookupError, RuntimeError) as error:
+        except MLOpsError:
+            raise
+        except Exception as error:
             raise _explained(error, pipeline) from error
     for one in caught:
         if not issubclass(one.category, (DeprecationWarning, PendingDeprecationWarning)):

@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.compose import ColumnTransformer
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from everloop.core.errors import AllMissing, InvalidSettings, UnknownColumn, WrongType, nearest
 from everloop.core.runs import Recipe
@@ -26,11 +26,11 @@ _LARGEST = float(np.finfo(np.float32).max)
 
 
 def prepare(frame: pd.DataFrame, features: Sequence[str], recipe: Recipe, estimator: Any = None) -> Pipeline:
-    """An unfitted pipeline of two steps: ``types`` (a plain, known type per column, see ColumnTypes) and
+    """An unfitted pipeline of two steps: ``types`` (numbers out of every column, see ColumnTypes) and
     ``columns`` (scikit-learn's own parts only).
 
     Linear and other estimators get imputed (with a column that says where, if training rows miss values) and
-    scaled numbers and one-hot categories. Trees get unscaled numbers and ordinal categories, since scaling
+    scaled numbers and one-hot categories. Trees get unscaled numbers and the categories' codes, since scaling
     changes nothing for them; the ones that take missing values get them. Missing categories are a level.
     Raises AllMissing for a feature without values and WrongType for nested and binary ones.
     """
@@ -43,54 +43,40 @@ def prepare(frame: pd.DataFrame, features: Sequence[str], recipe: Recipe, estima
             f"preparation.numeric_missing is 'keep', but '{recipe.estimator}' takes no missing values.",
             remedy="Use 'median', 'mean' or 'zero', or an estimator such as hist_gradient_boosting.",
         )
-    named = {kind: [n for n in features if kinds[n].split("[")[0] == kind] for kind in ("number", "boolean")}
-    numbers = named["number"] + [
-        f"{n}.{part}" for n in features if kinds[n].startswith("time") for part in MOMENTS
-    ]
+    numbers = [n for n in features if kinds[n] == "number"]
+    numbers += [part for n in features if kinds[n].startswith("time") for part in _moment_names(n)]
+    booleans = [n for n in features if kinds[n] == "boolean"]
     categories = [n for n in features if kinds[n] == "category"]
     strategy = {"median": "median", "mean": "mean", "zero": "constant"}.get(wanted, "median")
     impute = SimpleImputer(strategy=strategy, fill_value=0.0, add_indicator=True, keep_empty_features=True)
     flags = SimpleImputer(strategy="most_frequent", add_indicator=True, keep_empty_features=True)
     scaled = recipe.preparation.scale and not tree
     number_step: Any = make_pipeline(impute, StandardScaler()) if scaled else impute
+    one_hot = OneHotEncoder(handle_unknown="ignore", sparse_output=is_linear(estimator))
     steps = [
         ("numbers", "passthrough" if keep else number_step, numbers),
-        ("booleans", "passthrough" if keep else flags, named["boolean"]),
-        ("categories", _encoder(recipe, tree=tree, keep=keep, sparse=is_linear(estimator)), categories),
+        ("booleans", "passthrough" if keep else flags, booleans),
+        ("categories", "passthrough" if tree else one_hot, categories),
     ]
-    columns = ColumnTransformer([s for s in steps if s[2]], verbose_feature_names_out=False)
-    return Pipeline([("types", ColumnTypes(kinds)), ("columns", columns)])
+    types = ColumnTypes(kinds, recipe.preparation.max_categories, recipe.preparation.min_frequency)
+    columns = ColumnTransformer([step for step in steps if step[2]], verbose_feature_names_out=False)
+    return Pipeline([("types", types), ("columns", columns)])
 
 
 def sources(preparation: Pipeline) -> list[str]:
     """The feature that each output column of a fitted ``prepare`` comes from."""
     kinds = preparation["types"].kinds
-    parts = {f"{name}.{part}": name for name in kinds if kinds[name].startswith("time") for part in MOMENTS}
+    parts = {part: name for name in kinds if kinds[name].startswith("time") for part in _moment_names(name)}
     owners: list[str] = []
     for _, step, names in preparation["columns"].transformers_:
         inner = step[0] if isinstance(step, Pipeline) else step
         if isinstance(inner, OneHotEncoder):
-            for name, levels, rare in zip(
-                names, inner.categories_, inner.infrequent_categories_, strict=True
-            ):
-                owners += [name] * (len(levels) if rare is None else len(levels) - len(rare) + 1)
+            owners += [name for name, seen in zip(names, inner.categories_, strict=True) for _ in seen]
             continue
         owners += names
         if isinstance(inner, SimpleImputer) and inner.indicator_ is not None:
             owners += [names[i] for i in inner.indicator_.features_]
     return [parts.get(name, name) for name in owners]
-
-
-def _encoder(recipe: Recipe, *, tree: bool, keep: bool, sparse: bool) -> Any:
-    rare = {
-        "max_categories": recipe.preparation.max_categories,
-        "min_frequency": recipe.preparation.min_frequency,
-    }
-    if tree:
-        return OrdinalEncoder(
-            handle_unknown="use_encoded_value", unknown_value=np.nan if keep else -1, dtype=np.float64, **rare
-        )
-    return OneHotEncoder(handle_unknown="infrequent_if_exist", sparse_output=sparse, **rare)
 
 
 def kind_of(column: pd.Series) -> str:
@@ -126,45 +112,49 @@ def kind_of(column: pd.Series) -> str:
 
 
 class ColumnTypes(TransformerMixin, BaseEstimator):  # type: ignore[misc]
-    """Gives every feature the one type that the model was trained with, however the column arrives.
+    """Turns every feature into float64 columns, the same way however it arrives.
 
-    ``kinds`` maps feature to kind (see ``kind_of``). Numbers and booleans become float64 (missing: NaN, also
-    for infinite ones and those beyond float32, which trees compute with), durations seconds, categories
-    strings with a level for missing, and a time its hour, weekday (Monday 0), month and day of the year, in
-    the time zone of the training data (times without a zone are taken to be in it).
+    ``kinds`` maps feature to kind (see ``kind_of``). Numbers and booleans stay what they are (missing: NaN,
+    also for infinite ones and those beyond float32, which trees compute with); durations become seconds, and
+    a time its hour, weekday (Monday 0), month and day of the year, in the time zone of the training data
+    (times without a zone are taken to be in it). A category becomes its code: 1, 2 … for the levels in
+    ``levels_``, the most frequent in training in the order of their names (missing is one), and 0 for rare
+    and unseen ones.
     Raises UnknownColumn for a missing feature and WrongType for values that cannot be converted.
     """
 
-    def __init__(self, kinds: dict[str, str]) -> None:
+    def __init__(self, kinds: dict[str, str], max_categories: int = 40, min_frequency: int = 10) -> None:
         self.kinds = kinds
+        self.max_categories = max_categories
+        self.min_frequency = min_frequency
 
     def fit(self, X: pd.DataFrame, y: Any = None) -> ColumnTypes:
+        self.levels_ = {
+            name: _frequent(X[name], self.max_categories, self.min_frequency)
+            for name, kind in self.kinds.items()
+            if kind == "category"
+        }
         return self
 
-    def __sklearn_is_fitted__(self) -> bool:
-        return True
-
     def transform(self, X: pd.DataFrame) -> pd.DataFrame:
-        columns: dict[str, pd.Series] = {}
+        columns: dict[str, np.ndarray] = {}
         for name, kind in self.kinds.items():
             if name not in X.columns:
                 raise UnknownColumn(
                     f"Feature '{name}' is missing.", remedy=nearest(name, map(str, X.columns))
                 )
             if kind == "category":
-                columns[name] = pd.Series(_texts(X[name]), dtype=object)
+                columns[name] = _codes(X[name], self.levels_[name])
             elif kind.startswith("time"):
                 columns |= _moments(X[name], kind[5:-1])
             else:
-                columns[name] = pd.Series(_numbers(X[name]))
-        out = pd.DataFrame(columns)
-        out.index = X.index
-        return out
+                columns[name] = _numbers(X[name])
+        return pd.DataFrame(columns, index=X.index)
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         names: list[str] = []
         for name, kind in self.kinds.items():
-            names += [f"{name}.{part}" for part in MOMENTS] if kind.startswith("time") else [name]
+            names += _moment_names(name) if kind.startswith("time") else [name]
         return np.array(names, dtype=object)
 
 
@@ -187,16 +177,37 @@ def _numbers(column: pd.Series) -> np.ndarray:
     return np.where(beyond, np.nan, values)
 
 
-def _texts(column: pd.Series) -> np.ndarray:
-    codes, levels = pd.factorize(column)
-    return np.array([*(_text(level) for level in levels), MISSING], dtype=object)[codes]
+def _texts(column: pd.Series) -> tuple[np.ndarray, np.ndarray]:
+    """Each row's position in the distinct texts, and these; the last one stands for missing."""
+    positions, values = pd.factorize(column)
+    return positions % (len(values) + 1), np.array([*(_text(value) for value in values), MISSING])
+
+
+def _frequent(column: pd.Series, most: int, least: int) -> np.ndarray:
+    positions, texts = _texts(column)
+    rows = np.bincount(positions, minlength=len(texts))
+    order = np.lexsort((texts, -rows))[:most]
+    return np.sort(texts[order[rows[order] >= max(least, 1)]])
+
+
+def _codes(column: pd.Series, levels: np.ndarray) -> np.ndarray:
+    positions, texts = _texts(column)
+    if len(levels) == 0:
+        return np.zeros(len(column))
+    at = np.searchsorted(levels, texts).clip(max=len(levels) - 1)
+    codes = np.where(levels[at] == texts, at + 1.0, 0.0)
+    return np.asarray(codes[positions])
 
 
 def _text(value: object) -> str:
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
-def _moments(column: pd.Series, zone: str) -> dict[str, pd.Series]:
+def _moment_names(name: str) -> list[str]:
+    return [f"{name}.{part}" for part in MOMENTS]
+
+
+def _moments(column: pd.Series, zone: str) -> dict[str, np.ndarray]:
     try:
         when = pd.to_datetime(column, format=None if column.dtype.kind == "M" else "ISO8601")
         if not pd.api.types.is_datetime64_any_dtype(when.dtype):
@@ -209,7 +220,5 @@ def _moments(column: pd.Series, zone: str) -> dict[str, pd.Series]:
     if when.dt.tz is not None:
         when = when.dt.tz_convert(zone or "UTC")
     parts = (when.dt.hour, when.dt.day_of_week, when.dt.month, when.dt.day_of_year)
-    return {
-        f"{column.name}.{label}": pd.Series(part.to_numpy(dtype=np.float64, na_value=np.nan))
-        for label, part in zip(MOMENTS, parts, strict=True)
-    }
+    values = [part.to_numpy(dtype=np.float64, na_value=np.nan) for part in parts]
+    return dict(zip(_moment_names(str(column.name)), values, strict=True))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import zipfile
 from importlib import import_module
+from io import BytesIO
 from typing import Any
 
 import cloudpickle  # type: ignore[import-untyped]
+import joblib  # type: ignore[import-untyped]
 import numpy as np
 import skops.io
 from skops.io.exceptions import UnsupportedTypeException
@@ -20,7 +23,7 @@ def dumps(pipeline: Any) -> tuple[bytes, str]:
     """The bytes and their format: ``skops``, or ``cloudpickle`` when skops cannot hold the pipeline or it has
     types that would not be trusted on loading. Two calls may give different bytes for the same pipeline."""
     try:
-        data = skops.io.dumps(pipeline)
+        data = skops.io.dumps(pipeline, compression=zipfile.ZIP_DEFLATED, compresslevel=1)
         if not _untrusted(data):
             return data, "skops"
     except (UnsupportedTypeException, TypeError, ValueError, AttributeError, NotImplementedError):
@@ -32,14 +35,16 @@ def loads(data: bytes, format: str, *, trust_pickle: bool = False) -> Any:  # no
     """The pipeline. Raises Refused for types outside the allow-list, and for pickles unless trusted."""
     if format == "skops":
         return skops.io.loads(data, trusted=trusted_types(data))
-    if format != "cloudpickle":
-        raise Invalid(f"Model format '{format}' is not known.", remedy="Known: 'skops', 'cloudpickle'.")
+    if format not in ("cloudpickle", "joblib"):
+        raise Invalid(
+            f"Model format '{format}' is not known.", remedy="Known: 'skops', 'cloudpickle', 'joblib'."
+        )
     if not trust_pickle:
         raise Refused(
             "This model is a pickle, and loading a pickle runs whatever code is inside it.",
             remedy="Load it with trust_pickle only if you trust who made it.",
         )
-    return cloudpickle.loads(data)
+    return joblib.load(BytesIO(data)) if format == "joblib" else cloudpickle.loads(data)
 
 
 def trusted_types(data: bytes) -> list[str]:

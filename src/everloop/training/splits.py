@@ -80,6 +80,11 @@ def fold(
     for rows in _strata(strata):
         _, rank = np.unique(shares[rows], return_inverse=True)  # equal rows share a rank, so a fold
         number[rows] = rank % recipe.folds
+    if len(np.unique(number)) < recipe.folds:
+        raise TooFewRows(
+            f"{len(frame)} training rows have fewer than {recipe.folds} different contents, one per fold.",
+            remedy="Ask for fewer folds or bring more rows.",
+        )
     for k in range(recipe.folds):
         yield np.flatnonzero(number != k), np.flatnonzero(number == k)
 
@@ -94,7 +99,7 @@ def uniforms(row_hashes: np.ndarray, seed: int) -> np.ndarray:
 
 
 def times(frame: pd.DataFrame, recipe: Recipe) -> pd.Series:
-    """The time column as datetimes or numbers, none missing."""
+    """The time column as numbers or as datetimes without zone (UTC where there was one), none missing."""
     name = _column(frame, recipe)
     column = frame[name]
     missing = int(column.isna().sum())
@@ -105,10 +110,12 @@ def times(frame: pd.DataFrame, recipe: Recipe) -> pd.Series:
             f"Time column '{name}' has no value in {missing} of {len(column)} rows.",
             remedy="Fill the times in, drop those rows, or choose another split.",
         )
-    if pd.api.types.is_numeric_dtype(column) or pd.api.types.is_datetime64_any_dtype(column):
+    if pd.api.types.is_numeric_dtype(column):
         return column
     try:
-        return pd.to_datetime(column, format="ISO8601", utc=True)
+        if not pd.api.types.is_datetime64_any_dtype(column):
+            column = pd.to_datetime(column, format="ISO8601", utc=True)
+        return column.dt.tz_convert(None) if column.dt.tz is not None else column
     except (ValueError, TypeError) as error:
         raise WrongType(
             f"Column '{name}' cannot be read as times: {error}",
@@ -164,10 +171,11 @@ def _by_group(values: np.ndarray, size: float, recipe: Recipe) -> np.ndarray:
 
 
 def _by_hash(shares: np.ndarray, strata: np.ndarray, size: float, *, exact: bool) -> np.ndarray:
-    if not exact:
-        return _below(shares, size)
     held_out = np.zeros(len(shares), dtype=bool)
     for rows in _strata(strata):
+        if not exact:
+            held_out[rows] = _below(shares[rows], size)
+            continue
         ranked = np.sort(shares[rows])
         wanted = round(size * len(rows))
         if len(rows) > 1:
