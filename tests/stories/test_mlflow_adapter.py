@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -112,9 +116,9 @@ def version_document(name: str, version: str = "1.0.0") -> dict[str, Any]:
     return {**described, "description": "better by 1 point"}
 
 
-def deliver(tracker: Any, name: str, model: tuple[bytes, str]) -> None:
+def deliver(tracker: Any, name: str, model: tuple[bytes, str], **changes: Any) -> None:
     """One turn's entries, in the order of the outbox."""
-    tracker.record_run(*run_document(name, model))
+    tracker.record_run(*run_document(name, model, **changes))
     tracker.record_version(version_document(name))
     tracker.set_alias({"model": name, "alias": "champion", "version": "1.0.0"})
 
@@ -224,10 +228,14 @@ def test_twice_delivered_is_once(open_tracker: Any, folder: str, model: tuple[by
     tracker = open_tracker(folder)
     deliver(tracker, "twice", model)
     once = end_state(tracker.uri, "twice")
-    for document in (version_document("twice"), version_document("twice")):
-        tracker.record_version(document)
+    before = dict(os.environ)
+    tracker.record_version(version_document("twice"))
     deliver(open_tracker(folder), "twice", model)
+    assert dict(os.environ) == before, "the settings for MLflow hold only while it is spoken to"
     assert end_state(tracker.uri, "twice") == once
+
+
+SMALL: dict[str, Any] = {"series": {"accuracy": [0.5, 0.7]}, "params": {"C": 1.0}}
 
 
 @pytest.mark.parametrize("place", ["folder", "server"])
@@ -240,21 +248,21 @@ def test_killed_between_any_two_requests_and_delivered_again(
 ) -> None:
     """Over SQLite every call of MLflow's client is a place to die, over HTTP every request."""
     uri = open_tracker(request.getfixturevalue(place)).uri
-    deliver(open_tracker(uri), f"whole-{place}", model)
+    deliver(open_tracker(uri), f"whole-{place}", model, **SMALL)
     expected = _anonymous(end_state(uri, f"whole-{place}"), f"whole-{place}")
-    step = 1 if place == "folder" else 5
+    step = 1 if place == "folder" else 7
     for deadly in itertools.count(0, step):
         name = f"killed-{place}-{deadly}"
         with monkeypatch.context() as patch:
             done = _die_after(deadly, patch, place)
             try:
-                deliver(open_tracker(uri), name, model)
+                deliver(open_tracker(uri), name, model, **SMALL)
             except Killed:
                 pass
             else:
                 break
             assert done() == deadly
-        deliver(open_tracker(uri), name, model)
+        deliver(open_tracker(uri), name, model, **SMALL)
         assert _anonymous(end_state(uri, name), name) == expected, f"killed after {deadly} requests"
     assert deadly >= 20, "the deliveries made requests to be killed between"
 
@@ -334,7 +342,7 @@ def test_a_real_server_holds_a_model_that_predicts_the_same(
     open_tracker: Any, server: str, pipeline: Any, model: tuple[bytes, str]
 ) -> None:
     tracker = open_tracker(server)
-    assert tracker.check() == f"MLflow 3.17.2 at {server}"
+    assert tracker.check() == f"MLflow {version('mlflow')} at {server}"
     deliver(tracker, "remote", model)
     _predicts_like(server, "models:/remote@champion", pipeline)
 
@@ -457,14 +465,20 @@ def test_nobody_there_is_known_within_three_seconds(
                 tracker.check()
 
 
-def test_a_server_that_never_answers_is_given_up_in_time(open_tracker: Any, model: tuple[bytes, str]) -> None:
+@pytest.mark.parametrize(
+    ("uri", "seconds"),
+    [("http://127.0.0.1:{}", 2), ("postgresql+psycopg://u@127.0.0.1:{}/m", 3.5)],  # libpq waits at least 2 s
+)
+def test_a_server_that_never_answers_is_given_up_in_time(
+    uri: str, seconds: float, open_tracker: Any, model: tuple[bytes, str]
+) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        tracker = open_tracker(f"http://127.0.0.1:{silent.getsockname()[1]}", timeout=1)
+        tracker = open_tracker(uri.format(silent.getsockname()[1]), artifact_root="/none", timeout=1)
         for ask in (tracker.check, lambda: tracker.record_run(*run_document("silent", model))):
             started = time.monotonic()
             with pytest.raises(Unavailable):
                 ask()
-            assert time.monotonic() - started < 2
+            assert time.monotonic() - started < seconds
 
 
 def test_a_server_that_falls_silent_in_the_middle_is_given_up_in_time(
@@ -483,19 +497,54 @@ def test_a_server_that_falls_silent_in_the_middle_is_given_up_in_time(
         assert time.monotonic() - started < 2.5
 
 
-def test_what_is_no_mlflow_is_no_reason_to_drop_records(open_tracker: Any, tmp_path: Path) -> None:
-    (tmp_path / "health").write_text("OK")
-    command = [sys.executable, "-m", "http.server", "0", "--bind", "127.0.0.1", "--directory", str(tmp_path)]
-    quiet = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "env": {"PYTHONUNBUFFERED": "1"}}
-    with subprocess.Popen(command, text=True, **quiet) as other:
+@contextmanager
+def answering(status: int, body: bytes) -> Iterator[str]:
+    """A server whose only answer is this one, except that it calls itself healthy."""
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            healthy = self.path == "/health"
+            self.send_response(200 if healthy else status)
+            self.end_headers()
+            self.wfile.write(b"OK" if healthy else body)
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
         try:
-            assert other.stdout is not None
-            port = int(other.stdout.readline().split(" port ")[1].split()[0])
-            tracker = open_tracker(f"http://127.0.0.1:{port}", timeout=2)
-            with pytest.raises(Unavailable, match="Check the address"):
-                tracker.create_experiment("x")
+            yield f"http://127.0.0.1:{server.server_port}"
         finally:
-            other.terminate()
+            server.shutdown()
+            thread.join()
+
+
+REFUSAL = b'{"error_code": "INVALID_PARAMETER_VALUE", "message": "no"}'
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "error"),
+    [
+        (200, b"<html>another site</html>", Unavailable),
+        (401, b"who are you?", Unavailable),
+        (403, b'{"error_code": "PERMISSION_DENIED", "message": "not you"}', Unavailable),
+        (404, b"<html>wrong address</html>", Unavailable),
+        (429, b"slower", Unavailable),
+        (500, b'{"error_code": "INTERNAL_ERROR", "message": "oops"}', Unavailable),
+        (503, b"soon", Unavailable),
+        (400, REFUSAL, ExperimentError),
+    ],
+)
+def test_only_a_refusal_of_the_document_is_for_good(
+    open_tracker: Any, status: int, body: bytes, error: type[Exception]
+) -> None:
+    with answering(status, body) as uri:
+        started = time.monotonic()
+        with pytest.raises(error):
+            open_tracker(uri, timeout=2).create_experiment("x")
+        assert time.monotonic() - started < 2, "nothing is tried again here: the outbox does that"
 
 
 COURIER = """

@@ -14,7 +14,6 @@ BEHAVIOUR = {
     "MLFLOW_LOGGING_LEVEL": "CRITICAL",  # failures reach us as exceptions; MLflow would also print tracebacks
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",  # the outbox retries; MLflow's retries would repeat a create
     "MLFLOW_TRUNCATE_LONG_VALUES": "true",
 }
 

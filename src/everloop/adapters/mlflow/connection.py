@@ -49,7 +49,9 @@ class Connection:
     def talk(self) -> Iterator[Any]:
         """Give MLflow's client. Raises Unavailable (try later) or ExperimentError (never accepted)."""
         with ExitStack() as stack:
-            stack.enter_context(_environment({"MLFLOW_HTTP_REQUEST_TIMEOUT": str(self.timeout)}))
+            # No retries: the outbox has its own, and a create that is repeated makes a second one.
+            limits = dict.fromkeys(("MLFLOW_HTTP_REQUEST_TIMEOUT", "PGCONNECT_TIMEOUT"), str(self.timeout))
+            stack.enter_context(_environment({**limits, "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}))
             stack.enter_context(warnings.catch_warnings())
             warnings.simplefilter("ignore")
             try:
