@@ -246,7 +246,7 @@ def test_killed_between_any_two_requests_and_delivered_again(
     model: tuple[bytes, str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Over SQLite every call of MLflow's client is a place to die, over HTTP every request."""
+    """Over SQLite every call of MLflow's client is a place to die, over HTTP every seventh request."""
     uri = open_tracker(request.getfixturevalue(place)).uri
     deliver(open_tracker(uri), f"whole-{place}", model, **SMALL)
     expected = _anonymous(end_state(uri, f"whole-{place}"), f"whole-{place}")

@@ -17,7 +17,7 @@ from mlflow.models import Model, infer_signature
 from sklearn.base import BaseEstimator
 
 from everloop.adapters.mlflow.experiments import DEFAULT_TENANT, RUN_TAG, TENANT_TAG, equals, every_page
-from everloop.adapters.mlflow.runs import PARAM_LENGTH, clip, keep_first
+from everloop.adapters.mlflow.runs import PARAM_LENGTH, clip, keep_first, safe_key
 from everloop.core.errors import ExperimentError
 from everloop.training import serialise
 
@@ -41,7 +41,7 @@ def ensure_logged_model(client: Any, run: Any, document: Mapping[str, Any]) -> A
         name=described.get("name", "model"),
         source_run_id=run.info.run_id,
         tags={RUN_TAG: run_id},
-        params={key: clip(value, PARAM_LENGTH) for key, value in params},
+        params={safe_key(key): clip(value, PARAM_LENGTH) for key, value in params},
         model_type=described.get("task"),
     )
 
