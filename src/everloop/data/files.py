@@ -7,9 +7,10 @@ import zipfile
 import zlib
 from encodings.aliases import aliases
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 import pyarrow.feather as feather
 import pyarrow.parquet as pq
@@ -63,14 +64,7 @@ def _refuse_missing(path: Path) -> None:
 
 def _read_csv(path: Path, encoding: str) -> pa.Table:
     try:
-        with _utf8(path, encoding) as stream:
-            table = pacsv.read_csv(
-                stream,
-                parse_options=pacsv.ParseOptions(newlines_in_values=True),
-                convert_options=pacsv.ConvertOptions(
-                    strings_can_be_null=True, quoted_strings_can_be_null=False
-                ),
-            )
+        table = _parse(path, encoding)
         types = dict(zip(table.column_names, table.schema.types, strict=True))  # this decodes the names
     except pa.ArrowInvalid as error:
         if "Empty CSV file" in str(error):
@@ -82,7 +76,35 @@ def _read_csv(path: Path, encoding: str) -> pa.Table:
         raise
     if any(kinds.is_binary(kind) for kind in types.values()):  # so pyarrow takes text that is not UTF-8
         _decoded(path, "utf-8")
+    return _with_quoted_gaps(table, path, encoding)
+
+
+def _with_quoted_gaps(table: pa.Table, path: Path, encoding: str) -> pa.Table:
+    """Exports that quote every field write a missing number as "", which makes all of its column text. Where
+    a column is something other than text but for such fields, they are taken as missing."""
+    if len(set(table.column_names)) < table.num_columns:
+        return table
+    texts = [
+        f.name for f in table.schema if kinds.is_string(f.type) and pc.index(table[f.name], "").as_py() >= 0
+    ]
+    if not texts:
+        return table
+    again = _parse(path, encoding, quoted_gaps=True, include_columns=texts)
+    for name in texts:
+        if not (kinds.is_string(again[name].type) or kinds.is_null(again[name].type)):
+            table = table.set_column(table.column_names.index(name), name, again[name])
     return table
+
+
+def _parse(path: Path, encoding: str, *, quoted_gaps: bool = False, **options: Any) -> pa.Table:
+    with _utf8(path, encoding) as stream:
+        return pacsv.read_csv(
+            stream,
+            parse_options=pacsv.ParseOptions(newlines_in_values=True),
+            convert_options=pacsv.ConvertOptions(
+                strings_can_be_null=True, quoted_strings_can_be_null=quoted_gaps, **options
+            ),
+        )
 
 
 def _utf8(path: Path, encoding: str) -> BinaryIO:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections import Counter
 from os import PathLike
 from pathlib import Path
@@ -45,8 +46,9 @@ def read_file(path: Path, *, encoding: str = "utf-8") -> pa.Table:
     """The table in a .csv, .csv.gz, .csv.zip, .parquet, .feather or .arrow file. ``encoding`` is of CSV text.
 
     In a CSV file an unquoted empty field is missing, and so are unquoted NA, N/A, NaN, null and their kind;
-    quoted ones are text. Types come from whole columns. Raises FileMissing, Unreadable, EmptyTable,
-    DuplicateColumns, and InvalidSettings for an unknown encoding.
+    quoted ones are text, but "" in a column that is not text otherwise is missing. Types come from whole
+    columns. Raises FileMissing, Unreadable, EmptyTable, DuplicateColumns, and InvalidSettings for an unknown
+    encoding.
     """
     return _checked(files.read(path, encoding), f"'{path}'")
 
@@ -92,7 +94,10 @@ def _from_pandas(frame: Any) -> pa.Table:
     if frame.columns.nlevels == 1 and len({type(name) for name in frame.columns}) > 1:
         frame = frame.set_axis(names, axis=1)
     try:
-        return pa.Table.from_pandas(frame)
+        with warnings.catch_warnings():
+            # pyarrow still takes times with a zone in a way that pandas 3.1 announces the end of
+            warnings.simplefilter("ignore", DeprecationWarning)
+            return pa.Table.from_pandas(frame)
     except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
         raise _pandas_error(frame, error) from error
 

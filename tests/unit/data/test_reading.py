@@ -1,0 +1,271 @@
+"""What comes in: every kind of table and file, and one clear sentence for what cannot come in."""
+
+from __future__ import annotations
+
+import gzip
+import zipfile
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from everloop.core.errors import (
+    DuplicateColumns,
+    EmptyTable,
+    FileMissing,
+    InvalidSettings,
+    MLOpsError,
+    Unreadable,
+    WrongType,
+)
+from everloop.data.reading import read_file, to_table
+
+
+def _file(folder: Path, name: str, data: bytes | str) -> Path:
+    path = folder / name
+    path.write_bytes(data if isinstance(data, bytes) else data.encode())
+    return path
+
+
+def test_csv_tells_missing_from_empty(tmp_path: Path) -> None:
+    path = _file(tmp_path, "a.csv", 'n,s,t\n1,,""\n,NA,"NA"\nNaN,x,y\n')
+    assert to_table(path).to_pydict() == {
+        "n": [1, None, None],
+        "s": [None, None, "x"],
+        "t": ["", "NA", "y"],
+    }
+
+
+def test_csv_that_quotes_every_field_keeps_its_types(tmp_path: Path) -> None:
+    path = _file(tmp_path, "a.csv", '"n","d","s","e"\n"1","2024-02-29","",""\n"","","7 km",""\n')
+    assert to_table(path).to_pydict() == {
+        "n": [1, None],
+        "d": [date(2024, 2, 29), None],
+        "s": ["", "7 km"],
+        "e": ["", ""],
+    }
+
+
+def test_csv_types_come_from_whole_columns_and_quotes_may_hold_newlines(tmp_path: Path) -> None:
+    rows = "".join(f'{i},"line one\nline, two",2024-01-01T00:00:00Z,true\n' for i in range(60_000))
+    table = to_table(_file(tmp_path, "a.csv", "n,s,at,ok\n" + rows + "late,x,2024-01-01T00:00:00Z,false\n"))
+    assert table.num_rows == 60_001
+    assert [str(kind) for kind in table.schema.types] == ["string", "string", "timestamp[s, tz=UTC]", "bool"]
+    assert table["s"][59_999].as_py() == "line one\nline, two"
+
+
+def test_packed_csv_is_unpacked(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.csv.zip", "w") as archive:
+        archive.writestr("README", "hello")
+        archive.writestr("a.csv", "a,b\n1,x\n")
+    _file(tmp_path, "b.csv.gz", gzip.compress(b"a,b\n1,x\n"))
+    assert to_table(tmp_path / "a.csv.zip").equals(pa.table({"a": [1], "b": ["x"]}))
+    assert to_table(str(tmp_path / "b.csv.gz")).equals(pa.table({"a": [1], "b": ["x"]}))
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16", "cp1252", "utf-8-sig"])
+def test_csv_in_another_encoding_is_read_when_told(tmp_path: Path, encoding: str) -> None:
+    path = _file(tmp_path, "a.csv", "naïve,b\n1,Zoë\n".encode(encoding))
+    assert read_file(path, encoding=encoding).to_pydict() == {"naïve": [1], "b": ["Zoë"]}
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_name(tmp_path: Path) -> None:
+    assert to_table(_file(tmp_path, "a.csv", b"\xef\xbb\xbfa,b\n1,2\n")).column_names == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("text", "position", "byte"),
+    [
+        ("a,b\n1,é\n", 6, "0xe9"),
+        ("é,b\n1,2\n", 0, "0xe9"),
+        ("a\n" + "1\n" * 400_000 + "é\n", 800_002, "0xe9"),
+    ],
+)
+def test_csv_that_is_not_utf8_is_refused_with_the_place(
+    tmp_path: Path, text: str, position: int, byte: str
+) -> None:
+    path = _file(tmp_path, "a.csv", text.encode("latin-1"))
+    with pytest.raises(Unreadable) as caught:
+        to_table(path)
+    assert f"not utf-8 text: byte {byte} at position {position}." in caught.value.message
+    assert str(path) in caught.value.message
+    assert "`encoding`" in caught.value.remedy
+    assert "iconv -f latin1 -t utf-8 'a.csv'" in caught.value.remedy
+
+
+def test_an_encoding_that_does_not_fit_or_exist_is_refused(tmp_path: Path) -> None:
+    path = _file(tmp_path, "a.csv", "a\né\n".encode())
+    with pytest.raises(Unreadable, match="not ascii text: byte 0xc3 at position 2"):
+        read_file(path, encoding="ascii")
+    with pytest.raises(InvalidSettings, match=r"'latn1'.*Did you mean 'latin_1'"):
+        read_file(path, encoding="latn1")
+    with pytest.raises(InvalidSettings, match="'hex'"):
+        read_file(path, encoding="hex")
+
+
+def test_a_folder_named_like_a_partition_adds_no_column(tmp_path: Path) -> None:
+    (tmp_path / "year=2013").mkdir()
+    pq.write_table(pa.table({"a": [1]}), tmp_path / "year=2013" / "x.parquet")
+    assert to_table(tmp_path / "year=2013" / "x.parquet").column_names == ["a"]
+
+
+def test_missing_files_name_their_neighbours(tmp_path: Path) -> None:
+    _file(tmp_path, "customers.csv", "a\n1\n")
+    with pytest.raises(FileMissing, match=r"customer\.csv'\. Did you mean 'customers\.csv'\?"):
+        to_table(tmp_path / "customer.csv")
+    with pytest.raises(FileMissing, match=r"the folder '.*nowhere' does not exist"):
+        to_table(tmp_path / "nowhere" / "customers.csv")
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "error", "says"),
+    [
+        ("a.xlsx", b"x", Unreadable, r"\(\.xlsx\).*\.csv, \.csv\.gz, \.csv\.zip, \.parquet, \.feather"),
+        ("a", b"x", Unreadable, r"\(no ending\)"),
+        ("a.csv", b"", EmptyTable, "is empty"),
+        ("a.parquet", b"", EmptyTable, "is empty"),
+        ("a.csv", b"\n\n", EmptyTable, "is empty"),
+        ("a.csv", b"a,b", EmptyTable, "is empty"),
+        ("a.csv", b"a,b\n", EmptyTable, r"a\.csv' has no rows"),
+        ("a.csv", b"a,b,a\n1,2,3\n", DuplicateColumns, r"a\.csv' has more than one column named 'a'"),
+        ("a.csv", b"a,b\n1,2\n3\n", Unreadable, "Expected 2 columns, got 1"),
+        ("a.csv", bytes(range(256)) * 9, Unreadable, "not utf-8 text: byte 0x80 at position 128"),
+        ("a.csv.gz", gzip.compress(b"a,b\n1,2\n" * 99)[:-9], Unreadable, "cannot be read"),
+        ("a.csv.gz", b"nothing packed", Unreadable, "cannot be read"),
+        ("a.csv.zip", b"nothing packed", Unreadable, "not a zip file"),
+        ("a.parquet", b"PAR1 but not for long PAR1", Unreadable, "damaged or not what its ending says"),
+        ("a.feather", b"ARROW1 but not for long", Unreadable, "damaged or not what its ending says"),
+    ],
+)
+def test_bad_files_are_refused(
+    tmp_path: Path, name: str, data: bytes, error: type[MLOpsError], says: str
+) -> None:
+    with pytest.raises(error, match=says) as caught:
+        to_table(_file(tmp_path, name, data))
+    assert type(caught.value) is error
+    assert caught.value.remedy
+
+
+def test_parquet_whose_pages_do_not_fit_their_checksum_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"a": range(5000)}), path, write_page_checksum=True, compression="none")
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    with pytest.raises(Unreadable, match="CRC"):
+        to_table(_file(tmp_path, "b.parquet", bytes(data)))
+
+
+def test_a_zip_with_several_tables_and_a_folder_are_refused(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.csv.zip", "w") as archive:
+        archive.writestr("a.csv", "a\n1\n")
+        archive.writestr("b.csv", "a\n1\n")
+    with pytest.raises(Unreadable, match="holds 2 CSV files; exactly one is read"):
+        to_table(tmp_path / "a.csv.zip")
+    with pytest.raises(Unreadable, match="is a folder"):
+        to_table(tmp_path)
+
+
+def test_pandas_nan_is_missing_and_a_default_index_is_dropped() -> None:
+    frame = pd.DataFrame(
+        {"x": [1.5, np.nan], "s": ["a", None], "t": pd.to_datetime(["2024-01-01", None], utc=True)}
+    )
+    table = to_table(frame)
+    assert table.to_pydict() == {
+        "x": [1.5, None],
+        "s": ["a", None],
+        "t": [datetime(2024, 1, 1, tzinfo=UTC), None],
+    }
+    named = to_table(frame.set_index("s"))
+    assert named.column_names == ["x", "t", "s"]
+    assert named.to_pandas().index.name == "s"
+    assert to_table(frame[frame.x > 1].reset_index(drop=True)).column_names == ["x", "s", "t"]
+
+
+def test_polars_comes_in_types_that_every_function_takes() -> None:
+    frame = pl.DataFrame(
+        {
+            "s": ["a", None],
+            "c": pl.Series(["x", "y"], dtype=pl.Categorical),
+            "e": pl.Series(["x", "y"], dtype=pl.Enum(["y", "x"])),
+            "l": [["a"], []],
+            "f": pl.Series([["a", "b"], ["c", "d"]], dtype=pl.Array(pl.String, 2)),
+            "b": [b"x", b""],
+            "r": [{"p": "x"}, {"p": None}],
+        }
+    )
+    table = to_table(frame)
+    assert "view" not in str(table.schema)
+    assert table.to_pylist() == frame.to_dicts()
+
+
+@pytest.mark.parametrize(
+    ("frame", "names"),
+    [
+        (pd.DataFrame([[1, 2]], columns=["a", "a"]), "'a'"),
+        (pd.DataFrame([[1, 2]], columns=[1, "1"]), "'1'"),
+        (pd.DataFrame([[1, 2, 3, 4]], columns=["b", "a", "a", "b"]), "'a', 'b'"),
+        (pa.table([[1], [2]], names=["a", "a"]), "'a'"),
+    ],
+)
+def test_two_columns_of_one_name_are_refused(frame: object, names: str) -> None:
+    with pytest.raises(DuplicateColumns, match=f"more than one column named {names}"):
+        to_table(frame)
+
+
+def test_column_names_that_are_not_text_become_text() -> None:
+    assert to_table(pd.DataFrame([[1, 2]])).column_names == ["0", "1"]
+    assert to_table(pd.DataFrame([[1, 2]], columns=[1, "a"])).column_names == ["1", "a"]
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        (["x", None, 1], r"Column 'v' mixes types: row 2 holds 1 \(int\), .* str such as 'x'"),
+        ([1, "x"], r"row 1 holds 'x' \(str\), rows before it hold int such as 1"),
+        ([2**70, 1], rf"Column 'v' holds {2**70} \(int\) in row 0"),
+        ([1j], "Column 'v' has the type complex128"),
+        (pd.arrays.SparseArray([1, 0]), "Column 'v' has the type Sparse"),
+        ([object()], r"Column 'v' holds <object object at .*> \(object\) in row 0"),
+    ],
+)
+def test_columns_that_arrow_refuses_are_named_with_the_value(values: list[object], says: str) -> None:
+    with pytest.raises(WrongType, match=says):
+        to_table(pd.DataFrame({"ok": range(len(values)), "v": values}))
+
+
+@pytest.mark.parametrize(
+    "source",
+    [[1], {"a": [1]}, None, 7, pd.Series([1]), pl.Series([1]), pl.LazyFrame({"a": [1]}), np.ones((2, 2))],
+    ids=lambda source: type(source).__name__,
+)
+def test_anything_else_is_refused(source: object) -> None:
+    with pytest.raises(WrongType, match=f"{type(source).__name__} is not a table"):
+        to_table(source)
+
+
+def test_what_has_no_stable_content_is_refused() -> None:
+    with pytest.raises(WrongType, match="Column 'o' holds Python objects"):
+        to_table(pl.DataFrame({"o": pl.Series([object()], dtype=pl.Object)}))
+    union = pa.UnionArray.from_sparse(pa.array([0], pa.int8()), [pa.array([1])])
+    with pytest.raises(WrongType, match="Column 'u': Values of the Arrow type sparse_union"):
+        to_table(pa.table({"u": union}))
+
+
+@pytest.mark.parametrize(
+    ("source", "lacks"),
+    [
+        (pd.DataFrame({"a": []}), "rows"),
+        (pd.DataFrame(), "columns"),
+        (pl.DataFrame({"a": []}), "rows"),
+        (pa.table({}), "columns"),
+        (pa.table({"a": pa.array([], pa.int64())}), "rows"),
+    ],
+)
+def test_empty_tables_are_refused(source: object, lacks: str) -> None:
+    with pytest.raises(EmptyTable, match=f"has no {lacks}"):
+        to_table(source)
