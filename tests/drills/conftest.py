@@ -36,9 +36,7 @@ def zygote() -> Iterator[Zygote]:
         return answers
 
     yield ask
-    assert process.stdin is not None
-    process.stdin.close()
-    process.wait(10)
+    process.communicate(timeout=10)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
