@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
+from everloop import flows
 from everloop.adapters import git
 from everloop.adapters.blobs.local import LocalBlobs, write_atomically
+from everloop.adapters.courier import Courier
 from everloop.adapters.locks.files import FileLocks
 from everloop.adapters.mlflow.address import tracking_uri
 from everloop.core.clock import Clock, SystemClock
@@ -55,6 +57,17 @@ def open_tracker(settings: Settings) -> Tracker:
     uri = tracking_uri(settings.tracking_uri, settings.root)
     tracker: Tracker = mlflow.MlflowTracker(uri, tenant=settings.tenant, timeout=settings.tracking.timeout)
     return tracker
+
+
+def create_project(folder: Path, example: str) -> list[str]:
+    """Write a sample project; returns its files."""
+    files: list[str] = flows.initial.create(folder, example, write_atomically)
+    return files
+
+
+def start_courier(project: Project) -> Courier:
+    """A process that delivers the project's outbox to MLflow while this one works."""
+    return Courier(project.settings)
 
 
 def _locks(settings: Settings, store: Store, clock: Clock) -> Locks:

@@ -31,3 +31,14 @@ def attributes(package: str, sources: Mapping[str, str]) -> Callable[[str], Any]
         raise AttributeError(f"module '{package}' has no attribute '{name}'")
 
     return resolve
+
+
+def modules(package: str, paths: Mapping[str, str]) -> Callable[[str], Any]:
+    """A module ``__getattr__`` that imports, for each name, the module that ``paths`` gives for it."""
+
+    def resolve(name: str) -> Any:
+        if name in paths:
+            return import_module(paths[name])
+        raise AttributeError(f"module '{package}' has no attribute '{name}'")
+
+    return resolve

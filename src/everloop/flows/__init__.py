@@ -5,5 +5,20 @@ from __future__ import annotations
 from everloop.core.lazy import submodules
 
 __getattr__ = submodules(
-    __name__, ["data", "delivery", "history", "models", "reproduction", "runs", "status", "turn"]
+    __name__,
+    [
+        "contracts",
+        "data",
+        "delivery",
+        "health",
+        "history",
+        "initial",
+        "models",
+        "outside",
+        "reproduction",
+        "runs",
+        "status",
+        "turn",
+        "watch",
+    ],
 )

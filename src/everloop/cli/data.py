@@ -1,0 +1,227 @@
+"""``everloop data …``: versions of data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from everloop.core.errors import Invalid, InvalidSettings
+
+from . import late
+from .call import Call, command, group
+
+if TYPE_CHECKING:
+    from everloop.core.data import ColumnStatistics, DatasetDiff, DatasetVersion
+    from everloop.flows.project import Project
+
+app = group("Register, list, show, export and compare data versions.")
+Version = Annotated[
+    str, typer.Argument(metavar="VERSION", help="An id, its first 4 characters or more, or DATASET@latest.")
+]
+
+
+@command(app)
+def add(
+    call: Call,
+    file: Annotated[Path, typer.Argument(help="A CSV, Parquet or Feather file.")],
+    dataset: Annotated[
+        str | None, typer.Option(help="[the dataset of the model that reads this file]")
+    ] = None,
+    tag: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="May be repeated.")] = None,
+) -> None:
+    """Register a file as a data version; the same content twice is one version.
+
+    \b
+    Example:
+      everloop data add data/may.csv --dataset flights --tag source=billing
+    """
+    tags = dict(_tag(text) for text in tag or ())
+    with call.project() as project:
+        chosen, encoding = _dataset(project, file, dataset)
+        registered = late.data.register(
+            project, within(project, file), chosen, encoding_name=encoding, tags=tags
+        )
+    version = registered.version
+    known = "new version" if registered.new else "known already:"
+    call.answer(
+        {"version": version, "new": registered.new},
+        lambda: late.output.line(f"{known} {version.dataset}@{version.short}, {version.rows:,} rows"),
+    )
+
+
+@command(app, "list")
+def list_(
+    call: Call, dataset: Annotated[str | None, typer.Argument(help="Only of this dataset.")] = None
+) -> None:
+    """List data versions, oldest first.
+
+    \b
+    Example:
+      everloop data list flights
+    """
+    with call.project() as project:
+        versions = late.data.list_versions(project, dataset)
+
+    def show() -> None:
+        if not versions:
+            late.output.line("There is no data version yet. 'everloop data add FILE' makes the first.")
+            return
+        out = late.output
+        rows = [
+            (
+                v.dataset,
+                v.short,
+                v.sequence,
+                v.rows,
+                len(v.columns),
+                out.size(v.bytes),
+                v.created_at,
+                v.source,
+            )
+            for v in versions
+        ]
+        names = ("dataset", "version", "no", "rows", "columns", "size", "registered (UTC)", "source")
+        out.table(names, rows, right=("no", "rows", "columns", "size"), fold=("source",))
+
+    call.answer({"versions": versions}, show)
+
+
+@command(app)
+def show(call: Call, version: Version) -> None:
+    """Show a version: where it came from, its schema, and statistics of each column.
+
+    \b
+    Example:
+      everloop data show flights@latest
+    """
+    with call.project() as project:
+        found = late.data.find(project, version)
+    call.answer({"version": found}, lambda: _show_version(found))
+
+
+@command(app)
+def get(
+    call: Call,
+    version: Version,
+    to: Annotated[
+        Path | None, typer.Option(help="A .parquet, .csv or .feather file [DATASET-ID.parquet]")
+    ] = None,
+) -> None:
+    """Write a version's content to a file, after checking it against its hash.
+
+    \b
+    Example:
+      everloop data get 3f2a91 --to may.csv
+    """
+    with call.project() as project:
+        found = late.data.find(project, version)
+        target = Path.cwd() / (to or f"{found.dataset}-{found.short}.parquet")
+        written = late.data.export(project, found, target)
+    call.answer(
+        {"version_id": found.version_id, "file": written, "rows": found.rows},
+        lambda: late.output.line(f"{found.dataset}@{found.short}: {found.rows:,} rows written to {written}"),
+    )
+
+
+@command(app)
+def diff(
+    call: Call,
+    before: Annotated[str, typer.Argument(metavar="A", help="The earlier version.")],
+    after: Annotated[str, typer.Argument(metavar="B", help="The later version.")],
+) -> None:
+    """Compare two versions: rows, columns and statistics.
+
+    \b
+    Example:
+      everloop data diff 3f2a91 flights@latest
+    """
+    with call.project() as project:
+        found = late.data.compare(project, late.data.find(project, before), late.data.find(project, after))
+    call.answer({"diff": found}, lambda: _show_diff(found))
+
+
+def within(project: Project, file: Path) -> str:
+    """A path that the user gave from where they are, as the project writes it: from its folder if inside."""
+    path = Path.cwd() / file.expanduser()
+    root = project.settings.root
+    return str(path.relative_to(root) if path.is_relative_to(root) else path)
+
+
+def _dataset(project: Project, file: Path, given: str | None) -> tuple[str, str]:
+    """The dataset's name and the file's encoding."""
+    models = project.settings.models.values()
+    reading = [m for m in models if m.data.path and project.settings.root / m.data.path == Path.cwd() / file]
+    if given:
+        same = [m for m in models if m.dataset == given]
+        return given, same[0].data.encoding if same else "utf-8"
+    chosen = reading or (list(models) if len(models) == 1 else [])
+    if not chosen:
+        names = ", ".join(sorted({m.dataset for m in models}))
+        raise InvalidSettings(
+            f"It is not clear to which dataset {file} belongs.", remedy=f"Say --dataset NAME. Known: {names}."
+        )
+    return chosen[0].dataset, chosen[0].data.encoding
+
+
+def _tag(text: str) -> tuple[str, str]:
+    name, sign, value = text.partition("=")
+    if not sign or not name:
+        raise Invalid(f"--tag '{text}' has no value.", remedy="Write it as --tag NAME=VALUE.")
+    return name, value
+
+
+def _show_version(version: DatasetVersion) -> None:
+    out = late.output
+    out.pairs(
+        {
+            "dataset": version.dataset,
+            "version": version.version_id,
+            "rows": version.rows,
+            "size": out.size(version.bytes),
+            "source": version.source,
+            "parent": out.short(version.parent),
+            "registered": f"{out.moment(version.created_at)} UTC by {version.created_by}",
+            "tags": ", ".join(f"{name}={value}" for name, value in version.tags.items()),
+        }
+    )
+    rows = [(c.name, c.type, *_figures(version.statistics[c.name])) for c in version.columns]
+    names = ("column", "type", "missing", "distinct", "mean", "std", "min", "median", "max", "most frequent")
+    out.table(names, rows, right=names[2:9], fold=names[9:])
+
+
+def _figures(known: ColumnStatistics) -> tuple[object, ...]:
+    share = known.missing / max(known.count + known.missing, 1)
+    levels = ", ".join(f"{name} ({count:,})" for name, count in list(known.levels.items())[:3])
+    missing = f"{share:.1%}" if known.missing else None
+    median = known.quantiles.get("0.5")
+    return missing, known.distinct, known.mean, known.std, known.minimum, median, known.maximum, levels
+
+
+def _show_diff(diff: DatasetDiff) -> None:
+    out = late.output
+    out.pairs(
+        {
+            "rows": f"{diff.rows_added:,} added, {diff.rows_removed:,} removed, {diff.rows_kept:,} kept",
+            "columns added": diff.columns_added,
+            "columns removed": diff.columns_removed,
+            "types changed": diff.columns_retyped,
+        }
+    )
+    moved = [
+        (
+            c.name,
+            c.before.mean,
+            c.after.mean,
+            c.before.missing,
+            c.after.missing,
+            c.before.distinct,
+            c.after.distinct,
+        )
+        for c in diff.changes
+        if c.before and c.after
+    ]
+    if moved:
+        names = ("column", "mean A", "mean B", "missing A", "missing B", "distinct A", "distinct B")
+        out.table(names, moved, right=names[1:])

@@ -1,0 +1,51 @@
+"""What commands need when they run, loaded on first use: help and completion must not pay for it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from everloop.core.lazy import modules
+
+if TYPE_CHECKING:
+    from importlib import metadata as metadata
+
+    from everloop import settings as settings
+    from everloop import wiring as wiring
+    from everloop.flows import contracts as contracts
+    from everloop.flows import data as data
+    from everloop.flows import delivery as delivery
+    from everloop.flows import documents as documents
+    from everloop.flows import health as health
+    from everloop.flows import history as history
+    from everloop.flows import models as models
+    from everloop.flows import reproduction as reproduction
+    from everloop.flows import runs as runs
+    from everloop.flows import status as status
+    from everloop.flows import turn as turn
+
+    from . import output as output
+    from . import progress as progress
+else:
+    _FLOWS = (
+        "contracts",
+        "data",
+        "delivery",
+        "documents",
+        "health",
+        "history",
+        "models",
+        "reproduction",
+        "runs",
+        "status",
+        "turn",
+    )
+    __getattr__ = modules(
+        __name__,
+        {
+            **{name: f"everloop.flows.{name}" for name in _FLOWS},
+            **{name: f"everloop.cli.{name}" for name in ("output", "progress")},
+            "metadata": "importlib.metadata",
+            "settings": "everloop.settings",
+            "wiring": "everloop.wiring",
+        },
+    )

@@ -1,0 +1,72 @@
+"""The progress of turns on stderr: a live table on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import typer
+from rich.console import Console
+from rich.live import Live
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from everloop.core.turns import Listener, StepStatus
+
+_MARKS = {"done": ("✓", "green"), "kept": ("✓", "dim"), "failed": ("✗", "red"), "waiting": (" ", "")}
+
+
+@contextmanager
+def progress(model: str, *, quiet: bool) -> Iterator[Listener]:
+    """A listener for one turn. ``kept`` steps were finished before a crash."""
+    if quiet:
+        yield _silent
+    elif sys.stderr.isatty():
+        with _live(model) as listener:
+            yield listener
+    else:
+        yield _lines(model)
+
+
+def _silent(step: str, status: StepStatus, message: str) -> None:
+    """Nobody looks."""
+
+
+def _lines(model: str) -> Listener:
+    def tell(step: str, status: StepStatus, message: str) -> None:
+        if status == "running" and not message:
+            return
+        said = {"kept": "done before: ", "failed": "failed: "}.get(status, "")
+        typer.echo(f"{model:<12} {step:<9} {said}{message}".rstrip(), err=True)
+
+    return tell
+
+
+@contextmanager
+def _live(model: str) -> Iterator[Listener]:
+    steps: dict[str, tuple[StepStatus, str]] = {}
+    spinner = Spinner("dots")
+
+    def drawn() -> Table:
+        grid = Table.grid(padding=(0, 1))
+        grid.add_column(width=1)
+        grid.add_column(no_wrap=True, min_width=9)
+        grid.add_column(overflow="ellipsis", no_wrap=True)
+        for step, (status, message) in steps.items():
+            mark, style = _MARKS.get(status, ("", ""))
+            sign = spinner if status == "running" else Text(mark, style=style)
+            before = "done before: " if status == "kept" else ""
+            grid.add_row(sign, Text(step), Text(before + message, style="dim"))
+        return grid
+
+    console = Console(stderr=True, highlight=False)
+    console.print(Text(model, style="bold"))
+    with Live(drawn(), console=console, refresh_per_second=10) as live:
+
+        def tell(step: str, status: StepStatus, message: str) -> None:
+            steps[step] = (status, message)
+            live.update(drawn())
+
+        yield tell

@@ -1,0 +1,179 @@
+"""``everloop run``."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from everloop.core.errors import InvalidSettings, MLOpsError
+
+from . import errors, late
+from .call import Call, command, group
+from .data import within
+
+if TYPE_CHECKING:
+    from everloop.adapters.courier import Courier
+    from everloop.core.turns import TurnSummary
+    from everloop.flows.project import Project
+
+app = group("Do one turn of the loop for every model.")
+_PATIENCE = 2.0  # seconds to wait for a process that holds a model's lock for a moment only
+
+
+@command(app)
+def run(
+    call: Call,
+    model: Annotated[list[str] | None, typer.Argument(metavar="[MODEL]…", help="Only these [all]")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Train whatever speaks against it.")] = False,
+    data: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Instead of the model's own data.")
+    ] = None,
+) -> int:
+    """Do one turn of the loop for every model.
+
+    Version the data, validate them, decide whether to retrain, train, track, compare with the champion,
+    register, record. A turn that was killed goes on from its last finished step.
+
+    \b
+    Example:
+      everloop run
+      everloop run churn --data data/june.csv
+    """
+    with call.project() as project:
+        names = list(dict.fromkeys(model or project.settings.models))
+        for name in names:
+            project.model(name)
+        if data is not None and len(names) > 1:
+            raise InvalidSettings(
+                f"--data {data} could be for {', '.join(names)}.", remedy="Name the one MODEL it is for."
+            )
+        source = within(project, data) if data is not None else None
+        with ExitStack() as stack:
+            courier = None
+            if project.settings.tracking.enabled:
+                courier = stack.enter_context(late.wiring.start_courier(project))
+            outcomes = {name: _turn(call, project, name, source, force) for name in names}
+            undelivered = _deliver(call, project, courier)
+    _answer(call, outcomes, undelivered, asked=force or source is not None)
+    return next((code for code in map(_code, outcomes.values()) if code), errors.OK)
+
+
+def _turn(
+    call: Call, project: Project, name: str, source: str | None, force: bool
+) -> TurnSummary | MLOpsError:
+    """The turn's summary, or the error that ended it: other models go on."""
+    try:
+        with late.progress.progress(name, quiet=call.quiet or call.json) as listener:
+            return late.turn.run(project, name, source=source, force=force, listener=listener, wait=_PATIENCE)
+    except (MLOpsError, OSError) as error:
+        known = errors.as_known(error)
+        if known is None:
+            raise
+        errors.trace(known, debug=call.debug)
+        return known
+
+
+def _deliver(call: Call, project: Project, courier: Courier | None) -> int:
+    """Give the courier a while to bring MLflow what it has not got yet; how much is left then."""
+    if courier is None:
+        return 0
+    tracking = project.settings.tracking
+    waiting = late.status.undelivered(project)
+    if waiting and tracking.wait:
+        call.note(f"{_records(waiting)} on the way to MLflow (waiting at most {tracking.wait:g} s) …")
+    courier.finish(tracking.wait if waiting else 0)
+    left = late.status.undelivered(project)
+    if left:
+        uri = late.output.without_password(project.settings.tracking_uri)
+        call.note(f"{_records(left)} still waiting for MLflow at {uri}. 'everloop deliver' sends them.")
+    return left
+
+
+def _records(count: int) -> str:
+    return f"{count} record{'' if count == 1 else 's'}"
+
+
+def _code(outcome: TurnSummary | MLOpsError) -> int:
+    if isinstance(outcome, MLOpsError):
+        return errors.exit_code(outcome)
+    return errors.CONTRACT if outcome.status == "stopped" else errors.OK
+
+
+def _answer(
+    call: Call, outcomes: dict[str, TurnSummary | MLOpsError], undelivered: int, *, asked: bool
+) -> None:
+    failed = {n: errors.document(o) for n, o in outcomes.items() if isinstance(o, MLOpsError)}
+    turns = [outcome for outcome in outcomes.values() if not isinstance(outcome, MLOpsError)]
+    document = {"turns": turns, "errors": failed, "undelivered": undelivered}
+
+    def show() -> None:
+        for name, outcome in outcomes.items():
+            if isinstance(outcome, MLOpsError):
+                prefix = f"{name}: " if len(outcomes) > 1 else ""
+                typer.echo(prefix + errors.rendered(outcome), err=True)
+            else:
+                _show(outcome, asked=asked)
+
+    call.answer(document, show)
+
+
+def _show(turn: TurnSummary, *, asked: bool) -> None:
+    out = late.output
+    facts = {"data version": out.short(turn.data_version)}
+    if turn.status == "stopped":
+        out.line(f"{turn.model}: stopped, the data break their contract", "bold")
+        out.pairs(facts)
+        _show_findings(turn)
+        return
+    out.line(f"{turn.model}: {_headline(turn)}", "bold")
+    if turn.decision:
+        facts["decision"] = f"{turn.decision.action}: {turn.decision.reason}"
+    if turn.verdict:
+        facts["gate"] = f"{'promote' if turn.verdict.promote else 'do not promote'}: {turn.verdict.reason}"
+    facts["champion"] = f"{turn.model}@{turn.model_version}" if turn.model_version else "none yet"
+    if turn.registered and not turn.promoted:
+        facts["challenger"] = f"{turn.model}@{turn.registered}"
+    facts["measured"] = late.documents.shown_metrics(turn.metrics) if turn.metrics else None
+    facts["run"] = turn.run_id
+    facts["time"] = out.seconds(turn.seconds)
+    out.pairs({name: value for name, value in facts.items() if value})
+    warnings = [finding for finding in turn.findings if finding["severity"] == "warning"]
+    for finding in warnings[:5]:
+        out.line(f"  warning: {finding['message']}")
+    if turn.resumed and asked:
+        out.line("  This finished an interrupted turn as it was begun. Run again for what you asked now.")
+
+
+def _headline(turn: TurnSummary) -> str:
+    before = "resumed; " if turn.resumed else ""
+    if turn.promoted:
+        return f"{before}trained and promoted"
+    return before + ("trained, not promoted" if turn.retrained else "kept as it is")
+
+
+def _show_findings(turn: TurnSummary) -> None:
+    rows = [
+        (
+            finding["severity"],
+            finding["column"] or None,
+            finding["message"],
+            finding["failed_rows"] or None,
+            ", ".join(
+                f"{row}: {value}" for row, value in zip(finding["rows"][:5], finding["values"], strict=False)
+            ),
+        )
+        for finding in turn.findings
+    ]
+    late.output.table(
+        ("", "column", "what is wrong", "rows", "first rows (from 0)"),
+        rows,
+        right=("rows",),
+        fold=("column", "what is wrong"),
+    )
+    late.output.line(
+        "  what to do: correct the data; or, if they are meant to be so, change the contract: "
+        f"everloop contract infer {turn.model}"
+    )
