@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from everloop.core.errors import Busy, ExperimentError, Unavailable
+from everloop.core.errors import Busy, ExperimentError, InvalidSettings, Unavailable
 from everloop.core.ports import Tracker
 from everloop.store import outbox
 
@@ -51,7 +51,7 @@ def _deliver(project: Project, stop: Callable[[], bool]) -> Delivery:
         try:
             tracker = tracker or project.open_tracker()
             _hand_over(project, tracker, entry["kind"], entry["document"])
-        except Unavailable as error:
+        except (Unavailable, InvalidSettings) as error:
             with project.store.writing() as tx:
                 outbox.mark_failed(tx, entry["sequence"], str(error))
             problem = str(error)

@@ -40,6 +40,10 @@ class StoreSection(Section):
 class Tracking(Section):
     enabled: bool = True
     uri: str | None = Field(None, description="MLflow: a server's URL or a database [sqlite in paths.state].")
+    artifacts: str | None = Field(
+        None,
+        description="Where MLflow keeps files when uri is a database [beside SQLite, else in paths.state].",
+    )
     wait: float = Field(30.0, ge=0, description="Seconds a command waits at its end for delivery to MLflow.")
     timeout: float = Field(10.0, gt=0, description="Seconds one request to MLflow may take.")
 

@@ -142,12 +142,16 @@ def open_store(url: str, tenant: str = "default") -> Store:
     if path is not None and not path.exists():
         _make_folder(path.parent)
         create_sqlite_file(path, upgrade)
-    with transaction(engine, reading=True) as connection:
-        found = current(connection)
-    if found is not None and found > HEAD:
-        raise newer(found)
-    if found != HEAD:
-        upgrade(engine)
+    try:
+        with transaction(engine, reading=True) as connection:
+            found = current(connection)
+        if found is not None and found > HEAD:
+            raise newer(found)
+        if found != HEAD:
+            upgrade(engine)
+    except BaseException:
+        engine.dispose()
+        raise
     return Store(engine, tenant)
 
 

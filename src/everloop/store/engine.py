@@ -123,8 +123,10 @@ def create_sqlite_file(path: Path, prepare: Callable[[Engine], None]) -> None:
             raw.execute("PRAGMA journal_mode = WAL")
         raw.close()
         engine = _sqlite(make_url(f"sqlite:///{draft}"))
-        prepare(engine)
-        engine.dispose()
+        try:
+            prepare(engine)
+        finally:
+            engine.dispose()
         with sqlite3.connect(draft) as raw:
             raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         raw.close()
