@@ -13,6 +13,7 @@ import base64
 import zlib
 from collections.abc import Sequence
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -96,7 +97,8 @@ def _storable(column: pa.ChunkedArray) -> pa.ChunkedArray:
     if kinds.is_run_end_encoded(column.type):
         return pa.chunked_array([pc.run_end_decode(chunk) for chunk in column.chunks], column.type.value_type)
     if kinds.is_fixed_size_list(column.type) and column.null_count:
-        return column.cast(pa.list_(column.type.value_field))  # pyarrow cannot read these back
+        # pyarrow cannot read these back; taking all rows empties the lists that stand under nulls
+        return column.cast(pa.list_(column.type.value_field)).take(np.arange(len(column)))
     return column
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
-
 import pandas as pd
 import polars as pl
 import pyarrow as pa
@@ -24,12 +22,9 @@ AWKWARD = pa.table(
         "date64": pa.array([86_400_000, None, 0], pa.date64()),
         "time32": pa.array([1, None, 0], pa.time32("s")),
         "large": pa.array(["a", None, ""], pa.large_string()),
-        "view": pa.array(["a", None, ""], pa.string_view()),
         "large category": pa.array(["a", None, "b"]).cast(pa.dictionary(pa.int8(), pa.large_string())),
-        "views": pa.array([[1], None, []], pa.list_view(pa.int16())),
         "large lists": pa.array([[1], None, []], pa.large_list(pa.int16())),
         "runs": pa.compute.run_end_encode(pa.array([1, 1, None])),
-        "small decimal": pa.array([None, Decimal("1.1"), Decimal("-2")], pa.decimal32(7, 2)),
         "a.b": [1, 2, 3],
         "a": [4, 5, 6],
     }
