@@ -11,6 +11,10 @@ Task = Literal["classification", "regression"]
 SplitKind = Literal["random", "stratified", "time", "group"]
 
 
+OUTSIDE = "outside"
+"""The turn of a run that no turn made: its model was trained elsewhere and registered."""
+
+
 @dataclass(frozen=True)
 class Split:
     """How held-out rows are chosen: ``test_size`` is their share. ``column`` is the time or group column."""

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from everloop.core.models import Event
-from everloop.store import history, models
+from everloop.store import history
 from everloop.store.database import Row
 
 from .project import Project
@@ -28,7 +28,7 @@ def write_files(project: Project) -> None:
     """The metrics and drift histories as JSON files in ``paths.monitoring``, for those who read files."""
     entries: list[dict[str, Any]] = []
     with project.store.reading() as tx:
-        for model in sorted({*models.registered(tx), *project.settings.models}):
+        for model in history.measured(tx):
             entries += [{"model": model, **_entry(row)} for row in history.list_metrics(tx, model)]
     drifts = [entry for entry in entries if entry["name"] == "drift_score"]
     others = [entry for entry in entries if entry["name"] != "drift_score"]

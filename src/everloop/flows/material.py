@@ -78,9 +78,12 @@ class Material:
         last = next(
             (t["summary"]["data_version"] for t in past if t["status"] == "done" and t["summary"]), None
         )
-        wanted = {last, self.champion[1].data_version if self.champion else None} - {None}
+        wanted = {last}
+        if self.champion and self.champion[1].dataset == self.model.dataset:  # not so for one from outside
+            wanted.add(self.champion[1].data_version)
         known = [
-            data.rows_of(self.project, data.find(self.project, str(v), self.model.dataset)) for v in wanted
+            data.rows_of(self.project, data.find(self.project, str(v), self.model.dataset))
+            for v in wanted - {None}
         ]
         return np.concatenate(known) if known else np.empty(0, dtype=np.uint64)
 

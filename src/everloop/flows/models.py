@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from everloop.core.data import DatasetVersion
 from everloop.core.errors import Conflict, UnknownModel, nearest
@@ -11,7 +12,7 @@ from everloop.core.runs import Run
 from everloop.registry import lineage, versions
 from everloop.store import datasets, history, models
 
-from . import steps
+from . import runs, steps
 from .project import Project
 
 
@@ -51,14 +52,19 @@ def find(project: Project, spec: str) -> Registered:
         return Registered(version, pointing, models.find_run(tx, version.run_id))
 
 
+def load(project: Project, spec: str) -> Any:
+    """The fitted pipeline of a version."""
+    return runs.load_model(project, find(project, spec).run)
+
+
 def trace(project: Project, spec: str) -> Lineage:
     """Where a model version comes from: raw file, data version, run, commit, parents, promotions."""
     version = find(project, spec).version
     with project.store.reading() as tx:
         known = models.list_model_versions(tx, version.model)
-        runs = {run.run_id: run for run in models.list_runs(tx, version.model)}
+        made = {run.run_id: run for run in models.list_runs(tx, version.model)}
         data: dict[str, DatasetVersion] = {v.version_id: v for v in datasets.versions(tx, version.dataset)}
-        return lineage.lineage(version, known, runs, data, history.list_events(tx, version.model))
+        return lineage.lineage(version, known, made, data, history.list_events(tx, version.model))
 
 
 def promote(project: Project, spec: str, reason: str) -> ModelVersion:

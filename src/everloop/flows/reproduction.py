@@ -7,7 +7,8 @@ from hashlib import sha256
 
 import numpy as np
 
-from everloop.core.runs import Run
+from everloop.core.errors import Refused
+from everloop.core.runs import OUTSIDE, Run
 from everloop.training import fitting
 
 from . import data, runs, usercode
@@ -31,6 +32,11 @@ class Reproduction:
 def reproduce(project: Project, run_id: str) -> Reproduction:
     """Train again exactly as the run did. Changes nothing in the project."""
     run = runs.find(project, run_id)
+    if run.turn_id == OUTSIDE:
+        raise Refused(
+            f"{run.run_id} was made outside of everloop: how it was trained is not known here.",
+            remedy="Train the model in a turn ('everloop run'); those can be reproduced.",
+        )
     version = data.find(project, run.data_version, run.dataset)
     factory = None
     if run.recipe.user_code:

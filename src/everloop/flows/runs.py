@@ -8,6 +8,7 @@ from typing import Any
 from everloop.core.errors import Invalid
 from everloop.core.runs import Run
 from everloop.store import models
+from everloop.training import serialise
 
 from . import artifacts
 from .project import Project
@@ -22,6 +23,13 @@ def list_runs(project: Project, model: str | None = None, limit: int | None = No
 def find(project: Project, run_id: str) -> Run:
     with project.store.reading() as tx:
         return models.find_run(tx, run_id)
+
+
+def load_model(project: Project, run: Run) -> Any:
+    """A run's fitted pipeline: it takes a pandas DataFrame of the run's features. Our own store is trusted:
+    what is in it was trained here, or was trusted when it was registered."""
+    stored = artifacts.fetch(project, run.artifact)
+    return serialise.loads(stored, run.artifact_format, trust_pickle=True)
 
 
 def version_of(project: Project, run_id: str) -> str | None:

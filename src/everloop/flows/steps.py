@@ -419,9 +419,10 @@ def promote(tx: Tx, project: Project, version: ModelVersion, reason: str) -> Non
     documents.point(tx, project, version.model, "champion", version.version)
     if models.list_aliases(tx, version.model).get("challenger") == version.version:
         documents.point(tx, project, version.model, "challenger", None)
-    reference = datasets.find_version(tx, version.data_version, version.dataset)
-    models.set_reference(tx, version.model, version.data_version, reference.statistics, to_text(now))
-    datasets.add_contract(tx, version.model, inference.infer(reference), to_text(now))
+    if version.dataset:  # else it was made outside, from data that are not here
+        reference = datasets.find_version(tx, version.data_version, version.dataset)
+        models.set_reference(tx, version.model, version.data_version, reference.statistics, to_text(now))
+        datasets.add_contract(tx, version.model, inference.infer(reference), to_text(now))
     history.append(
         tx,
         version.model,

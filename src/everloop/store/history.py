@@ -70,6 +70,11 @@ def add_metrics(
     tx.add_all(metrics, [{"name": name, "value": value, **shared} for name, value in values.items()])
 
 
+def measured(tx: Tx) -> list[str]:
+    """The names of all models that have a metric."""
+    return tx.distinct(metrics, "model")
+
+
 def list_metrics(tx: Tx, model: str, name: str | None = None) -> list[Row]:
     """Oldest first."""
     wanted = [metrics.c.model == model]
