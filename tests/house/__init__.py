@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -24,6 +23,6 @@ def repository_files() -> tuple[Path, ...]:
     return tuple(sorted(Path(name) for name in listed.split("\0") if name and (ROOT / name).is_file()))
 
 
-def source_files() -> Iterator[Path]:
+def source_files() -> list[Path]:
     """The product's Python files, relative to the package."""
-    return (path.relative_to(SOURCE) for path in sorted(SOURCE.rglob("*.py")))
+    return [path.relative_to(SOURCE) for path in sorted(SOURCE.rglob("*.py"))]
