@@ -8,11 +8,11 @@ from importlib import import_module
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 from . import errors, late
 from .call import Call, Config, Debug, Flags, Json, Quiet, Tenant
+from .completion import Command, Group
 
 COMMANDS = {
     "init": ("everloop.cli.init", "Write a sample project that runs at once."),
@@ -30,11 +30,11 @@ COMMANDS = {
 }
 
 
-class LateGroup(TyperGroup):
+class LateGroup(Group):
     """A group that lists its commands from the table and imports the module of the one that is used."""
 
     def __init__(self, **given: Any) -> None:
-        listed = {name: TyperCommand(name=name, help=said) for name, (_, said) in COMMANDS.items()}
+        listed = {name: Command(name=name, help=said) for name, (_, said) in COMMANDS.items()}
         super().__init__(**{**given, "commands": listed})
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 import typer
 
 from . import errors, late
+from .completion import Command, Group
 
 if TYPE_CHECKING:
     from everloop.flows.project import Project
@@ -99,7 +100,7 @@ def command(app: typer.Typer, name: str | None = None) -> Callable[[Callable[...
     """Register ``work(call, …)`` with the shared options. It returns an exit code, or None for 0."""
 
     def register(work: Callable[..., int | None]) -> Callable[..., int | None]:
-        app.command(name)(_with_shared_options(work))
+        app.command(name, cls=Command)(_with_shared_options(work))
         return work
 
     return register
@@ -134,6 +135,7 @@ def _with_shared_options(work: Callable[..., int | None]) -> Callable[..., None]
 def group(help_: str) -> typer.Typer:
     """An app for the commands of one noun (``everloop data …``) or for a single command."""
     return typer.Typer(
+        cls=Group,
         help=help_,
         no_args_is_help=True,
         add_completion=False,

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from everloop.flows import status as status
     from everloop.flows import turn as turn
 
+    from . import log as log
     from . import output as output
     from . import progress as progress
 else:
@@ -43,7 +44,7 @@ else:
         __name__,
         {
             **{name: f"everloop.flows.{name}" for name in _FLOWS},
-            **{name: f"everloop.cli.{name}" for name in ("output", "progress")},
+            **{name: f"everloop.cli.{name}" for name in ("log", "output", "progress")},
             "metadata": "importlib.metadata",
             "settings": "everloop.settings",
             "wiring": "everloop.wiring",

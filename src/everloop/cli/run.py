@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -55,25 +56,50 @@ def run(
             courier = None
             if project.settings.tracking.enabled:
                 courier = stack.enter_context(late.wiring.start_courier(project))
-            outcomes = {name: _turn(call, project, name, source, force) for name in names}
+            log = stack.enter_context(late.log.open_log(project.settings, project.clock))
+            asked = Asked(call, project, source, force, log)
+            outcomes = {name: _turn(asked, name) for name in names}
             undelivered = _deliver(call, project, courier)
     _answer(call, outcomes, undelivered, asked=force or source is not None)
     return next((code for code in map(_code, outcomes.values()) if code), errors.OK)
 
 
-def _turn(
-    call: Call, project: Project, name: str, source: str | None, force: bool
-) -> TurnSummary | MLOpsError:
+@dataclass(frozen=True)
+class Asked:
+    """What was asked for every model, and the log."""
+
+    call: Call
+    project: Project
+    source: str | None
+    force: bool
+    log: Any
+
+
+def _turn(asked: Asked, name: str) -> TurnSummary | MLOpsError:
     """The turn's summary, or the error that ended it: other models go on."""
+    call, project = asked.call, asked.project
+    quiet = call.quiet or call.json or project.settings.logging.level in ("WARNING", "ERROR")
     try:
-        with late.progress.progress(name, quiet=call.quiet or call.json) as listener:
-            return late.turn.run(project, name, source=source, force=force, listener=listener, wait=_PATIENCE)
+        with late.progress.progress(name, quiet=quiet) as shown:
+            summary = late.turn.run(
+                project,
+                name,
+                source=asked.source,
+                force=asked.force,
+                listener=late.log.logged(asked.log, name, shown),
+                wait=_PATIENCE,
+            )
     except (MLOpsError, OSError) as error:
         known = errors.as_known(error)
         if known is None:
             raise
         errors.trace(known, debug=call.debug)
+        asked.log.error("turn", model=name, **errors.document(known))
         return known
+    asked.log.info(
+        "turn", model=name, turn_id=summary.turn_id, status=summary.status, seconds=summary.seconds
+    )
+    return summary
 
 
 def _deliver(call: Call, project: Project, courier: Courier | None) -> int:
