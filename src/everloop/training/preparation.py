@@ -22,6 +22,7 @@ MISSING = "(missing)"
 MOMENTS = ("hour", "weekday", "month", "day_of_year")
 _NUMBERS = {"integer", "floating", "mixed-integer-float", "decimal"}
 _TIMES = {"date", "datetime", "datetime64"}
+_OFFSET = r"[T ].*(?:Z|[+-]\d\d(?::?\d\d)?)$"  # the end of an ISO 8601 time with zone
 _LARGEST = float(np.finfo(np.float32).max)
 
 
@@ -209,9 +210,11 @@ def _moment_names(name: str) -> list[str]:
 
 def _moments(column: pd.Series, zone: str) -> dict[str, np.ndarray]:
     try:
-        when = pd.to_datetime(column, format=None if column.dtype.kind == "M" else "ISO8601")
-        if not pd.api.types.is_datetime64_any_dtype(when.dtype):
-            when = pd.to_datetime(column, format="ISO8601", utc=True)
+        if pd.api.types.is_datetime64_any_dtype(column.dtype):
+            when = column
+        else:
+            zoned = column.astype(str).str.contains(_OFFSET).any()
+            when = pd.to_datetime(column, format="ISO8601", utc=bool(zoned))
     except (ValueError, TypeError) as error:
         raise WrongType(
             f"Feature '{column.name}' was a time in training and is not one here: {error}.",

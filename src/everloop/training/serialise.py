@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Callable
 from importlib import import_module
 from io import BytesIO
 from typing import Any
@@ -34,7 +35,8 @@ def dumps(pipeline: Any) -> tuple[bytes, str]:
 def loads(data: bytes, format: str, *, trust_pickle: bool = False) -> Any:  # noqa: A002
     """The pipeline. Raises Refused for types outside the allow-list, and for pickles unless trusted."""
     if format == "skops":
-        return skops.io.loads(data, trusted=trusted_types(data))
+        trusted = trusted_types(data)
+        return _read(lambda: skops.io.loads(data, trusted=trusted))
     if format not in ("cloudpickle", "joblib"):
         raise Invalid(
             f"Model format '{format}' is not known.", remedy="Known: 'skops', 'cloudpickle', 'joblib'."
@@ -44,7 +46,7 @@ def loads(data: bytes, format: str, *, trust_pickle: bool = False) -> Any:  # no
             "This model is a pickle, and loading a pickle runs whatever code is inside it.",
             remedy="Load it with trust_pickle only if you trust who made it.",
         )
-    return joblib.load(BytesIO(data)) if format == "joblib" else cloudpickle.loads(data)
+    return _read(lambda: joblib.load(BytesIO(data)) if format == "joblib" else cloudpickle.loads(data))
 
 
 def trusted_types(data: bytes) -> list[str]:
@@ -66,11 +68,16 @@ def _untrusted(data: bytes) -> list[str]:
 
 
 def _types(data: bytes) -> list[str]:
+    return sorted(_read(lambda: skops.io.get_untrusted_types(data=data)))
+
+
+def _read(reading: Callable[[], Any]) -> Any:
     try:
-        return sorted(skops.io.get_untrusted_types(data=data))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return reading()
+    except Exception as error:
         raise Corrupt(
-            f"The model file cannot be read: {error}.", remedy="Restore it or train again."
+            f"The model file cannot be read ({type(error).__name__}: {error}).",
+            remedy="Restore it from a copy, or train again.",
         ) from error
 
 
