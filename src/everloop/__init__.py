@@ -1,1 +1,128 @@
+"""Everloop: version, validate, decide, train, track, gate, promote, remember.
+
+The names below load on first use, so ``import everloop`` costs nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from everloop.core import lazy
+
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from everloop.core.errors import (
+        AllMissing,
+        Busy,
+        Conflict,
+        ConstantTarget,
+        ContractFailed,
+        Corrupt,
+        DeploymentError,
+        DriftDetectionError,
+        DuplicateColumns,
+        EmptyTable,
+        ExperimentError,
+        FileMissing,
+        Invalid,
+        InvalidSettings,
+        MissingExtra,
+        MLOpsError,
+        MonitoringError,
+        NotFound,
+        Refused,
+        StorageDenied,
+        StorageFull,
+        TimedOut,
+        TooFewRows,
+        Unavailable,
+        UnknownColumn,
+        UnknownModel,
+        UnknownVersion,
+        Unreadable,
+        WrongType,
+    )
+    from everloop.sdk.data import DataVersioner
+    from everloop.sdk.factories import (
+        create_data_versioner,
+        create_experiment_tracker,
+        create_mlops_pipeline,
+        create_model_monitor,
+        create_model_registry,
+    )
+    from everloop.sdk.monitor import ModelMonitor
+    from everloop.sdk.pipeline import MLOpsPipeline
+    from everloop.sdk.registry import ModelRegistry
+    from everloop.sdk.running import run_pipeline
+    from everloop.sdk.stages import PipelineStage, StageContext
+    from everloop.sdk.tracker import ExperimentTracker
+
+__all__ = [
+    "AllMissing",
+    "Busy",
+    "Conflict",
+    "ConstantTarget",
+    "ContractFailed",
+    "Corrupt",
+    "DataVersioner",
+    "DeploymentError",
+    "DriftDetectionError",
+    "DuplicateColumns",
+    "EmptyTable",
+    "ExperimentError",
+    "ExperimentTracker",
+    "FileMissing",
+    "Invalid",
+    "InvalidSettings",
+    "MLOpsError",
+    "MLOpsPipeline",
+    "MissingExtra",
+    "ModelMonitor",
+    "ModelRegistry",
+    "MonitoringError",
+    "NotFound",
+    "PipelineStage",
+    "Refused",
+    "StageContext",
+    "StorageDenied",
+    "StorageFull",
+    "TimedOut",
+    "TooFewRows",
+    "Unavailable",
+    "UnknownColumn",
+    "UnknownModel",
+    "UnknownVersion",
+    "Unreadable",
+    "WrongType",
+    "__version__",
+    "create_data_versioner",
+    "create_experiment_tracker",
+    "create_mlops_pipeline",
+    "create_model_monitor",
+    "create_model_registry",
+    "run_pipeline",
+]
+
+_SDK = {
+    "DataVersioner": "everloop.sdk.data",
+    "ExperimentTracker": "everloop.sdk.tracker",
+    "MLOpsPipeline": "everloop.sdk.pipeline",
+    "ModelMonitor": "everloop.sdk.monitor",
+    "ModelRegistry": "everloop.sdk.registry",
+    "PipelineStage": "everloop.sdk.stages",
+    "StageContext": "everloop.sdk.stages",
+    "create_data_versioner": "everloop.sdk.factories",
+    "create_experiment_tracker": "everloop.sdk.factories",
+    "create_mlops_pipeline": "everloop.sdk.factories",
+    "create_model_monitor": "everloop.sdk.factories",
+    "create_model_registry": "everloop.sdk.factories",
+    "run_pipeline": "everloop.sdk.running",
+}
+_ERRORS = {name: "everloop.core.errors" for name in __all__ if name not in {"__version__", *_SDK}}
+
+__getattr__ = lazy.attributes(__name__, _ERRORS | _SDK)
+
+
+def __dir__() -> list[str]:
+    return __all__

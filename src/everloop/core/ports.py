@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
@@ -35,3 +35,13 @@ class Tracker(Protocol):
     def record_version(self, document: Mapping[str, Any]) -> str: ...
 
     def set_alias(self, document: Mapping[str, Any]) -> None: ...
+
+    def record_log(self, document: Mapping[str, Any], files: Mapping[str, bytes]) -> None: ...
+
+    def create_experiment(self, name: str, tags: Mapping[str, Any] | None = None) -> str: ...
+
+    def search_experiments(self, filter_string: str = "") -> list[dict[str, Any]]: ...
+
+    def search_runs(
+        self, filter_string: str = "", *, experiment_ids: Iterable[str] | None = None
+    ) -> list[dict[str, Any]]: ...

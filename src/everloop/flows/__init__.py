@@ -18,6 +18,7 @@ __getattr__ = submodules(
         "reproduction",
         "runs",
         "status",
+        "tracking",
         "turn",
         "watch",
     ],

@@ -16,12 +16,14 @@ from .project import Project
 
 @dataclass(frozen=True)
 class Delivery:
-    """What a delivery did. ``problem`` is why it stopped before the end, if it did."""
+    """What a delivery did. ``problem`` is why it stopped before the end, if it did; ``busy``: because another
+    process is delivering."""
 
     delivered: int
     waiting: int
     rejected: int = 0
     problem: str | None = None
+    busy: bool = False
 
 
 def deliver(project: Project, *, stop: Callable[[], bool] = lambda: False) -> Delivery:
@@ -35,7 +37,9 @@ def deliver(project: Project, *, stop: Callable[[], bool] = lambda: False) -> De
             return _deliver(project, stop)
     except Busy:
         with project.store.reading() as tx:
-            return Delivery(0, outbox.count_waiting(tx), problem="another process is delivering now")
+            return Delivery(
+                0, outbox.count_waiting(tx), problem="another process is delivering now", busy=True
+            )
 
 
 def _deliver(project: Project, stop: Callable[[], bool]) -> Delivery:
@@ -73,6 +77,11 @@ def _hand_over(project: Project, tracker: Tracker, kind: str, document: Mapping[
         files = {name: artifacts.fetch(project, address) for name, address in document["files"].items()}
         files |= {name: text.encode() for name, text in document["texts"].items()}
         tracker.record_run(document, files)
+    elif kind == "log":
+        logged = document.get("files", {})
+        tracker.record_log(
+            document, {name: artifacts.fetch(project, address) for name, address in logged.items()}
+        )
     elif kind == "version":
         tracker.record_version(document)
     else:

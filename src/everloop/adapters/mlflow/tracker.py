@@ -126,6 +126,39 @@ class MlflowTracker:
                 raise ExperimentError(f"MLflow has no version {wanted} of '{name}' to call '{alias}'.")
             client.set_registered_model_alias(name, alias, found.version)
 
+    def record_log(self, document: Mapping[str, Any], files: Mapping[str, bytes]) -> None:
+        """Do one call of a user's own logging.
+
+        ``document``: ``call`` (experiment, params, metrics, artifacts or end), ``experiment``,
+        ``experiment_tags``, ``at`` (ISO); but for ``experiment`` also ``run_id`` (the key), ``run_name``,
+        ``started_at`` (ISO) and what is logged: ``params``; ``metrics`` (numbers, or their text) and
+        ``step``; or ``status``. ``files``: the artifacts, by ``name/path``.
+        """
+        experiment = self.create_experiment(document["experiment"], document["experiment_tags"])
+        call = document["call"]
+        if call == "experiment":
+            return
+        run = self.ensure_run(
+            experiment, document["run_id"], run_name=document["run_name"], started_at=document["started_at"]
+        )
+        if call == "params":
+            self.log_params(run, document["params"])
+        elif call == "metrics":
+            self.log_metrics(run, document["metrics"], step=document["step"], at=document["at"])
+        elif call == "artifacts":
+            self._log_files(run, files)
+        else:
+            self.end_run(run, status=document["status"], ended_at=document["at"])
+
+    def _log_files(self, run: str, files: Mapping[str, bytes]) -> None:
+        with TemporaryDirectory(prefix="everloop-") as folder:
+            for name, content in files.items():
+                target = Path(folder, runs.inside(name))
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(content)
+            with self.connection.talk() as client:
+                client.log_artifacts(run, folder)
+
     def create_experiment(self, name: str, tags: Mapping[str, Any] | None = None) -> str:
         """The id of the experiment, made if it is not there; its tags are set."""
         with self.connection.talk() as client:

@@ -1,0 +1,152 @@
+"""Monitoring for Python: record metrics, measure drift, ask whether to retrain."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypedDict
+
+from everloop.core.decisions import Decision, Drift, RetrainPolicy
+from everloop.core.models import Event
+from everloop.flows import history, watch
+
+from .places import close_with, first_model, open_place
+
+_USUAL_ACCURACY = 0.70
+METRIC = "accuracy"
+
+
+class DriftReport(TypedDict):
+    """``score`` is the largest of ``shifts`` (by feature), in ``feature``; ``drifted``: on enough rows it is
+    over the threshold."""
+
+    score: float
+    feature: str | None
+    shifts: dict[str, float]
+    rows: int
+    enough: bool
+    drifted: bool
+
+
+class ModelMonitor:
+    """The metrics of one model over time, its reference data, and the decision to retrain.
+
+    Args:
+        folder: where ``metrics_history.json`` and ``drift_history.json`` are written [the project's].
+        accuracy_min_threshold: retrain when the accuracy is lower [the configuration's, else 0.70].
+        drift_threshold: retrain when a feature's mean moved by more than this share [else 5.0].
+        drift_min_samples: with fewer rows no drift is claimed [else 50].
+        model: the model's name [the configuration's first].
+    """
+
+    def __init__(
+        self,
+        folder: str | Path | None = None,
+        accuracy_min_threshold: float | None = None,
+        drift_threshold: float | None = None,
+        drift_min_samples: int | None = None,
+        *,
+        model: str | None = None,
+        tenant_id: str | None = None,
+    ) -> None:
+        self._project = open_place(folder, "monitoring", tenant_id)
+        close_with(self, self._project)
+        self.model = first_model(self._project, model)
+        self._rules = self._combine(accuracy_min_threshold, drift_threshold, drift_min_samples)
+
+    def record_metrics(
+        self,
+        metrics: float | Mapping[str, float],
+        *,
+        data_version: str | None = None,
+        model_version: str | None = None,
+        rows: int | None = None,
+    ) -> None:
+        """Add an accuracy, or metrics by name, to the history. Raises MonitoringError for NaN."""
+        values = metrics if isinstance(metrics, Mapping) else {METRIC: metrics}
+        watch.record_metrics(
+            self._project,
+            self.model,
+            values,
+            data_version=data_version,
+            model_version=model_version,
+            rows=rows,
+        )
+
+    def metrics_history(self, name: str | None = None) -> list[dict[str, Any]]:
+        """Oldest first: name, value, at, rows, data_version, model_version, turn_id."""
+        return history.metrics(self._project, self.model, name)
+
+    def events(self) -> list[Event]:
+        """Everything that happened to the model, oldest first: decisions, trainings, promotions."""
+        return history.events(self._project, self.model)
+
+    def set_reference(self, data: object) -> str:
+        """Make a table what ``compute_drift`` compares with; returns its version id."""
+        return watch.set_reference(self._project, self.model, data)
+
+    def compute_drift(self, data: object, *, features: Sequence[str] = ()) -> DriftReport:
+        """How far a table lies from the reference. Raises DriftDetectionError where that cannot be said."""
+        least = self._rules.min_samples
+        found = watch.measure_drift(self._project, self.model, data, features=features, min_samples=least)
+        limit = self._rules.drift_threshold
+        return DriftReport(
+            score=found.score,
+            feature=found.feature,
+            shifts=dict(found.shifts),
+            rows=found.rows,
+            enough=found.enough,
+            drifted=limit is not None and found.enough and found.score > limit,
+        )
+
+    def should_retrain(
+        self,
+        current_accuracy: float | None = None,
+        no_model_yet: bool = False,
+        drift: float | DriftReport | Drift | None = None,
+    ) -> bool:
+        """Whether to train now; ``decide`` also says why. The decision is recorded."""
+        return self.decide(current_accuracy, no_model_yet, drift).retrain
+
+    def decide(
+        self,
+        current_accuracy: float | None = None,
+        no_model_yet: bool = False,
+        drift: float | DriftReport | Drift | None = None,
+    ) -> Decision:
+        """The decision with its evidence, recorded in the history. What is not given is not measured."""
+        return watch.decide(
+            self._project,
+            self.model,
+            self._rules,
+            performance=current_accuracy,
+            drift=_as_drift(drift),
+            no_model_yet=no_model_yet,
+        )
+
+    def close(self) -> None:
+        self._project.close()
+
+    def _combine(self, accuracy: float | None, drift: float | None, least: int | None) -> RetrainPolicy:
+        settings = self._project.settings
+        model = settings.models.get(self.model)
+        known = model.monitoring if model else settings.monitoring
+        usual = (
+            known.performance_min if known.accuracy_min_threshold is None else known.accuracy_min_threshold
+        )
+        if usual is None and settings.file is None:
+            usual = _USUAL_ACCURACY
+        return RetrainPolicy(
+            METRIC,
+            usual if accuracy is None else accuracy,
+            known.drift_threshold if drift is None else drift,
+            known.drift_min_samples if least is None else least,
+        )
+
+
+def _as_drift(given: float | DriftReport | Drift | None) -> Drift | None:
+    if given is None or isinstance(given, Drift):
+        return given
+    if isinstance(given, Mapping):
+        return Drift(given["score"], given["feature"], dict(given["shifts"]), given["rows"], given["enough"])
+    return Drift(float(given), None)

@@ -1,0 +1,91 @@
+"""Where the objects of the Python API keep what they know."""
+
+from __future__ import annotations
+
+import json
+import weakref
+from collections.abc import Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Literal
+
+from everloop import wiring
+from everloop.adapters.mlflow.address import tracking_uri
+from everloop.flows.project import Project
+from everloop.settings import Settings, folder_settings, load_settings
+
+Role = Literal["data_versions", "model_registry", "monitoring"]
+
+
+def open_place(
+    folder: str | Path | None,
+    role: Role,
+    tenant_id: str | None,
+    options: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Project:
+    """The project that a folder belongs to.
+
+    A folder that the configuration here (or beside the folder) names for this ``role`` is that project's, and
+    so is None; any other folder is a project of its own, with an ``everloop.db`` in it. ``options`` are
+    settings by section.
+    """
+    sections = options or {}
+    flags = flags_of(tenant_id, sections)
+    if folder is None:
+        return wiring.connect(load_settings(flags=flags))
+    wanted = Path(folder).expanduser().resolve()
+    for place in dict.fromkeys([Path.cwd(), wanted.parent]):
+        settings = load_settings(folder=place, flags=flags)
+        if _folder_of(settings, role).resolve() == wanted:
+            return wiring.connect(settings)
+    paths = {"state": ".", "data_versions": ".", "model_registry": ".", "monitoring": "."}
+    tree = {"paths": paths, "tracking": {"enabled": False}, **sections}
+    if tenant_id is not None:
+        tree["tenant"] = tenant_id
+    return wiring.connect(folder_settings(wanted, tree))
+
+
+def open_tracking(uri: str | None, tenant_id: str | None) -> Project:
+    """The project whose outbox goes to the MLflow at ``uri``: the one here, or for another MLflow than its
+    own a small one below it, so that what waits for one server never waits behind another."""
+    settings = load_settings(flags=flags_of(tenant_id))
+    own = tracking_uri(settings.tracking_uri, settings.root)
+    address = own if uri is None else tracking_uri(uri, Path.cwd())
+    if address == own:
+        return wiring.connect(settings)
+    digest = sha256(address.encode()).hexdigest()[:12]
+    tree = {
+        "tenant": settings.tenant,
+        "paths": {"state": f"{settings.paths.state}/trackers/{digest}"},
+        "tracking": {**settings.tracking.model_dump(), "uri": address},
+    }
+    return wiring.connect(folder_settings(settings.root, tree))
+
+
+def flags_of(tenant_id: str | None, sections: Mapping[str, Mapping[str, Any]] | None = None) -> list[str]:
+    """Settings as flags; values as JSON, which is YAML, so that a tenant ``007`` stays text."""
+    flags = [f"tenant={json.dumps(tenant_id)}"] if tenant_id is not None else []
+    for section, values in (sections or {}).items():
+        flags += [f"{section}.{name}={json.dumps(value)}" for name, value in values.items()]
+    return flags
+
+
+def first_model(project: Project, name: str | None) -> str:
+    """The model that is meant: the one named, else the first of the configuration."""
+    return name if name is not None else next(iter(project.settings.models), "default")
+
+
+def absolute(source: object) -> object:
+    """A path from the current folder as text; anything else as it is."""
+    return str(Path.cwd() / Path(source).expanduser()) if isinstance(source, (str, Path)) else source
+
+
+def close_with(owner: object, project: Project) -> None:
+    """Close the project when its owner goes, at the latest when the interpreter ends."""
+    weakref.finalize(owner, project.close)
+
+
+def _folder_of(settings: Settings, role: Role) -> Path:
+    if role == "data_versions":
+        return settings.data_folder
+    return settings.models_folder if role == "model_registry" else settings.monitoring_folder
