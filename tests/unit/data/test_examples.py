@@ -68,6 +68,7 @@ def test_drift_moves_customers_and_what_makes_them_leave() -> None:
     assert hours[1] < 0.9 * hours[0]
     assert hours[2] < 0.9 * hours[1]
     drifted = customers(4000, 3, drift=1.0)
+    assert 0.3 < pc.mean(drifted["churned"]).as_py() < 0.5
     assert _fitted(drifted).score(*_split(customers(4000, 2, drift=1.0))) > scores[2] + 0.05
 
 
