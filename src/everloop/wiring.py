@@ -13,6 +13,7 @@ from everloop.adapters.blobs.local import LocalBlobs, write_atomically
 from everloop.adapters.courier import Courier
 from everloop.adapters.locks.files import FileLocks
 from everloop.adapters.mlflow.address import tracking_uri
+from everloop.adapters.mlflow.ping import ping
 from everloop.core.clock import Clock, SystemClock
 from everloop.core.ports import Locks, Tracker
 from everloop.core.runs import Environment
@@ -57,6 +58,12 @@ def open_tracker(settings: Settings) -> Tracker:
     uri = tracking_uri(settings.tracking_uri, settings.root)
     tracker: Tracker = mlflow.MlflowTracker(uri, tenant=settings.tenant, timeout=settings.tracking.timeout)
     return tracker
+
+
+def ping_tracking(settings: Settings) -> str | None:
+    """Why MLflow's place does not answer, or None; asked in a moment and without loading MLflow."""
+    uri = tracking_uri(settings.tracking_uri, settings.root)
+    return ping(uri)
 
 
 def create_project(folder: Path, example: str) -> list[str]:

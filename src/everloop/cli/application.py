@@ -23,6 +23,7 @@ COMMANDS = {
     "models": ("everloop.cli.models", "List and show model versions, trace and promote them."),
     "contract": ("everloop.cli.contract", "Show what a model's data must be like, or read it off data anew."),
     "history": ("everloop.cli.history", "Show what happened to a model, oldest first."),
+    "report": ("everloop.cli.report", "Write a model's report: one HTML page with plots."),
     "status": ("everloop.cli.status", "Show turns and their steps, running or past."),
     "deliver": ("everloop.cli.deliver", "Send what waits for MLflow, now."),
     "settings": ("everloop.cli.settings", "Show each setting and where it came from."),

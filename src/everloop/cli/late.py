@@ -9,15 +9,18 @@ from everloop.core.lazy import modules
 if TYPE_CHECKING:
     from importlib import metadata as metadata
 
+    from everloop import dashboard as dashboard
     from everloop import settings as settings
     from everloop import wiring as wiring
     from everloop.flows import contracts as contracts
     from everloop.flows import data as data
     from everloop.flows import delivery as delivery
+    from everloop.flows import demo as demo
     from everloop.flows import documents as documents
     from everloop.flows import health as health
     from everloop.flows import history as history
     from everloop.flows import models as models
+    from everloop.flows import report as report
     from everloop.flows import reproduction as reproduction
     from everloop.flows import runs as runs
     from everloop.flows import status as status
@@ -26,15 +29,18 @@ if TYPE_CHECKING:
     from . import log as log
     from . import output as output
     from . import progress as progress
+    from . import weeks as weeks
 else:
     _FLOWS = (
         "contracts",
         "data",
         "delivery",
+        "demo",
         "documents",
         "health",
         "history",
         "models",
+        "report",
         "reproduction",
         "runs",
         "status",
@@ -44,8 +50,9 @@ else:
         __name__,
         {
             **{name: f"everloop.flows.{name}" for name in _FLOWS},
-            **{name: f"everloop.cli.{name}" for name in ("log", "output", "progress")},
+            **{name: f"everloop.cli.{name}" for name in ("log", "output", "progress", "weeks")},
             "metadata": "importlib.metadata",
+            "dashboard": "everloop.dashboard",
             "settings": "everloop.settings",
             "wiring": "everloop.wiring",
         },

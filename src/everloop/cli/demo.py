@@ -1,0 +1,144 @@
+"""``everloop demo``."""
+
+from __future__ import annotations
+
+import webbrowser
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from . import late
+from .call import Call, command, group
+
+if TYPE_CHECKING:
+    from everloop.flows.demo import Week
+    from everloop.flows.project import Project
+    from everloop.flows.report import Report
+
+app = group("Show the whole loop on real data.")
+_FOUR_WEEKS = 28
+
+
+@command(app)
+def demo(
+    call: Call,
+    folder: Annotated[Path, typer.Option("--dir", metavar="DIR", help="Where the project is made.")] = Path(
+        "everloop-demo"
+    ),
+    weeks: Annotated[int, typer.Option(min=1, max=40, help="How many weeks arrive.")] = 40,
+    fast: Annotated[bool, typer.Option("--fast", help="Four weeks arrive at a time.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Begin anew instead of going on.")] = False,
+    show: Annotated[bool, typer.Option("--open", help="Open the report in the browser.")] = False,
+) -> None:
+    """Show the whole loop on real data: the flights that left New York in 2013.
+
+    A first model learns from January to March whether a flight will be late. Then week after week arrives, and
+    each is one turn: version, validate, decide, train, track, gate, register, record. It ends with a summary and a
+    report, and leaves a project to go on with. Called again it goes on where it was.
+
+    \b
+    Example:
+      everloop demo
+      everloop demo --fast --dir /tmp/flights
+    """
+    place = (Path.cwd() / folder).resolve()
+    going_on = late.demo.prepare(place, fresh=fresh)
+    settings = late.settings.load_settings(place / "everloop.yaml", folder=place, flags=call.flags)
+    project = late.wiring.connect(settings)
+    try:
+        if not call.quiet and not call.json:
+            late.output.line(f"{'Going on with' if going_on else 'A new project in'} {place}", "bold")
+        undelivered = _play(call, project, weeks, _FOUR_WEEKS if fast else 7)
+        found = late.report.gather(project, late.demo.MODEL)
+        path = place / "report.html"
+        project.write_file(path, late.dashboard.report.render(found).encode())
+    finally:
+        project.close()
+    call.answer(_document(found, place, path, undelivered), lambda: _show(found, project, path, undelivered))
+    if show:
+        webbrowser.open(path.as_uri())
+
+
+def _play(call: Call, project: Project, weeks: int, days: int) -> int:
+    """Let the weeks arrive; how many records MLflow has not got in the end."""
+    with late.weeks.watching(quiet=call.quiet or call.json) as watched:
+        watched.reading()
+        story = late.demo.tell(weeks, days)
+        chosen = late.demo.left(project, story)
+        if not chosen and not project.settings.tracking.enabled:
+            return 0
+        with late.wiring.start_courier(project) as courier:
+            watched.begin(len(chosen))
+            for week in late.demo.replay(project, story, chosen, watched.hear):
+                watched.add(week)
+            watched.delivering(late.status.undelivered(project))
+            courier.finish(project.settings.tracking.wait)
+    left: int = late.status.undelivered(project)
+    return left
+
+
+def _show(found: Report, project: Project, path: Path, undelivered: int) -> None:
+    out, page = late.output, late.dashboard.report
+    trained = [point for point in found.points if point.run_id]
+    rows = [
+        (
+            page.when(found, point),
+            point.metrics.get(found.metric),
+            point.registered,
+            page.did(point),
+            point.verdict.reason if point.verdict else None,
+        )
+        for point in trained
+    ]
+    out.table(("data until", f"{page.name_of(found.metric)} before", "trained", "", "the gate"), rows)
+    out.line("")
+    out.line(page.tell(found), "bold")
+    for line in page.gain_in_words(found):
+        out.line(line)
+    if undelivered:
+        out.line(f"{undelivered} records are still on the way to MLflow; 'everloop deliver' sends them.")
+    where = late.output.without_password(project.settings.tracking_uri)
+    out.line("")
+    out.line("What to try next:", "bold")
+    out.pairs(
+        {
+            f"cd {_short(project.settings.root)}": "an ordinary project; its settings are in everloop.yaml",
+            "everloop history late": "everything that happened, oldest first",
+            "everloop models lineage late": "where the champion comes from",
+            f"everloop runs reproduce {trained[-1].run_id if trained else 'RUN'}": "train again, get the same",
+            "everloop data list": "the data versions",
+            f"mlflow ui --backend-store-uri {where}": "the same in MLflow's own pages",
+        }
+    )
+    out.line("")
+    out.line(f"Report: {path}", "bold")
+
+
+def _short(root: Path) -> Path:
+    here = Path.cwd()
+    return root.relative_to(here) if root.is_relative_to(here) else root
+
+
+def _document(found: Report, place: Path, path: Path, undelivered: int) -> dict[str, Any]:
+    compared = [
+        {"until": p.until, "served": p.metrics[found.metric], "first": p.first[found.metric]}
+        for p in found.compared
+    ]
+    trained = [point for point in found.points if point.run_id]
+    return {
+        "folder": place,
+        "report": path,
+        "turns": len(found.points),
+        "trained": len(trained),
+        "promoted": [point.registered for point in trained if point.promoted],
+        "refused": {
+            point.registered: point.verdict.reason if point.verdict else None
+            for point in trained
+            if not point.promoted
+        },
+        "champion": found.champion.version.version if found.champion else None,
+        "metric": found.metric,
+        "compared": compared,
+        "undelivered": undelivered,
+    }

