@@ -8,7 +8,6 @@ import time
 from contextlib import contextmanager
 from typing import Any
 
-
 from everloop import wiring
 from everloop.adapters.blobs.local import LocalBlobs
 from everloop.core.errors import Busy
@@ -27,8 +26,10 @@ def project(folder: str, url: str | None = None, tenant: str = "default") -> Any
     return wiring.connect(load_settings(folder=folder, flags=flags, variables={}))
 
 
-def take_turn(folder: str, url: str | None = None, die_at: int | None = None, rows: int = 300) -> dict[str, Any]:
-    """One turn; killed right before or after the ``die_at``-th durable operation (a commit or a stored blob)."""
+def take_turn(
+    folder: str, url: str | None = None, die_at: int | None = None, rows: int = 300
+) -> dict[str, Any]:
+    """One turn; killed at the ``die_at``-th moment before or after a commit or a stored blob."""
     counted = count_operations(die_at)
     here = project(folder, url)
     summary = turn.run(here, MODEL, source=None, force=False)
@@ -51,7 +52,7 @@ def count_operations(die_at: int | None) -> dict[str, int]:
         put(self, key, content)
         moment()
 
-    LocalBlobs.put = counted_put  # type: ignore[method-assign]
+    LocalBlobs.put = counted_put  # type: ignore[assignment,method-assign]
 
     @contextmanager
     def counted_transaction(engine: Any, *, reading: bool = False) -> Any:
@@ -129,5 +130,3 @@ def die_while_running(folder: str, after: float, url: str | None = None) -> dict
 
     threading.Thread(target=kill, daemon=True).start()
     return take_turn(folder, url)
-
-

@@ -32,7 +32,8 @@ def test_killed_before_and_after_every_durable_operation(zygote: Zygote, tmp_pat
 
 def without_last_look(state: dict[str, Any]) -> dict[str, Any]:
     """A turn killed after its last commit is complete: the next run is a turn of its own, which looks at the
-    data once more and keeps the model. Everything that a turn makes must be there exactly once all the same."""
+    data once more and keeps the model. What a turn makes must be there exactly once all the same.
+    """
     made = {key: state[key] for key in ("data", "runs", "models", "outbox")}
     firsts = ("trained", "judged", "registered", "promoted")
     return {**made, "events": [kind for kind in state["events"] if kind in firsts]}

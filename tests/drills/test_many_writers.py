@@ -17,7 +17,9 @@ def test_fifty_processes_write_at_once(zygote: Zygote, tmp_path: Path, url: str 
     assert counts == {f"m{n}": 20 for n in range(50)}
 
 
-def test_twelve_processes_register_versions_of_one_dataset(zygote: Zygote, tmp_path: Path, url: str | None) -> None:
+def test_twelve_processes_register_versions_of_one_dataset(
+    zygote: Zygote, tmp_path: Path, url: str | None
+) -> None:
     tasks = [task("register_rows", tmp_path, seed=n % 6, url=url) for n in range(12)]
     answers = [a["answer"] for a in zygote(*tasks)]
     assert len({a["version"] for a in answers}) == 6

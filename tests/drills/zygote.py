@@ -1,7 +1,7 @@
-"""A process that has everything imported and forks one child a task: hundreds of real process deaths in seconds.
+"""A process that has everything imported and forks one child a task: many real process deaths in seconds.
 
-It reads one JSON task a line and answers one JSON line: ``{"died": bool, "answer": …}``. A task names a function
-of ``tests.drills.deeds`` and its arguments. The child is killed by SIGKILL at the point the task asks for.
+It reads one JSON list of tasks a line and answers one JSON line: ``{"died": bool, "answer": …}`` for each.
+A task names a function of ``tests.drills.deeds`` and its arguments.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def serve(tasks: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def work(task: dict[str, Any], writing: int) -> None:
     try:
         answer = getattr(deeds, task["do"])(**task.get("with", {}))
-    except Exception:
+    except Exception:  # noqa: BLE001 (whatever went wrong is told to the test)
         answer = {"error": traceback.format_exc()}
     with os.fdopen(writing, "w") as pipe:
         json.dump(answer, pipe)

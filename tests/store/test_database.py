@@ -31,9 +31,14 @@ def summaries(store: Store) -> list[str]:
 
 def test_a_transaction_is_all_or_nothing(store: Store) -> None:
     append(store, "kept")
-    with pytest.raises(RuntimeError), store.writing() as tx:
-        history.append(tx, "m", "noted", "lost", at=NOW, by="me")
-        raise RuntimeError
+
+    def interrupted() -> None:
+        with store.writing() as tx:
+            history.append(tx, "m", "noted", "lost", at=NOW, by="me")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        interrupted()
     assert summaries(store) == ["kept"]
 
 
@@ -94,7 +99,7 @@ def test_opening_again_keeps_everything(store: Store, url: str) -> None:
 def test_a_newer_database_is_refused_with_the_remedy(store: Store, url: str) -> None:
     with store.engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
-    with pytest.raises(Corrupt, match="schema 9999.*upgrade everloop"):
+    with pytest.raises(Corrupt, match=r"schema 9999.*upgrade everloop"):
         open_store(url)
 
 

@@ -130,20 +130,19 @@ class Steps:
         }
 
     def _change(self, run: Run) -> str | None:
-        """Why the champion's answers cannot be compared with what is asked now, or its recipe is another."""
+        """Why the champion is not what would be trained now, whatever the data say."""
+        changed = self._incomparable(run)
+        if changed is None and self._last_recipe(run) != self.material.recipe:
+            changed = "the recipe has changed since the champion was trained"
+        return changed
+
+    def _incomparable(self, run: Run) -> str | None:
+        """Why a run's answers cannot be compared with what is asked now."""
         recipe, known = self.material.recipe, run.recipe
         if recipe.target != known.target or self.material.task != run.task:
-            return (
-                f"the target is now '{recipe.target}' ({self.material.task}), the champion's '{known.target}'"
-            )
+            return f"the target is now '{recipe.target}' ({self.material.task}), not '{known.target}'"
         missing = [name for name in run.features if name not in self.material.table.column_names]
-        if missing:
-            return f"the champion needs the column '{missing[0]}', which the data no longer have"
-        return (
-            "the recipe has changed since the champion was trained"
-            if self._last_recipe(run) != recipe
-            else None
-        )
+        return f"the champion needs the column '{missing[0]}', now gone from the data" if missing else None
 
     def _last_recipe(self, champion: Run) -> object:
         """The recipe tried last, on whatever outcome: a refused change is not tried again and again."""
@@ -289,24 +288,20 @@ class Steps:
         run = load(Run, trained["run"])
         test_rows = artifacts.from_bytes(artifacts.fetch(self.material.project, trained["test_rows"]))
         champion = self.material.champion
-        if champion and champion[1].task == run.task and champion[1].recipe.target == run.recipe.target:
+        incomparable = self._incomparable(champion[1]) if champion else None
+        if champion and not incomparable:
             verdict = self._against_champion(run, test_rows, *champion)
         else:
             verdict = self._against_constant(run, test_rows, np.asarray(trained["constant"]))
-            if champion:
-                reason = f"{self._change(champion[1])}: promote it by hand if that is meant"
+            if incomparable:
+                reason = f"{incomparable}: no fair comparison, promote it by hand if that is meant"
                 verdict = replace(verdict, promote=False, reason=reason)
         return {"verdict": dump(verdict), "champion": champion[0].version if champion else None}
 
     def _against_champion(self, run: Run, rows: np.ndarray, version: ModelVersion, old: Run) -> GateVerdict:
         """On held-out rows of the challenger that the champion was not trained on either."""
         unseen = rows[~self.material.seen(old)[rows]]
-        try:
-            answers = self._answers(old, self.material.table.take(pa.array(unseen)))
-        except (UnknownColumn, WrongType) as error:
-            return GateVerdict(
-                False, f"the champion cannot answer these data ({error.message}): promote by hand"
-            )
+        answers = self._answers(old, self.material.table.take(pa.array(unseen)))
         return self._judged(run, unseen, _aligned(answers, old, run), None, version.version)
 
     def _against_constant(self, run: Run, rows: np.ndarray, constant: np.ndarray) -> GateVerdict:

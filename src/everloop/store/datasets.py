@@ -48,17 +48,27 @@ def datasets(tx: Tx) -> list[str]:
     return tx.distinct(dataset_versions, "dataset")
 
 
+def known_version(tx: Tx, version_id: str, dataset: str | None = None) -> DatasetVersion | None:
+    """The version with exactly this id, read alone: with its statistics each is a large document."""
+    table = dataset_versions
+    wanted = [table.c.version_id == version_id, *([table.c.dataset == dataset] if dataset else [])]
+    rows = tx.rows(table, *wanted, by="created_at", limit=1)
+    return load(DatasetVersion, rows[0]["document"]) if rows else None
+
+
 def find_version(tx: Tx, version_id: str, dataset: str | None = None) -> DatasetVersion:
     """The version with this id, a unique beginning of one (4 characters or more), or ``DATASET@latest``."""
     table = dataset_versions
     name, _, spec = version_id.partition("@")
     if spec:
         dataset, version_id = name, spec
+    known = known_version(tx, version_id, dataset)
+    if known is not None:
+        return known
     found = versions(tx, dataset)
     if version_id == "latest" and found:
         return found[-1]
-    exact = [v for v in found if v.version_id == version_id]
-    matching = exact or [v for v in found if len(version_id) >= 4 and v.version_id.startswith(version_id)]
+    matching = [v for v in found if len(version_id) >= 4 and v.version_id.startswith(version_id)]
     if len({v.version_id for v in matching}) > 1:
         shown = ", ".join(v.short for v in matching[:5])
         raise UnknownVersion(

@@ -11,6 +11,7 @@ from everloop.core.clock import Clock
 from everloop.core.errors import Busy
 
 _PAUSE = 0.1
+_GRACE = 1.0  # seconds the server may take to notice that a holder has died
 
 
 class DatabaseLocks:
@@ -25,14 +26,17 @@ class DatabaseLocks:
     def hold(self, name: str, *, wait: float = 0.0) -> Iterator[None]:
         """Hold ``name``, or raise Busy when somebody else still does after ``wait`` seconds."""
         key = func.hashtextextended(f"lock/{self._tenant}/{name}", 0)
-        until = self._clock.monotonic() + wait
+        until = self._clock.monotonic() + max(wait, _GRACE)
         connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
         try:
             while not connection.execute(select(func.pg_try_advisory_lock(key))).scalar():
                 if self._clock.monotonic() >= until:
                     raise Busy(name)
                 self._clock.sleep(_PAUSE)
-            yield
+            try:
+                yield
+            finally:
+                connection.execute(select(func.pg_advisory_unlock(key)))
         finally:
             connection.invalidate()  # ends the session, and with it the lock, whatever state it is in
             connection.close()
