@@ -53,14 +53,16 @@ def test_levels_of_categories_come_back_used_or_not() -> None:
         assert back[name].chunk(0).dictionary.equals(column[name].chunk(0).dictionary), name
 
 
-def test_ordered_levels_keep_their_order_where_chunks_differ_or_are_large() -> None:
+def test_ordered_levels_keep_their_order_in_several_chunks_in_none_and_when_many() -> None:
     def ordered(codes: list[int], levels: list[str]) -> pa.Array:
-        return pa.DictionaryArray.from_arrays(codes, levels, ordered=True)
+        return pa.DictionaryArray.from_arrays(pa.array(codes, pa.int32()), levels, ordered=True)
 
     chunks = pa.chunked_array([ordered([1, 0], ["b", "a"]), ordered([1, 0, 1], ["a", "c"])])
     back = decode(encode(pa.table({"level": chunks})))
     assert back["level"].to_pylist() == ["a", "b", "c", "a", "c"]
     assert back["level"].chunk(0).dictionary.to_pylist() == ["b", "a", "c"]
+    nobody = pa.table({"level": ordered([], ["b", "a"])})
+    assert version_id(decode(encode(nobody))) == version_id(nobody)
     levels = [f"{i:040}" for i in range(40_000, 0, -1)]
     back = decode(encode(pa.table({"level": ordered([5, 3, 39_999, 3], levels)})))
     assert back["level"].chunk(0).dictionary.to_pylist() == levels
