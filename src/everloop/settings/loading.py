@@ -36,6 +36,7 @@ def load_settings(
         folder: where to look from [the current folder].
         variables: instead of the process environment.
     """
+    layers.calm_threads()
     here = Path(folder or Path.cwd()).resolve()
     process = layers.environment() if variables is None else variables
     dotenv = layers.dotenv(here)

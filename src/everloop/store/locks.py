@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from sqlalchemy import Engine, func, select
+from sqlalchemy.exc import DBAPIError
 
 from everloop.core.clock import Clock
 from everloop.core.errors import Busy
@@ -36,7 +37,8 @@ class DatabaseLocks:
             try:
                 yield
             finally:
-                connection.execute(select(func.pg_advisory_unlock(key)))
+                with suppress(DBAPIError):  # a lost connection has freed the lock already
+                    connection.execute(select(func.pg_advisory_unlock(key)))
         finally:
             connection.invalidate()  # ends the session, and with it the lock, whatever state it is in
             connection.close()
