@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.types as kinds
 
 from .types import unsupported
@@ -37,7 +38,7 @@ def decoded(array: pa.Array) -> pa.Array:
     if kinds.is_dictionary(kind):
         return decoded(array.dictionary_decode())
     if kinds.is_run_end_encoded(kind):
-        return decoded(pa.compute.run_end_decode(array))
+        return decoded(pc.run_end_decode(array))
     if kinds.is_string(kind) or kinds.is_string_view(kind):
         return array.cast(pa.large_string())
     if kinds.is_binary(kind) or kinds.is_binary_view(kind) or kinds.is_fixed_size_binary(kind):
@@ -67,7 +68,7 @@ def is_list(kind: pa.DataType) -> bool:
 
 def lengths(array: pa.Array) -> npt.NDArray[np.int64]:
     """Of lists: how many items; 0 under nulls."""
-    sizes = pa.compute.list_value_length(array).fill_null(0)
+    sizes = pc.list_value_length(array).fill_null(0)
     return np.asarray(sizes.to_numpy(zero_copy_only=False), np.int64)
 
 
