@@ -14,6 +14,7 @@ from everloop.adapters.courier import Courier
 from everloop.adapters.locks.files import FileLocks
 from everloop.adapters.mlflow.address import tracking_uri
 from everloop.adapters.mlflow.ping import ping
+from everloop.adapters.openmp import wait_patiently
 from everloop.core.clock import Clock, SystemClock
 from everloop.core.ports import Locks, Tracker
 from everloop.core.runs import Environment
@@ -36,6 +37,7 @@ def open_project(
 
 
 def connect(settings: Settings, clock: Clock | None = None) -> Project:
+    wait_patiently()
     clock = clock or SystemClock()
     store = open_store(settings.store_url, settings.tenant)
     return Project(
@@ -70,6 +72,13 @@ def create_project(folder: Path, example: str) -> list[str]:
     """Write a sample project; returns its files."""
     files: list[str] = flows.initial.create(folder, example, write_atomically)
     return files
+
+
+def create_demo(folder: Path, *, fresh: bool, flags: Sequence[str] = ()) -> tuple[bool, Project]:
+    """The demo's project in ``folder``, made if need be; whether it was there and goes on."""
+    wait_patiently()
+    going_on: bool = flows.demo.prepare(folder, fresh=fresh)
+    return going_on, open_project(folder / "everloop.yaml", folder=folder, flags=flags)
 
 
 def start_courier(project: Project) -> Courier:

@@ -12,7 +12,6 @@ from . import late
 from .call import Call, command, group
 
 if TYPE_CHECKING:
-    from everloop.flows.demo import Week
     from everloop.flows.project import Project
     from everloop.flows.report import Report
 
@@ -33,9 +32,9 @@ def demo(
 ) -> None:
     """Show the whole loop on real data: the flights that left New York in 2013.
 
-    A first model learns from January to March whether a flight will be late. Then week after week arrives, and
-    each is one turn: version, validate, decide, train, track, gate, register, record. It ends with a summary and a
-    report, and leaves a project to go on with. Called again it goes on where it was.
+    A first model learns from January to March whether a flight will be late. Then week after week arrives,
+    and each is one turn: version, validate, decide, train, track, gate, register, record. It ends with a
+    summary and a report, and leaves a project to go on with. Called again it goes on where it was.
 
     \b
     Example:
@@ -43,9 +42,7 @@ def demo(
       everloop demo --fast --dir /tmp/flights
     """
     place = (Path.cwd() / folder).resolve()
-    going_on = late.demo.prepare(place, fresh=fresh)
-    settings = late.settings.load_settings(place / "everloop.yaml", folder=place, flags=call.flags)
-    project = late.wiring.connect(settings)
+    going_on, project = late.wiring.create_demo(place, fresh=fresh, flags=call.flags)
     try:
         if not call.quiet and not call.json:
             late.output.line(f"{'Going on with' if going_on else 'A new project in'} {place}", "bold")
@@ -106,7 +103,7 @@ def _show(found: Report, project: Project, path: Path, undelivered: int) -> None
             f"cd {_short(project.settings.root)}": "an ordinary project; its settings are in everloop.yaml",
             "everloop history late": "everything that happened, oldest first",
             "everloop models lineage late": "where the champion comes from",
-            f"everloop runs reproduce {trained[-1].run_id if trained else 'RUN'}": "train again, get the same",
+            f"everloop runs reproduce {trained[-1].run_id}": "train it again and compare",
             "everloop data list": "the data versions",
             f"mlflow ui --backend-store-uri {where}": "the same in MLflow's own pages",
         }

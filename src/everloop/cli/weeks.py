@@ -106,7 +106,7 @@ class _Drawn(Watched):
 
 
 def cells(week: Week) -> tuple[str, ...]:
-    """A week in words: data from, flights, log loss, accuracy, drift, what was done, the champion after it."""
+    """From when, flights, log loss, accuracy, drift, what was done, and the champion after it."""
     summary = week.summary
     moved = (
         next((e.value for e in summary.decision.evidence if e.check == "drift"), None)

@@ -47,9 +47,9 @@ def register(
     algorithm = project.settings.data_versioning.hash_algorithm
     version_id = identity.version_id(table, algorithm)
     with project.store.reading() as tx:
-        known = [v for v in datasets.versions(tx, dataset) if v.version_id == version_id]
+        known = datasets.known_version(tx, version_id, dataset)
     if known and project.data.exists(_content(project, version_id)):
-        return Registered(known[0], table, rows_of(project, known[0]), new=False)
+        return Registered(known, table, rows_of(project, known), new=False)
 
     rows = identity.row_hashes(table)
     content = encoding.encode(table)
@@ -71,7 +71,7 @@ def register(
     )
     with project.store.writing() as tx:
         placed = datasets.add_version(tx, version)
-    return Registered(placed, table, rows, new=not known)
+    return Registered(placed, table, rows, new=known is None)
 
 
 def find(project: Project, version_id: str, dataset: str | None = None) -> DatasetVersion:

@@ -1,0 +1,7 @@
+"""Pages for people to look at. Submodules load on first use."""
+
+from __future__ import annotations
+
+from everloop.core.lazy import submodules
+
+__getattr__ = submodules(__name__, ["report"])
