@@ -14,7 +14,7 @@ from everloop.core.models import ModelVersion
 from everloop.core.runs import Recipe, Run, Task
 from everloop.settings import Model
 from everloop.store import models, turns
-from everloop.training import serialise, targets
+from everloop.training import fitting, serialise, targets
 
 from . import artifacts, data, usercode
 from .project import Project
@@ -100,6 +100,10 @@ class Material:
             stored = artifacts.fetch(self.project, run.artifact)
             self._pipelines[run.artifact] = serialise.loads(stored, run.artifact_format, trust_pickle=True)
         return self._pipelines[run.artifact]
+
+    def answers(self, run: Run, table: pa.Table) -> np.ndarray:
+        """What the model of a run says of the rows of a table."""
+        return fitting.predict(self.pipeline(run), table, run.features, run.task)
 
     def seen(self, run: Run) -> np.ndarray:
         """Which rows of the table the run was trained on."""

@@ -12,27 +12,22 @@ import numpy as np
 import pyarrow as pa
 
 from everloop.core.contracts import Contract, ContractVerdict
-from everloop.core.decisions import Decision, Drift, GateVerdict
+from everloop.core.decisions import Decision, GateVerdict
 from everloop.core.documents import dump, load
-from everloop.core.errors import UnknownColumn, WrongType
 from everloop.core.ids import new_id
 from everloop.core.models import ModelVersion
 from everloop.core.runs import Run
-from everloop.data import statistics
 from everloop.deployment import gate
-from everloop.monitoring import drift
 from everloop.registry import versions
 from everloop.retraining import policy
 from everloop.store import datasets, history, models, outbox
 from everloop.store.database import Tx
-from everloop.store.times import to_text
 from everloop.training import fitting, plots, serialise
 from everloop.validation import checking, inference, python_schema, settings_form
 
-from . import artifacts, data, documents, usercode
+from . import artifacts, champion, data, documents, promotion, usercode
 from .journal import Document
 from .material import Material, column
-from .project import Project
 
 
 @dataclass(frozen=True)
@@ -99,21 +94,20 @@ class Steps:
     # -- decide ------------------------------------------------------------------------------------------
 
     def decide(self) -> Document:
-        champion, model = self.material.champion, self.material.model
-        fresh = ~np.isin(self.material.rows, self.material.considered)
+        material, known = self.material, self.material.champion
+        fresh = ~np.isin(material.rows, material.considered)
         metrics: dict[str, float] = {}
         measured, moved, changed = None, None, None
-        if champion:
-            version, run = champion
-            changed = self._change(run)
-            if changed is None:
-                metrics, measured = self._performance(run, fresh)
-                moved = self._drift(version, run, fresh)
-        watched = model.retrain_policy(self.material.task)
+        if known:
+            changed = champion.changed(material, known[1])
+            if not champion.incomparable(material, known[1]):
+                metrics, measured = champion.performance(material, known[1], fresh)
+                moved = champion.moved(material, known[1], fresh)
+        watched = material.model.retrain_policy(material.task)
         decision = policy.decide(
             watched,
-            champion=champion[0].version if champion else None,
-            rows=int(self.material.labelled.sum()),
+            champion=known[0].version if known else None,
+            rows=int(material.labelled.sum()),
             fresh_rows=int(fresh.sum()),
             performance=metrics.get(watched.metric),
             performance_rows=measured,
@@ -125,70 +119,9 @@ class Steps:
             "decision": dump(decision),
             "metrics": metrics,
             "measured_rows": measured,
-            "champion": champion[0].version if champion else None,
+            "champion": known[0].version if known else None,
             "drift": dump(moved) if moved else None,
         }
-
-    def _change(self, run: Run) -> str | None:
-        """Why the champion is not what would be trained now, whatever the data say."""
-        changed = self._incomparable(run)
-        if changed is None and self._last_recipe(run) != self.material.recipe:
-            changed = "the recipe has changed since the champion was trained"
-        return changed
-
-    def _incomparable(self, run: Run) -> str | None:
-        """Why a run's answers cannot be compared with what is asked now."""
-        recipe, known = self.material.recipe, run.recipe
-        if recipe.target != known.target or self.material.task != run.task:
-            return f"the target is now '{recipe.target}' ({self.material.task}), not '{known.target}'"
-        missing = [name for name in run.features if name not in self.material.table.column_names]
-        return f"the champion needs the column '{missing[0]}', now gone from the data" if missing else None
-
-    def _last_recipe(self, champion: Run) -> object:
-        """The recipe tried last, on whatever outcome: a refused change is not tried again and again."""
-        with self.material.project.store.reading() as tx:
-            newest = models.list_runs(tx, self.material.model.name, limit=1)
-        return (newest[0] if newest else champion).recipe
-
-    def _performance(self, run: Run, fresh: np.ndarray) -> tuple[dict[str, float], int | None]:
-        """The champion's metrics on rows it was not trained on: the fresh ones when there are enough."""
-        least = self.material.model.monitoring.drift_min_samples
-        unseen = self.material.labelled & ~self.material.seen(run)
-        chosen = unseen & fresh if (unseen & fresh).sum() >= least else unseen
-        if not chosen.any():
-            return {}, None
-        truth = self.material.truth(run, chosen)
-        if run.task == "classification":
-            known = np.isin(truth, run.classes)
-            if not known.any():
-                return {}, None
-            chosen = np.flatnonzero(chosen)[known]
-            truth = truth[known]
-        answers = self._answers(
-            run,
-            self.material.table.filter(pa.array(chosen))
-            if chosen.dtype == bool
-            else self.material.table.take(pa.array(chosen)),
-        )
-        positive = _positive(run)
-        return fitting.measure(truth, answers, run.task, run.classes, positive, run.recipe), len(truth)
-
-    def _drift(self, version: ModelVersion, run: Run, fresh: np.ndarray) -> Drift | None:
-        """How far the features of the fresh rows (of all, when few are fresh) lie from the reference."""
-        with self.material.project.store.reading() as tx:
-            reference = models.reference(tx, version.model)
-        if reference is None:
-            return None
-        least = self.material.model.monitoring.drift_min_samples
-        current = self.material.version.statistics
-        if least <= fresh.sum() < len(fresh):
-            current = statistics.describe(
-                self.material.table.select(list(run.features)).filter(pa.array(fresh))
-            )
-        try:
-            return drift.mean_shift(reference[1], current, run.features, min_samples=least)
-        except (UnknownColumn, WrongType):
-            return None
 
     def save_decision(self, tx: Tx, result: Document) -> None:
         decision = load(Decision, result["decision"])
@@ -285,31 +218,28 @@ class Steps:
     # -- gate --------------------------------------------------------------------------------------------
 
     def judge(self, trained: Document) -> Document:
-        run = load(Run, trained["run"])
+        run, known = load(Run, trained["run"]), self.material.champion
         test_rows = artifacts.from_bytes(artifacts.fetch(self.material.project, trained["test_rows"]))
-        champion = self.material.champion
-        incomparable = self._incomparable(champion[1]) if champion else None
-        if champion and not incomparable:
-            verdict = self._against_champion(run, test_rows, *champion)
+        incomparable = champion.incomparable(self.material, known[1]) if known else None
+        if known and not incomparable:
+            verdict = self._against_champion(run, test_rows, *known)
         else:
             verdict = self._against_constant(run, test_rows, np.asarray(trained["constant"]))
             if incomparable:
                 reason = f"{incomparable}: no fair comparison, promote it by hand if that is meant"
                 verdict = replace(verdict, promote=False, reason=reason)
-        return {"verdict": dump(verdict), "champion": champion[0].version if champion else None}
+        return {"verdict": dump(verdict), "champion": known[0].version if known else None}
 
     def _against_champion(self, run: Run, rows: np.ndarray, version: ModelVersion, old: Run) -> GateVerdict:
         """On held-out rows of the challenger that the champion was not trained on either."""
         unseen = rows[~self.material.seen(old)[rows]]
-        answers = self._answers(old, self.material.table.take(pa.array(unseen)))
-        return self._judged(run, unseen, _aligned(answers, old, run), None, version.version)
+        answers = self.material.answers(old, self.material.table.take(pa.array(unseen)))
+        return self._judged(run, unseen, champion.aligned(answers, old, run), None, version.version)
 
     def _against_constant(self, run: Run, rows: np.ndarray, constant: np.ndarray) -> GateVerdict:
         return self._judged(run, rows, None, np.repeat(constant[np.newaxis], len(rows), axis=0), None)
 
-    def _judged(
-        self, run: Run, rows: np.ndarray, champion: Any, constant: Any, champion_name: str | None
-    ) -> GateVerdict:
+    def _judged(self, run: Run, rows: np.ndarray, old: Any, constant: Any, name: str | None) -> GateVerdict:
         table = self.material.table.take(pa.array(rows))
         model = self.material.model
         guarded = {name: _levels(table, name) for name in model.gate.slices}
@@ -317,14 +247,14 @@ class Steps:
             model.gate_policy(),
             task=run.task,
             classes=run.classes,
-            positive=_positive(run),
+            positive=champion.positive(run),
             truth=self.material.truth(run, rows),
-            champion=champion,
-            challenger=self._answers(run, table),
+            champion=old,
+            challenger=self.material.answers(run, table),
             baseline=constant,
             slices=guarded,
             business=run.recipe.business,
-            champion_name=champion_name,
+            champion_name=name,
         )
 
     def save_verdict(self, tx: Tx, result: Document) -> None:
@@ -337,13 +267,12 @@ class Steps:
 
     def register(self, trained: Document, judged: Document) -> Document:
         run = load(Run, trained["run"])
-        champion = self.material.champion
+        known = self.material.champion
         with self.material.project.store.reading() as tx:
-            known = models.list_model_versions(tx, run.model)
-        newest = known[-1] if known else None
-        with self.material.project.store.reading() as tx:
+            before = models.list_model_versions(tx, run.model)
+            newest = before[-1] if before else None
             newest_run = models.find_run(tx, newest.run_id) if newest else None
-        number = versions.next_version(newest, newest_run, run, [v.version for v in known])
+        number = versions.next_version(newest, newest_run, run, [v.version for v in before])
         version = ModelVersion(
             model=run.model,
             version=str(number),
@@ -353,7 +282,7 @@ class Steps:
             created_at=self.material.project.clock.now(),
             created_by=self.material.project.user,
             git_commit=run.environment.git_commit,
-            parent=champion[0].version if champion else None,
+            parent=known[0].version if known else None,
             metrics=run.metrics,
             tags={"gate": load(GateVerdict, judged["verdict"]).reason},
         )
@@ -375,7 +304,7 @@ class Steps:
         project = self.material.project
         documents.post_version(tx, project, version)
         if result["promoted"]:
-            promote(tx, project, version, version.tags["gate"])
+            promotion.promote(tx, project, version, version.tags["gate"])
         else:
             documents.point(tx, project, version.model, "challenger", version.version)
 
@@ -396,9 +325,6 @@ class Steps:
 
     # ----------------------------------------------------------------------------------------------------
 
-    def _answers(self, run: Run, table: pa.Table) -> np.ndarray:
-        return fitting.predict(self.material.pipeline(run), table, run.features, run.task)
-
     def _append(self, tx: Tx, kind: str, summary: str, details: Mapping[str, Any]) -> None:
         project = self.material.project
         told = {"turn_id": self.turn_id, **details}
@@ -407,48 +333,5 @@ class Steps:
         )
 
 
-def promote(tx: Tx, project: Project, version: ModelVersion, reason: str) -> None:
-    """Make a version the champion: alias, reference, contract, history and MLflow, all or nothing."""
-    now = project.clock.now()
-    before = models.champion(tx, version.model)
-    documents.point(tx, project, version.model, "champion", version.version)
-    if models.list_aliases(tx, version.model).get("challenger") == version.version:
-        documents.point(tx, project, version.model, "challenger", None)
-    if version.dataset:  # else it was made outside, from data that are not here
-        reference = datasets.find_version(tx, version.data_version, version.dataset)
-        models.set_reference(tx, version.model, version.data_version, reference.statistics, to_text(now))
-        datasets.add_contract(tx, version.model, inference.infer(reference), to_text(now))
-    history.append(
-        tx,
-        version.model,
-        "promoted",
-        f"{version.model}@{version.version} is champion" + (f" after {before.version}" if before else ""),
-        at=now,
-        by=project.user,
-        details={
-            "version": version.version,
-            "previous": before.version if before else None,
-            "reason": reason,
-        },
-    )
-
-
-def _positive(run: Run) -> str | None:
-    if run.task == "regression" or len(run.classes) != 2:
-        return None
-    return run.recipe.positive or run.classes[1]
-
-
 def _levels(table: pa.Table, name: str) -> np.ndarray:
     return np.asarray(table.column(name).cast(pa.string()).to_pandas(), dtype=object)
-
-
-def _aligned(answers: np.ndarray, old: Run, new: Run) -> np.ndarray:
-    """Probabilities of ``old`` in the order of ``new``'s classes; a class that it did not know gets 0."""
-    if old.task == "regression" or old.classes == new.classes:
-        return answers
-    placed = np.zeros((len(answers), len(new.classes)))
-    for position, name in enumerate(new.classes):
-        if name in old.classes:
-            placed[:, position] = answers[:, old.classes.index(name)]
-    return placed
