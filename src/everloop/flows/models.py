@@ -12,7 +12,7 @@ from everloop.core.runs import Run
 from everloop.registry import lineage, versions
 from everloop.store import datasets, history, models
 
-from . import runs, steps
+from . import promotion, runs
 from .project import Project
 
 
@@ -76,7 +76,7 @@ def promote(project: Project, spec: str, reason: str) -> ModelVersion:
             raise Conflict(
                 f"{version.model}@{version.version} is the champion already.", remedy="Nothing to do."
             )
-        steps.promote(tx, project, version, reason)
+        promotion.promote(tx, project, version, reason)
     return version
 
 

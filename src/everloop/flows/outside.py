@@ -21,7 +21,7 @@ from everloop.store.database import Tx
 from everloop.training import serialise
 from everloop.training.outside import describe
 
-from . import artifacts, documents, steps
+from . import artifacts, documents, promotion
 from .project import Project
 
 _FORMATS = {".skops": "skops", ".joblib": "joblib", ".pkl": "joblib", ".pickle": "joblib"}
@@ -95,7 +95,7 @@ def register(
         if promote is None:
             documents.point(tx, project, name, "challenger", made.version)
         else:
-            steps.promote(tx, project, made, promote)
+            promotion.promote(tx, project, made, promote)
     return made
 
 

@@ -10,7 +10,8 @@ from typing import Any, TypedDict
 
 from everloop import wiring
 from everloop.core.errors import Busy, Conflict
-from everloop.flows import turn
+from everloop.core.turns import StepState
+from everloop.flows import status, turn
 from everloop.flows.turn import Turn
 from everloop.settings import load_settings
 
@@ -124,17 +125,26 @@ class MLOpsPipeline:
             self._stages.setdefault(name, _waiting())
 
     def get_pipeline_status(self) -> PipelineStatus:
-        """How far the pipeline is; may be asked from any thread, also while it runs."""
+        """How far the pipeline is; may be asked from any thread, also while it runs. Before its first call it
+        shows the turn that another one has left open, or is at."""
         with self._state:
-            return PipelineStatus(
-                pipeline=self.name,
-                tenant_id=self.tenant_id,
-                model=self.model,
-                turn_id=self._turn.turn_id if self._turn else None,
-                status=self._status,
-                error=self._error or None,
-                stages={stage: StageStatus(**state) for stage, state in self._stages.items()},
-            )
+            turn_id = self._turn.turn_id if self._turn else None
+            stages = {stage: StageStatus(**state) for stage, state in self._stages.items()}
+            word, error = self._status, self._error or None
+        if word == "waiting":
+            newest = status.recent(self._project, self.model, limit=1)
+            if newest and newest[0].status == "running":
+                turn_id = newest[0].turn_id
+                stages |= {stage: _seen(stage, newest[0].steps) for stage in STEPS}
+        return PipelineStatus(
+            pipeline=self.name,
+            tenant_id=self.tenant_id,
+            model=self.model,
+            turn_id=turn_id,
+            status=word,
+            error=error,
+            stages=stages,
+        )
 
     def close(self) -> None:
         self._project.close()
@@ -151,7 +161,7 @@ class MLOpsPipeline:
 
     def _of_turn(self, stage: str) -> dict[str, Any]:
         current = self._turn
-        if current is None or (current.summary is not None and stage in self._answered):
+        if current is None or (current.summary is not None and not self._is_ahead(stage)):
             current = self._begin()
         summary = current.advance(STEPS[stage][-1])
         if summary is not None:
@@ -165,6 +175,11 @@ class MLOpsPipeline:
             self._mark(stage, "done")
         if stopped:
             self._mark(PipelineStage.DATA_PREPROCESSING, "failed", error="the data break their contract")
+
+    def _is_ahead(self, stage: str) -> bool:
+        """Whether nobody has asked the turn for this stage or one behind it yet."""
+        asked = [name for name in STEPS if name in self._answered]
+        return not asked or list(STEPS).index(stage) > list(STEPS).index(asked[-1])
 
     def _begin(self) -> Turn:
         opened = turn.open_turn(
@@ -229,27 +244,43 @@ class MLOpsPipeline:
         if stage in STEPS:
             self._turn = None
 
-    def _listen(self, step: str, status: str, message: str) -> None:
+    def _listen(self, step: str, word: str, message: str) -> None:
         stage = STAGE_OF[step]
-        if status == "failed":
+        if word == "failed":
             self._mark(stage, "failed", error=message)
         else:
-            ended = status in ("done", "kept") and step == STEPS[stage][-1]
+            ended = word in ("done", "kept") and step == STEPS[stage][-1]
             self._mark(stage, "done" if ended else "running", message=message)
 
-    def _mark(self, stage: str, status: str, *, message: str = "", error: str | None = None) -> None:
+    def _mark(self, stage: str, word: str, *, message: str = "", error: str | None = None) -> None:
         now = self._project.clock.now().isoformat()
         with self._state:
             known = self._stages.setdefault(stage, _waiting())
-            again = status == "running" and known["status"] != "running"
+            again = word == "running" and known["status"] != "running"
             began = now if again else known["started_at"] or now
             self._stages[stage] = StageStatus(
-                status=status,
+                status=word,
                 message=message or known["message"],
                 error=error,
-                started_at=None if status == "waiting" else began,
-                finished_at=now if status in ("done", "failed") else None,
+                started_at=None if word == "waiting" else began,
+                finished_at=now if word in ("done", "failed") else None,
             )
+
+
+def _seen(stage: str, steps: Sequence[StepState]) -> StageStatus:
+    """A stage as the journal of its turn shows it."""
+    found = [step for step in steps if step.name in STEPS[stage]]
+    if not found:
+        return _waiting()
+    first, last = found[0], found[-1]
+    ended = last.status == "done" and last.name == STEPS[stage][-1]
+    return StageStatus(
+        status="done" if ended else "failed" if last.status == "failed" else "running",
+        message="",
+        error=last.error,
+        started_at=first.started_at.isoformat() if first.started_at else None,
+        finished_at=last.finished_at.isoformat() if ended and last.finished_at else None,
+    )
 
 
 def _waiting() -> StageStatus:
