@@ -80,7 +80,7 @@ def calibration_bins(outcomes: np.ndarray, scores: np.ndarray, bins: int = 10) -
 
     Equal scores stay in one bin, so a constant predictor has one bin.
     """
-    edges = np.unique(np.quantile(scores, np.arange(1, bins) / bins, method="higher"))
+    edges = np.unique(np.quantile(scores, np.arange(1, bins) / bins))
     member = np.searchsorted(edges, scores, side="right")
     rows = np.bincount(member)
     kept = rows > 0

@@ -73,7 +73,7 @@ def fold(
             )
         yield from GroupKFold(recipe.folds).split(values, groups=values)
         return
-    shares = uniforms(row_hashes, recipe.seed + 1)
+    shares = uniforms(row_hashes, recipe.seed)
     stratify = recipe.split.kind == "stratified"
     strata = frame[target].to_numpy() if stratify else np.zeros(len(frame), dtype=np.int8)
     number = np.empty(len(frame), dtype=np.int64)

@@ -9,6 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 from sklearn.ensemble import RandomForestClassifier
+from sklearn.tree import DecisionTreeClassifier
 from tests.unit.training.frames import customers, hashes, iris, table
 
 from everloop.core.errors import (
@@ -59,7 +60,7 @@ def test_every_classifier_learns_and_predicts_the_same_again(name: str) -> None:
     found = trained(customers(), replace(CHURN, estimator=name, params=SMALL.get(name, {})))
     assert found.task == "classification"
     assert found.positive == "yes"
-    assert found.metrics["roc_auc"] > (0.6 if name == "decision_tree" else 0.75)
+    assert found.metrics["roc_auc"] > (0.6 if name == "decision_tree" else 0.7)
     again = predict(found.pipeline, table(customers()), found.features, found.task)
     assert np.array_equal(again[found.test_index], found.predictions)
     assert again.sum(axis=1) == pytest.approx(1)
@@ -120,6 +121,32 @@ def test_folds_give_a_series_per_metric_from_training_rows_only() -> None:
     assert told[-1] == ("fold 4 of 4", 1.0)
     assert [share for _, share in told] == sorted(share for _, share in told)
     assert trained(customers(), CHURN).series == {}
+
+
+def test_folds_fit_on_training_rows_and_judge_the_training_rows_they_left_out() -> None:
+    fitted_on: list[set[float]] = []
+    judged: list[set[float]] = []
+
+    class Watched(DecisionTreeClassifier):  # type: ignore[misc]
+        def fit(self, X: Any, y: Any) -> Any:
+            fitted_on.append(set(X[:, 0]))
+            return super().fit(X, y)
+
+        def predict_proba(self, X: Any) -> Any:
+            judged.append(set(X[:, 0]))
+            return super().predict_proba(X)
+
+    Watched.__module__ = DecisionTreeClassifier.__module__  # so that numbers come to it as they are
+    frame = customers().assign(row=np.arange(600.0))
+    recipe = replace(CHURN, features=("row",), estimator="mine.py:make", folds=4)
+    found = fit(table(frame), recipe, hashes(frame), factory=Watched)
+    train, test = set(found.train_index), set(found.test_index)
+    assert (fitted_on[0], judged[0]) == (train, test)
+    for seen, left_out in zip(fitted_on[1:], judged[1:], strict=True):
+        assert seen | left_out == train
+        assert not seen & left_out
+        assert len(left_out) == pytest.approx(len(train) / 4, abs=3)
+    assert len(fitted_on) == 5
 
 
 def test_cross_validation_agrees_with_the_truth_in_simulation() -> None:
