@@ -71,9 +71,15 @@ def pairs(values: Mapping[str, object]) -> None:
     _console().print(drawn)
 
 
+class _Stdout(Console):
+    def on_broken_pipe(self) -> None:
+        """The reader has left (``| head``): for the outermost place to say, not an exit in the middle."""
+        raise BrokenPipeError
+
+
 def _console() -> Console:
     """As wide as the terminal; where there is none (a pipe, a file) nothing needs to be folded."""
-    return Console(highlight=False, width=None if sys.stdout.isatty() else _UNBOUNDED)
+    return _Stdout(highlight=False, width=None if sys.stdout.isatty() else _UNBOUNDED)
 
 
 def line(text: str, style: str = "") -> None:

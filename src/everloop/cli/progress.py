@@ -50,10 +50,10 @@ def _live(model: str) -> Iterator[Listener]:
     spinner = Spinner("dots")
 
     def drawn() -> Table:
-        grid = Table.grid(padding=(0, 1))
+        grid = Table.grid(padding=(0, 1), expand=True)
         grid.add_column(width=1)
-        grid.add_column(no_wrap=True, min_width=9)
-        grid.add_column(overflow="ellipsis", no_wrap=True)
+        grid.add_column(width=9, no_wrap=True)
+        grid.add_column(ratio=1, overflow="ellipsis", no_wrap=True)
         for step, (status, message) in steps.items():
             mark, style = _MARKS.get(status, ("", ""))
             sign = spinner if status == "running" else Text(mark, style=style)

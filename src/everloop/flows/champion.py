@@ -16,6 +16,8 @@ from everloop.training import fitting
 
 from .material import Material
 
+_PROBE = 50  # rows that show whether the columns have types that a model takes
+
 
 def changed(material: Material, run: Run) -> str | None:
     """Why the champion is not what would be trained now, whatever the data say.
@@ -38,7 +40,13 @@ def incomparable(material: Material, run: Run) -> str | None:
     if recipe.target != known.target or material.task != run.task:
         return f"the target is now '{recipe.target}' ({material.task}), not '{known.target}'"
     missing = [name for name in run.features if name not in material.table.column_names]
-    return f"the champion needs the column '{missing[0]}', now gone from the data" if missing else None
+    if missing:
+        return f"the champion needs the column '{missing[0]}', now gone from the data"
+    try:
+        material.answers(run, material.table.slice(0, _PROBE))
+    except WrongType as error:
+        return f"the champion cannot answer these data ({error.message.rstrip('.')})"
+    return None
 
 
 def performance(material: Material, run: Run, fresh: np.ndarray) -> tuple[dict[str, float], int | None]:

@@ -127,8 +127,10 @@ def _validate(tree: Tree, origins: Mapping[str, str]) -> Settings:
     try:
         return Settings.model_validate(tree)
     except ValidationError as error:
-        first = error.errors()[0]
-        more = len(error.errors()) - 1
+        wrong = error.errors()
+        typos = [one for one in wrong if one["type"] == "extra_forbidden"]  # explain what is "missing", too
+        first = (typos or wrong)[0]
+        more = len(wrong) - 1
         path = ".".join(str(part) for part in first["loc"])
         message, remedy = _explain(path, first)
         origin = _origin(path, origins)

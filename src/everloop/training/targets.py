@@ -18,6 +18,8 @@ def infer_task(column: pa.ChunkedArray) -> Task:
     kind = _values_type(column)
     if pa.types.is_boolean(kind) or _is_string(kind):
         return "classification"
+    if pa.types.is_null(kind):
+        raise AllMissing("The target has no value at all.", remedy="Give rows whose outcome is known.")
     if not _is_number(kind):
         raise WrongType(
             f"The target has type {kind}, which is neither a label nor a number.",
