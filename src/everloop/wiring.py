@@ -12,9 +12,8 @@ from everloop.adapters import git
 from everloop.adapters.blobs.local import LocalBlobs, write_atomically
 from everloop.adapters.courier import Courier
 from everloop.adapters.locks.files import FileLocks
-from everloop.adapters.mlflow.address import tracking_uri
+from everloop.adapters.mlflow.address import is_server, sqlite_file, tracking_uri
 from everloop.adapters.mlflow.ping import ping
-from everloop.adapters.openmp import wait_patiently
 from everloop.core.clock import Clock, SystemClock
 from everloop.core.ports import Locks, Tracker
 from everloop.core.runs import Environment
@@ -37,7 +36,6 @@ def open_project(
 
 
 def connect(settings: Settings, clock: Clock | None = None) -> Project:
-    wait_patiently()
     clock = clock or SystemClock()
     store = open_store(settings.store_url, settings.tenant)
     return Project(
@@ -58,8 +56,21 @@ def open_tracker(settings: Settings) -> Tracker:
     """MLflow, imported here and not before: it takes seconds."""
     mlflow = import_module("everloop.adapters.mlflow.tracker")
     uri = tracking_uri(settings.tracking_uri, settings.root)
-    tracker: Tracker = mlflow.MlflowTracker(uri, tenant=settings.tenant, timeout=settings.tracking.timeout)
+    tracker: Tracker = mlflow.MlflowTracker(
+        uri,
+        tenant=settings.tenant,
+        artifact_root=_artifact_root(settings, uri),
+        timeout=settings.tracking.timeout,
+    )
     return tracker
+
+
+def _artifact_root(settings: Settings, uri: str) -> str | None:
+    """A server keeps files itself, SQLite's lie beside it; any other database needs a place that we name."""
+    given = settings.tracking.artifacts
+    if given is not None:
+        return given if "://" in given else str(settings.root / given)
+    return None if is_server(uri) or sqlite_file(uri) else str(settings.state / "artifacts")
 
 
 def ping_tracking(settings: Settings) -> str | None:
@@ -76,7 +87,6 @@ def create_project(folder: Path, example: str) -> list[str]:
 
 def create_demo(folder: Path, *, fresh: bool, flags: Sequence[str] = ()) -> tuple[bool, Project]:
     """The demo's project in ``folder``, made if need be; whether it was there and goes on."""
-    wait_patiently()
     going_on: bool = flows.demo.prepare(folder, fresh=fresh)
     return going_on, open_project(folder / "everloop.yaml", folder=folder, flags=flags)
 

@@ -19,6 +19,7 @@ USAGE = 2  # Typer's own
 CONTRACT = 3
 DIFFERENT = 4
 UNHEALTHY = 5
+NOT_TRAINED = 6  # something speaks against a training, such as too few rows
 INTERRUPTED = 130
 
 EXIT_CODES = {

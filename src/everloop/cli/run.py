@@ -125,7 +125,13 @@ def _records(count: int) -> str:
 def _code(outcome: TurnSummary | MLOpsError) -> int:
     if isinstance(outcome, MLOpsError):
         return errors.exit_code(outcome)
-    return errors.CONTRACT if outcome.status == "stopped" else errors.OK
+    if outcome.status == "stopped":
+        return errors.CONTRACT
+    return errors.NOT_TRAINED if _refused(outcome) else errors.OK
+
+
+def _refused(turn: TurnSummary) -> bool:
+    return turn.decision is not None and turn.decision.action == "refuse"
 
 
 def _answer(
@@ -177,6 +183,8 @@ def _headline(turn: TurnSummary) -> str:
     before = "resumed; " if turn.resumed else ""
     if turn.promoted:
         return f"{before}trained and promoted"
+    if _refused(turn):
+        return f"{before}not trained"
     return before + ("trained, not promoted" if turn.retrained else "kept as it is")
 
 

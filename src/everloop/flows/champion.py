@@ -55,9 +55,12 @@ def performance(material: Material, run: Run, fresh: np.ndarray) -> tuple[dict[s
     The rows are the fresh ones (a mask over the table) when there are enough of them, else all unseen ones.
     Labels that the champion does not know are left out.
     """
-    unseen = material.labelled & ~material.seen(run)
-    enough = (unseen & fresh).sum() >= material.model.monitoring.drift_min_samples
-    chosen = np.flatnonzero(unseen & fresh if enough else unseen)
+    wanted = material.labelled & fresh
+    if run.dataset != material.model.dataset:  # else fresh rows are in none of the data it was trained on
+        wanted &= ~material.seen(run)
+    if wanted.sum() < material.model.monitoring.drift_min_samples:
+        wanted = material.labelled & ~material.seen(run)
+    chosen = np.flatnonzero(wanted)
     truth = material.truth(run, chosen)
     if run.task == "classification":
         known = np.isin(truth, run.classes)

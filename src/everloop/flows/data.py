@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,8 +52,11 @@ def register(
     if known and project.data.exists(_content(project, version_id)):
         return Registered(known, table, rows_of(project, known), new=False)
 
-    rows = identity.row_hashes(table)
-    content = encoding.encode(table)
+    with ThreadPoolExecutor() as pool:  # three passes over the table that need not wait for each other
+        hashed = pool.submit(identity.row_hashes, table)
+        described = pool.submit(statistics.describe, table)
+        content, rows = encoding.encode(table), hashed.result()
+        columns = described.result()
     project.data.put(_content(project, version_id), content)
     project.data.put(_rows(project, version_id), artifacts.to_bytes(rows))
     version = DatasetVersion(
@@ -61,7 +65,7 @@ def register(
         sequence=0,
         rows=table.num_rows,
         columns=statistics.schema(table),
-        statistics=statistics.describe(table),
+        statistics=columns,
         hash_algorithm=algorithm,
         created_at=project.clock.now(),
         created_by=project.user,

@@ -50,7 +50,7 @@ training:
   model_type: hist_gradient_boosting   # takes missing values as they are: weather and planes have gaps
   split: time                    # the newest tenth is held out: what a model meets is the future
   test_size: 0.1
-  params: {{max_iter: 60, max_leaf_nodes: 15}}
+  params: {{max_iter: 40, learning_rate: 0.15, max_leaf_nodes: 15}}
   preparation: {{numeric_missing: keep, scale: false}}
 
 monitoring:

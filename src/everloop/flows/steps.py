@@ -14,6 +14,7 @@ import pyarrow as pa
 from everloop.core.contracts import Contract, ContractVerdict
 from everloop.core.decisions import Decision, GateVerdict
 from everloop.core.documents import dump, load
+from everloop.core.errors import TooFewRows
 from everloop.core.ids import new_id
 from everloop.core.models import ModelVersion
 from everloop.core.runs import Run
@@ -22,7 +23,7 @@ from everloop.registry import versions
 from everloop.retraining import policy
 from everloop.store import datasets, history, models, outbox
 from everloop.store.database import Tx
-from everloop.training import fitting, plots, serialise
+from everloop.training import fitting, plots, serialise, targets
 from everloop.validation import checking, inference, python_schema, settings_form
 
 from . import artifacts, champion, data, documents, promotion, usercode
@@ -60,13 +61,21 @@ class Steps:
     # -- validate ----------------------------------------------------------------------------------------
 
     def validate(self) -> Document:
-        self._check_names()
+        self._check_request()
         return dump(self._verdict())
 
-    def _check_names(self) -> None:
-        """A mistyped column in the settings is said now, not after the training."""
+    def _check_request(self) -> None:
+        """What no training could do anything with is said now: a mistyped column, nothing to learn, more
+        folds than rows."""
         material = self.material
+        targets.check_target(material.model.target, material.target, ~material.labelled)
         fitting.chosen_features(material.table, material.recipe)
+        rows, folds = int(material.labelled.sum()), material.recipe.folds
+        if rows < folds:
+            raise TooFewRows(
+                f"{rows} rows with a label are fewer than {folds} folds.",
+                remedy="Bring more rows, or set training.cross_validation to less (0 for none).",
+            )
         for name in material.model.gate.slices:
             column(material.table, name, "gate.slices:")
 
