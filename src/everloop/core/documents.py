@@ -2,7 +2,7 @@
 
 ``dump`` writes a frozen dataclass as a dict of JSON types; ``load`` reads it back by its type hints.
 A class whose shape has changed sets ``FORMAT`` (default 1) and ``UPGRADES = {old: function}``, where the
-function turns a document of format ``old`` into one of ``old + 1``: every format ever released stays readable.
+function turns a document of format ``old`` into one of ``old + 1``: every released format stays readable.
 """
 
 from __future__ import annotations

@@ -40,8 +40,8 @@ class TurnState:
 
 @dataclass(frozen=True)
 class TurnSummary:
-    """What one turn did. ``model_version`` and ``accuracy`` are the champion's after the turn; ``metrics`` were
-    measured on rows that it has not seen. ``status``: done, or stopped when the data broke their contract."""
+    """What one turn did. ``model_version`` and ``accuracy`` are the champion's after the turn, measured (as
+    all ``metrics``) on rows that it has not seen. ``status``: done, or stopped by a broken contract."""
 
     turn_id: str
     model: str

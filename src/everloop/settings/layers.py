@@ -45,9 +45,9 @@ def environment(names: Iterable[str] | None = None) -> Mapping[str, str]:
 def calm_threads() -> None:
     """Let OpenMP's threads sleep while they wait, unless the environment says otherwise.
 
-    By default those of scikit-learn or LightGBM spin, and keep whatever else there is to do from working: 60 rounds of boosting on
-    150,000 rows took 14 s of wall time and 8 s of CPU on two busy cores, and 3 s and 1.6 s with threads that
-    sleep. Counts for libraries that are loaded later.
+    By default those of scikit-learn or LightGBM spin and keep all else from working: 60 rounds of boosting
+    on 150,000 rows took 14 s of wall time and 8 s of CPU on two busy cores, and 3 s and 1.6 s with threads
+    that sleep. Counts for libraries that are loaded later.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 

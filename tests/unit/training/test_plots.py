@@ -1,7 +1,6 @@
 """Which pictures there are, that they are pictures, what is drawn, and how long it takes."""
 
 import io
-import time
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +10,7 @@ from matplotlib.image import imread
 from sklearn.metrics import roc_curve
 from tests.unit.training.frames import customers, hashes, iris, table
 
-from everloop.core.runs import Business, Recipe, Split
+from everloop.core.runs import Business, Recipe
 from everloop.training import plots as drawing
 from everloop.training.fitting import Fitted, fit
 from everloop.training.importance import importances
@@ -98,13 +97,3 @@ def test_many_features_are_ranked_by_the_model_itself() -> None:
     assert meaning == "share of the model's own importance"
     assert sum(found.values()) == pytest.approx(1)
     assert next(iter(found)) == "visits"
-
-
-def test_fifty_thousand_test_rows_are_drawn_within_a_second() -> None:
-    frame = customers(50_500)
-    recipe = replace(CHURN, split=Split("random", 0.99), business=Business(100, -20))
-    fitted, data = trained(frame, recipe)
-    assert len(fitted.test_index) > 49_500
-    started = time.process_time()
-    plots(fitted, data, recipe)
-    assert time.process_time() - started < 1
