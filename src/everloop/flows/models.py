@@ -76,7 +76,7 @@ def promote(project: Project, spec: str, reason: str) -> ModelVersion:
             raise Conflict(
                 f"{version.model}@{version.version} is the champion already.", remedy="Nothing to do."
             )
-        promotion.promote(tx, project, version, reason)
+        promotion.promote(tx, project, version, reason, by_hand=True)
     return version
 
 

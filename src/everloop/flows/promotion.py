@@ -12,7 +12,7 @@ from . import documents
 from .project import Project
 
 
-def promote(tx: Tx, project: Project, version: ModelVersion, reason: str) -> None:
+def promote(tx: Tx, project: Project, version: ModelVersion, reason: str, *, by_hand: bool = False) -> None:
     """Make a version the champion: alias, reference, contract, history and MLflow, all or nothing."""
     now = project.clock.now()
     before = models.champion(tx, version.model)
@@ -27,7 +27,9 @@ def promote(tx: Tx, project: Project, version: ModelVersion, reason: str) -> Non
         tx,
         version.model,
         "promoted",
-        f"{version.model}@{version.version} is champion" + (f" after {before.version}" if before else ""),
+        f"{version.model}@{version.version} is champion"
+        + (f" after {before.version}" if before else "")
+        + (f", by hand: {reason}" if by_hand else ""),
         at=now,
         by=project.user,
         details={

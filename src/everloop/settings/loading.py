@@ -12,9 +12,10 @@ from everloop.core.errors import InvalidSettings, nearest
 
 from . import layers
 from .layers import Tree
-from .schema import Model, Section, Settings
+from .schema import Model, Monitoring, Section, Settings, Watch
 
 _SHARED = ("training", "monitoring", "gate")
+_PARTIAL = (".env", "environment", "flag")  # layers that override single values
 _DEMO_MODEL: Tree = {
     "data": {"example": {"name": "customers"}},
     "target": "churned",
@@ -44,20 +45,15 @@ def load_settings(
     file = layers.find_file(chosen, here)
     root = file.parent if file else here
 
-    tree: Tree = {}
-    origins: dict[str, str] = {}
-    for layer, origin in _layers(file, dotenv, process, flags):
-        layer = _known_spelling(layer)
-        tree = layers.merge(tree, layer)
-        origins.update({path: origin for path, _ in layers.leaves(layer)})
-    settings = _validate(_spread(tree, origins), origins)
-    settings._root, settings._file, settings._origins = root, file, origins
+    found = [(_known_spelling(tree), origin) for tree, origin in _layers(file, dotenv, process, flags)]
+    settings = _settled(found)
+    settings._root, settings._file = root, file
     return settings
 
 
 def folder_settings(folder: str | Path, tree: Mapping[str, Any]) -> Settings:
     """Settings of a folder that is a project of its own: ``tree`` over the defaults, nothing else is read."""
-    settings = _validate(_spread(dict(tree), {}), {})
+    settings = _settled([(dict(tree), "the caller")])
     settings._root = Path(folder).resolve()
     return settings
 
@@ -103,24 +99,57 @@ def _kind_of(kind: type[BaseModel], name: str) -> type[Section] | None:
     return next((c for c in candidates if isinstance(c, type) and issubclass(c, Section)), None)
 
 
-def _spread(tree: Tree, origins: dict[str, str]) -> Tree:
-    """Give every model the project-wide sections under its own; without models, there is one."""
-    models = tree.get("models")
-    if models is None:
-        models = {"default": _DEMO_MODEL}
+def _settled(found: Sequence[tuple[Tree, str]]) -> Settings:
+    """Merge the layers, lowest first, and validate what comes out."""
+    if not any("models" in tree for tree, origin in found if not origin.startswith(_PARTIAL)):
+        found = [({"models": {"default": _DEMO_MODEL}}, "default"), *found]
+    merged: Tree = {}
+    origins: dict[str, str] = {}
+    for tree, origin in found:
+        merged = layers.merge(merged, tree)
+        origins.update({path: origin for path, _ in layers.leaves(tree)})
+    names = [name for tree, _ in found for name in _models_in(tree)]
+    merged["models"] = {name: _model(name, found, origins) for name in names}
+    settings = _validate(merged, origins)
+    settings._origins = origins
+    return settings
+
+
+def _models_in(tree: Tree) -> Mapping[str, Any]:
+    models = tree.get("models", {})
     if not isinstance(models, Mapping):
         raise InvalidSettings(
             "models is not a mapping of names.", remedy="Write 'models:' and 'NAME:' under it."
         )
-    spread = {}
     for name, model in models.items():
         if not isinstance(model, Mapping):
             raise InvalidSettings(f"models.{name} is empty.", remedy="Give it data and target.")
-        shared = {section: tree[section] for section in _SHARED if isinstance(tree.get(section), Mapping)}
-        for path, _ in layers.leaves(shared):
-            origins.setdefault(f"models.{name}.{path}", origins.get(path, "default"))
-        spread[name] = layers.merge(shared, {**model, "name": name})
-    return {**tree, "models": spread}
+    return models
+
+
+def _model(name: str, found: Sequence[tuple[Tree, str]], origins: dict[str, str]) -> Tree:
+    """A model's settings: in each layer the project-wide sections and over them the model's own, and a higher
+    layer over a lower one. So an environment variable for all models overrides what the file says of one."""
+    settings: Tree = {"name": name}
+    for tree, origin in found:
+        of_layer = layers.merge(_shared(tree), _models_in(tree).get(name, {}))
+        for path, _ in layers.leaves(of_layer):
+            origins[f"models.{name}.{path}"] = origin
+        settings = layers.merge(settings, of_layer)
+    return settings
+
+
+def _shared(tree: Tree) -> Tree:
+    """What a layer says for all models."""
+    sections = {name: tree[name] for name in _SHARED if isinstance(tree.get(name), Mapping)}
+    if "monitoring" in sections:
+        of_models = Watch.model_fields
+        sections["monitoring"] = {
+            name: value
+            for name, value in sections["monitoring"].items()
+            if name in of_models or name not in Monitoring.model_fields
+        }
+    return sections
 
 
 def _validate(tree: Tree, origins: Mapping[str, str]) -> Settings:

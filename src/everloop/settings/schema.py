@@ -53,22 +53,25 @@ class DataVersioning(Section):
     hash_algorithm: str = Field("sha256", description="sha256, sha512, blake2b … or blake3 (extra).")
 
 
-class Monitoring(Section):
+class Watch(Section):
     metric: str | None = Field(None, description="What is watched [accuracy; rmse for regression].")
     performance_min: float | None = Field(None, description="Retrain when the metric is worse than this.")
     accuracy_min_threshold: float | None = Field(None, ge=0, le=1, description="The same for accuracy.")
     drift_threshold: float | None = Field(5.0, ge=0, description="Retrain when the mean shift is larger.")
     drift_min_samples: int = Field(50, ge=1, description="With fewer rows nothing is decided on.")
-    metrics_history_file: str = "metrics_history.json"
-    drift_history_file: str = "drift_history.json"
 
     @model_validator(mode="after")
-    def _one_threshold(self) -> Monitoring:
+    def _one_threshold(self) -> Watch:
         if self.performance_min is not None and self.accuracy_min_threshold is not None:
             raise ValueError("set performance_min or accuracy_min_threshold, not both")
         if self.accuracy_min_threshold is not None and self.metric not in (None, "accuracy"):
             raise ValueError(f"accuracy_min_threshold does not go with metric '{self.metric}'")
         return self
+
+
+class Monitoring(Watch):
+    metrics_history_file: str = Field("metrics_history.json", description="In paths.monitoring.")
+    drift_history_file: str = Field("drift_history.json", description="In paths.monitoring.")
 
 
 class PreparationSection(Section):
@@ -161,7 +164,7 @@ class Model(Section):
     )
     business: BusinessSection | None = None
     training: Training = Training()
-    monitoring: Monitoring = Monitoring()
+    monitoring: Watch = Watch()
     gate: Gate = Gate()
 
     @model_validator(mode="after")

@@ -1,0 +1,150 @@
+"""Layers, their order, where values come from, and what is said of wrong ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from everloop.core.errors import FileMissing, InvalidSettings
+from everloop.settings import Settings, load_settings
+
+S0 = """
+logging: {level: "INFO", file: "logs/app.log"}
+paths: {data_versions: "data_versions", model_registry: "model_registry", monitoring: "monitoring"}
+data_versioning: {enabled: true, hash_algorithm: "sha256"}
+monitoring:
+  metrics_history_file: "metrics_history.json"
+  drift_history_file: "drift_history.json"
+  accuracy_min_threshold: 0.70
+  drift_threshold: 5.0
+  drift_min_samples: 50
+training: {model_type: "logistic", random_state: 42, test_size: 0.2, max_iter: 500, C: 1.0}
+pipeline: {evaluate_after_retrain: true}
+"""
+FLOWERS = """
+training: {test_size: 0.25}
+models:
+  iris: {data: {path: iris.csv}, target: species, training: {random_state: 1, test_size: 0.3}}
+  other: {data: {path: other.csv}, target: y}
+"""
+
+
+@pytest.fixture
+def load(tmp_path: Path) -> Any:
+    def loaded(text: str, variables: dict[str, str] | None = None, flags: tuple[str, ...] = ()) -> Settings:
+        (tmp_path / "everloop.yaml").write_text(text)
+        return load_settings(folder=tmp_path, variables=variables or {}, flags=flags)
+
+    return loaded
+
+
+def test_the_configuration_of_s0_is_one_model_on_synthetic_customers(load: Any) -> None:
+    settings = load(S0)
+    model = settings.models["default"]
+    assert model.data.example.name == "customers"
+    recipe = model.recipe("classification")
+    assert (recipe.estimator, recipe.seed, dict(recipe.params)) == (
+        "logistic",
+        42,
+        {"max_iter": 500, "C": 1.0},
+    )
+    assert model.retrain_policy("classification").performance_min == 0.7
+    assert settings.data_folder == settings.root / "data_versions"
+
+
+def test_a_models_own_value_is_over_the_shared_one_of_the_same_layer(load: Any) -> None:
+    settings = load(FLOWERS)
+    assert settings.models["iris"].training.test_size == 0.3
+    assert settings.models["other"].training.test_size == 0.25
+    assert settings.origins["models.other.training.test_size"] == "everloop.yaml"
+
+
+@pytest.mark.parametrize(
+    ("variables", "flags", "seed", "origin"),
+    [
+        ({}, (), 1, "everloop.yaml"),
+        ({"RANDOM_SEED": "7"}, (), 7, "environment RANDOM_SEED"),
+        ({"EVERLOOP_TRAINING__RANDOM_STATE": "8"}, (), 8, "environment EVERLOOP_TRAINING__RANDOM_STATE"),
+        ({"RANDOM_SEED": "7"}, ("training.random_state=9",), 9, "flag --set training.random_state"),
+        ({"EVERLOOP_MODELS__iris__TRAINING__RANDOM_STATE": "5"}, (), 5,
+         "environment EVERLOOP_MODELS__iris__TRAINING__RANDOM_STATE"),
+    ],
+)  # fmt: skip
+def test_environment_and_flags_override_what_the_file_says_of_one_model(
+    load: Any, variables: dict[str, str], flags: tuple[str, ...], seed: int, origin: str
+) -> None:
+    settings = load(FLOWERS, variables, flags)
+    assert settings.models["iris"].training.random_state == seed
+    assert settings.origins["models.iris.training.random_state"] == origin
+
+
+def test_dotenv_is_under_the_environment(load: Any, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("RANDOM_SEED=3\nEVERLOOP_TENANT=acme\nUNRELATED=1\n")
+    settings = load(FLOWERS, {"RANDOM_SEED": "4"})
+    assert settings.tenant == "acme"
+    assert settings.models["iris"].training.random_state == 4
+
+
+def test_config_path_names_the_file(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "c.yaml").write_text("project: there")
+    settings = load_settings(folder=tmp_path, variables={"CONFIG_PATH": "elsewhere/c.yaml"})
+    assert settings.project == "there"
+    assert settings.root == tmp_path / "elsewhere", "relative paths start at the file"
+
+
+def test_the_file_is_found_from_a_folder_below(tmp_path: Path) -> None:
+    (tmp_path / "everloop.yaml").write_text("project: above")
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    assert load_settings(folder=tmp_path / "a" / "b", variables={}).project == "above"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("trainng: {C: 1}", "Unknown setting 'trainng' in the top level .*Did you mean 'training'"),
+        ("training: {model_tpe: x}", "Unknown setting 'model_tpe' in training .*Did you mean 'model_type'"),
+        ("training: {test_size: 1.5}", r"'training.test_size' is 1.5: .*less than 1 \(from everloop.yaml\)"),
+        ("training: {cross_validation: 1}", "0 .none. or at least 2 folds"),
+        ("monitoring: {performance_min: 0.5, accuracy_min_threshold: 0.5}", "not both"),
+        ("models: {m: {data: {path: a, example: {}}, target: y}}", "either path .a file. or example"),
+        ("models: {m: {data: {path: a}}}", "'models.m.target' is missing"),
+        ("models: {m: {data: {path: a}, target: y, training: {split: time}}}", "needs time_column"),
+        ("models: {'../m': {data: {path: a}, target: y}}", "models"),
+        ("models: [a]", "not a mapping of names"),
+        ("models: {m: }", "models.m is empty"),
+        ("a: 1\na: 2", "line 2: the key 'a' is there twice"),
+        ("a: [", "everloop.yaml, line 1"),
+        ("- a", "not sections"),
+        (
+            "models: {m: {data: {path: a}, target: y, monitoring: {metrics_history_file: x}}}",
+            "Unknown setting",
+        ),
+        ("tenant: 'a b'", "tenant"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_sentence(load: Any, text: str, said: str) -> None:
+    with pytest.raises(InvalidSettings) as caught:
+        load(text)
+    import re
+
+    assert re.search(said, str(caught.value)), str(caught.value)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileMissing, match=r"no configuration file 'c\.yaml'"):
+        load_settings("c.yaml", folder=tmp_path, variables={})
+
+
+def test_text_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "everloop.yaml").write_bytes(b"project: \xff")
+    with pytest.raises(InvalidSettings, match="not UTF-8"):
+        load_settings(folder=tmp_path, variables={})
+
+
+def test_accuracy_says_nothing_of_a_regression(load: Any) -> None:
+    model = load(S0).models["default"]
+    policy = model.retrain_policy("regression")
+    assert (policy.metric, policy.performance_min) == ("rmse", None)
