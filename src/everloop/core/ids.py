@@ -11,7 +11,12 @@ _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 def new_id(prefix: str, now: datetime) -> str:
     """``prefix_`` + 9 characters of milliseconds since 1970 + 8 random ones (40 bits)."""
     stamp = int(now.timestamp() * 1000)
-    return f"{prefix}_{_base32(stamp, 9)}{_base32(secrets.randbits(40), 8)}"
+    return f"{prefix}_{_base32(stamp, 9)}{token()}"
+
+
+def token() -> str:
+    """8 random characters (40 bits), for names that must not meet."""
+    return _base32(secrets.randbits(40), 8)
 
 
 def _base32(number: int, width: int) -> str:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from everloop.core.errors import NotFound, StorageDenied, StorageFull
+from everloop.core.ids import token
 
 
 class LocalBlobs:
@@ -49,15 +49,15 @@ def write_atomically(path: Path, data: bytes) -> None:
     """Replace ``path`` by ``data``: after a crash there is the old content or the new, never between."""
     with _storage_errors(path):
         _make_folders(path.parent)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name[:40]}.", suffix=".tmp", dir=path.parent)
+        draft = path.with_name(f".{path.name[:40]}.{token()}.tmp")
         try:
-            with os.fdopen(handle, "wb") as file:
+            with draft.open("xb") as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-            Path(name).replace(path)
+            draft.replace(path)
         except BaseException:
-            Path(name).unlink(missing_ok=True)
+            draft.unlink(missing_ok=True)
             raise
         _sync_folder(path.parent)
 

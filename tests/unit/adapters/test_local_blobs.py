@@ -1,0 +1,81 @@
+"""Blobs in a folder: whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from everloop.adapters.blobs.local import LocalBlobs, write_atomically
+from everloop.core.errors import NotFound, StorageDenied, StorageFull
+
+
+@pytest.fixture
+def blobs(tmp_path: Path) -> LocalBlobs:
+    return LocalBlobs(tmp_path / "blobs")
+
+
+def test_what_is_put_is_there_and_stays(blobs: LocalBlobs) -> None:
+    blobs.put("a/b.bin", b"first")
+    blobs.put("a/b.bin", b"second")
+    assert blobs.get("a/b.bin") == b"first"
+    assert blobs.exists("a/b.bin")
+    assert not blobs.exists("a/c.bin")
+    assert [p.name for p in (blobs.root / "a").iterdir()] == ["b.bin"]
+
+
+def test_a_missing_object_and_a_key_outside_are_refused(blobs: LocalBlobs) -> None:
+    with pytest.raises(NotFound, match="is missing"):
+        blobs.get("nothing")
+    with pytest.raises(NotFound, match="no object"):
+        blobs.put("../outside", b"")
+
+
+@pytest.mark.parametrize(
+    ("number", "error"),
+    [(errno.ENOSPC, StorageFull), (errno.EROFS, StorageDenied), (errno.EACCES, StorageDenied)],
+)
+def test_a_write_that_fails_leaves_the_old_content_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, error: type[Exception]
+) -> None:
+    path = tmp_path / "x"
+    write_atomically(path, b"old")
+
+    def failing(handle: int) -> None:
+        raise OSError(number, "no")
+
+    monkeypatch.setattr(os, "fsync", failing)
+    with pytest.raises(error):
+        write_atomically(path, b"new")
+    monkeypatch.undo()
+    assert path.read_bytes() == b"old"
+    assert [p.name for p in tmp_path.iterdir()] == ["x"]
+
+
+def test_a_file_has_the_permissions_that_any_new_file_has(tmp_path: Path) -> None:
+    (tmp_path / "plain").write_bytes(b"")
+    write_atomically(tmp_path / "ours", b"")
+    modes = [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("plain", "ours")]
+    assert modes[0] == modes[1]
+
+
+def test_bytes_are_on_disk_before_the_name_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    order: list[str] = []
+    fsync, replace = os.fsync, Path.replace
+
+    def synced(handle: int) -> None:
+        order.append("folder" if stat.S_ISDIR(os.fstat(handle).st_mode) else "file")
+        fsync(handle)
+
+    def renamed(self: Path, target: Any) -> Path:
+        order.append("rename")
+        return replace(self, target)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(Path, "replace", renamed)
+    write_atomically(tmp_path / "x", b"1")
+    assert order == ["file", "rename", "folder"]
