@@ -55,11 +55,10 @@ def performance(material: Material, run: Run, fresh: np.ndarray) -> tuple[dict[s
     The rows are the fresh ones (a mask over the table) when there are enough of them, else all unseen ones.
     Labels that the champion does not know are left out.
     """
-    wanted = material.labelled & fresh
-    if run.dataset != material.model.dataset:  # else fresh rows are in none of the data it was trained on
-        wanted &= ~material.seen(run)
+    unseen = material.labelled & ~material.seen(run)
+    wanted = unseen & fresh
     if wanted.sum() < material.model.monitoring.drift_min_samples:
-        wanted = material.labelled & ~material.seen(run)
+        wanted = unseen
     chosen = np.flatnonzero(wanted)
     truth = material.truth(run, chosen)
     if run.task == "classification":

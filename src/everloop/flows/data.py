@@ -14,6 +14,7 @@ from everloop.core.data import DatasetDiff, DatasetVersion
 from everloop.core.errors import Corrupt, NotFound
 from everloop.data import diff as differences
 from everloop.data import encoding, identity, reading, statistics, writing
+from everloop.data.types import type_name
 from everloop.store import datasets
 
 from . import artifacts
@@ -107,6 +108,19 @@ def rows_of(project: Project, version: DatasetVersion) -> np.ndarray:
     return artifacts.from_bytes(_read(project, _rows(project, version.version_id), version))
 
 
+def shared_rows(project: Project, table: pa.Table, version: DatasetVersion) -> tuple[np.ndarray, np.ndarray]:
+    """Hashes of the rows of a table and of a version that say which are the same where the columns are not:
+    over the columns of both, numbers as doubles (a first missing value makes floats of pandas' integers);
+    a column that became something else is left out."""
+    there = {column.name for column in version.columns}
+    other = load(project, version, [name for name in table.column_names if name in there])
+    kinds = [(name, _kind(table, name), _kind(other, name)) for name in other.column_names]
+    names = [name for name, here, before in kinds if here == before]
+    numbers = {name for name, here, _ in kinds if here == "number"}
+    hashes = [identity.row_hashes(_doubles(each, numbers), names) for each in (table, other)]
+    return hashes[0], hashes[1]
+
+
 def compare(project: Project, before: DatasetVersion, after: DatasetVersion) -> DatasetDiff:
     """What changed between two versions: rows, columns, statistics."""
     if [c.name for c in before.columns] == [c.name for c in after.columns]:
@@ -122,6 +136,19 @@ def export(project: Project, version: DatasetVersion, path: Path) -> Path:
     target = project.settings.root / path
     project.write_file(target, writing.to_bytes(load(project, version), target.suffix))
     return target
+
+
+def _kind(table: pa.Table, name: str) -> str:
+    field = table.schema.field(name)
+    number = pa.types.is_integer(field.type) or pa.types.is_floating(field.type)
+    return "number" if number else type_name(field)
+
+
+def _doubles(table: pa.Table, names: set[str]) -> pa.Table:
+    for at, name in enumerate(table.column_names):
+        if name in names:
+            table = table.set_column(at, name, table.column(at).cast(pa.float64(), safe=False))
+    return table
 
 
 def _read(project: Project, key: str, version: DatasetVersion) -> bytes:

@@ -106,8 +106,16 @@ class Material:
         return fitting.predict(self.pipeline(run), table, run.features, run.task)
 
     def seen(self, run: Run) -> np.ndarray:
-        """Which rows of the table the run was trained on."""
-        return np.isin(self.rows, artifacts.from_bytes(artifacts.fetch(self.project, run.rows_seen)))
+        """Which rows of the table the run was trained on, also when columns came, went or changed type since:
+        then the same rows have other hashes."""
+        trained = artifacts.from_bytes(artifacts.fetch(self.project, run.rows_seen))
+        if not len(trained):  # made outside of everloop
+            return np.zeros(len(self.rows), dtype=bool)
+        before = data.find(self.project, run.data_version, run.dataset)
+        if {(c.name, c.type) for c in before.columns} == {(c.name, c.type) for c in self.version.columns}:
+            return np.isin(self.rows, trained)
+        here, there = data.shared_rows(self.project, self.table, before)
+        return np.isin(here, there[np.isin(data.rows_of(self.project, before), trained)])
 
 
 def column(table: pa.Table, name: str, what: str) -> pa.ChunkedArray:

@@ -281,6 +281,12 @@ class Steps:
             before = models.list_model_versions(tx, run.model)
             newest = before[-1] if before else None
             newest_run = models.find_run(tx, newest.run_id) if newest else None
+            serving = models.champion(tx, run.model)
+        verdict = load(GateVerdict, judged["verdict"])
+        if verdict.promote and (serving.version if serving else None) != judged["champion"]:
+            promoted = f"{serving.version} was promoted" if serving else "the champion went"
+            reason = f"{promoted} after the gate had compared ({verdict.reason}): promote by hand if meant"
+            verdict = replace(verdict, promote=False, reason=reason)
         number = versions.next_version(newest, newest_run, run, [v.version for v in before])
         version = ModelVersion(
             model=run.model,
@@ -293,9 +299,9 @@ class Steps:
             git_commit=run.environment.git_commit,
             parent=known[0].version if known else None,
             metrics=run.metrics,
-            tags={"gate": load(GateVerdict, judged["verdict"]).reason},
+            tags={"gate": verdict.reason},
         )
-        return {"version": dump(version), "promoted": judged["verdict"]["promote"]}
+        return {"version": dump(version), "promoted": verdict.promote}
 
     def save_registration(self, tx: Tx, result: Document) -> None:
         version = load(ModelVersion, result["version"])

@@ -131,8 +131,7 @@ def result_of(stage: str, steps: Mapping[str, Mapping[str, Any]]) -> dict[str, A
     registered, promoted = steps["register"]["version"], steps["register"]["promoted"]
     version = registered["version"]
     if stage == PipelineStage.DEPLOYMENT:
-        verdict = steps["gate"]["verdict"]
-        return {"model_version": version, "promoted": promoted, "reason": verdict["reason"]}
+        return {"model_version": version, "promoted": promoted, "reason": registered["tags"]["gate"]}
     return {"model_version": version, "metrics": dict(registered["metrics"])}
 
 
