@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import webbrowser
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -27,7 +28,9 @@ def demo(
     ),
     weeks: Annotated[int, typer.Option(min=1, max=40, help="How many weeks arrive.")] = 40,
     fast: Annotated[bool, typer.Option("--fast", help="Four weeks arrive at a time.")] = False,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Begin anew instead of going on.")] = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Begin anew; what a demo left in DIR is removed.")
+    ] = False,
     show: Annotated[bool, typer.Option("--open", help="Open the report in the browser.")] = False,
 ) -> None:
     """Show the whole loop on real data: the flights that left New York in 2013.
@@ -59,18 +62,18 @@ def demo(
 
 def _play(call: Call, project: Project, weeks: int, days: int) -> int:
     """Let the weeks arrive; how many records MLflow has not got in the end."""
+    tracked = project.settings.tracking
     with late.weeks.watching(quiet=call.quiet or call.json) as watched:
-        watched.reading()
         story = late.demo.tell(weeks, days)
-        chosen = late.demo.left(project, story)
-        if not chosen and not project.settings.tracking.enabled:
-            return 0
-        with late.wiring.start_courier(project) as courier:
+        with late.wiring.start_courier(project) if tracked.enabled else nullcontext() as courier:
+            chosen = late.demo.left(project, story)
             watched.begin(len(chosen))
             for week in late.demo.replay(project, story, chosen, watched.hear):
                 watched.add(week)
-            watched.delivering(late.status.undelivered(project))
-            courier.finish(project.settings.tracking.wait)
+            waiting = late.status.undelivered(project)
+            watched.delivering(waiting)
+            if courier is not None:
+                courier.finish(tracked.wait if waiting else 0)
     left: int = late.status.undelivered(project)
     return left
 
@@ -95,19 +98,17 @@ def _show(found: Report, project: Project, path: Path, undelivered: int) -> None
         out.line(line)
     if undelivered:
         out.line(f"{undelivered} records are still on the way to MLflow; 'everloop deliver' sends them.")
-    where = late.output.without_password(project.settings.tracking_uri)
+    where = out.without_password(project.settings.tracking_uri)
     out.line("")
     out.line("What to try next:", "bold")
-    out.pairs(
-        {
-            f"cd {_short(project.settings.root)}": "an ordinary project; its settings are in everloop.yaml",
-            "everloop history late": "everything that happened, oldest first",
-            "everloop models lineage late": "where the champion comes from",
-            f"everloop runs reproduce {trained[-1].run_id}": "train it again and compare",
-            "everloop data list": "the data versions",
-            f"mlflow ui --backend-store-uri {where}": "the same in MLflow's own pages",
-        }
-    )
+    for shown, what in {
+        f"cd {_short(project.settings.root)}": "an ordinary project, set by its everloop.yaml",
+        f"everloop history {found.model}": "everything that happened",
+        f"everloop models lineage {found.model}": "where the champion comes from",
+        f"everloop runs reproduce {found.points[0].run_id}": "train the first model again and compare",
+        f"mlflow ui --backend-store-uri {where}": "",
+    }.items():
+        out.line(f"  {shown:<47}  {what}".rstrip())
     out.line("")
     out.line(f"Report: {path}", "bold")
 

@@ -18,6 +18,7 @@ from everloop.flows.demo import Week
 
 _STYLES = {"promoted": "green", "refused": "yellow", "stopped": "red"}
 _AROUND = 10  # lines of the terminal that are not rows of the table
+_FIRST = ("accuracy", "roc_auc", "log_loss")
 _TICKS = "▁▂▃▄▅▆▇█"
 
 
@@ -35,9 +36,6 @@ def watching(*, quiet: bool) -> Iterator[Watched]:
 
 class Watched:
     """Nobody looks; the others below say what they are told."""
-
-    def reading(self) -> None:
-        """The flights are being read."""
 
     def begin(self, weeks: int) -> None:
         """So many periods are going to arrive."""
@@ -57,7 +55,10 @@ class _Told(Watched):
         typer.echo(f"{weeks} turns to do" if weeks else "No further week has to arrive", err=True)
 
     def add(self, week: Week) -> None:
-        typer.echo("  ".join(cells(week)).rstrip(), err=True)
+        if week.served is None and week.summary.retrained:
+            typer.echo(first_result(week), err=True)
+        else:
+            typer.echo("  ".join(cells(week)).rstrip(), err=True)
 
     def delivering(self, records: int) -> None:
         if records:
@@ -81,6 +82,8 @@ class _Drawn(Watched):
         self._say(step if status == "running" else f"{step}: {message}" if message else step)
 
     def add(self, week: Week) -> None:
+        if week.served is None and week.summary.retrained:
+            self._console.print(Text(first_result(week)))
         self._weeks.append(week)
         self._say("the next week arrives")
 
@@ -103,6 +106,14 @@ class _Drawn(Watched):
         return Group(
             _table(self._weeks[-max(self._console.height - _AROUND, 3) :]), _trend(self._weeks), done
         )
+
+
+def first_result(week: Week) -> str:
+    """How good the first model is, on the rows that were held out."""
+    found = week.summary.metrics
+    said = ", ".join(f"{name.replace('_', ' ')} {found[name]:.3f}" for name in _FIRST if name in found)
+    rows = week.arrival.last - week.arrival.first
+    return f"The first model, of {rows:,} flights from January to March: {said} on flights held out"
 
 
 def cells(week: Week) -> tuple[str, ...]:

@@ -14,8 +14,15 @@ from everloop.flows.report import Point, Report
 Figure = dict[str, Any]
 
 BLUE, GREY, GREEN, ORANGE, RED = "#1f5fa8", "#8a94a0", "#2e7d4f", "#d9822b", "#c0392b"
-_MOST_FEATURES = 14
+MOST_FEATURES = 14
 _STRONG_SHIFT = 1.0
+_DATES = [  # the year only where it changes; days only where the ticks are closer than months
+    {"dtickrange": [None, 60_000], "value": "%H:%M:%S\n%-d %b %Y"},
+    {"dtickrange": [60_000, 86_400_000 / 2], "value": "%H:%M\n%-d %b %Y"},
+    {"dtickrange": [86_400_000 / 2, 86_400_000 * 14], "value": "%-d %b\n%Y"},
+    {"dtickrange": [86_400_000 * 14, "M11"], "value": "%b\n%Y"},
+    {"dtickrange": ["M11", None], "value": "%Y"},
+]
 
 
 def name_of(metric: str) -> str:
@@ -49,6 +56,13 @@ def performance(report: Report) -> Figure:
     layout = _layout(f"{name} ({direction(report)})", report)
     if report.limit is not None:
         traces.append(_limit(report, shown))
+    if any("base_rate" in p.metrics for p in shown):
+        traces.append(_base_rate(report, shown))
+        layout["yaxis"]["domain"] = [0.26, 1]
+        layout["xaxis"]["anchor"] = "y2"
+        layout["yaxis2"] = {"domain": [0, 0.19], "tickformat": ".0%", "rangemode": "tozero", "nticks": 3,
+                            "automargin": True, "gridcolor": "#e6e9ed"}  # fmt: skip
+        layout |= {"height": 460}
     return {"data": [t for t in traces if t["x"]], "layout": layout}
 
 
@@ -71,11 +85,11 @@ def gains(report: Report) -> Figure:
 def drift(report: Report) -> Figure:
     """How far each feature lay from the champion's training data: the ones that moved most, at the top."""
     shown = [p for p in report.points if p.drift is not None]
-    strongest: dict[str, float] = {}
+    total: dict[str, float] = {}
     for point in shown:
         for feature, shift in point.drift.shifts.items() if point.drift else ():
-            strongest[feature] = max(strongest.get(feature, 0.0), shift)
-    names = sorted(strongest, key=lambda name: strongest[name])[-_MOST_FEATURES:]
+            total[feature] = total.get(feature, 0.0) + shift
+    names = sorted(total, key=lambda name: total[name])[-MOST_FEATURES:]
     rows = [[p.drift.shifts.get(name) if p.drift else None for p in shown] for name in names]
     heat = {
         "type": "heatmap",
@@ -93,6 +107,7 @@ def drift(report: Report) -> Figure:
     }  # fmt: skip
     layout = _layout("", report)
     layout["yaxis"] = {"automargin": True, "tickfont": {"size": 11}}
+    layout["xaxis"] |= {"nticks": 6, "tickangle": 0}
     return {"data": [heat], "layout": {**layout, "height": 90 + 24 * len(names), "showlegend": False}}
 
 
@@ -106,7 +121,7 @@ def gate(report: Report) -> Figure:
     layout = _layout("", report)
     metric = judged[0].verdict.comparison.metric if judged else report.metric  # type: ignore[union-attr]
     layout["xaxis"] = {
-        "title": {"text": f"improvement in {name_of(metric)} (right of 0: better)"},
+        "title": {"text": f"improvement in {name_of(metric)}"},
         "zeroline": True,
         "zerolinecolor": "#444",
         "gridcolor": "#e6e9ed",
@@ -184,6 +199,20 @@ def _marks(
     }
 
 
+def _base_rate(report: Report, shown: list[Point]) -> Figure:
+    """How often the target was true in each turn: what the model could not help."""
+    found = [p for p in shown if "base_rate" in p.metrics]
+    return {
+        "type": "bar",
+        "name": f"share of {report.target}",
+        "x": [place(report, p) for p in found],
+        "y": [p.metrics["base_rate"] for p in found],
+        "yaxis": "y2",
+        "marker": {"color": "#c9dcef"},
+        "hovertemplate": "%{x}<br>%{y:.1%}",
+    }
+
+
 def _limit(report: Report, shown: list[Point]) -> Figure:
     ends = [place(report, p) for p in (*shown[:1], *shown[-1:])]
     limit = report.limit or 0.0
@@ -228,6 +257,7 @@ def _layout(y_title: str, report: Report) -> Figure:
             "automargin": True,
             "gridcolor": "#e6e9ed",
             "title": {"text": "" if dated else "turn"},
+            "tickformatstops": _DATES,
         },
         "yaxis": {
             "title": {"text": y_title},

@@ -46,6 +46,7 @@ def render(report: Report) -> str:
         figures=_figures(report),
         pictures=_pictures(report.pictures),
         direction=direction(report),
+        most=figures.MOST_FEATURES,
         missing_share=figures.missing_share,
         when=lambda point: when(report, point),
         did=did,
@@ -85,10 +86,10 @@ def gain_in_words(report: Report) -> list[str]:
     return [
         f"Mean {name_of(report.metric)} over {_count(len(report.compared), 'turn')} ({direction(report)}): "
         f"{served:.4f} for what served, {first:.4f} for the first version, had it never been replaced.",
-        f"Since another version serves, that one did better in {better} of {_count(len(own), 'turn')}"
-        + (f" (at most by {max(gains):.3f})" if better else "")
+        f"Where a later version served ({_count(len(own), 'turn')}), it did better in {better}"
+        + (f" (by up to {max(gains):.3f})" if better else "")
         + f" and worse in {worse}"
-        + (f" (at most by {-min(gains):.3f})." if worse else "."),
+        + (f" (by up to {-min(gains):.3f})." if worse else "."),
     ]
 
 

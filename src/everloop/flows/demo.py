@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
@@ -100,25 +100,25 @@ class Story:
         return self.table.slice(arrival.first, arrival.last - arrival.first)
 
 
-def prepare(folder: Path, *, fresh: bool = False) -> bool:
+def prepare(folder: Path, write_file: Callable[[Path, bytes], None], *, fresh: bool = False) -> bool:
     """Make ``folder`` a demo project; True when it is one already, which then goes on.
 
     ``fresh`` removes what an earlier demo has left there. Raises Conflict if it holds something else.
     """
     settings = folder / "everloop.yaml"
-    ours = settings.is_file() and settings.read_text(encoding="utf-8").startswith(_OURS)
+    ours = settings.is_file() and settings.read_bytes().startswith(_OURS.encode())
     if folder.exists() and not ours and (not folder.is_dir() or any(folder.iterdir())):
         raise Conflict(
             f"'{folder}' is there already and holds something else.",
             remedy="Choose another folder: everloop demo --dir NAME.",
         )
-    if ours and fresh:
-        for name in (".everloop", FILE.parent.name):
-            shutil.rmtree(folder / name, ignore_errors=True)
-    if not ours or fresh:
-        folder.mkdir(parents=True, exist_ok=True)
-        settings.write_text(SETTINGS, encoding="utf-8")
-    return ours and not fresh
+    if ours and not fresh:
+        return True
+    if ours:
+        shutil.rmtree(folder / ".everloop", ignore_errors=True)
+        (folder / FILE).unlink(missing_ok=True)
+    write_file(settings, SETTINGS.encode())
+    return False
 
 
 def tell(weeks: int = WEEKS, days: int = 7) -> Story:
