@@ -87,7 +87,7 @@ def create_project(folder: Path, example: str) -> list[str]:
 
 def create_demo(folder: Path, *, fresh: bool, flags: Sequence[str] = ()) -> tuple[bool, Project]:
     """The demo's project in ``folder``, made if need be; whether it was there and goes on."""
-    going_on: bool = flows.demo.prepare(folder, write_atomically, fresh=fresh)
+    going_on: bool = flows.demo_folder.prepare(folder, write_atomically, fresh=fresh)
     return going_on, open_project(folder / "everloop.yaml", folder=folder, flags=flags)
 
 

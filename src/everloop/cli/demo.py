@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from everloop.flows.demo_folder import MODEL
+
 from . import late
 from .call import Call, command, group
 
@@ -50,7 +52,7 @@ def demo(
         if not call.quiet and not call.json:
             late.output.line(f"{'Going on with' if going_on else 'A new project in'} {place}", "bold")
         undelivered = _play(call, project, weeks, _FOUR_WEEKS if fast else 7)
-        found = late.report.gather(project, late.demo.MODEL)
+        found = late.report.gather(project, MODEL)
         path = place / "report.html"
         project.write_file(path, late.dashboard.report.render(found).encode())
     finally:

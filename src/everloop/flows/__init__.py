@@ -11,6 +11,7 @@ __getattr__ = submodules(
         "data",
         "delivery",
         "demo",
+        "demo_folder",
         "health",
         "history",
         "initial",

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from everloop.core.errors import Conflict
 from everloop.core.turns import Listener, TurnSummary
 from everloop.data import writing
 from everloop.data.examples.arrivals import arrivals
@@ -22,49 +19,13 @@ from everloop.store import history, models, turns
 from everloop.training import fitting, targets
 
 from . import data, turn
+from .demo_folder import FILE, MODEL
 from .material import Material
 from .project import Project
 
-MODEL = "late"
-FILE = Path("data") / "flights.parquet"
 WEEKS = 40
 _TIME = "scheduled"
 _FIRST_MONTHS = 3
-_OURS = "# Made by 'everloop demo'."
-
-SETTINGS = f"""{_OURS} It is an ordinary project: change what you like and use
-# every command here, for example 'everloop history late' or 'everloop run'.
-project: flights-of-2013
-
-models:
-  late:                          # does a flight arrive more than 15 minutes late?
-    data:
-      path: {FILE.as_posix()}   # January to March at first; every week of the demo adds its flights
-      dataset: flights
-    target: late
-    positive: "true"
-    time_column: scheduled
-    exclude: [month, day, model] # a date does not come again; seats say what types of plane say
-
-training:
-  model_type: hist_gradient_boosting   # takes missing values as they are: weather and planes have gaps
-  split: time                    # the newest tenth is held out: what a model meets is the future
-  test_size: 0.1
-  params: {{max_iter: 40, learning_rate: 0.15, max_leaf_nodes: 15}}
-  preparation: {{numeric_missing: keep, scale: false}}
-
-monitoring:
-  metric: log_loss               # of the probabilities; the smaller the better
-  performance_min: 0.537         # what answering "23% late" (January to March) to everything scores
-  drift_threshold: null          # drift is measured and shown; a season alone is no reason to retrain
-  drift_min_samples: 1000
-
-gate:                            # a new model must be shown to be better, on the same flights
-  metric: log_loss
-  confidence: 0.95
-  slices: [origin]
-  slice_margin: 0.01             # log loss that one airport may lose where all in all is won
-"""
 
 
 @dataclass(frozen=True)
@@ -98,27 +59,6 @@ class Story:
 
     def of(self, arrival: Arrival) -> pa.Table:
         return self.table.slice(arrival.first, arrival.last - arrival.first)
-
-
-def prepare(folder: Path, write_file: Callable[[Path, bytes], None], *, fresh: bool = False) -> bool:
-    """Make ``folder`` a demo project; True when it is one already, which then goes on.
-
-    ``fresh`` removes what an earlier demo has left there. Raises Conflict if it holds something else.
-    """
-    settings = folder / "everloop.yaml"
-    ours = settings.is_file() and settings.read_bytes().startswith(_OURS.encode())
-    if folder.exists() and not ours and (not folder.is_dir() or any(folder.iterdir())):
-        raise Conflict(
-            f"'{folder}' is there already and holds something else.",
-            remedy="Choose another folder: everloop demo --dir NAME.",
-        )
-    if ours and not fresh:
-        return True
-    if ours:
-        shutil.rmtree(folder / ".everloop", ignore_errors=True)
-        (folder / FILE).unlink(missing_ok=True)
-    write_file(settings, SETTINGS.encode())
-    return False
 
 
 def tell(weeks: int = WEEKS, days: int = 7) -> Story:
