@@ -373,6 +373,10 @@ def test_tenants_do_not_see_each_other(open_tracker: Any, folder: str, model: tu
     assert [each["name"] for each in acme.search_experiments()] == ["shared"]
     assert "acme/shared" not in [each["name"] for each in default.search_experiments()]
     assert len(acme.search_runs()) == 1
+    same = {"model": "acme.shared", "alias": "champion"}  # the name that acme's model has in MLflow
+    for number in (None, "1.0.0"):
+        with pytest.raises(ExperimentError, match="belongs to tenant 'acme'"):
+            default.set_alias({**same, "version": number})
     assert other.search_runs() == []
     with pytest.raises(ExperimentError, match="no run run_shared"):
         other.record_version(version_document("shared"))

@@ -50,7 +50,8 @@ def register(
     version_id = identity.version_id(table, algorithm)
     with project.store.reading() as tx:
         known = datasets.known_version(tx, version_id, dataset)
-    if known and project.data.exists(_content(project, version_id)):
+    kept = (_content(project, version_id), _rows(project, version_id))
+    if known and all(project.data.exists(key) for key in kept):
         return Registered(known, table, rows_of(project, known), new=False)
 
     with ThreadPoolExecutor() as pool:  # three passes over the table that need not wait for each other

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from everloop.core.errors import Busy, ExperimentError, InvalidSettings, Unavailable
+from everloop.core.errors import Busy, Corrupt, ExperimentError, InvalidSettings, NotFound, Unavailable
 from everloop.core.ports import Tracker
 from everloop.store import outbox
 
@@ -29,8 +29,8 @@ class Delivery:
 def deliver(project: Project, *, stop: Callable[[], bool] = lambda: False) -> Delivery:
     """Take the waiting entries one after the other. One process at a time; others leave it to that one.
 
-    A tracker that is not there ends it: the entries stay, in order. One that refuses an entry for good has
-    that entry set aside (``everloop doctor`` shows it), and the ones behind it go on.
+    A tracker that is not there ends it: the entries stay, in order. An entry that it refuses for good,
+    or whose files are lost, is set aside (``everloop doctor`` shows it), and the ones behind it go on.
     """
     try:
         with project.locks.hold("deliver"):
@@ -60,7 +60,7 @@ def _deliver(project: Project, stop: Callable[[], bool]) -> Delivery:
                 outbox.mark_failed(tx, entry["sequence"], str(error))
             problem = str(error)
             break
-        except ExperimentError as error:
+        except (ExperimentError, NotFound, Corrupt) as error:
             with project.store.writing() as tx:
                 outbox.mark_rejected(tx, entry["sequence"], str(error), project.clock.now())
             rejected += 1

@@ -25,17 +25,20 @@ def metrics(project: Project, model: str, name: str | None = None) -> list[dict[
 
 
 def write_files(project: Project) -> None:
-    """The metrics and drift histories as JSON files in ``paths.monitoring``, for those who read files."""
+    """The metrics and drift histories as JSON files in ``paths.monitoring``, for those who read files; of
+    other tenants than ``default`` in a folder of their name."""
     entries: list[dict[str, Any]] = []
     with project.store.reading() as tx:
         for model in history.measured(tx):
             entries += [{"model": model, **_entry(row)} for row in history.list_metrics(tx, model)]
     drifts = [entry for entry in entries if entry["name"] == "drift_score"]
     others = [entry for entry in entries if entry["name"] != "drift_score"]
-    names = project.settings.monitoring
+    names, folder = project.settings.monitoring, project.settings.monitoring_folder
+    if project.tenant != "default":
+        folder /= project.tenant
     for file, content in ((names.metrics_history_file, others), (names.drift_history_file, drifts)):
         text = json.dumps({"format": 1, "history": content}, indent=1)
-        project.write_file(project.settings.monitoring_folder / file, text.encode())
+        project.write_file(folder / file, text.encode())
 
 
 def _entry(row: Row) -> dict[str, Any]:

@@ -78,7 +78,10 @@ def register(
             git_commit=run.environment.git_commit,
             parent=newest.version if newest else None,
             metrics=run.metrics,
-            tags={**origin.tags, "gate": "made outside of everloop"},
+            tags={
+                **{str(name): str(value) for name, value in origin.tags.items()},
+                "gate": "made outside of everloop",
+            },
         )
         models.add_run(tx, run)
         models.add_model_version(tx, made)
@@ -161,7 +164,10 @@ def _data(project: Project, name: str | None) -> tuple[str, str]:
 
 
 def _metric(name: str, value: float) -> float:
-    number = float(value)
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        number = math.nan
     if not math.isfinite(number):
         raise Invalid(f"The metric '{name}' is {value!r}.", remedy="Give a finite number, or leave it out.")
     return number

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from everloop.core.errors import ExperimentError, Unavailable
@@ -18,6 +19,8 @@ from . import artifacts, delivery
 from .project import Project
 
 _LOOK_EVERY = 0.1
+_LARGEST_STEP = 2**63 - 1  # what a database keeps; a larger one would hold up everything behind it
+_STATUSES = ("FINISHED", "FAILED", "KILLED")
 
 
 @dataclass(frozen=True)
@@ -48,19 +51,28 @@ def spool_experiment(project: Project, experiment: Experiment) -> None:
 
 
 def log_params(project: Project, run: OpenRun, params: Mapping[str, Any]) -> None:
+    """Raises ExperimentError for what is no mapping."""
+    _check_mapping("parameters", params)
     _post(project, run.experiment, run, "params", {"params": {k: str(v) for k, v in params.items()}})
 
 
 def log_metrics(project: Project, run: OpenRun, metrics: Mapping[str, Any], step: int) -> None:
-    """Raises ExperimentError for what is no number. NaN and infinities are numbers that MLflow keeps."""
+    """Raises ExperimentError for what is no number, and for a step that is no whole one. NaN and infinities
+    are numbers that MLflow keeps."""
+    _check_mapping("metrics", metrics)
     numbers = {name: _number(name, value) for name, value in metrics.items()}
-    _post(project, run.experiment, run, "metrics", {"metrics": numbers, "step": step})
+    _post(project, run.experiment, run, "metrics", {"metrics": numbers, "step": _step(step)})
 
 
 def log_artifacts(project: Project, run: OpenRun, paths: Mapping[str, Path]) -> None:
     """Keep a copy of each file or folder as it is now. Raises ExperimentError for one that is not there,
-    before any is kept."""
+    before any is kept, and for a name that leaves the run's folder."""
     for name, path in paths.items():
+        inside = PurePosixPath(name.replace("\\", "/"))
+        if inside.is_absolute() or ".." in inside.parts or not inside.parts:
+            raise ExperimentError(
+                f"'{name}' cannot be the name of an artifact.", remedy="Use a relative name."
+            )
         if not path.exists():
             raise ExperimentError(f"The artifact '{name}' is not at {path}.", remedy="Check the path.")
     files = {
@@ -72,7 +84,9 @@ def log_artifacts(project: Project, run: OpenRun, paths: Mapping[str, Path]) -> 
 
 
 def end_run(project: Project, run: OpenRun, status: str) -> None:
-    """``status``: FINISHED, FAILED or KILLED."""
+    """``status``: FINISHED, FAILED or KILLED. Raises ExperimentError for another."""
+    if status not in _STATUSES:
+        raise ExperimentError(f"A run cannot end as {status!r}.", remedy=f"Known: {', '.join(_STATUSES)}.")
     _post(project, run.experiment, run, "end", {"status": status})
 
 
@@ -124,11 +138,27 @@ def _post(
         outbox.post(tx, "log", new_id("log", now), {**document, "at": to_text(now)}, now)
 
 
+def _check_mapping(what: str, given: Any) -> None:
+    if not isinstance(given, Mapping):
+        raise ExperimentError(f"The {what} are {given!r}.", remedy="Give names with values: {'name': value}.")
+
+
+def _step(step: Any) -> int:
+    """Of any integer type, as numpy's."""
+    try:
+        number = operator.index(step)
+    except TypeError as error:
+        raise ExperimentError(f"The step is {step!r}.", remedy="Give a whole number.") from error
+    if abs(number) > _LARGEST_STEP:
+        raise ExperimentError(f"The step {number} is too large.", remedy="Give one below 2**63.")
+    return number
+
+
 def _number(name: str, value: Any) -> float | str:
     """The number; as text where JSON has no number for it."""
     try:
         number = float(value)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise ExperimentError(f"The metric '{name}' is {value!r}, not a number.") from error
     return number if math.isfinite(number) else str(number)
 

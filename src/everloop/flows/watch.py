@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Mapping, Sequence
 
 from everloop.core.data import ColumnStatistics
@@ -29,15 +30,17 @@ def record_metrics(
     model_version: str | None = None,
     rows: int | None = None,
 ) -> None:
-    """Add measured values to a model's history. Raises MonitoringError for what is no finite number."""
-    numbers = {name: _number(name, value) for name, value in values.items()}
+    """Add measured values to a model's history. Raises MonitoringError for what is no finite number, and for
+    rows that are no whole one."""
+    numbers = {str(name): _number(name, value) for name, value in values.items()}
+    counted = None if rows is None else _count(rows)
     with project.store.writing() as tx:
         stored.add_metrics(
             tx,
             model,
             numbers,
             at=project.clock.now(),
-            rows=rows,
+            rows=counted,
             data_version=data_version,
             model_version=model_version,
         )
@@ -135,10 +138,18 @@ def _serving(project: Project, model: str) -> str:
     return str(named[-1]) if named else "its version was not told"
 
 
+def _count(rows: int) -> int:
+    """A plain number: SQLite would store numpy's as bytes."""
+    try:
+        return operator.index(rows)
+    except TypeError as error:
+        raise MonitoringError(f"The number of rows is {rows!r}.", remedy="Give a whole number.") from error
+
+
 def _number(name: str, value: float) -> float:
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not math.isfinite(number):
         raise MonitoringError(f"The metric '{name}' is {value!r}.", remedy="Give a finite number.")

@@ -65,8 +65,9 @@ class DataVersioner:
         Raises EmptyTable, DuplicateColumns, WrongType, and for files FileMissing and Unreadable.
         """
         place = absolute(source)
+        texts = {str(name): str(value) for name, value in (tags or {}).items()}
         return data.register(
-            self._project, place, self.dataset, tags=tags, described_as=described_as
+            self._project, place, self.dataset, tags=texts, described_as=described_as
         ).version.version_id
 
     def load(self, version_id: str) -> tuple[pd.DataFrame, VersionMeta]:
@@ -88,7 +89,7 @@ class DataVersioner:
         self._project.close()
 
     def _find(self, version_id: str) -> DatasetVersion:
-        return data.find(self._project, version_id)
+        return data.find(self._project, str(version_id))
 
 
 def _meta(version: DatasetVersion) -> VersionMeta:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
 
 from everloop.core.decisions import Decision, Drift, RetrainPolicy
+from everloop.core.errors import DriftDetectionError, InvalidSettings
 from everloop.core.models import Event
 from everloop.flows import history, watch
 
@@ -138,15 +140,36 @@ class ModelMonitor:
             usual = _USUAL_ACCURACY
         return RetrainPolicy(
             METRIC,
-            usual if accuracy is None else accuracy,
-            known.drift_threshold if drift is None else drift,
-            known.drift_min_samples if least is None else least,
+            usual if accuracy is None else _threshold("accuracy_min_threshold", accuracy, most=1),
+            known.drift_threshold if drift is None else _threshold("drift_threshold", drift),
+            known.drift_min_samples if least is None else int(_threshold("drift_min_samples", least)),
         )
+
+
+def _threshold(name: str, value: float, most: float = math.inf) -> float:
+    number = _finite(value)
+    if number is None or not 0 <= number <= most:
+        wanted = "a number of 0 or more" if most == math.inf else f"a number from 0 to {most:g}"
+        raise InvalidSettings(f"{name} is {value!r}.", remedy=f"Give {wanted}.")
+    return number
 
 
 def _as_drift(given: float | DriftReport | Drift | None) -> Drift | None:
     if given is None or isinstance(given, Drift):
         return given
-    if isinstance(given, Mapping):
+    if isinstance(given, Mapping) and given.keys() >= DriftReport.__required_keys__:
         return Drift(given["score"], given["feature"], dict(given["shifts"]), given["rows"], given["enough"])
-    return Drift(float(given), None)
+    score = _finite(given)
+    if score is None:
+        raise DriftDetectionError(
+            f"The drift is {given!r}.", remedy="Give what compute_drift returned, or a finite number."
+        )
+    return Drift(score, None)
+
+
+def _finite(value: Any) -> float | None:
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None

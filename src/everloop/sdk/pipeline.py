@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from everloop import wiring
-from everloop.core.errors import Busy, Conflict
+from everloop.core.errors import Busy, Conflict, Invalid
 from everloop.core.turns import StepState
 from everloop.flows import status, turn
 from everloop.flows.turn import Turn
@@ -101,6 +101,8 @@ class MLOpsPipeline:
         done are not done again. Raises what fails: ContractFailed, what training raises, what a stage of your
         own raises.
         """
+        if isinstance(stages, str):
+            stages = [stages]
         chosen = list(self._order if stages is None else stages)
         functions = {stage: self._function(stage) for stage in chosen}
         trains = any(stage in _FROM_TRAINING for stage in chosen)
@@ -113,6 +115,11 @@ class MLOpsPipeline:
 
     def add_stage(self, name: str, function: StageFunction, *, after: str | None = None) -> None:
         """Add a stage of your own: ``function(context)``, in its place ``after`` another [the last]."""
+        if not (isinstance(name, str) and name and callable(function)):
+            raise Invalid(
+                f"{name!r} with {function!r} is no stage.",
+                remedy="Give a name and a function of the context.",
+            )
         if name in STEPS:
             raise Conflict(f"'{name}' is a stage of every pipeline.", remedy="Name yours otherwise.")
         if after is not None and after not in self._order:

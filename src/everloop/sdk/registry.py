@@ -68,8 +68,9 @@ class ModelRegistry:
             model = outside.read_model(self._project, Path(place), trust_pickle=trust_pickle)
         origin = Origin(data_version, metrics or {}, target, features, tags or {})
         reason = "promoted as it was registered" if promote else None
+        number = None if version is None else str(version)
         return outside.register(
-            self._project, self.model, model, origin, version=version, promote=reason
+            self._project, self.model, model, origin, version=number, promote=reason
         ).version
 
     def load(self, version: str | None = None) -> Any:

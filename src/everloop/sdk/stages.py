@@ -100,7 +100,7 @@ def missing(stage: str, known: Mapping[str, Any]) -> Invalid:
             )
     return Invalid(
         f"There is no stage '{stage}'.",
-        remedy=f"{nearest(stage, known)} Your own ones come with pipeline.add_stage(name, function).",
+        remedy=f"{nearest(str(stage), known)} Your own ones come with pipeline.add_stage(name, function).",
     )
 
 

@@ -45,6 +45,8 @@ class ExperimentTracker:
         """Make the experiment (or take the one of that name) the one that is logged to; returns MLflow's id
         of it. While MLflow does not answer the experiment is made later, and its name is returned. A run of
         another experiment that is open is ended. Raises ExperimentError where MLflow refuses it."""
+        if not (isinstance(experiment_name, str) and experiment_name.strip()):
+            raise ExperimentError(f"{experiment_name!r} is no name of an experiment.", remedy="Give a text.")
         self.end_run()
         texts = {name: str(value) for name, value in (tags or {}).items()}
         experiment = self._session.experiment = Experiment(experiment_name, texts)
@@ -67,13 +69,18 @@ class ExperimentTracker:
         self._session.call_courier()
 
     def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
-        """Raises ExperimentError for what is no number."""
+        """Raises ExperimentError for what is no number, and for a step that is no whole one."""
         tracking.log_metrics(self._project, self._session.run(), metrics, step)
         self._session.call_courier()
 
     def log_artifacts(self, artifacts: Mapping[str, str | Path]) -> None:
         """Files and folders by name, as they are now. Raises ExperimentError for one that is not there."""
-        paths = {name: Path.cwd() / Path(path).expanduser() for name, path in artifacts.items()}
+        try:
+            paths = {str(name): Path.cwd() / Path(path).expanduser() for name, path in artifacts.items()}
+        except (TypeError, AttributeError) as error:
+            raise ExperimentError(
+                f"The artifacts are {artifacts!r}.", remedy="Give names with paths: {'name': path}."
+            ) from error
         tracking.log_artifacts(self._project, self._session.run(), paths)
         self._session.call_courier()
 

@@ -153,11 +153,16 @@ def ensure_registered_model(client: Any, tenant: str, name: str) -> None:
             raise
         client.create_registered_model(name, tags={TENANT_TAG: tenant})
         return
-    owner = found.tags.get(TENANT_TAG)
-    if owner not in (tenant, None):
-        raise ExperimentError(f"The registered model '{name}' belongs to tenant '{owner}'.")
-    if owner is None:
+    check_owner(found, tenant)
+    if TENANT_TAG not in found.tags:
         client.set_registered_model_tag(name, TENANT_TAG, tenant)
+
+
+def check_owner(found: Any, tenant: str) -> None:
+    """Names of two tenants can be the same (``a.b`` with ``c``, ``a`` with ``b.c``): the first has it."""
+    owner = found.tags.get(TENANT_TAG, tenant)
+    if owner != tenant:
+        raise ExperimentError(f"The registered model '{found.name}' belongs to tenant '{owner}'.")
 
 
 def find_version(client: Any, name: str, wanted: str) -> Any | None:

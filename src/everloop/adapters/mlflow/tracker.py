@@ -118,6 +118,7 @@ class MlflowTracker:
         name = models.registered_name(self.tenant, document["model"])
         alias, wanted = document["alias"], document.get("version")
         with self.connection.talk() as client:
+            models.check_owner(client.get_registered_model(name), self.tenant)
             if wanted is None:
                 client.delete_registered_model_alias(name, alias)
                 return
