@@ -9,7 +9,7 @@ from everloop.core.data import DatasetVersion
 from everloop.core.documents import dump, load
 from everloop.core.models import Event, Lineage
 from everloop.core.runs import Environment
-from everloop.registry.lineage import draw, lineage
+from everloop.registry.lineage import lineage
 
 
 def data(version_id, parent=None, rows=1000, source="flights.csv"):
@@ -71,32 +71,6 @@ def test_models_of_the_same_number_are_not_mistaken_for_each_other():
 def test_a_circle_of_parents_ends():
     one, two = replace(FIRST, parent="1.0.1"), SECOND
     assert trace(two, versions=(one, two)).parents == (one,)
-
-
-def test_the_tree():
-    assert draw(trace()) == "\n".join(
-        [
-            "late 1.1.0, made 2026-01-02 03:04 by ann",
-            "├── run run_3: logistic on 800 rows, 2 features",
-            "├── data flights cccccccccccc: 1,200 rows from may.csv",
-            "│   └── data flights bbbbbbbbbbbb: 1,000 rows from flights.csv",
-            "│       └── data flights aaaaaaaaaaaa: 1,000 rows from flights.csv",
-            "├── code f00df00df00d",
-            "├── after late 1.0.1, data bbbbbbbbbbbb",
-            "│   └── after late 1.0.0, data aaaaaaaaaaaa",
-            "├── promoted 2026-01-02 03:04 by ann: better in 1.1.0",
-            "└── promoted 2026-01-02 03:04 by ann: better in 1.1.0",
-        ]
-    )
-
-
-def test_the_tree_says_what_is_no_longer_stored():
-    assert draw(trace(versions=(), runs={}, datasets={}, events=())).splitlines()[1:] == [
-        "├── run run_3 (no longer stored)",
-        "├── data flights cccccccccccc (no longer stored)",
-        "├── code f00df00df00d",
-        "└── after late@1.0.1 (no longer stored)",
-    ]
 
 
 def test_a_lineage_is_a_document():
