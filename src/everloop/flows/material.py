@@ -28,6 +28,7 @@ class Material:
         self.model = model
         self.version_id = ""
         self._pipelines: dict[str, Any] = {}
+        self._seen: dict[str, np.ndarray] = {}
 
     def use(self, registered: data.Registered) -> None:
         self.version_id = registered.version.version_id
@@ -108,6 +109,11 @@ class Material:
     def seen(self, run: Run) -> np.ndarray:
         """Which rows of the table the run was trained on, also when columns came, went or changed type since:
         then the same rows have other hashes."""
+        if run.run_id not in self._seen:
+            self._seen[run.run_id] = self._look_up(run)
+        return self._seen[run.run_id]
+
+    def _look_up(self, run: Run) -> np.ndarray:
         trained = artifacts.from_bytes(artifacts.fetch(self.project, run.rows_seen))
         if not len(trained):  # made outside of everloop
             return np.zeros(len(self.rows), dtype=bool)
