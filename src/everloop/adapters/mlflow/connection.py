@@ -8,11 +8,14 @@ import socket
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import urlsplit
 
 import mlflow
 import requests
+import sqlalchemy
 from mlflow.exceptions import MlflowException
 from mlflow.store.db import utils as mlflow_database
 from mlflow.tracking._tracking_service.utils import _use_tracking_uri
@@ -63,6 +66,9 @@ class Connection:
                 raise self._translate(problem) from problem
 
     def open(self) -> Any:
+        database = sqlite_file(self.uri)
+        if database is not None and not database.exists():
+            _create(database)
         return mlflow.MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
 
     @contextmanager
@@ -110,6 +116,24 @@ class Connection:
             f"{where} cannot be used now: {_reason(problem)}",
             remedy="Check the address, the credentials and the server; nothing is lost, it is sent later.",
         )
+
+
+def _create(database: Path) -> None:
+    """Make an MLflow database that is there whole or not at all.
+
+    MLflow builds its tables by some fifty migrations that SQLite does not roll back: one killed among them
+    leaves a database that no MLflow ever opens again.
+    """
+    database.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=f".{database.name}-", dir=database.parent) as folder:
+        made = Path(folder, database.name)
+        engine = sqlalchemy.create_engine(f"sqlite:///{made}")
+        try:
+            mlflow_database._initialize_tables(engine)
+        finally:
+            engine.dispose()
+        if not database.exists():
+            made.rename(database)
 
 
 def _is_rejection(problem: Exception) -> bool:
