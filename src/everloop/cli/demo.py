@@ -93,7 +93,8 @@ def _show(found: Report, project: Project, path: Path, undelivered: int) -> None
         )
         for point in trained
     ]
-    out.table(("data until", f"{page.name_of(found.metric)} before", "trained", "", "the gate"), rows)
+    names = ("data until", page.name_of(found.metric), "trained", "", "the gate")
+    out.table(names, rows, right=names[1:2], fold=names[-1:])
     out.line("")
     out.line(page.tell(found), "bold")
     for line in page.gain_in_words(found):
@@ -107,7 +108,7 @@ def _show(found: Report, project: Project, path: Path, undelivered: int) -> None
         f"cd {_short(project.settings.root)}": "an ordinary project, set by its everloop.yaml",
         f"everloop history {found.model}": "everything that happened",
         f"everloop models lineage {found.model}": "where the champion comes from",
-        f"everloop runs reproduce {found.points[0].run_id}": "train the first model again and compare",
+        f"everloop runs reproduce {trained[0].run_id if trained else 'RUN'}": "train the first model again and compare",
         f"mlflow ui --backend-store-uri {where}": "",
     }.items():
         out.line(f"  {shown:<47}  {what}".rstrip())
