@@ -87,13 +87,14 @@ def transaction(engine: Engine, *, reading: bool = False) -> Iterator[Connection
             with connection.begin():
                 yield connection
     except DBAPIError as error:
-        translated = _translate(error, engine.url)
+        translated = translate(error, engine.url)
         if translated is None:
             raise
         raise translated from error
 
 
-def _translate(error: DBAPIError, url: URL) -> MLOpsError | None:
+def translate(error: DBAPIError, url: URL) -> MLOpsError | None:
+    """The database's failure in our words; None for what is none of its own but a mistake of ours."""
     shown, said = url.render_as_string(hide_password=True), str(error.orig)
     if "disk is full" in said:
         return StorageFull(f"No space left for {shown}.", remedy="Free some space and run again.")

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from sqlalchemy import Engine, func, select
+from sqlalchemy import ColumnElement, Connection, Engine, func, select
 from sqlalchemy.exc import DBAPIError
 
 from everloop.core.clock import Clock
 from everloop.core.errors import Busy
+
+from .engine import translate
 
 _PAUSE = 0.1
 _GRACE = 1.0  # seconds the server may take to notice that a holder has died
@@ -25,12 +27,14 @@ class DatabaseLocks:
 
     @contextmanager
     def hold(self, name: str, *, wait: float = 0.0) -> Iterator[None]:
-        """Hold ``name``, or raise Busy when somebody else still does after ``wait`` seconds."""
+        """Hold ``name``, or raise Busy when somebody else still does after ``wait`` seconds, Unavailable when
+        the server does not answer."""
         key = func.hashtextextended(f"lock/{self._tenant}/{name}", 0)
         until = self._clock.monotonic() + max(wait, _GRACE)
-        connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+        with self._translated():
+            connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
         try:
-            while not connection.execute(select(func.pg_try_advisory_lock(key))).scalar():
+            while not self._try(connection, key):
                 if self._clock.monotonic() >= until:
                     raise Busy(name)
                 self._clock.sleep(_PAUSE)
@@ -42,3 +46,17 @@ class DatabaseLocks:
         finally:
             connection.invalidate()  # ends the session, and with it the lock, whatever state it is in
             connection.close()
+
+    def _try(self, connection: Connection, key: ColumnElement[int]) -> bool:
+        with self._translated():
+            return bool(connection.execute(select(func.pg_try_advisory_lock(key))).scalar())
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except DBAPIError as error:
+            known = translate(error, self._engine.url)
+            if known is None:
+                raise
+            raise known from error

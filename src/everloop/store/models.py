@@ -39,18 +39,16 @@ def find_run(tx: Tx, run_id: str) -> Run:
     if row is not None:
         return load(Run, row["document"])
     part = run_id.lower()
-    matching = [
-        r for r in list_runs(tx) if len(part) >= 4 and (r.run_id.startswith(part) or r.run_id.endswith(part))
-    ]
+    known = tx.distinct(runs, "run_id")  # a run's document is large: of 30,000 runs only the names are read
+    matching = [name for name in known if len(part) >= 4 and (name.startswith(part) or name.endswith(part))]
     if len(matching) == 1:
-        return matching[0]
+        return find_run(tx, matching[0])
     if matching:
-        shown = ", ".join(r.run_id for r in matching[:5])
+        shown = ", ".join(matching[:5])
         raise UnknownVersion(f"'{run_id}' fits several runs: {shown}.", remedy="Give more of it.")
     raise UnknownVersion(
         f"There is no run '{run_id}'.",
-        remedy=nearest(run_id, [r.run_id for r in list_runs(tx, limit=12)])
-        + " 'everloop runs list' shows all.",
+        remedy=nearest(run_id, known[-12:]) + " 'everloop runs list' shows all.",
     )
 
 
