@@ -108,7 +108,7 @@ def _show(found: Report, project: Project, path: Path, undelivered: int) -> None
         f"cd {_short(project.settings.root)}": "an ordinary project, set by its everloop.yaml",
         f"everloop history {found.model}": "everything that happened",
         f"everloop models lineage {found.model}": "where the champion comes from",
-        f"everloop runs reproduce {trained[0].run_id if trained else 'RUN'}": "train the first again, compare",
+        f"everloop runs reproduce {trained[0].run_id if trained else 'RUN'}": "train the first again",
         f"mlflow ui --backend-store-uri {where}": "",
     }.items():
         out.line(f"  {shown:<47}  {what}".rstrip())
