@@ -18,6 +18,7 @@ from everloop.core.errors import (
     Corrupt,
     ExperimentError,
     FileMissing,
+    InvalidSettings,
     TimedOut,
     Unavailable,
     UnknownColumn,
@@ -274,6 +275,7 @@ def test_bad_input_is_explained_and_changes_nothing(open_project: Open) -> None:
     for model, error in (
         ({"target": "churnd"}, UnknownColumn),
         ({"gate": {"slices": ["contry"]}}, UnknownColumn),
+        ({"gate": {"metric": "acuracy"}}, InvalidSettings),
         ({"exclude": ["pln"]}, UnknownColumn),
     ):
         with pytest.raises(error, match="Did you mean"):

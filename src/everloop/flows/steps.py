@@ -18,7 +18,7 @@ from everloop.core.errors import TooFewRows
 from everloop.core.ids import new_id
 from everloop.core.models import ModelVersion
 from everloop.core.runs import Run
-from everloop.deployment import gate
+from everloop.deployment import gate, measures
 from everloop.registry import versions
 from everloop.retraining import policy
 from everloop.store import datasets, history, models, outbox
@@ -65,8 +65,8 @@ class Steps:
         return dump(self._verdict())
 
     def _check_request(self) -> None:
-        """What no training could do anything with is said now: a mistyped column, nothing to learn, more
-        folds than rows."""
+        """What no training could do anything with is said now: a mistyped column or metric, nothing to
+        learn, more folds than rows."""
         material = self.material
         targets.check_target(material.model.target, material.target, ~material.labelled)
         fitting.chosen_features(material.table, material.recipe)
@@ -76,6 +76,7 @@ class Steps:
                 f"{rows} rows with a label are fewer than {folds} folds.",
                 remedy="Bring more rows, or set training.cross_validation to less (0 for none).",
             )
+        measures.find_metric(material.model.gate.metric, material.task)
         for name in material.model.gate.slices:
             column(material.table, name, "gate.slices:")
 

@@ -14,6 +14,8 @@ from . import layers
 from .layers import Tree
 from .schema import Model, Monitoring, Section, Settings, Watch
 
+_NAMES = "Use letters, digits, '.', '_' and '-', at most 100, the first a letter or digit."
+_NULLABLE = ("business", "example")  # sections that null switches off
 _SHARED = ("training", "monitoring", "gate")
 _PARTIAL = (".env", "environment", "flag")  # layers that override single values
 _DEMO_MODEL: Tree = {
@@ -82,6 +84,8 @@ def _respell(part: Mapping[str, Any], kind: type[BaseModel]) -> Tree:
     for given, value in part.items():
         name = known.get(str(given).lower(), str(given))
         below = _kind_of(kind, name)
+        if value is None and below is not None and name not in ("models", *_NULLABLE):
+            continue  # a section of which nothing is left but its name has its defaults
         if kind is Settings and name == "models" and isinstance(value, Mapping):
             value = {model: _respell(m, Model) if isinstance(m, Mapping) else m for model, m in value.items()}
         elif below is not None and isinstance(value, Mapping):
@@ -184,6 +188,13 @@ def _explain(path: str, error: Mapping[str, Any]) -> tuple[str, str]:
         return f"Unknown setting '{path.split('.')[-1]}' in {above}", nearest(path.split(".")[-1], names)
     if kind == "missing":
         return f"The setting '{path}' is missing", "Add it."
+    if kind == "string_type" and isinstance(value, (bool, int, float)):
+        return f"'{path}' is {value!r}, which YAML reads as no text", "Put it in quotes."
+    if kind == "string_pattern_mismatch":
+        return f"'{path}' is {value!r}, which cannot be a name", _NAMES
+    if kind in ("tuple_type", "model_type"):
+        form = "a list, such as [a, b]" if kind == "tuple_type" else "a section, with settings under it"
+        return f"'{path}' is {value!r}, which is not {form}", "Correct the value."
     said = str(error["msg"]).removeprefix("Value error, ")
     if kind == "value_error":
         return f"{path or 'settings'}: {said}", "Change one of the two."

@@ -122,7 +122,11 @@ def test_the_file_is_found_from_a_folder_below(tmp_path: Path) -> None:
             "models: {m: {data: {path: a}, target: y, monitoring: {metrics_history_file: x}}}",
             "Unknown setting",
         ),
-        ("tenant: 'a b'", "tenant"),
+        ("tenant: 'a b'", "tenant.*cannot be a name.*letters, digits"),
+        ("models: {m: {data: {path: a}, target: y, positive: yes}}", "is True.*in quotes"),
+        ("models: {m: {data: {path: a}, target: y, exclude: x}}", "is 'x', which is not a list"),
+        ("training: 5", "is 5, which is not a section"),
+        ("models:", "not a mapping of names"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_sentence(load: Any, text: str, said: str) -> None:
@@ -148,3 +152,14 @@ def test_accuracy_says_nothing_of_a_regression(load: Any) -> None:
     model = load(S0).models["default"]
     policy = model.retrain_policy("regression")
     assert (policy.metric, policy.performance_min) == ("rmse", None)
+
+
+def test_a_section_without_settings_has_its_defaults(load: Any) -> None:
+    settings = load("training:\nmodels: {m: {data: {path: a}, target: y, gate: , business: }}")
+    assert settings.models["m"].training == Settings().training
+    assert settings.models["m"].gate == Settings().gate
+
+
+def test_numbers_name_columns_classes_and_models(load: Any) -> None:
+    model = load("models: {2024: {data: {path: a}, target: 7, positive: 1, exclude: [3]}}").models["2024"]
+    assert (model.name, model.target, model.positive, model.exclude) == ("2024", "7", "1", ("3",))
