@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.ensemble import RandomForestClassifier
 
 from everloop import wiring
-from everloop.flows import data, models, turn
+from everloop.flows import data, models, outside, turn
+from everloop.flows.outside import Origin
 from everloop.flows.project import Project
 from everloop.settings import load_settings
 
@@ -85,3 +87,14 @@ def test_rows_are_matched_over_the_columns_that_are_still_the_same(project: Proj
     now = pd.DataFrame({"b": ["z", "y", "x"], "a": [3.0, 2.0, None], "c": ["1", "1", "1"], "new": [0, 0, 0]})
     here, there = data.shared_rows(project, data.register(project, now, "d").table, before.version)
     assert np.isin(here, there).tolist() == [True, True, False]
+
+
+def test_a_model_from_outside_is_not_judged_on_the_data_it_was_made_from(project: Project) -> None:
+    frame, _ = _frame()
+    known = data.register(project, frame, "m").version.version_id
+    fitted = RandomForestClassifier(30, random_state=0).fit(frame[["a", "b"]], frame["late"].astype(str))
+    origin = Origin(data_version=known, target="late", features=("a", "b"))
+    outside.register(project, "m", fitted, origin, promote="made elsewhere")
+    summary = turn.run(project, "m", source=frame, force=True)
+    assert summary.verdict is not None
+    assert "0 unseen rows are too few" in summary.verdict.reason

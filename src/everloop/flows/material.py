@@ -115,9 +115,11 @@ class Material:
 
     def _look_up(self, run: Run) -> np.ndarray:
         trained = artifacts.from_bytes(artifacts.fetch(self.project, run.rows_seen))
-        if not len(trained):  # made outside of everloop
+        if not run.dataset:  # made outside of everloop, from data that are not here
             return np.zeros(len(self.rows), dtype=bool)
         before = data.find(self.project, run.data_version, run.dataset)
+        if not len(trained):  # made outside from data that are: which rows is not known, so any may be
+            trained = data.rows_of(self.project, before)
         if {(c.name, c.type) for c in before.columns} == {(c.name, c.type) for c in self.version.columns}:
             return np.isin(self.rows, trained)
         here, there = data.shared_rows(self.project, self.table, before)
