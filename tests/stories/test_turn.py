@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -237,6 +238,20 @@ def test_a_run_is_reproduced_to_the_last_bit(open_project: Open) -> None:
     assert result.identical
     assert result.equal
     assert runs.find(project, str(found.run_id)).series["cv_accuracy"]
+
+
+def test_a_metric_that_was_changed_afterwards_is_noticed(
+    open_project: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = open_project()
+    run_id = str(take(project, customers(rows=300, seed=1)).run_id)
+    known = runs.find(project, run_id)
+    better = replace(known, metrics={**known.metrics, "accuracy": 0.999})
+    monkeypatch.setattr(runs, "find", lambda *_: better)
+    result = reproduction.reproduce(project, run_id)
+    assert not result.identical, "the predictions are the same, what is said of them is not"
+    assert not result.equal
+    assert result.metrics["accuracy"] == (0.999, known.metrics["accuracy"])
 
 
 def test_business_amounts_give_value_and_roi(open_project: Open) -> None:

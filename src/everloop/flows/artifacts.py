@@ -27,7 +27,7 @@ def fetch(project: Project, address: str) -> bytes:
     if sha256(data).hexdigest() != named:
         raise Corrupt(
             f"The artifact {project.artifacts.where(address)} is damaged: its bytes are not what was stored.",
-            remedy="Restore that file from a backup, or rebuild it with 'everloop runs reproduce'.",
+            remedy="Restore that file from a backup, or promote another version ('everloop models promote').",
         )
     return data
 

@@ -19,7 +19,8 @@ _SAME = 1e-9
 
 @dataclass(frozen=True)
 class Reproduction:
-    """``identical``: every prediction is equal to the last bit. ``equal``: every metric agrees to 1e-9.
+    """``equal``: every metric that was recorded agrees to 1e-9. ``identical``: and every prediction is equal
+    to the last bit.
     ``differences`` name what differs between then and now (commit, packages), whether or not it mattered."""
 
     run: Run
@@ -47,11 +48,10 @@ def reproduce(project: Project, run_id: str) -> Reproduction:
     predictions = sha256(np.ascontiguousarray(fitted.predictions).tobytes()).hexdigest()
     names = sorted({*run.metrics, *fitted.metrics})
     metrics = {name: (run.metrics.get(name), fitted.metrics.get(name)) for name in names}
-    equal = all(
-        a is not None and b is not None and abs(a - b) <= _SAME * max(1.0, abs(a))
-        for a, b in metrics.values()
-    )
-    return Reproduction(run, predictions == run.predictions_hash, equal, metrics, _differences(project, run))
+    recorded = [(a, b) for a, b in metrics.values() if a is not None]  # a new metric is no difference
+    equal = all(b is not None and abs(a - b) <= _SAME * max(1.0, abs(a)) for a, b in recorded)
+    identical = equal and predictions == run.predictions_hash
+    return Reproduction(run, identical, equal, metrics, _differences(project, run))
 
 
 def _differences(project: Project, run: Run) -> tuple[str, ...]:
