@@ -13,7 +13,6 @@ from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
-from everloop.core.errors import Unavailable
 from everloop.settings import Settings
 
 MODULE = "everloop.worker.courier"
@@ -21,9 +20,15 @@ _left: list[subprocess.Popen[bytes]] = []
 
 
 class Courier:
-    """A running courier. ``finish`` lets it deliver the rest; left without that it does so by itself."""
+    """A running courier. ``finish`` lets it deliver the rest; left without that it does so by itself.
+
+    One that cannot be started (``problem`` says why) stands in nobody's way: what it should have brought waits
+    in the outbox for the next one, or for ``everloop deliver``.
+    """
 
     def __init__(self, settings: Settings) -> None:
+        self.problem: str | None = None
+        self._process: subprocess.Popen[bytes] | None = None
         log = settings.state / "courier.log"
         try:
             log.parent.mkdir(parents=True, exist_ok=True)
@@ -37,15 +42,15 @@ class Courier:
                     start_new_session=True,  # Ctrl-C is for us; the courier ends when we do
                 )
         except OSError as error:
-            raise Unavailable(
-                f"The courier to MLflow cannot be started: {error}.",
-                remedy="Deliver later with 'everloop deliver', or set tracking.enabled to false.",
-            ) from error
+            self.problem = f"The courier to MLflow cannot be started: {error}."
+            return
         self._tell(json.dumps(describe(settings)).encode() + b"\n")
 
     def finish(self, wait: float) -> bool:
         """Let it deliver the rest and wait at most ``wait`` seconds; whether it has ended by then."""
-        self._hang_up()
+        if self._process is None:
+            return True
+        self._hang_up(self._process)
         try:
             self._process.wait(wait)
         except subprocess.TimeoutExpired:
@@ -62,15 +67,16 @@ class Courier:
         self.finish(0)
 
     def _tell(self, line: bytes) -> None:
-        if self._process.stdin:
+        if self._process and self._process.stdin:
             with suppress(BrokenPipeError):  # dead already: what it should have brought waits in the outbox
                 self._process.stdin.write(line)
                 self._process.stdin.flush()
 
-    def _hang_up(self) -> None:
-        if self._process.stdin and not self._process.stdin.closed:
+    @staticmethod
+    def _hang_up(process: subprocess.Popen[bytes]) -> None:
+        if process.stdin and not process.stdin.closed:
             with suppress(BrokenPipeError):
-                self._process.stdin.close()
+                process.stdin.close()
 
 
 def describe(settings: Settings) -> dict[str, object]:

@@ -114,7 +114,8 @@ def _deliver(call: Call, project: Project, courier: Courier | None) -> int:
     left = late.status.undelivered(project)
     if left:
         uri = late.output.without_password(project.settings.tracking_uri)
-        call.note(f"{_records(left)} still waiting for MLflow at {uri}. 'everloop deliver' sends them.")
+        why = f"{courier.problem} " if courier.problem else ""
+        call.note(f"{why}{_records(left)} still waiting for MLflow at {uri}. 'everloop deliver' sends them.")
     return left
 
 
