@@ -22,7 +22,7 @@ _left: list[subprocess.Popen[bytes]] = []
 class Courier:
     """A running courier. ``finish`` lets it deliver the rest; left without that it does so by itself.
 
-    One that cannot be started (``problem`` says why) stands in nobody's way: what it should have brought waits
+    One that cannot start (``problem`` says why) stands in nobody's way: what it should have brought waits
     in the outbox for the next one, or for ``everloop deliver``.
     """
 

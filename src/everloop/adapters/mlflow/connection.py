@@ -15,7 +15,6 @@ from urllib.parse import urlsplit
 
 import mlflow
 import requests
-import sqlalchemy
 from mlflow.exceptions import MlflowException
 from mlflow.store.db import utils as mlflow_database
 from mlflow.tracking._tracking_service.utils import _use_tracking_uri
@@ -127,7 +126,7 @@ def _create(database: Path) -> None:
     database.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=f".{database.name}-", dir=database.parent) as folder:
         made = Path(folder, database.name)
-        engine = sqlalchemy.create_engine(f"sqlite:///{made}")
+        engine = mlflow_database.create_sqlalchemy_engine(f"sqlite:///{made}")
         try:
             mlflow_database._initialize_tables(engine)
         finally:
