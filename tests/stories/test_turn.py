@@ -273,10 +273,22 @@ def test_damaged_content_is_never_returned(open_project: Open) -> None:
     path.write_bytes(bytes(content))
     with pytest.raises(Corrupt):
         data.load(project, version)
-    model = Path(project.artifacts.where(runs.find(project, str(found.run_id)).artifact))
+
+
+def test_a_champion_whose_file_is_damaged_is_replaced(open_project: Open) -> None:
+    """It can neither serve nor be compared: what is trained next is a first model again."""
+    project = open_project()
+    found = take(project, customers(rows=300, seed=1))
+    run = runs.find(project, str(found.run_id))
+    model = Path(project.artifacts.where(run.artifact))
     model.write_bytes(model.read_bytes()[:-1])
     with pytest.raises(Corrupt, match="damaged"):
-        take(project, customers(rows=900, seed=1))
+        runs.load_model(project, run)
+    replaced = take(project, customers(rows=300, seed=1))
+    assert replaced.decision is not None
+    assert "cannot be read" in replaced.decision.reason
+    assert (replaced.promoted, replaced.model_version) == (True, "1.0.1")
+    assert not take(project, customers(rows=300, seed=1)).retrained
 
 
 def test_bad_input_is_explained_and_changes_nothing(open_project: Open) -> None:
@@ -292,6 +304,8 @@ def test_bad_input_is_explained_and_changes_nothing(open_project: Open) -> None:
         ({"gate": {"slices": ["contry"]}}, UnknownColumn),
         ({"gate": {"metric": "acuracy"}}, InvalidSettings),
         ({"exclude": ["pln"]}, UnknownColumn),
+        ({"training": {"model_type": "logistc"}}, InvalidSettings),
+        ({"monitoring": {"metric": "acuracy"}}, InvalidSettings),
     ):
         with pytest.raises(error, match="Did you mean"):
             take(open_project(model), customers(rows=300, seed=1))

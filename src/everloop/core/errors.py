@@ -181,9 +181,10 @@ class DriftDetectionError(MLOpsError):
 def nearest(name: str, known: Iterable[str]) -> str:
     """A sentence that helps with a name that is not known: the nearest ones, or all of them if few."""
     names = sorted(set(known))
-    close = get_close_matches(name, names, n=1, cutoff=0.6)
+    plain = {each.lower(): each for each in names}
+    close = get_close_matches(name.lower(), plain, n=1, cutoff=0.6)
     if close:
-        return f"Did you mean '{close[0]}'?"
+        return f"Did you mean '{plain[close[0]]}'?"
     if not names:
         return "There is none yet."
     shown = ", ".join(f"'{n}'" for n in names[:12])

@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from everloop.core.decisions import Drift
 from everloop.core.documents import dump
-from everloop.core.errors import UnknownColumn, WrongType
+from everloop.core.errors import Corrupt, NotFound, UnknownColumn, WrongType
 from everloop.core.runs import Run
 from everloop.data import statistics
 from everloop.monitoring import drift
@@ -32,6 +32,17 @@ def changed(material: Material, run: Run) -> str | None:
     if dump(material.recipe) in [dump(one.recipe) for one in tried]:
         return None
     return "the recipe has changed since the champion was trained"
+
+
+def lost(material: Material, run: Run) -> str | None:
+    """Why a run's model cannot be read any more: its file is gone or damaged. Such a champion can neither
+    serve nor be compared, and what replaces it is a first model again."""
+    try:
+        material.pipeline(run)
+        material.seen(run)
+    except (Corrupt, NotFound) as error:
+        return f"the champion's model cannot be read: {error.message.rstrip('.')}"
+    return None
 
 
 def incomparable(material: Material, run: Run) -> str | None:

@@ -23,7 +23,7 @@ from everloop.registry import versions
 from everloop.retraining import policy
 from everloop.store import datasets, history, models, outbox
 from everloop.store.database import Tx
-from everloop.training import fitting, plots, serialise, targets
+from everloop.training import estimators, fitting, plots, serialise, targets
 from everloop.validation import checking, inference, python_schema, settings_form
 
 from . import artifacts, champion, data, documents, promotion, usercode
@@ -65,8 +65,8 @@ class Steps:
         return dump(self._verdict())
 
     def _check_request(self) -> None:
-        """What no training could do anything with is said now: a mistyped column or metric, nothing to
-        learn, more folds than rows."""
+        """What no training could do anything with is said now: a mistyped column, metric or estimator,
+        nothing to learn, more folds than rows."""
         material = self.material
         targets.check_target(material.model.target, material.target, ~material.labelled)
         fitting.chosen_features(material.table, material.recipe)
@@ -77,6 +77,11 @@ class Steps:
                 remedy="Bring more rows, or set training.cross_validation to less (0 for none).",
             )
         measures.find_metric(material.model.gate.metric, material.task)
+        policy.lower_is_better(material.model.retrain_policy(material.task).metric)
+        factory = None
+        if material.recipe.user_code:
+            factory = usercode.load(material.project, material.recipe.estimator, material.recipe.user_code)
+        estimators.build(material.recipe, material.task, factory)
         for name in material.model.gate.slices:
             column(material.table, name, "gate.slices:")
 
@@ -109,8 +114,9 @@ class Steps:
         metrics: dict[str, float] = {}
         measured, moved, changed = None, None, None
         if known:
-            changed = champion.changed(material, known[1])
-            if not champion.incomparable(material, known[1]):
+            lost = champion.lost(material, known[1])
+            changed = lost or champion.changed(material, known[1])
+            if not lost and not champion.incomparable(material, known[1]):
                 metrics, measured = champion.performance(material, known[1], fresh)
                 moved = champion.moved(material, known[1], fresh)
         watched = material.model.retrain_policy(material.task)
@@ -230,11 +236,14 @@ class Steps:
     def judge(self, trained: Document) -> Document:
         run, known = load(Run, trained["run"]), self.material.champion
         test_rows = artifacts.from_bytes(artifacts.fetch(self.material.project, trained["test_rows"]))
-        incomparable = champion.incomparable(self.material, known[1]) if known else None
-        if known and not incomparable:
+        lost = champion.lost(self.material, known[1]) if known else None
+        incomparable = champion.incomparable(self.material, known[1]) if known and not lost else None
+        if known and not lost and not incomparable:
             verdict = self._against_champion(run, test_rows, *known)
         else:
             verdict = self._against_constant(run, test_rows, np.asarray(trained["constant"]))
+            if lost:
+                verdict = replace(verdict, reason=f"{lost}; {verdict.reason}")
             if incomparable:
                 reason = f"{incomparable}: no fair comparison, promote it by hand if that is meant"
                 verdict = replace(verdict, promote=False, reason=reason)

@@ -108,7 +108,7 @@ def _performance(policy: RetrainPolicy, performance: float | None, rows: int | N
     limit, metric = policy.performance_min, policy.metric
     if limit is None:
         return Evidence("performance", False, "Not judged because performance_min is not set.", performance)
-    lower_is_better = _lower_is_better(metric)
+    lower = lower_is_better(metric)
     if performance is None:
         return Evidence(
             "performance",
@@ -125,14 +125,15 @@ def _performance(policy: RetrainPolicy, performance: float | None, rows: int | N
     if rows is not None and rows < policy.min_samples:
         message = f"Not judged because {metric} was measured{on} only; {policy.min_samples:,} are needed."
         return Evidence("performance", False, message, performance, limit)
-    worse = performance > limit if lower_is_better else performance < limit
+    worse = performance > limit if lower else performance < limit
     side = "over" if performance > limit else "under" if performance < limit else "exactly"
-    kind = "largest" if lower_is_better else "smallest"
+    kind = "largest" if lower else "smallest"
     message = f"{metric}{on} is {performance:.4g}, {side} the {kind} accepted value {limit:.4g}."
     return Evidence("performance", worse, message, performance, limit)
 
 
-def _lower_is_better(metric: str) -> bool:
+def lower_is_better(metric: str) -> bool:
+    """The direction of a metric. Raises InvalidSettings for one that is not known."""
     if metric in LOWER_IS_BETTER:
         return True
     if metric in HIGHER_IS_BETTER:

@@ -34,7 +34,14 @@ def _mapping(loader: _Loader, node: yaml.MappingNode) -> Tree:
     return seen
 
 
+def _text(loader: _Loader, node: yaml.ScalarNode) -> str:
+    """JSON writes 😀 as two escapes, which are one character."""
+    text = str(loader.construct_scalar(node))
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
 _Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
+_Loader.add_constructor("tag:yaml.org,2002:str", _text)
 
 
 def environment(names: Iterable[str] | None = None) -> Mapping[str, str]:

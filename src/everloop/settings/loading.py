@@ -107,6 +107,7 @@ def _settled(found: Sequence[tuple[Tree, str]]) -> Settings:
     """Merge the layers, lowest first, and validate what comes out."""
     if not any("models" in tree for tree, origin in found if not origin.startswith(_PARTIAL)):
         found = [({"models": {"default": _DEMO_MODEL}}, "default"), *found]
+    found = _same_names(found)
     merged: Tree = {}
     origins: dict[str, str] = {}
     for tree, origin in found:
@@ -117,6 +118,19 @@ def _settled(found: Sequence[tuple[Tree, str]]) -> Settings:
     settings = _validate(merged, origins)
     settings._origins = origins
     return settings
+
+
+def _same_names(found: Sequence[tuple[Tree, str]]) -> list[tuple[Tree, str]]:
+    """A model that the environment names in another case is the one that the file names."""
+    known: dict[str, str] = {}
+    spelled = []
+    for tree, origin in found:
+        models = _models_in(tree)
+        if origin.startswith(_PARTIAL) and models:
+            tree = {**tree, "models": {known.get(str(name).lower(), name): m for name, m in models.items()}}
+        known |= {str(name).lower(): name for name in models if str(name).lower() not in known}
+        spelled.append((tree, origin))
+    return spelled
 
 
 def _models_in(tree: Tree) -> Mapping[str, Any]:

@@ -80,6 +80,17 @@ def test_environment_and_flags_override_what_the_file_says_of_one_model(
     assert settings.origins["models.iris.training.random_state"] == origin
 
 
+def test_the_environment_may_name_a_model_in_capitals(load: Any) -> None:
+    settings = load(FLOWERS, {"EVERLOOP_MODELS__IRIS__TRAINING__C": "0.5"})
+    assert settings.models["iris"].training.C == 0.5
+    assert sorted(settings.models) == ["iris", "other"]
+
+
+def test_escapes_of_json_are_characters(load: Any) -> None:
+    settings = load('{"models": {"m": {"data": {"path": "a"}, "target": "\\ud83d\\ude00"}}}')
+    assert settings.models["m"].target == "\N{GRINNING FACE}"
+
+
 def test_dotenv_is_under_the_environment(load: Any, tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("RANDOM_SEED=3\nEVERLOOP_TENANT=acme\nUNRELATED=1\n")
     settings = load(FLOWERS, {"RANDOM_SEED": "4"})
