@@ -33,7 +33,7 @@ test: $(READY) ## Run all tests (WORKERS=2; ARGS="-k name" to choose)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-unit: $(READY) ## Run the unit tests only: no servers, no I/O, seconds
-	@$(BIN)/python -m pytest tests/unit $(ARGS)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) tests/unit $(ARGS)
 
 check: format lint types imports ## Run the house checks: format, lint, types, import rules
 
