@@ -28,7 +28,18 @@ from everloop.core.errors import (
 from everloop.core.turns import TurnSummary
 from everloop.data.examples.customers import customers
 from everloop.data.examples.iris import iris
-from everloop.flows import contracts, data, delivery, history, models, reproduction, runs, status, turn
+from everloop.flows import (
+    contracts,
+    data,
+    delivery,
+    health,
+    history,
+    models,
+    reproduction,
+    runs,
+    status,
+    turn,
+)
 from everloop.flows.project import Project
 from everloop.settings import load_settings
 
@@ -284,10 +295,12 @@ def test_a_champion_whose_file_is_damaged_is_replaced(open_project: Open) -> Non
     model.write_bytes(model.read_bytes()[:-1])
     with pytest.raises(Corrupt, match="damaged"):
         runs.load_model(project, run)
+    assert [check.ok for check in health.champions(project)] == [False]
     replaced = take(project, customers(rows=300, seed=1))
     assert replaced.decision is not None
     assert "cannot be read" in replaced.decision.reason
     assert (replaced.promoted, replaced.model_version) == (True, "1.0.1")
+    assert [check.ok for check in health.champions(project)] == [True]
     assert not take(project, customers(rows=300, seed=1)).retrained
 
 

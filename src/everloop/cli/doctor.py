@@ -59,6 +59,7 @@ def _store(settings: Settings) -> Iterator[Check]:
         project = late.wiring.connect(settings)
         try:
             yield from late.health.store(project)
+            yield from late.health.champions(project)
             yield from late.health.outstanding(project)
         finally:
             project.close()

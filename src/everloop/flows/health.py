@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from everloop.core.errors import Busy
+from everloop.core.errors import Busy, Corrupt, NotFound
 from everloop.core.turns import TurnState
 from everloop.settings import Settings
-from everloop.store import outbox
+from everloop.store import models, outbox
 
-from . import status
+from . import artifacts, status
 from .project import Project
 
 EXTRAS = {
@@ -86,6 +86,21 @@ def store(project: Project) -> Iterator[Check]:
     """The database answers and is of this release: opening it has seen to both."""
     place = project.store.engine.url.render_as_string(hide_password=True)
     yield Check("store", True, f"{place}, tenant {project.tenant}")
+
+
+def champions(project: Project) -> Iterator[Check]:
+    """The fitted models that serve can be read, and are what was stored."""
+    with project.store.reading() as tx:
+        serving = [v for name in models.registered(tx) if (v := models.champion(tx, name))]
+        addresses = {f"{v.model}@{v.version}": models.find_run(tx, v.run_id).artifact for v in serving}
+    for name, address in addresses.items():
+        try:
+            size = len(artifacts.fetch(project, address))
+        except (Corrupt, NotFound) as error:
+            remedy = "Restore it from a backup; else the next 'everloop run' trains a new champion."
+            yield Check(f"champion {name}", False, error.message, remedy)
+        else:
+            yield Check(f"champion {name}", True, f"{size / 1e3:,.1f} kB, as it was stored")
 
 
 def outstanding(project: Project) -> Iterator[Check]:
