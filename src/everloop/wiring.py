@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import getpass
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from hashlib import sha256
 from importlib import import_module
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from everloop.core.ports import Locks, Tracker
 from everloop.core.runs import Environment
 from everloop.flows.project import Project
 from everloop.settings import Settings, load_settings
+from everloop.settings.loading import folder_settings
 from everloop.store.database import Store, open_store
 from everloop.store.locks import DatabaseLocks
 
@@ -50,6 +52,25 @@ def connect(settings: Settings, clock: Clock | None = None) -> Project:
         write_file=write_atomically,
         user=_user(),
     )
+
+
+def open_ledger(settings: Settings, address: str) -> Project:
+    """A small project below this one, with an outbox of its own for another MLflow than the project's: what
+    waits for one server never waits behind another. Its address is kept beside it, for ``ledgers``."""
+    state = f"{settings.paths.state}/trackers/{sha256(address.encode()).hexdigest()[:12]}"
+    note = settings.root / state / "address"
+    if not note.exists():
+        write_atomically(note, address.encode())
+        note.chmod(0o600)  # it may hold a password
+    tracking = {**settings.tracking.model_dump(), "uri": address}
+    tree = {"tenant": settings.tenant, "paths": {"state": state}, "tracking": tracking}
+    return connect(folder_settings(settings.root, tree))
+
+
+def ledgers(settings: Settings) -> Iterator[Project]:
+    """The projects that ``open_ledger`` has made here so far."""
+    for note in sorted((settings.state / "trackers").glob("*/address")):
+        yield open_ledger(settings, note.read_text())
 
 
 def open_tracker(settings: Settings) -> Tracker:

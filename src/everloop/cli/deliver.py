@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
 from everloop.core.errors import Unavailable
 
 from . import late
 from .call import Call, command, group
+
+if TYPE_CHECKING:
+    from everloop.flows.project import Project
 
 app = group("Send what waits for MLflow, now.")
 
@@ -21,24 +28,51 @@ def deliver(call: Call) -> None:
       everloop deliver
     """
     with call.project() as project:
-        uri = late.output.without_password(project.settings.tracking_uri)
-        done = late.delivery.deliver(project)
-    if done.problem:
+        done = [_deliver(project)]
+        for ledger in late.wiring.ledgers(project.settings):
+            with closing(ledger):
+                done.append(_deliver(ledger))
+    problems = [one.problem for one in done if one.problem]
+    if problems:
         raise Unavailable(
-            f"{done.waiting} waiting for MLflow at {uri}, {done.delivered} delivered: {done.problem}",
+            " ".join(problems),
             remedy="Nothing is lost. Try again when the server is there: 'everloop doctor' says whether.",
         )
+    busy = [one for one in done if one.delivered or one.rejected]
 
     def show() -> None:
-        said = (
-            f"{done.delivered} delivered to MLflow at {uri}."
-            if done.delivered
-            else "Nothing waits for MLflow."
-        )
-        late.output.line(said)
-        if done.rejected:
-            late.output.line(f"{done.rejected} refused for good; 'everloop doctor' shows why.")
+        for one in busy:
+            late.output.line(f"{one.delivered} delivered to MLflow at {one.uri}.")
+            if one.rejected:
+                late.output.line(f"{one.rejected} refused for good; 'everloop doctor' shows why.")
+        if not busy:
+            late.output.line("Nothing waits for MLflow.")
 
+    first = done[0]
     call.answer(
-        {"delivered": done.delivered, "waiting": done.waiting, "rejected": done.rejected, "uri": uri}, show
+        {
+            "delivered": sum(one.delivered for one in done),
+            "waiting": sum(one.waiting for one in done),
+            "rejected": sum(one.rejected for one in done),
+            "uri": first.uri,
+        },
+        show,
     )
+
+
+@dataclass(frozen=True)
+class _Done:
+    uri: str
+    delivered: int
+    waiting: int
+    rejected: int
+    problem: str | None
+
+
+def _deliver(project: Project) -> _Done:
+    uri = late.output.without_password(project.settings.tracking_uri)
+    found = late.delivery.deliver(project)
+    problem = None
+    if found.problem:
+        problem = f"{found.waiting} waiting for MLflow at {uri}, {found.delivered} delivered: {found.problem}"
+    return _Done(uri, found.delivered, found.waiting, found.rejected, problem)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import weakref
 from collections.abc import Mapping
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
 
@@ -53,13 +52,7 @@ def open_tracking(uri: str | None, tenant_id: str | None) -> Project:
     address = own if uri is None else tracking_uri(uri, Path.cwd())
     if address == own:
         return wiring.connect(settings)
-    digest = sha256(address.encode()).hexdigest()[:12]
-    tree = {
-        "tenant": settings.tenant,
-        "paths": {"state": f"{settings.paths.state}/trackers/{digest}"},
-        "tracking": {**settings.tracking.model_dump(), "uri": address},
-    }
-    return wiring.connect(folder_settings(settings.root, tree))
+    return wiring.open_ledger(settings, address)
 
 
 def flags_of(tenant_id: str | None, sections: Mapping[str, Mapping[str, Any]] | None = None) -> list[str]:

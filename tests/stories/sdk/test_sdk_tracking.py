@@ -11,10 +11,11 @@ import pytest
 from tests.servers import free_port
 from tests.stories.sdk.examples import execute
 
-from everloop import ExperimentError, ExperimentTracker, Unavailable
+from everloop import ExperimentError, ExperimentTracker, Unavailable, wiring
 from everloop.adapters.mlflow.tracker import MlflowTracker
 from everloop.flows import delivery, tracking
 from everloop.flows.tracking import Experiment
+from everloop.settings import load_settings
 from everloop.wiring import open_project
 
 
@@ -148,3 +149,18 @@ def test_what_cannot_be_logged_is_said(folder: Path) -> None:
         tracker.log_artifacts({"confusion": "nowhere.png"})
     with pytest.raises(ExperimentError, match="'high'"):
         tracker.log_metrics({"accuracy": "high"})  # type: ignore[dict-item]
+
+
+def test_what_waits_for_another_mlflow_is_found_and_delivered(folder: Path) -> None:
+    """'everloop deliver' sends it too, from a process that knows nothing of the tracker."""
+    tracker = ExperimentTracker("./elsewhere", deliver=False)
+    tracker.create_experiment("elsewhere")
+    tracker.start_run("later")
+    tracker.log_metrics({"loss": 0.5}, step=1)
+    tracker.close()
+    settings = load_settings(folder=folder, variables={})
+    (ledger,) = wiring.ledgers(settings)
+    assert delivery.deliver(ledger).waiting == 0
+    ledger.close()
+    (run,) = ExperimentTracker("./elsewhere").search_runs()
+    assert run["metrics"] == {"loss": 0.5}
