@@ -13,7 +13,7 @@ from everloop.core.errors import InvalidSettings, MLOpsError
 
 from . import errors, late
 from .call import Call, command, group
-from .data import within
+from .data.versions import within
 
 if TYPE_CHECKING:
     from everloop.adapters.courier import Courier

@@ -41,6 +41,8 @@ class DatasetVersion:
     """One immutable content of a dataset. ``version_id`` is the hash of that content: schema and values.
 
     ``parent`` is the version that was the dataset's newest when this one came; ``sequence`` counts from 1.
+    ``kind`` is "table" or "files" (any file or folder, as it is); ``origin`` says where the content came from
+    (``dvc``: the .dvc file, ``commit``, ``md5`` …). ``bytes`` is what storing this version added.
     """
 
     dataset: str
@@ -56,10 +58,25 @@ class DatasetVersion:
     parent: str | None = None
     bytes: int = 0
     tags: Mapping[str, str] = field(default_factory=dict)
+    kind: str = "table"
+    origin: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def short(self) -> str:
         return self.version_id[:12]
+
+
+@dataclass(frozen=True)
+class DataRef:
+    """A name in a dataset's history. A ``tag`` stays where it was put; a ``branch`` moves with each version
+    registered on it."""
+
+    dataset: str
+    name: str
+    kind: str
+    version_id: str
+    updated_at: datetime
+    updated_by: str
 
 
 @dataclass(frozen=True)

@@ -2,19 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Protocol
 
 
+@dataclass(frozen=True)
+class Entry:
+    """A stored object: its key, its size in bytes, and when it was written (UTC)."""
+
+    key: str
+    size: int
+    modified: datetime
+
+
 class Blobs(Protocol):
-    """Immutable bytes by name. ``put`` is atomic and idempotent: after it returns the bytes are durable."""
+    """Bytes by name, in a folder or an object store. A key is a relative path with ``/``.
 
-    def put(self, key: str, data: bytes) -> None: ...
+    After ``put`` and ``replace`` return, the bytes are durable; they are there whole or not at all.
+    """
 
-    def get(self, key: str) -> bytes: ...
+    def put(self, key: str, data: bytes) -> None:
+        """Store under a new key; a key that is there stays as it is."""
+
+    def replace(self, key: str, data: bytes) -> None:
+        """Store under a key whether or not it is there."""
+
+    def get(self, key: str) -> bytes:
+        """The whole object. Raises NotFound."""
+
+    def ranges(self, key: str, spans: Sequence[tuple[int, int]]) -> list[bytes]:
+        """Parts of an object, each (start, length); shorter where the object ends before. Raises NotFound."""
+
+    def size(self, key: str) -> int | None:
+        """In bytes; None where there is no such object."""
 
     def exists(self, key: str) -> bool: ...
+
+    def entries(self, prefix: str = "") -> Iterator[Entry]:
+        """The objects whose keys start with ``prefix``, without drafts of writes that were interrupted."""
+
+    def remove(self, key: str) -> None:
+        """Durably; a key that is not there is no error."""
 
     def where(self, key: str) -> str:
         """A path or URL to show to people."""

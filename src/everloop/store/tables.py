@@ -36,6 +36,19 @@ dataset_versions = Table(
     UniqueConstraint("tenant", "dataset", "sequence"),
 )
 
+data_refs = Table(
+    "data_refs",
+    metadata,
+    Column("tenant", Text, nullable=False),
+    Column("dataset", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("version_id", Text, nullable=False),
+    Column("updated_at", Text, nullable=False),
+    Column("updated_by", Text, nullable=False),
+    PrimaryKeyConstraint("tenant", "dataset", "name"),
+)
+
 contracts = Table(
     "contracts",
     metadata,

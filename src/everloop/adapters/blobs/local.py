@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 from everloop.core.errors import NotFound, StorageDenied, StorageFull
 from everloop.core.ids import token
+from everloop.core.ports import Entry
 
 
 class LocalBlobs:
@@ -28,15 +30,59 @@ class LocalBlobs:
         try:
             return self._path(key).read_bytes()
         except FileNotFoundError as error:
-            raise NotFound(
-                f"The stored object {self.where(key)} is missing.", remedy="Restore it from a backup."
-            ) from error
+            raise self._missing(key) from error
+
+    def replace(self, key: str, data: bytes) -> None:
+        write_atomically(self._path(key), data)
+
+    def ranges(self, key: str, spans: Sequence[tuple[int, int]]) -> list[bytes]:
+        """Read by position, not by mapping the file into memory: a file cut short meanwhile would end the
+        process there."""
+        try:
+            with self._path(key).open("rb", buffering=0) as file:
+                parts = []
+                for start, length in spans:
+                    file.seek(start)
+                    parts.append(file.read(length))
+                return parts
+        except FileNotFoundError as error:
+            raise self._missing(key) from error
+
+    def size(self, key: str) -> int | None:
+        try:
+            return self._path(key).stat().st_size
+        except FileNotFoundError:
+            return None
 
     def exists(self, key: str) -> bool:
         return self._path(key).is_file()
 
+    def entries(self, prefix: str = "") -> Iterator[Entry]:
+        base = self._path(prefix) if prefix.endswith("/") or not prefix else self._path(prefix).parent
+        for folder, _, names in os.walk(base):
+            for name in names:
+                path = Path(folder, name)
+                key = path.relative_to(self.root).as_posix()
+                if key.startswith(prefix) and not (name.startswith(".") and name.endswith(".tmp")):
+                    with suppress(FileNotFoundError):
+                        known = path.stat()
+                        yield Entry(key, known.st_size, datetime.fromtimestamp(known.st_mtime, UTC))
+
+    def remove(self, key: str) -> None:
+        path = self._path(key)
+        try:
+            path.unlink()
+        except FileNotFoundError:
+            return
+        _sync_folder(path.parent)
+
     def where(self, key: str) -> str:
         return str(self._path(key))
+
+    def _missing(self, key: str) -> NotFound:
+        return NotFound(
+            f"The stored object {self.where(key)} is missing.", remedy="Restore it from a backup."
+        )
 
     def _path(self, key: str) -> Path:
         path = self.root / key

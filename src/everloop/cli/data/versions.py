@@ -1,4 +1,4 @@
-"""``everloop data …``: versions of data."""
+"""``everloop data add|list|show|get|diff``: versions of data."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from everloop.cli import late
+from everloop.cli.call import Call, command
 from everloop.core.errors import Invalid, InvalidSettings
 
-from . import late
-from .call import Call, command, group
+from .group import app
 
 if TYPE_CHECKING:
     from everloop.core.data import ColumnStatistics, DatasetDiff, DatasetVersion
     from everloop.flows.project import Project
 
-app = group("Register, list, show, export and compare data versions.")
 Version = Annotated[
     str, typer.Argument(metavar="VERSION", help="An id, its first 4 characters or more, or DATASET@latest.")
 ]
