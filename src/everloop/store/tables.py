@@ -49,6 +49,22 @@ data_refs = Table(
     PrimaryKeyConstraint("tenant", "dataset", "name"),
 )
 
+dvc_files = Table(
+    "dvc_files",
+    metadata,
+    Column("tenant", Text, nullable=False),
+    Column("dataset", Text, nullable=False),
+    Column("repository", Text, nullable=False),
+    Column("path", Text, nullable=False),
+    Column("commit_id", Text, nullable=False),
+    Column("md5", Text, nullable=False),
+    Column("version_id", Text, nullable=False),
+    Column("at", Text, nullable=False),
+    Column("document", JSON, nullable=False),
+    PrimaryKeyConstraint("tenant", "dataset", "repository", "path", "commit_id", "md5"),
+    Index("dvc_files_by_version", "tenant", "version_id"),
+)
+
 contracts = Table(
     "contracts",
     metadata,

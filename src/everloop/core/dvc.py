@@ -1,0 +1,139 @@
+"""Nouns of DVC: what its pointer files say, where in git's history they say it, and which version that is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+
+How = Literal["added", "imported", "exported"]
+Outcome = Literal["new", "known", "done", "missing", "corrupt", "unreadable"]
+
+
+@dataclass(frozen=True)
+class Pointer:
+    """What a ``.dvc`` file or ``dvc.lock`` says of one file or folder. Paths are from DVC's root, with ``/``.
+
+    ``md5`` ends in ``.dir`` for a folder. ``legacy`` is of DVC 2, which hashed text with Unix line ends.
+    ``remote`` is the one that this file alone belongs to.
+    """
+
+    file: str
+    path: str
+    md5: str
+    legacy: bool = False
+    remote: str | None = None
+
+    @property
+    def is_folder(self) -> bool:
+        return self.md5.endswith(".dir")
+
+
+@dataclass(frozen=True)
+class Commit:
+    """``date`` is the author's, ISO 8601; ``refs`` are the branches and tags that stand on it."""
+
+    commit_id: str
+    author: str
+    date: str
+    refs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """A commit in which a pointer is other than in each of its parents. ``before`` is the last sighting of the
+    same path on the way along first parents, also where the pointer was deleted in between."""
+
+    pointer: Pointer
+    commit: Commit
+    before: Sighting | None = field(default=None, repr=False, compare=False)
+
+
+@dataclass(frozen=True)
+class History:
+    """Sightings in the order of the commits, and pointer files of old commits that cannot be read."""
+
+    sightings: tuple[Sighting, ...]
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class DvcFile:
+    """A file under DVC whose content is a version of ours, byte by byte as ``md5`` says.
+
+    ``path`` is the data's and ``file`` the pointer's, from DVC's root. ``commit`` is empty where git did not
+    have the pointer yet; ``repository`` is empty for the project's own, else a path or URL.
+    """
+
+    dataset: str
+    version_id: str
+    path: str
+    file: str
+    md5: str
+    how: How
+    at: datetime
+    commit: str = ""
+    repository: str = ""
+    legacy: bool = False
+    remote: str | None = None
+
+    @property
+    def pointer(self) -> Pointer:
+        return Pointer(self.file, self.path, self.md5, self.legacy, self.remote)
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What became of one sighting: ``new``, ``known`` (the content was there), ``done`` (imported earlier),
+    ``missing`` (neither cache nor remote has it), ``corrupt`` (not what its md5 says), ``unreadable``."""
+
+    outcome: Outcome
+    dataset: str
+    path: str
+    commit: str
+    md5: str
+    version_id: str | None = None
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class Import:
+    """An import as a whole. ``problems`` are pointer files that could not be read."""
+
+    repository: str
+    files: tuple[Imported, ...]
+    problems: tuple[str, ...] = ()
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        outcomes: tuple[Outcome, ...] = ("new", "known", "done", "missing", "corrupt", "unreadable")
+        return {outcome: sum(f.outcome == outcome for f in self.files) for outcome in outcomes}
+
+
+@dataclass(frozen=True)
+class Exported:
+    """``source`` is "dvc" where the bytes are those that DVC keeps, "written" where they were written anew;
+    ``first_md5`` is then of the first export or the original, where it is another."""
+
+    version_id: str
+    file: Path
+    pointer: Path
+    md5: str
+    source: Literal["dvc", "written"]
+    first_md5: str | None = None
+
+
+@dataclass(frozen=True)
+class Tracked:
+    """A file under DVC in the work tree: what DVC says of it, what is wrong with the object in the cache
+    (``missing``, ``damaged``), and the version that it is."""
+
+    path: str
+    file: str
+    md5: str
+    changes: tuple[str, ...]
+    cache: Literal["whole", "damaged", "missing", "not checked"]
+    dataset: str | None = None
+    version_id: str | None = None
