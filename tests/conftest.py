@@ -8,8 +8,9 @@ from collections.abc import Iterator
 import pytest
 
 from tests.servers.postgres import Postgres, postgres_server
+from tests.servers.s3 import S3, s3_server
 
-_OURS = ("EVERLOOP_", "MLFLOW_")
+_OURS = ("EVERLOOP_", "MLFLOW_", "AWS_")
 _OUR_NAMES = ("CONFIG_PATH", "RANDOM_SEED")
 
 
@@ -39,3 +40,16 @@ def postgres_database(postgres: Postgres) -> Iterator[str]:
     """The SQLAlchemy URL of a database that only this test has, dropped afterwards."""
     with postgres.database() as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[S3]:
+    """A running S3-compatible server of this worker, with a bucket and its credentials."""
+    with s3_server() as server:
+        yield server
+
+
+@pytest.fixture
+def s3_bucket(s3: S3) -> str:
+    """The name of a fresh bucket that only this test has."""
+    return s3.new_bucket()

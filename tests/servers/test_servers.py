@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import psycopg
 import pytest
+from botocore.exceptions import ClientError
 
 from tests.servers import chromium, missing
 from tests.servers.postgres import Postgres, postgres_server
+from tests.servers.s3 import S3, s3_server
 
 
 def connect(url: str) -> psycopg.Connection[tuple[object, ...]]:
@@ -34,6 +37,23 @@ def test_a_server_ends_with_its_connections_and_leaves_nothing() -> None:
     with pytest.raises(psycopg.OperationalError):
         left_open.execute("SELECT 1")
     left_open.close()
+
+
+def test_an_s3_server_keeps_objects_writes_on_condition_and_asks_for_credentials(s3: S3) -> None:
+    client, bucket = s3.client(), s3.new_bucket()
+    client.put_object(Bucket=bucket, Key="a/b", Body=b"first", IfNoneMatch="*")
+    with pytest.raises(ClientError, match="PreconditionFailed"):
+        client.put_object(Bucket=bucket, Key="a/b", Body=b"second", IfNoneMatch="*")
+    assert client.get_object(Bucket=bucket, Key="a/b")["Body"].read() == b"first"
+    with pytest.raises(ClientError, match="InvalidAccessKeyId"):
+        replace(s3, access_key="nobody").client().list_objects_v2(Bucket=bucket)
+
+
+def test_an_s3_server_ends_and_leaves_nothing() -> None:
+    with s3_server() as server:
+        assert psutil.pid_exists(server.pid)
+    assert not psutil.pid_exists(server.pid)
+    assert not server.folder.exists()
 
 
 def test_the_browser_runs_scripts_and_draws(tmp_path: Path) -> None:

