@@ -39,7 +39,7 @@ def open_project(
 
 def connect(settings: Settings, clock: Clock | None = None) -> Project:
     clock = clock or SystemClock()
-    store = open_store(settings.store_url, settings.tenant)
+    store = open_store(settings.store_url, settings.tenant, clock)
     return Project(
         settings=settings,
         store=store,

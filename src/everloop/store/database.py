@@ -6,8 +6,10 @@ product holds a connection. So no query can be written that sees another tenant'
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,29 +20,38 @@ from sqlalchemy import (
     RowMapping,
     Select,
     Table,
+    cast,
     func,
     insert,
     select,
+    tuple_,
     update,
 )
+from sqlalchemy.dialects.postgresql import REGCLASS
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
+from everloop.core.clock import Clock, SystemClock
 from everloop.core.errors import StorageDenied
 
 from .engine import create_sqlite_file, open_engine, transaction
 from .migrate import current, newer, upgrade
 from .migrations import HEAD
+from .tables import backup_marks, changes
+from .times import to_text
 
 Row = RowMapping
+LAPSE = timedelta(days=30)
+_MANY = 200
 
 
 class Tx:
-    """One transaction of one tenant."""
+    """One transaction of one tenant. It remembers the keys of the rows it touches, for ``keep_changes``."""
 
     def __init__(self, connection: Connection, tenant: str) -> None:
         self._connection = connection
         self._tenant = tenant
+        self._touched: dict[Table, dict[tuple[Any, ...], None]] = {}
 
     def rows(
         self,
@@ -54,6 +65,12 @@ class Tx:
         order = table.c[by].desc() if newest else table.c[by]
         query = self._mine(select(table), table).where(*conditions).order_by(order).limit(limit)
         return self._connection.execute(query).mappings().all()
+
+    def each(self, table: Table, *conditions: ColumnElement[bool]) -> Iterator[Row]:
+        """The tenant's rows by primary key, a few at a time in memory."""
+        order = list(table.primary_key.columns)
+        query = self._mine(select(table), table).where(*conditions).order_by(*order)
+        yield from self._connection.execution_options(yield_per=_MANY).execute(query).mappings()
 
     def row(self, table: Table, *conditions: ColumnElement[bool]) -> Row | None:
         query = self._mine(select(table), table).where(*conditions)
@@ -74,11 +91,28 @@ class Tx:
         return int(self._connection.execute(query).scalar() or 0) + 1
 
     def add(self, table: Table, **values: Any) -> None:
-        self._connection.execute(insert(table).values(tenant=self._tenant, **values))
+        done = self._connection.execute(insert(table).values(tenant=self._tenant, **values))
+        self._touch(table, [done.inserted_primary_key or ()])
 
     def add_all(self, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
         if rows:
-            self._connection.execute(insert(table), [{"tenant": self._tenant, **row} for row in rows])
+            query = insert(table).returning(*table.primary_key.columns)
+            self._touch(
+                table, self._connection.execute(query, [{**row, "tenant": self._tenant} for row in rows])
+            )
+
+    def are_free(self, table: Table, numbers: Sequence[int]) -> bool:
+        """Whether no tenant has a row with one of these ``sequence`` numbers."""
+        query = select(func.count()).select_from(table).where(table.c.sequence.in_(numbers))
+        return not self._connection.execute(query).scalar_one()
+
+    def number_on(self, table: Table) -> None:
+        """Let PostgreSQL's next number be beyond those that were given by us, as SQLite's is."""
+        if self._connection.dialect.name == "postgresql":
+            counter = func.pg_get_serial_sequence(table.name, "sequence")
+            highest = select(func.coalesce(func.max(table.c.sequence), 1)).scalar_subquery()
+            last = func.coalesce(func.pg_sequence_last_value(cast(counter, REGCLASS)), 1)
+            self._connection.execute(select(func.setval(counter, func.greatest(highest, last))))
 
     def put(self, table: Table, **values: Any) -> None:
         """Insert, or replace the row that has the same primary key."""
@@ -87,22 +121,23 @@ class Tx:
         statement = upsert(table).values(tenant=self._tenant, **values)
         fresh = {name: statement.excluded[name] for name in values if name not in keys}
         self._connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=fresh))
+        self._touch(table, [[{**values, "tenant": self._tenant}[name] for name in keys]])
 
     def add_once(self, table: Table, unique: Sequence[str], **values: Any) -> bool:
         """Insert unless a row with the same ``unique`` columns is there; says whether it was inserted."""
         upsert = sqlite_insert if self._connection.dialect.name == "sqlite" else postgresql_insert
         statement = upsert(table).values(tenant=self._tenant, **values)
-        done = self._connection.execute(statement.on_conflict_do_nothing(index_elements=["tenant", *unique]))
-        return bool(done.rowcount)
+        once = statement.on_conflict_do_nothing(index_elements=["tenant", *unique])
+        return bool(self._returning(table, once))
 
     def change(self, table: Table, *conditions: ColumnElement[bool], **values: Any) -> int:
         """Update; returns how many rows changed."""
         query = update(table).where(table.c.tenant == self._tenant, *conditions).values(**values)
-        return self._connection.execute(query).rowcount
+        return self._returning(table, query)
 
     def remove(self, table: Table, *conditions: ColumnElement[bool]) -> int:
-        query = table.delete().where(table.c.tenant == self._tenant, *conditions)
-        return self._connection.execute(query).rowcount
+        """Delete; returns how many rows there were."""
+        return self._returning(table, table.delete().where(table.c.tenant == self._tenant, *conditions))
 
     def lock(self, name: str) -> None:
         """Serialise transactions over ``name`` until this one ends (SQLite's writers already are)."""
@@ -110,32 +145,93 @@ class Tx:
             key = func.hashtextextended(f"{self._tenant}/{name}", 0)
             self._connection.execute(select(func.pg_advisory_xact_lock(key)))
 
+    def keep_changes(self, clock: Clock) -> None:
+        """Write down what became of the rows this transaction touched, as its last act, where backups are
+        made: they can then be restored to this moment. Where none was made for LAPSE it ends, and the next
+        backup begins with all rows again.
+
+        Transactions write theirs one after the other, so the order of ``changes`` and of its times is the
+        order of the commits.
+        """
+        if not self._touched:
+            return
+        self.lock("changes")
+        marks = self.rows(backup_marks, by="target")
+        now = clock.now()
+        if marks and all(mark["at"] < to_text(now - LAPSE) for mark in marks):
+            self.remove(changes)
+            self.remove(backup_marks)
+        elif marks:
+            shared = {"tenant": self._tenant, "at": to_text(now), "schema": HEAD}
+            kept = [{**shared, **entry} for table in self._touched for entry in self._outcome(table)]
+            self._connection.execute(insert(changes), kept)
+
+    def _outcome(self, table: Table) -> Iterator[dict[str, str]]:
+        """What the touched rows of a table are now: ``put`` with the row, or ``remove`` with the key."""
+        columns, touched = list(table.primary_key.columns), list(self._touched[table])
+        gone = dict(self._touched[table])
+        for start in range(0, len(touched), _MANY):
+            chosen = tuple_(*columns).in_(touched[start : start + _MANY])
+            for row in self._connection.execute(self._mine(select(table), table).where(chosen)).mappings():
+                gone.pop(tuple(row[column.name] for column in columns), None)
+                yield {"table_name": table.name, "op": "put", "content": to_json(row)}
+        for key in gone:
+            named = {column.name: value for column, value in zip(columns, key, strict=True)}
+            yield {"table_name": table.name, "op": "remove", "content": to_json(named)}
+
+    def _returning(self, table: Table, query: Any) -> int:
+        keys = self._connection.execute(query.returning(*table.primary_key.columns)).all()
+        self._touch(table, keys)
+        return len(keys)
+
+    def _touch(self, table: Table, keys: Iterable[Sequence[Any]]) -> None:
+        if table is not changes and table is not backup_marks:
+            self._touched.setdefault(table, {}).update((tuple(key), None) for key in keys)
+
     def _mine(self, query: Select[Any], table: Table) -> Select[Any]:
         return query.where(table.c.tenant == self._tenant)
+
+
+def to_json(row: Mapping[str, Any] | Row) -> str:
+    """A row without its tenant, as it stands in ``changes`` and in backups."""
+    values = {name: value for name, value in row.items() if name != "tenant"}
+    return json.dumps(values, separators=(",", ":"))
 
 
 class Store:
     """The metadata of one tenant."""
 
-    def __init__(self, engine: Engine, tenant: str) -> None:
+    def __init__(self, engine: Engine, tenant: str, clock: Clock) -> None:
         self.engine = engine
         self.tenant = tenant
+        self._clock = clock
 
     @contextmanager
     def writing(self) -> Iterator[Tx]:
         with transaction(self.engine) as connection:
-            yield Tx(connection, self.tenant)
+            tx = Tx(connection, self.tenant)
+            yield tx
+            tx.keep_changes(self._clock)
 
     @contextmanager
     def reading(self) -> Iterator[Tx]:
         with transaction(self.engine, reading=True) as connection:
             yield Tx(connection, self.tenant)
 
+    @contextmanager
+    def snapshot(self) -> Iterator[Tx]:
+        """A reading transaction that sees one moment of the database, however long it takes."""
+        engine = self.engine
+        if engine.dialect.name == "postgresql":
+            engine = engine.execution_options(isolation_level="REPEATABLE READ")
+        with transaction(engine, reading=True) as connection:
+            yield Tx(connection, self.tenant)
+
     def close(self) -> None:
         self.engine.dispose()
 
 
-def open_store(url: str, tenant: str = "default") -> Store:
+def open_store(url: str, tenant: str = "default", clock: Clock | None = None) -> Store:
     """The store at ``url``, made or upgraded where needed."""
     engine = open_engine(url)
     path = _sqlite_path(engine)
@@ -152,7 +248,7 @@ def open_store(url: str, tenant: str = "default") -> Store:
     except BaseException:
         engine.dispose()
         raise
-    return Store(engine, tenant)
+    return Store(engine, tenant, clock or SystemClock())
 
 
 def _sqlite_path(engine: Engine) -> Path | None:

@@ -204,3 +204,32 @@ outbox = Table(
     UniqueConstraint("tenant", "key"),
     Index("outbox_waiting", "tenant", "delivered_at", "sequence"),
 )
+
+changes = Table(
+    "changes",
+    metadata,
+    Column("sequence", Sequence, primary_key=True, autoincrement=True),
+    Column("tenant", Text, nullable=False),
+    Column("at", Text, nullable=False),
+    Column("schema", Text, nullable=False),
+    Column("table_name", Text, nullable=False),
+    Column("op", Text, nullable=False),
+    Column("content", Text, nullable=False),
+    Index("changes_of_tenant", "tenant", "sequence"),
+    sqlite_autoincrement=True,
+)
+
+backup_marks = Table(
+    "backup_marks",
+    metadata,
+    Column("tenant", Text, nullable=False),
+    Column("target", Text, nullable=False),
+    Column("at", Text, nullable=False),
+    Column("backup_id", Text),
+    Column("sequence", BigInteger, nullable=False),
+    Column("earlier_id", Text),
+    Column("earlier_sequence", BigInteger, nullable=False),
+    PrimaryKeyConstraint("tenant", "target"),
+)
+
+BACKED_UP = tuple(table for table in metadata.sorted_tables if table not in (changes, backup_marks))
