@@ -43,8 +43,8 @@ class Commit:
 
 @dataclass(frozen=True)
 class Sighting:
-    """A commit in which a pointer is other than in each of its parents. ``before`` is the last sighting of the
-    same path on the way along first parents, also where the pointer was deleted in between."""
+    """A commit in which a pointer is other than in each of its parents. ``before`` is the last sighting of
+    the same path on the way along first parents, also where the pointer was deleted in between."""
 
     pointer: Pointer
     commit: Commit

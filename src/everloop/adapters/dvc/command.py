@@ -1,0 +1,58 @@
+"""``git`` and ``dvc`` as commands: run one, and turn what it says on failure into an error of ours."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from everloop.core.errors import Busy, Invalid, MissingExtra, MLOpsError, NotFound, Refused, Unavailable
+
+from . import library
+
+
+def git(folder: Path, *arguments: str, given: bytes | None = None) -> bytes:
+    """What git says. Raises Invalid with git's own words."""
+    command = ["git", "-C", str(folder), *arguments]
+    try:
+        done = subprocess.run(command, input=given, capture_output=True, check=False)  # noqa: S603
+    except OSError as error:
+        raise Unavailable("git cannot be run.", remedy="Install git.") from error
+    if done.returncode:
+        said = done.stderr.decode(errors="replace").strip().removeprefix("fatal: ")
+        raise Invalid(f"git {arguments[0]} in {folder}: {said}.")
+    return done.stdout
+
+
+def dvc(folder: Path, *arguments: str) -> str:
+    """What DVC says. Raises MissingExtra, Busy, Refused, NotFound or Unavailable with DVC's own words."""
+    library.require()
+    command = [sys.executable, "-m", "dvc", *arguments]
+    done = subprocess.run(  # noqa: S603
+        command, cwd=folder, capture_output=True, check=False, stdin=subprocess.DEVNULL
+    )
+    if done.returncode:
+        raise _error(arguments[0], folder, done.stderr.decode(errors="replace"))
+    return done.stdout.decode(errors="replace")
+
+
+def _error(verb: str, folder: Path, said: str) -> MLOpsError:
+    reasons = [line.removeprefix("ERROR: ") for line in said.splitlines() if line.startswith("ERROR: ")]
+    text = " ".join(reasons).strip() or said.strip() or "no reason given"
+    low = said.lower()
+    message = f"dvc {verb}: {text.rstrip('.')}."
+    if "unable to acquire lock" in low or "is busy" in low:
+        return Busy(f"the DVC project {folder} (dvc)")
+    if "requires 'dvc-" in low or "missing dependencies" in low:
+        return MissingExtra(text, "dvc")
+    if "no remote specified" in low or "no default remote" in low or "no remote provided" in low:
+        return NotFound(
+            f"The DVC project {folder} has no remote to {verb} from or to.",
+            remedy="Name one with 'dvc remote add -d NAME URL'.",
+        )
+    if "confirmation" in low or "use `-f`" in low or "--force" in low:
+        return Refused(
+            f"{message} Something in the work tree is not in DVC's cache and would be lost.",
+            remedy="Keep it with 'everloop dvc add FILE', or say --force.",
+        )
+    return Unavailable(message, remedy="'dvc doctor' and 'dvc remote list' show how DVC is set up.")

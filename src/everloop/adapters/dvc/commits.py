@@ -1,0 +1,154 @@
+"""Git's history of pointer files: in which commits a pointer became another."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from everloop.core.dvc import Commit, History, Pointer, Sighting
+from everloop.core.errors import Invalid, Unreadable
+
+from .command import git
+from .pointers import is_pointer, read_pointers
+
+_PATTERNS = (":(glob)**/*.dvc", ":(glob)**/dvc.lock", ":(glob)**/dvc.yaml")
+_GONE = "0" * 40
+_EVERYWHERE = ("--branches", "--tags", "--remotes", "HEAD")
+
+
+@dataclass(frozen=True)
+class _Step:
+    """A commit with what it changed against its first parent: path -> blob, None where deleted."""
+
+    commit: Commit
+    parents: tuple[str, ...]
+    changed: dict[str, str | None]
+
+
+def read_history(root: Path, revisions: str | None = None) -> History:
+    """All branches and tags, or the commits of a git revision or range (``main``, ``v1..v2``)."""
+    steps = list(_steps(root, revisions))
+    texts = _blobs(root, {blob for step in steps for blob in step.changed.values() if blob})
+    files: dict[str, dict[str, str]] = {}  # commit -> pointer file -> blob
+    last: dict[str, dict[str, Sighting]] = {}  # commit -> path of data -> its last sighting
+    there: dict[str, dict[str, Pointer]] = {}  # commit -> path of data -> pointer
+    found: list[Sighting] = []
+    problems: list[str] = []
+    for step in steps:
+        name, first = step.commit.commit_id, step.parents[0] if step.parents else ""
+        files[name] = _updated(files.get(first, {}), step.changed)
+        before = last.get(first, {})
+        there[name], last[name] = there.get(first, {}), before
+        if not step.changed:
+            continue
+        try:
+            there[name] = _pointers(there[name], files[name], step.changed, texts)
+        except Unreadable as error:
+            problems.append(f"{name[:10]}: {error.message}")
+            continue
+        last[name] = dict(before)
+        for path, pointer in there[name].items():
+            if any(p in there and _same(there[p].get(path), pointer) for p in step.parents):
+                continue
+            last[name][path] = Sighting(pointer, step.commit, before.get(path))
+            found.append(last[name][path])
+    in_git = _kept_by_git(root, found)
+    return History(tuple(s for s in found if s not in in_git), tuple(problems))
+
+
+def _same(before: Pointer | None, now: Pointer) -> bool:
+    return before is not None and before.md5 == now.md5
+
+
+def _updated(files: dict[str, str], changed: dict[str, str | None]) -> dict[str, str]:
+    if not changed:
+        return files
+    now = {**files, **{path: blob for path, blob in changed.items() if blob}}
+    return {path: blob for path, blob in now.items() if changed.get(path, blob) is not None}
+
+
+def _pointers(
+    known: dict[str, Pointer], files: dict[str, str], changed: dict[str, str | None], texts: dict[str, str]
+) -> dict[str, Pointer]:
+    """The pointers after a commit, by the path of their data; only what it changed is read."""
+    renewed = {path for path in changed if is_pointer(path)}
+    for path in changed:
+        if posixpath.basename(path) == "dvc.yaml":
+            renewed.add(posixpath.join(posixpath.dirname(path), "dvc.lock"))
+    now = {path: pointer for path, pointer in known.items() if pointer.file not in renewed}
+    for file in sorted(renewed & files.keys()):
+        pipeline = files.get(posixpath.join(posixpath.dirname(file), "dvc.yaml"))
+        text = texts[files[file]]
+        for pointer in read_pointers(file, text, texts.get(pipeline) if pipeline else None):
+            now[pointer.path] = pointer
+    return now
+
+
+def _steps(root: Path, revisions: str | None) -> Iterator[_Step]:
+    """The commits that touch a pointer file, and all merges, parents first."""
+    if revisions is not None and revisions.startswith("-"):
+        raise Invalid(f"'{revisions}' is no git revision.", remedy="Give a branch, a tag, a commit or A..B.")
+    chosen = [revisions] if revisions is not None else [r for r in _EVERYWHERE if r != "HEAD" or _born(root)]
+    told = git(
+        root,
+        *("log", "--date-order", "--reverse", "--full-history", "--parents", "--diff-merges=first-parent"),
+        *("--raw", "-z", "--no-abbrev", "--no-renames", "--root", "--relative", "--decorate=full"),
+        "--format=%x01%H%x02%P%x02%an <%ae>%x02%aI%x02%D",
+        *chosen,
+        "--",
+        *_PATTERNS,
+    ).decode("utf-8", errors="surrogateescape")
+    for part in told.split("\x01")[1:]:
+        head, *changes = part.split("\0")
+        name, parents, author, date, refs = head.strip("\n").split("\x02")
+        commit = Commit(name, author, date, tuple(_refs(refs)))
+        fields = [field.strip("\n") for field in changes if field.strip("\n")]
+        yield _Step(commit, tuple(parents.split()), dict(_changes(fields)))
+
+
+def _changes(fields: list[str]) -> Iterator[tuple[str, str | None]]:
+    for meta, path in zip(fields[::2], fields[1::2], strict=True):
+        _, mode, _, blob, _ = meta.removeprefix(":").split(" ")
+        if is_pointer(path) or posixpath.basename(path) == "dvc.yaml":
+            yield path, blob if mode.startswith("100") and blob != _GONE else None
+
+
+def _refs(decoration: str) -> Iterator[str]:
+    for part in decoration.split(", "):
+        name = part.removeprefix("HEAD -> ").removeprefix("tag: ")
+        kind = next((k for k in ("refs/heads/", "refs/tags/", "refs/remotes/origin/") if k in name), None)
+        if kind and not name.endswith("/HEAD"):
+            yield name.removeprefix(kind)
+
+
+def _born(root: Path) -> bool:
+    try:
+        git(root, "rev-parse", "--verify", "--quiet", "HEAD")
+    except Invalid:
+        return False
+    return True
+
+
+def _blobs(root: Path, names: Iterable[str]) -> dict[str, str]:
+    """Texts of blobs, all by one process."""
+    wanted = sorted(names)
+    told = git(root, "cat-file", "--batch", given="\n".join(wanted).encode() + b"\n") if wanted else b""
+    texts, at = {}, 0
+    for name in wanted:
+        end = told.index(b"\n", at)
+        size = int(told[at:end].split()[2])
+        texts[name] = told[end + 1 : end + 1 + size].decode("utf-8", errors="replace")
+        at = end + size + 2
+    return texts
+
+
+def _kept_by_git(root: Path, found: list[Sighting]) -> set[Sighting]:
+    """Outputs of stages that git itself has at that commit (``cache: false``): DVC keeps no object of them."""
+    asked = [s for s in found if s.pointer.file.endswith("dvc.lock") and not s.pointer.is_folder]
+    if not asked:
+        return set()
+    names = [f"{s.commit.commit_id}:./{s.pointer.path}" for s in asked]
+    told = git(root, "cat-file", "--batch-check=%(objecttype)", given="\n".join(names).encode() + b"\n")
+    return {s for s, line in zip(asked, told.decode().splitlines(), strict=True) if line == "blob"}

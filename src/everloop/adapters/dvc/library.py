@@ -1,0 +1,53 @@
+"""What is taken of DVC's library: what no DVC command offers. Imported on first use; it takes a second."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from everloop.core.errors import MissingExtra, Unreadable
+
+
+def require() -> None:
+    """Raises MissingExtra where DVC is not installed."""
+    if find_spec("dvc") is None:
+        raise MissingExtra("dvc", "dvc")
+
+
+@cache
+def load(module: str) -> Any:
+    """A module of DVC's library, or MissingExtra."""
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        raise MissingExtra(error.name or module, "dvc") from error
+
+
+def read_yaml(text: str, where: str) -> Any:
+    """YAML 1.2 as DVC reads it: in YAML 1.1 a file named ``yes`` would be true. Raises Unreadable."""
+    serialize = load("dvc.utils.serialize")
+    try:
+        return serialize.parse_yaml(text, where)
+    except serialize.ParseError as error:
+        raise Unreadable(
+            f"{where} is not YAML: {error}.", remedy="Restore it from git, or mend it by hand."
+        ) from error
+
+
+def md5_of(path: Path, *, legacy: bool = False) -> str:
+    """The md5 by which DVC names a file; ``legacy``: text with Unix line ends, as DVC 2 hashed it."""
+    name = "md5-dos2unix" if legacy else "md5"
+    found: str = load("dvc_data.hashfile.hash").file_md5(str(path), name=name)
+    return found
+
+
+def open_repo(root: Path) -> Any:
+    """The project as DVC's library sees it: its caches, remotes and configuration."""
+    exceptions, repo = load("dvc.exceptions"), load("dvc.repo")
+    try:
+        return repo.Repo(str(root))
+    except exceptions.DvcException as error:
+        raise Unreadable(f"DVC cannot open {root}: {error}", remedy="Run 'dvc doctor' there.") from error

@@ -1,0 +1,59 @@
+"""What ``.dvc`` files and ``dvc.lock`` say: which data, under which md5."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from everloop.core.dvc import Pointer
+from everloop.core.errors import Unreadable
+
+from .library import read_yaml
+
+_MD5 = re.compile(r"[0-9a-f]{32}(\.dir)?")
+
+
+def is_pointer(path: str) -> bool:
+    """Whether a path is of a ``.dvc`` file or a ``dvc.lock``."""
+    name = posixpath.basename(path)
+    return name == "dvc.lock" or (name.endswith(".dvc") and name != ".dvc")
+
+
+def read_pointers(file: str, text: str, pipeline: str | None = None) -> list[Pointer]:
+    """The outputs that a pointer file names. ``pipeline`` is the ``dvc.yaml`` beside a ``dvc.lock``, which
+    alone knows in which folder a stage works. Raises Unreadable."""
+    document = read_yaml(text, file)
+    if not isinstance(document, Mapping):
+        raise Unreadable(f"{file} is not a file of DVC.", remedy="Restore it from git.")
+    folder = posixpath.dirname(file)
+    if posixpath.basename(file) == "dvc.lock":
+        return list(_of_lock(file, folder, document, read_yaml(pipeline, "dvc.yaml") if pipeline else {}))
+    return list(_of_outs(file, posixpath.join(folder, str(document.get("wdir") or ".")), document))
+
+
+def _of_lock(file: str, folder: str, lock: Mapping[str, Any], pipeline: Any) -> Iterator[Pointer]:
+    stages = lock.get("stages") or {} if "schema" in lock else lock
+    known = pipeline.get("stages") or {} if isinstance(pipeline, Mapping) else {}
+    for name, stage in stages.items():
+        if isinstance(stage, Mapping):
+            written = known.get(name) or known.get(str(name).partition("@")[0]) or {}
+            written = written.get("do", written) if isinstance(written, Mapping) else {}
+            yield from _of_outs(file, posixpath.join(folder, str(written.get("wdir") or ".")), stage)
+
+
+def _of_outs(file: str, folder: str, document: Mapping[str, Any]) -> Iterator[Pointer]:
+    for out in document.get("outs") or ():
+        md5, path = out.get("md5"), out.get("path")
+        if not isinstance(md5, str) or not _MD5.fullmatch(md5) or not path or "://" in path:
+            continue  # never made, kept by a cloud's own versions, or outside of DVC's cache
+        if out.get("cache") is False:
+            continue  # git has it
+        yield Pointer(
+            file=file,
+            path=posixpath.normpath(posixpath.join(folder, path)),
+            md5=md5,
+            legacy=out.get("hash") is None,
+            remote=out.get("remote"),
+        )

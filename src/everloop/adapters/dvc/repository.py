@@ -1,0 +1,302 @@
+"""A DVC project in a git repository, as the flows see it.
+
+DVC's verbs run as its command line, which is what DVC documents and keeps stable; single objects, which no
+command gives, come through its library (docs/decisions, "DVC by its own command line").
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from json import loads
+from pathlib import Path
+from typing import Any
+
+from everloop.core.dvc import History, Pointer
+from everloop.core.errors import FileMissing, Invalid, NotFound, Refused, nearest
+
+from . import library
+from .command import dvc, git
+from .commits import read_history
+from .objects import Objects, State, read_folder
+from .pointers import is_pointer, read_pointers
+
+_URL = re.compile(r"[a-z][a-z0-9+.-]*://|[\w.-]+@[\w.-]+:")
+_USER = re.compile(r"(?<=://)[^/@]*@")
+
+
+def initialise(folder: Path, ignored: Sequence[str] = ()) -> tuple[Path, bool]:
+    """Make ``folder`` a DVC project in its git repository; returns DVC's root and whether it is new.
+
+    DVC will not look into the folders ``ignored``. Raises Invalid outside of git.
+    """
+    library.require()
+    top = _git_root(folder)
+    known = _dvc_root(folder, top)
+    if known is not None:
+        return known, False
+    again = (folder / ".dvc").is_dir() and not (folder / ".dvc" / "cache").exists()  # an init that was cut
+    dvc(folder, "init", "--quiet", *(["--subdir"] if folder != top else []), *(["--force"] if again else []))
+    if ignored:
+        with (folder / ".dvcignore").open("a", encoding="utf-8") as file:
+            file.writelines(f"/{name}\n" for name in ignored)
+        git(folder, "add", "--", ".dvcignore")
+    return folder, True
+
+
+@contextmanager
+def open_repository(source: str | Path, scratch: Path) -> Iterator[DvcRepository]:
+    """The DVC project around a folder, or at a git URL, of which a copy lives while this is open.
+
+    ``scratch`` is emptied before and after: what is fetched for reading only goes there. Raises NotFound.
+    """
+    library.require()
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir(parents=True)
+    try:
+        folder, name = Path(source), str(source)
+        if _URL.match(str(source)) or _is_bare(folder):
+            folder, name = scratch / "clone", _USER.sub("", str(source))
+            git(scratch, "clone", "--quiet", "--", str(source), "clone")
+        yield DvcRepository(_find_root(folder), name, scratch / "objects")
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def open_here(folder: Path) -> DvcRepository:
+    """The DVC project around a folder. Raises Invalid outside of git, NotFound outside of DVC."""
+    return DvcRepository(_find_root(folder))
+
+
+def _find_root(folder: Path) -> Path:
+    if not folder.is_dir():
+        raise FileMissing(f"There is no folder {folder}.")
+    root = _dvc_root(folder.resolve(), _git_root(folder))
+    if root is None:
+        raise NotFound(f"{folder} is not in a DVC project.", remedy="'everloop dvc init' makes it one.")
+    return root
+
+
+class DvcRepository:
+    """One DVC project. ``name`` is how people called it; paths given and returned are from ``root``."""
+
+    def __init__(self, root: Path, name: str = "", downloads: Path | None = None) -> None:
+        library.require()
+        self.root = root
+        self.name = name or str(root)
+        self._objects = Objects(root, downloads)
+        self._kept = Objects(root)
+
+    # -- what is there ---------------------------------------------------------------------------------------
+
+    def history(self, revisions: str | None = None) -> History:
+        return read_history(self.root, revisions)
+
+    def pointers(self, targets: Sequence[str] = ()) -> list[Pointer]:
+        """Of the work tree; of some targets only: a ``.dvc`` file, a ``dvc.lock``, a data file or folder."""
+        listed = git(self.root, "ls-files", "--cached", "--others", "--exclude-standard", "-z").decode(
+            "utf-8", errors="surrogateescape"
+        )
+        files = sorted({path for path in listed.split("\0") if is_pointer(path)})
+        found = [p for file in files if (self.root / file).is_file() for p in self.read(file)]
+        if not targets:
+            return found
+        chosen = {target: [p for p in found if _meant(target, p)] for target in targets}
+        for target, pointers in chosen.items():
+            if not pointers:
+                known = [*(p.file for p in found), *(p.path for p in found)]
+                raise NotFound(f"DVC does not know '{target}'.", remedy=nearest(target, known))
+        return [p for p in found if any(_meant(target, p) for target in targets)]
+
+    def read(self, file: str, revision: str | None = None) -> list[Pointer]:
+        """What a pointer file says, in the work tree or at a revision of git."""
+        if revision is None:
+            path, beside = self.root / file, (self.root / file).with_name("dvc.yaml")
+            pipeline = beside.read_text(encoding="utf-8") if beside.is_file() else None
+            return read_pointers(file, path.read_text(encoding="utf-8"), pipeline)
+        return read_pointers(file, self._show(revision, file))
+
+    def commit_of(self, file: str) -> str:
+        """The newest commit that changed a pointer file; empty where it is not committed as it is."""
+        if git(self.root, "status", "--porcelain", "--", file):
+            return ""
+        return git(self.root, "log", "-1", "--format=%H", "--", file).decode().strip()
+
+    def author_of(self, commit: str) -> tuple[str, str]:
+        """Who made a commit, and when."""
+        author, _, date = (
+            git(self.root, "log", "-1", "--format=%an <%ae>%x02%aI", commit).decode().partition("\x02")
+        )
+        return author, date.strip()
+
+    def status(self, targets: Sequence[str] = ()) -> dict[str, list[str]]:
+        """What ``dvc status`` says is changed: stage or pointer file -> what changed."""
+        told: dict[str, Any] = loads(dvc(self.root, "status", "--json", "--quiet", *_after(targets)) or "{}")
+        return {name: list(_flat(changes)) for name, changes in told.items()}
+
+    # -- objects ---------------------------------------------------------------------------------------------
+
+    def md5_of(self, path: Path) -> str:
+        return library.md5_of(path)
+
+    def obtain(self, pointer: Pointer) -> Path:
+        """A file's content, whole, from the cache or else the remote. Raises NotFound and Corrupt."""
+        what = f"{pointer.path} ({pointer.file})"
+        return self._objects.obtain(pointer.md5, legacy=pointer.legacy, remote=pointer.remote, what=what)
+
+    def obtain_folder(self, pointer: Pointer) -> dict[str, Path]:
+        """The files of a folder by their path in it, each whole."""
+        found = {}
+        for path, md5 in read_folder(self.obtain(pointer)):
+            if Path(path).is_absolute() or ".." in Path(path).parts:
+                raise Invalid(f"{pointer.file} names '{path}', which lies outside of {pointer.path}.")
+            what = f"{pointer.path}/{path}"
+            found[path] = self._objects.obtain(md5, legacy=pointer.legacy, remote=pointer.remote, what=what)
+        return found
+
+    def states(self, pointer: Pointer) -> dict[str, State]:
+        """Of each object that a pointer needs in the cache, by the path of its data."""
+        return self._kept.states(pointer)
+
+    def require_whole(self, pointers: Sequence[Pointer], *, missing: bool = False) -> None:
+        """Raises Corrupt where the cache has damaged objects; brings ``missing`` ones from the remote."""
+        for pointer in pointers:
+            if missing:
+                self._bring(pointer, replace=False)
+            for path, state in self._kept.states(pointer).items():
+                if state == "damaged":
+                    md5 = dict(self._parts(pointer))[path]
+                    raise self._kept.damaged(md5, legacy=pointer.legacy, what=f"{path} ({pointer.file})")
+
+    def require_same(self, pointers: Sequence[Pointer]) -> list[Path]:
+        """The files in the work tree, each hashed and compared with its md5. Raises Corrupt."""
+        files = []
+        for pointer in pointers:
+            for path, md5 in self._parts(pointer):
+                if not md5.endswith(".dir"):
+                    files.append(self.root / path)
+                    if library.md5_of(files[-1], legacy=pointer.legacy) != md5:
+                        raise self._kept.damaged(md5, legacy=pointer.legacy, what=f"{files[-1]}")
+        return files
+
+    def _parts(self, pointer: Pointer) -> Iterator[tuple[str, str]]:
+        yield pointer.path, pointer.md5
+        if pointer.is_folder:
+            place = self._kept.place(pointer.md5, legacy=pointer.legacy)
+            for path, md5 in read_folder(place):
+                yield f"{pointer.path}/{path}", md5
+
+    def _bring(self, pointer: Pointer, *, replace: bool) -> None:
+        """Have the objects of a pointer in the cache, whole; damaged ones stay unless ``replace``."""
+
+        def bring(md5: str, what: str) -> None:
+            if replace or self._kept.state(md5, legacy=pointer.legacy) == "missing":
+                self._kept.obtain(md5, legacy=pointer.legacy, remote=pointer.remote, what=what)
+
+        bring(pointer.md5, f"{pointer.path} ({pointer.file})")
+        if pointer.is_folder and self._kept.state(pointer.md5, legacy=pointer.legacy) == "whole":
+            for path, md5 in self._parts(pointer):
+                bring(md5, f"{path} ({pointer.file})")
+
+    # -- DVC's verbs -----------------------------------------------------------------------------------------
+
+    def add(self, path: str) -> Pointer:
+        """``dvc add``. A damaged object of the same md5 in the cache goes first: DVC would keep it."""
+        md5 = library.md5_of(self.root / path)
+        if self._kept.state(md5, legacy=False) == "damaged":
+            self._kept.place(md5, legacy=False).unlink()
+        dvc(self.root, "add", "--quiet", *_after([path]))
+        [pointer] = [p for p in self.read(f"{path}.dvc") if p.path == path]
+        return pointer
+
+    def commit(self, pointer: Pointer, message: str) -> None:
+        """Commit a pointer file and the ``.gitignore`` beside it, and nothing else; no change, no commit."""
+        beside = str(Path(pointer.file).with_name(".gitignore"))
+        paths = [path for path in (pointer.file, beside) if (self.root / path).is_file()]
+        git(self.root, "add", "--", *paths)
+        if git(self.root, "status", "--porcelain", "--", *paths):
+            git(self.root, "commit", "--quiet", "--message", message, "--", *paths)
+
+    def push(self, targets: Sequence[str], remote: str | None) -> str:
+        return dvc(self.root, "push", *_remote(remote), *_after(targets)).strip()
+
+    def pull(self, targets: Sequence[str], remote: str | None, *, force: bool) -> str:
+        """Damaged objects in the cache are replaced by the remote's, missing ones brought by ``dvc fetch``,
+        all hashed, and only then ``dvc checkout`` runs."""
+        pointers = self.pointers(targets)
+        for pointer in pointers:
+            if "damaged" in self._kept.states(pointer).values():
+                self._bring(pointer, replace=True)
+        told = dvc(self.root, "fetch", *_remote(remote), *_after(targets)).strip()
+        self.require_whole(pointers)
+        self.checkout(targets, force=force)
+        return told
+
+    def checkout(self, targets: Sequence[str], *, force: bool) -> None:
+        dvc(self.root, "checkout", "--quiet", *(["--force"] if force else []), *_after(targets))
+
+    def turn_back(self, file: str, revision: str, *, force: bool) -> None:
+        """Give a ``.dvc`` file in the work tree the content that it had at a revision. Raises Refused where
+        it has changes that git does not know."""
+        self._show(revision, file)
+        if not force and git(self.root, "status", "--porcelain", "--", file):
+            raise Refused(
+                f"{file} has changes that are not committed.", remedy="Commit it with git, or say --force."
+            )
+        git(self.root, "restore", f"--source={revision}", "--worktree", "--", file)
+
+    def _show(self, revision: str, file: str) -> str:
+        if revision.startswith("-"):
+            raise Invalid(f"'{revision}' is no git revision.")
+        try:
+            return git(self.root, "show", f"{revision}:./{file}").decode("utf-8", errors="replace")
+        except Invalid as error:
+            raise NotFound(
+                f"There is no {file} at '{revision}' in git.",
+                remedy=f"'git log --all -- {file}' lists the commits that have it.",
+            ) from error
+
+
+def _after(targets: Sequence[str]) -> list[str]:
+    return ["--", *targets] if targets else []
+
+
+def _remote(name: str | None) -> list[str]:
+    return [f"--remote={name}"] if name else []
+
+
+def _meant(target: str, pointer: Pointer) -> bool:
+    inside = pointer.path.startswith(f"{target.rstrip('/')}/") or pointer.file.startswith(f"{target}/")
+    return inside or target in (pointer.file, pointer.path, ".")
+
+
+def _flat(changes: Any) -> Iterator[str]:
+    """``[{"changed outs": {"data.csv": "modified"}}, "changed command"]`` as lines."""
+    for change in changes if isinstance(changes, list) else [changes]:
+        if not isinstance(change, dict):
+            yield str(change)
+            continue
+        for kind, paths in change.items():
+            said = paths.items() if isinstance(paths, dict) else [(paths, kind)]
+            yield from (f"{path}: {state}" for path, state in said)
+
+
+def _git_root(folder: Path) -> Path:
+    try:
+        return Path(os.fsdecode(git(folder, "rev-parse", "--show-toplevel").rstrip(b"\n"))).resolve()
+    except Invalid as error:
+        raise Invalid(
+            f"{folder} is not in a git repository, and DVC needs one.", remedy="Run 'git init' first."
+        ) from error
+
+
+def _dvc_root(folder: Path, top: Path) -> Path | None:
+    around = [place for place in (folder, *folder.parents) if place.is_relative_to(top)]
+    return next((place for place in around if (place / ".dvc" / "config").is_file()), None)
+
+
+def _is_bare(folder: Path) -> bool:
+    return (folder / "HEAD").is_file() and (folder / "objects").is_dir()
