@@ -14,7 +14,7 @@ READY := .venv/.ready
 export PYTHON
 unexport PYTHONDONTWRITEBYTECODE  # without compiled files every command would load its libraries anew, in seconds
 
-.PHONY: help setup demo test test-unit check format lint types imports fmt bench lock clean
+.PHONY: help setup demo test test-unit check format lint types imports fmt bench bench-data lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,6 +55,9 @@ fmt: $(READY) ## Format the code and fix what can be fixed
 
 bench: $(READY) ## Time each step of a turn and show where the time goes
 	@$(BIN)/python -m bench.turn $(ARGS)
+
+bench-data: $(READY) ## Version twenty tables beside Parquet, DVC and Lance (ARGS="--quick")
+	@$(BIN)/python -m bench.data.run $(ARGS)
 
 lock: ## Resolve the dependencies anew into requirements.lock (needs uv; ARGS="--upgrade" for the newest)
 	@uv pip compile --quiet --universal --python-version 3.11 --all-extras --group dev pyproject.toml \

@@ -1,0 +1,64 @@
+"""Everloop's side of the bench: a project in a folder, through its public functions."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from everloop import wiring
+from everloop.core.data import DatasetVersion
+from everloop.core.errors import MLOpsError
+from everloop.flows import data
+from everloop.flows.project import Project
+from everloop.settings.loading import folder_settings
+
+from .measure import Cost, best, bytes_in, cost
+
+DATASET = "history"
+
+
+def open_in(folder: Path, tree: dict[str, Any] | None = None) -> Project:
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    folder.mkdir(parents=True, exist_ok=True)
+    return wiring.connect(folder_settings(folder, tree or {}))
+
+
+def register(project: Project, table: pa.Table) -> DatasetVersion:
+    """The version alone: what else came back is let go."""
+    return data.register(project, table, DATASET).version
+
+
+def stored_bytes(project: Project) -> int:
+    """Every file that keeps data versions: content, manifests, hashes of rows."""
+    return bytes_in(project.settings.data_folder)
+
+
+def database_bytes(project: Project) -> int:
+    """The metadata, with what SQLite has not yet folded in."""
+    return sum(path.stat().st_size for path in project.settings.state.glob("everloop.db*"))
+
+
+def checks(project: Project) -> dict[str, Cost]:
+    """Seconds of checking the whole store."""
+    return {"full": best(cost(lambda: _load_all(project)) for _ in range(2))}
+
+
+def notices_damage(project: Project) -> bool:
+    try:
+        _load_all(project)
+    except MLOpsError:
+        return True
+    return False
+
+
+def _load_all(project: Project) -> None:
+    for version in data.list_versions(project, DATASET):
+        data.load(project, version)
+
+
+def rollbacks(project: Project, versions: dict[int, DatasetVersion]) -> list[Cost]:
+    """Going back to the 10th version, and forth."""
+    return []
