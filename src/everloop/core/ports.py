@@ -50,6 +50,9 @@ class Blobs(Protocol):
     def where(self, key: str) -> str:
         """A path or URL to show to people."""
 
+    def sweep_drafts(self, older_than: datetime) -> int:
+        """Remove what writes that were killed before ``older_than`` have left; returns how many there were."""
+
 
 class Locks(Protocol):
     """Named locks that the operating system or the database frees when their holder dies."""

@@ -13,6 +13,8 @@ from everloop.core.errors import NotFound, StorageDenied, StorageFull
 from everloop.core.ids import token
 from everloop.core.ports import Entry
 
+from .names import DRAFT, checked, is_draft
+
 
 class LocalBlobs:
     """Blobs below ``root``; a key is a relative path with ``/``."""
@@ -21,16 +23,17 @@ class LocalBlobs:
         self.root = root
 
     def put(self, key: str, data: bytes) -> None:
-        """Store ``data`` under ``key``, durably, whole or not at all. A key that is there stays as it is."""
+        """Store ``data`` under ``key``, durably, whole or not at all. A key that is there stays as it is, also
+        when another process puts it at the same time."""
         path = self._path(key)
         if not path.exists():
-            write_atomically(path, data)
+            write_atomically(path, data, new=True)
+        else:
+            _sync_folder(path.parent)  # whoever wrote it may not have come to that yet
 
     def get(self, key: str) -> bytes:
-        try:
-            return self._path(key).read_bytes()
-        except FileNotFoundError as error:
-            raise self._missing(key) from error
+        with self._reading(key) as path:
+            return path.read_bytes()
 
     def replace(self, key: str, data: bytes) -> None:
         write_atomically(self._path(key), data)
@@ -38,15 +41,12 @@ class LocalBlobs:
     def ranges(self, key: str, spans: Sequence[tuple[int, int]]) -> list[bytes]:
         """Read by position, not by mapping the file into memory: a file cut short meanwhile would end the
         process there."""
-        try:
-            with self._path(key).open("rb", buffering=0) as file:
-                parts = []
-                for start, length in spans:
-                    file.seek(start)
-                    parts.append(file.read(length))
-                return parts
-        except FileNotFoundError as error:
-            raise self._missing(key) from error
+        with self._reading(key) as path, path.open("rb") as file:
+            parts = []
+            for start, length in spans:
+                file.seek(start)
+                parts.append(file.read(length))
+            return parts
 
     def size(self, key: str) -> int | None:
         try:
@@ -58,54 +58,100 @@ class LocalBlobs:
         return self._path(key).is_file()
 
     def entries(self, prefix: str = "") -> Iterator[Entry]:
-        base = self._path(prefix) if prefix.endswith("/") or not prefix else self._path(prefix).parent
-        for folder, _, names in os.walk(base):
-            for name in names:
-                path = Path(folder, name)
-                key = path.relative_to(self.root).as_posix()
-                if key.startswith(prefix) and not (name.startswith(".") and name.endswith(".tmp")):
-                    with suppress(FileNotFoundError):
-                        known = path.stat()
-                        yield Entry(key, known.st_size, datetime.fromtimestamp(known.st_mtime, UTC))
+        above = prefix.rpartition("/")[0]
+        for path in self._files(self._path(above) if above else self.root):
+            key = path.relative_to(self.root).as_posix()
+            if key.startswith(prefix) and not is_draft(path.name):
+                with suppress(FileNotFoundError):
+                    known = path.stat()
+                    yield Entry(key, known.st_size, datetime.fromtimestamp(known.st_mtime, UTC))
 
     def remove(self, key: str) -> None:
         path = self._path(key)
-        try:
-            path.unlink()
-        except FileNotFoundError:
-            return
-        _sync_folder(path.parent)
+        with _storage_errors(path):
+            try:
+                path.unlink()
+            except FileNotFoundError:
+                return
+            _sync_folder(path.parent)
 
     def where(self, key: str) -> str:
         return str(self._path(key))
 
-    def _missing(self, key: str) -> NotFound:
-        return NotFound(
-            f"The stored object {self.where(key)} is missing.", remedy="Restore it from a backup."
-        )
+    def sweep_drafts(self, older_than: datetime) -> int:
+        """Remove the drafts of writes that were killed, last touched before ``older_than``: a write that goes
+        on has a younger one."""
+        swept = 0
+        for path in self._files(self.root):
+            if is_draft(path.name):
+                with suppress(FileNotFoundError), _storage_errors(path):
+                    if path.stat().st_mtime < older_than.timestamp():
+                        path.unlink()
+                        swept += 1
+        return swept
+
+    def _files(self, folder: Path) -> Iterator[Path]:
+        """All files below; a folder that cannot be read is an error, for what is not listed looks unneeded."""
+        for below, _, names in os.walk(folder, onerror=_unread):
+            yield from (Path(below, name) for name in names)
+
+    @contextmanager
+    def _reading(self, key: str) -> Iterator[Path]:
+        try:
+            yield self._path(key)
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+            raise NotFound(
+                f"The stored object {self.where(key)} is missing.", remedy="Restore it from a backup."
+            ) from error
+        except PermissionError as error:
+            raise StorageDenied(
+                f"{self.where(key)} cannot be read: {error.strerror}.",
+                remedy="Check its owner and permissions.",
+            ) from error
 
     def _path(self, key: str) -> Path:
-        path = self.root / key
-        if not path.resolve().is_relative_to(self.root.resolve()):
-            raise NotFound(f"'{key}' is no object of {self.root}.")
-        return path
+        return self.root / checked(key, str(self.root))
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Replace ``path`` by ``data``: after a crash there is the old content or the new, never between."""
+def _unread(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise StorageDenied(
+            f"{error.filename} cannot be read: {error.strerror}.", remedy="Check its owner and permissions."
+        ) from error
+
+
+def write_atomically(path: Path, data: bytes, *, new: bool = False) -> None:
+    """Replace ``path`` by ``data``: after a crash there is the old content or the new, never between.
+
+    With ``new`` a file that came there meanwhile stays.
+    """
     with _storage_errors(path):
         _make_folders(path.parent)
-        draft = path.with_name(f".{path.name[:40]}.{token()}.tmp")
+        draft = path.with_name(f".{path.name[:40]}.{token()}{DRAFT}")
         try:
             with draft.open("xb") as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-            draft.replace(path)
+            if not (new and _linked(draft, path)):
+                draft.replace(path)
         except BaseException:
             draft.unlink(missing_ok=True)
             raise
         _sync_folder(path.parent)
+
+
+def _linked(draft: Path, path: Path) -> bool:
+    """Give the draft its name unless the name is taken. False where the file system knows no links: there
+    the last of two equal contents wins."""
+    try:
+        path.hardlink_to(draft)
+    except FileExistsError:
+        pass
+    except OSError:
+        return False
+    draft.unlink()
+    return True
 
 
 def _make_folders(folder: Path) -> None:
