@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -62,3 +63,8 @@ def _load_all(project: Project) -> None:
 def rollbacks(project: Project, versions: dict[int, DatasetVersion]) -> list[Cost]:
     """Going back to the 10th version, and forth."""
     return []
+
+
+def batches(project: Project, version: DatasetVersion) -> Iterator[pa.RecordBatch]:
+    """A version in parts."""
+    yield from data.load(project, version).to_batches()
