@@ -23,8 +23,8 @@ class LocalBlobs:
         self.root = root
 
     def put(self, key: str, data: bytes) -> None:
-        """Store ``data`` under ``key``, durably, whole or not at all. A key that is there stays as it is, also
-        when another process puts it at the same time."""
+        """Store ``data`` under ``key``, durably, whole or not at all. A key that is there stays as it is, and
+        so does one that another process puts at the same time."""
         path = self._path(key)
         if not path.exists():
             write_atomically(path, data, new=True)
@@ -91,7 +91,7 @@ class LocalBlobs:
         return swept
 
     def _files(self, folder: Path) -> Iterator[Path]:
-        """All files below; a folder that cannot be read is an error, for what is not listed looks unneeded."""
+        """All files below. A folder that cannot be read is an error: what is not listed looks unneeded."""
         for below, _, names in os.walk(folder, onerror=_unread):
             yield from (Path(below, name) for name in names)
 
