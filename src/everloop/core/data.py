@@ -80,6 +80,21 @@ class DataRef:
 
 
 @dataclass(frozen=True)
+class DataMove:
+    """One movement of a name, the ``sequence``-th of its dataset: ``version_id`` is where it went, None where
+    it was removed."""
+
+    dataset: str
+    sequence: int
+    name: str
+    kind: str
+    version_id: str | None
+    at: datetime
+    by: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class ColumnChange:
     """How one column's statistics moved between two versions."""
 

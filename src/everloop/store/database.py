@@ -60,10 +60,12 @@ class Tx:
         newest: bool = False,
         by: str = "sequence",
         limit: int | None = None,
+        only: Sequence[str] | None = None,
     ) -> Sequence[Row]:
-        """The tenant's rows, oldest first, or newest first."""
+        """The tenant's rows, oldest first, or newest first; of all columns or ``only`` these."""
         order = table.c[by].desc() if newest else table.c[by]
-        query = self._mine(select(table), table).where(*conditions).order_by(order).limit(limit)
+        columns = table.c if only is None else [table.c[name] for name in only]
+        query = self._mine(select(*columns), table).where(*conditions).order_by(order).limit(limit)
         return self._connection.execute(query).mappings().all()
 
     def each(self, table: Table, *conditions: ColumnElement[bool]) -> Iterator[Row]:

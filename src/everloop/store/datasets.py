@@ -3,45 +3,67 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from everloop.core.contracts import Contract
-from everloop.core.data import DatasetVersion
+from everloop.core.data import DataRef, DatasetVersion
 from everloop.core.documents import dump, load
-from everloop.core.errors import UnknownVersion, nearest
+from everloop.core.errors import Conflict, UnknownVersion, nearest
+from everloop.data import names
 
-from .database import Tx
+from . import refs
+from .database import Row, Tx
 from .tables import contracts, dataset_versions
 from .times import to_text
 
+_COLUMNS = dataset_versions.c
+_BRIEF = ("dataset", "version_id", "sequence", "created_at", "document")
 
-def add_version(tx: Tx, version: DatasetVersion) -> DatasetVersion:
-    """Record a version once: the same content again gives the version that is there."""
+
+def add_version(tx: Tx, version: DatasetVersion, branch: str = names.MAIN) -> DatasetVersion:
+    """Record a version once and put the branch there: the same content again gives the version that is there.
+
+    Without a parent it follows the branch's head. A branch that is not there begins at the head of ``main``.
+    Raises Invalid for an impossible name, Conflict where a tag has it.
+    """
     tx.lock(f"dataset/{version.dataset}")
-    table = dataset_versions
-    known = tx.row(table, table.c.dataset == version.dataset, table.c.version_id == version.version_id)
-    if known is not None:
-        return load(DatasetVersion, known["document"])
-    newest = tx.rows(table, table.c.dataset == version.dataset, newest=True, limit=1)
-    placed = replace(
-        version,
-        sequence=newest[0]["sequence"] + 1 if newest else 1,
-        parent=newest[0]["version_id"] if newest else None,
-    )
-    tx.add(
-        table,
-        dataset=placed.dataset,
-        version_id=placed.version_id,
-        sequence=placed.sequence,
-        created_at=to_text(placed.created_at),
-        document=dump(placed),
-    )
+    there = refs.find_ref(tx, version.dataset, branch)
+    if there is None:
+        names.check(branch)
+    elif there.kind != "branch":
+        raise Conflict(
+            f"'{branch}' is a tag of {version.dataset}, which stays where it is.", remedy="Name a branch."
+        )
+    placed = known_version(tx, version.version_id, version.dataset)
+    reason = "came again"
+    if placed is None:
+        reason = "registered"
+        above = there.version_id if there else refs.head(tx, version.dataset)
+        placed = replace(
+            version,
+            sequence=tx.next_sequence(dataset_versions, _COLUMNS.dataset == version.dataset),
+            parent=version.parent or above,
+        )
+        _insert(tx, placed)
+    if there is None or there.version_id != placed.version_id or reason == "registered":
+        ref = DataRef(
+            placed.dataset, branch, "branch", placed.version_id, version.created_at, version.created_by
+        )
+        refs.move(tx, ref, reason)
     return placed
 
 
-def versions(tx: Tx, dataset: str | None = None) -> list[DatasetVersion]:
-    table = dataset_versions
-    wanted = [table.c.dataset == dataset] if dataset else []
-    return [load(DatasetVersion, row["document"]) for row in tx.rows(table, *wanted, by="created_at")]
+def newest(tx: Tx, dataset: str) -> DatasetVersion | None:
+    """The version registered last, on whatever branch."""
+    rows = tx.rows(dataset_versions, _COLUMNS.dataset == dataset, newest=True, limit=1)
+    return _version(rows[0]) if rows else None
+
+
+def versions(tx: Tx, dataset: str | None = None, *, statistics: bool = True) -> list[DatasetVersion]:
+    """Oldest first. ``statistics=False`` leaves them out: they are most of what is known of a version."""
+    wanted = [_COLUMNS.dataset == dataset] if dataset else []
+    only = None if statistics else _BRIEF
+    return [_version(row) for row in tx.rows(dataset_versions, *wanted, by="created_at", only=only)]
 
 
 def datasets(tx: Tx) -> list[str]:
@@ -49,39 +71,134 @@ def datasets(tx: Tx) -> list[str]:
 
 
 def known_version(tx: Tx, version_id: str, dataset: str | None = None) -> DatasetVersion | None:
-    """The version with exactly this id, read alone: with its statistics each is a large document."""
-    table = dataset_versions
-    wanted = [table.c.version_id == version_id, *([table.c.dataset == dataset] if dataset else [])]
-    rows = tx.rows(table, *wanted, by="created_at", limit=1)
-    return load(DatasetVersion, rows[0]["document"]) if rows else None
+    """The version with exactly this id."""
+    wanted = [_COLUMNS.version_id == version_id, *([_COLUMNS.dataset == dataset] if dataset else [])]
+    rows = tx.rows(dataset_versions, *wanted, by="created_at", limit=1)
+    return _version(rows[0]) if rows else None
 
 
 def find_version(tx: Tx, version_id: str, dataset: str | None = None) -> DatasetVersion:
-    """The version with this id, a unique beginning of one (4 characters or more), or ``DATASET@latest``."""
-    table = dataset_versions
-    name, _, spec = version_id.partition("@")
-    if spec:
-        dataset, version_id = name, spec
-    known = known_version(tx, version_id, dataset)
-    if known is not None:
-        return known
-    found = versions(tx, dataset)
-    if version_id == "latest" and found:
-        return found[-1]
-    matching = [v for v in found if len(version_id) >= 4 and v.version_id.startswith(version_id)]
-    if len({v.version_id for v in matching}) > 1:
-        shown = ", ".join(v.short for v in matching[:5])
+    """The version with this id, a unique beginning of one (4 characters or more), a tag or branch, ``latest``
+    (where ``main`` stands), or a time (where ``main`` stood then); ``~2`` after it: the second before it.
+
+    ``DATASET@WHAT`` says the dataset; only ids and their beginnings do without one. Raises UnknownVersion.
+    """
+    spec = names.parse(version_id)
+    named, what = spec.dataset or dataset, spec.what
+    found_id = _exact(tx, named, what) or _by_name(tx, named, what) or _by_beginning(tx, named, what)
+    if found_id is None:
+        raise _unknown(tx, named, what)
+    found = known_version(tx, found_id, named)
+    if found is None:
         raise UnknownVersion(
-            f"'{version_id}' is the beginning of several versions: {shown}.", remedy="Give more of it."
+            f"'{version_id}' stands at {found_id[:12]}, which is no longer there.",
+            remedy="'everloop data list' shows what is.",
         )
-    if matching:
-        return matching[0]
-    there = tx.count(table)
-    raise UnknownVersion(
-        f"There is no data version '{version_id}'.",
-        remedy=nearest(version_id, [v.short for v in found[-12:]])
-        + (" 'everloop data list' shows all." if there else " 'everloop data add FILE' makes the first."),
+    return _before(tx, found, spec.back)
+
+
+def _exact(tx: Tx, dataset: str | None, what: str) -> str | None:
+    wanted = [_COLUMNS.version_id == what, *([_COLUMNS.dataset == dataset] if dataset else [])]
+    return what if what and tx.count(dataset_versions, *wanted) else None
+
+
+def _by_name(tx: Tx, dataset: str | None, what: str) -> str | None:
+    """The id that a tag, a branch, ``latest`` or a time stands for."""
+    if dataset is None:
+        if what != names.LATEST:
+            return None
+        rows = tx.rows(dataset_versions, newest=True, by="created_at", limit=1, only=("dataset",))
+        return refs.head(tx, rows[0]["dataset"]) if rows else None
+    if what == names.LATEST:
+        return refs.head(tx, dataset)
+    ref = refs.find_ref(tx, dataset, what)
+    if ref is not None:
+        return ref.version_id
+    moment = names.as_time(what)
+    return refs.stood_at(tx, dataset, moment) if moment is not None else None
+
+
+def _by_beginning(tx: Tx, dataset: str | None, what: str) -> str | None:
+    if not names.is_prefix(what):
+        return None
+    wanted = [_COLUMNS.version_id >= what.lower(), _COLUMNS.version_id < f"{what.lower()}g"]
+    wanted += [_COLUMNS.dataset == dataset] if dataset else []
+    rows = tx.rows(dataset_versions, *wanted, by="version_id", limit=100, only=("version_id",))
+    found = list(dict.fromkeys(row["version_id"] for row in rows))
+    if len(found) > 1:
+        shown = ", ".join(each[:12] for each in found[:5])
+        raise UnknownVersion(
+            f"'{what}' is the beginning of several versions: {shown}.", remedy="Give more of it."
+        )
+    return found[0] if found else None
+
+
+def _before(tx: Tx, version: DatasetVersion, back: int) -> DatasetVersion:
+    here = version
+    for step in range(back):
+        above = known_version(tx, here.parent, here.dataset) if here.parent else None
+        if above is None:
+            raise UnknownVersion(
+                f"{version.dataset}@{version.short} has {step} version{'' if step == 1 else 's'} before it, "
+                f"not {back}.",
+                remedy=f"'everloop data log {version.dataset}' shows them.",
+            )
+        here = above
+    return here
+
+
+def _unknown(tx: Tx, dataset: str | None, what: str) -> UnknownVersion:
+    """What is wrong with a name that leads nowhere, and the nearest one that does."""
+    there = datasets(tx)
+    if not there:
+        return UnknownVersion(
+            f"There is no data version '{what}'.", remedy="'everloop data add FILE' makes the first."
+        )
+    if dataset is not None and dataset not in there:
+        return UnknownVersion(f"There is no dataset '{dataset}'.", remedy=nearest(dataset, there))
+    moment = names.as_time(what)
+    if moment is not None and dataset is None:
+        return UnknownVersion(f"Of which dataset, at {what}?", remedy=f"Write it as {there[0]}@{what}.")
+    if moment is not None:
+        first = tx.rows(dataset_versions, _COLUMNS.dataset == dataset, limit=1, only=("created_at",))
+        return UnknownVersion(
+            f"{dataset} had no version yet at {to_text(moment)[:16]} UTC.",
+            remedy=f"Its first came at {first[0]['created_at'][:16]} UTC.",
+        )
+    known = refs.list_refs(tx, dataset)
+    holders = [f"{ref.dataset}@{ref.name}" for ref in known if ref.name == what]
+    if dataset is None and (what in there or holders):
+        return UnknownVersion(
+            f"There is no data version '{what}'.",
+            remedy=f"Did you mean '{holders[0] if holders else f'{what}@{names.LATEST}'}'?",
+        )
+    wanted = [_COLUMNS.dataset == dataset] if dataset else []
+    rows = tx.rows(dataset_versions, *wanted, newest=True, by="created_at", limit=12, only=("version_id",))
+    close = [*(ref.name for ref in known if dataset), *(row["version_id"][:12] for row in rows)]
+    of = f" of {dataset}" if dataset else ""
+    return UnknownVersion(
+        f"There is no data version '{what}'{of}.",
+        remedy=f"{nearest(what, close)} 'everloop data list' shows all.",
     )
+
+
+def _insert(tx: Tx, version: DatasetVersion) -> None:
+    document: dict[str, Any] = dump(version)
+    statistics = document.pop("statistics")
+    tx.add(
+        dataset_versions,
+        dataset=version.dataset,
+        version_id=version.version_id,
+        sequence=version.sequence,
+        created_at=to_text(version.created_at),
+        document=document,
+        statistics=statistics,
+    )
+
+
+def _version(row: Row) -> DatasetVersion:
+    document = {"statistics": row.get("statistics") or {}, **row["document"]}
+    return load(DatasetVersion, document)
 
 
 def add_contract(tx: Tx, model: str, contract: Contract, at: str) -> None:

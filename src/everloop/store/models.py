@@ -23,6 +23,7 @@ def add_run(tx: Tx, run: Run) -> None:
         turn_id=run.turn_id,
         created_at=to_text(run.started_at),
         document=dump(run),
+        data_version=run.data_version,
     )
 
 
@@ -30,6 +31,12 @@ def list_runs(tx: Tx, model: str | None = None, limit: int | None = None) -> lis
     """Newest first."""
     wanted = [runs.c.model == model] if model else []
     found = tx.rows(runs, *wanted, newest=True, by="created_at", limit=limit)
+    return [load(Run, row["document"]) for row in found]
+
+
+def runs_on(tx: Tx, data_version: str) -> list[Run]:
+    """The runs that were trained on a data version, oldest first."""
+    found = tx.rows(runs, runs.c.data_version == data_version, by="created_at")
     return [load(Run, row["document"]) for row in found]
 
 

@@ -32,8 +32,10 @@ dataset_versions = Table(
     Column("sequence", Integer, nullable=False),
     Column("created_at", Text, nullable=False),
     Column("document", JSON, nullable=False),
+    Column("statistics", JSON),
     PrimaryKeyConstraint("tenant", "dataset", "version_id"),
     UniqueConstraint("tenant", "dataset", "sequence"),
+    Index("dataset_versions_by_id", "tenant", "version_id"),
 )
 
 data_refs = Table(
@@ -47,6 +49,21 @@ data_refs = Table(
     Column("updated_at", Text, nullable=False),
     Column("updated_by", Text, nullable=False),
     PrimaryKeyConstraint("tenant", "dataset", "name"),
+)
+
+data_moves = Table(
+    "data_moves",
+    metadata,
+    Column("tenant", Text, nullable=False),
+    Column("dataset", Text, nullable=False),
+    Column("sequence", Integer, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("version_id", Text),
+    Column("at", Text, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    PrimaryKeyConstraint("tenant", "dataset", "sequence"),
 )
 
 dvc_files = Table(
@@ -117,8 +134,10 @@ runs = Table(
     Column("turn_id", Text, nullable=False),
     Column("created_at", Text, nullable=False),
     Column("document", JSON, nullable=False),
+    Column("data_version", Text),
     PrimaryKeyConstraint("tenant", "run_id"),
     Index("runs_by_model", "tenant", "model", "created_at"),
+    Index("runs_by_data", "tenant", "data_version"),
 )
 
 model_versions = Table(
