@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         WrongType,
     )
     from everloop.sdk.data import DataVersioner
+    from everloop.sdk.dvc import DVCManager
     from everloop.sdk.factories import (
         create_data_versioner,
         create_experiment_tracker,
@@ -65,6 +66,7 @@ __all__ = [
     "ConstantTarget",
     "ContractFailed",
     "Corrupt",
+    "DVCManager",
     "DataVersioner",
     "DeploymentError",
     "DriftDetectionError",
@@ -105,6 +107,7 @@ __all__ = [
 ]
 
 _SDK = {
+    "DVCManager": "everloop.sdk.dvc",
     "DataVersioner": "everloop.sdk.data",
     "ExperimentTracker": "everloop.sdk.tracker",
     "MLOpsPipeline": "everloop.sdk.pipeline",

@@ -16,6 +16,7 @@ from everloop.adapters.locks.files import FileLocks
 from everloop.adapters.mlflow.address import is_server, sqlite_file, tracking_uri
 from everloop.adapters.mlflow.ping import ping
 from everloop.core.clock import Clock, SystemClock
+from everloop.core.dvc import Dvc
 from everloop.core.ports import Locks, Tracker
 from everloop.core.runs import Environment
 from everloop.flows.project import Project
@@ -50,6 +51,7 @@ def connect(settings: Settings, clock: Clock | None = None) -> Project:
         open_tracker=lambda: open_tracker(settings),
         environment=lambda: _environment(settings.root),
         write_file=write_atomically,
+        open_dvc=open_dvc,
         user=_user(),
     )
 
@@ -84,6 +86,12 @@ def open_tracker(settings: Settings) -> Tracker:
         timeout=settings.tracking.timeout,
     )
     return tracker
+
+
+def open_dvc() -> Dvc:
+    """DVC, imported here and not before."""
+    dvc: Dvc = import_module("everloop.adapters.dvc.repository")
+    return dvc
 
 
 def _artifact_root(settings: Settings, uri: str) -> str | None:

@@ -38,6 +38,7 @@ WAYS_IN: dict[str, tuple[str, ...]] = {
     "lightgbm": ("training",),
     "mlflow": ("adapters/mlflow",),
     "requests": ("adapters/mlflow",),
+    "dvc": ("adapters/dvc",),
     "filelock": ("adapters/locks",),
     "sqlalchemy": ("store",),
     "alembic": ("store",),
@@ -61,7 +62,7 @@ WORLD: dict[str, tuple[str, ...]] = {
     "uuid": ("core/ids.py",),
 }
 # The command line may ask whether a shell is completing, before anything is loaded.
-ENVIRONMENT = ("settings", "adapters/mlflow", "cli/__init__.py")
+ENVIRONMENT = ("settings", "adapters/mlflow", "adapters/dvc", "cli/__init__.py")
 SEEDED = {"default_rng", "SeedSequence", "Generator", "PCG64"}
 GLOBAL_STATE = re.compile(r"(np|numpy)\.random\.\w+")
 NOW = {"now", "utcnow", "today"}

@@ -19,6 +19,10 @@ COMMANDS = {
     "run": ("everloop.cli.run", "Do one turn of the loop for every model."),
     "demo": ("everloop.cli.demo", "Show the whole loop on real data."),
     "data": ("everloop.cli.data", "Register, list, show, export, compare and keep data versions."),
+    "dvc": (
+        "everloop.cli.dvc",
+        "Work with DVC: take its files in with their history, give versions to it, and check both.",
+    ),
     "runs": ("everloop.cli.runs", "List, show, compare and reproduce training runs."),
     "models": ("everloop.cli.models", "List and show model versions, trace and promote them."),
     "contract": ("everloop.cli.contract", "Show what a model's data must be like, or read it off data anew."),

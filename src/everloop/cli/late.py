@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from everloop.flows import delivery as delivery
     from everloop.flows import demo as demo
     from everloop.flows import documents as documents
+    from everloop.flows import dvc as dvc
     from everloop.flows import health as health
     from everloop.flows import history as history
     from everloop.flows import models as models
@@ -37,6 +38,7 @@ else:
         "delivery",
         "demo",
         "documents",
+        "dvc",
         "health",
         "history",
         "models",

@@ -1,13 +1,16 @@
-"""Nouns of DVC: what its pointer files say, where in git's history they say it, and which version that is."""
+"""Nouns of DVC: what its pointer files say, where in git's history they say it, and which version that is.
+At the end the port through which the flows reach a DVC project."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
+State = Literal["whole", "damaged", "missing"]
 How = Literal["added", "imported", "exported"]
 Outcome = Literal["new", "known", "done", "missing", "corrupt", "unreadable"]
 
@@ -127,13 +130,73 @@ class Exported:
 
 @dataclass(frozen=True)
 class Tracked:
-    """A file under DVC in the work tree: what DVC says of it, what is wrong with the object in the cache
-    (``missing``, ``damaged``), and the version that it is."""
+    """A file under DVC in the work tree: what ``dvc status`` says of it (empty: nothing), how its objects in
+    the cache are (the worst of a folder's), and the version that it is."""
 
     path: str
     file: str
     md5: str
-    changes: tuple[str, ...]
-    cache: Literal["whole", "damaged", "missing", "not checked"]
+    changed: str
+    cache: State
     dataset: str | None = None
     version_id: str | None = None
+
+
+class Repository(Protocol):
+    """A DVC project in git. Paths are from its ``root``; ``name`` is how people called it."""
+
+    @property
+    def root(self) -> Path: ...
+
+    @property
+    def name(self) -> str: ...
+
+    def history(self, revisions: str | None = None) -> History: ...
+
+    def pointers(self, targets: Sequence[str] = ()) -> list[Pointer]: ...
+
+    def read(self, file: str, revision: str | None = None) -> list[Pointer]: ...
+
+    def commit_of(self, file: str) -> str: ...
+
+    def author_of(self, commit: str) -> tuple[str, str]: ...
+
+    def status(self, targets: Sequence[str] = ()) -> dict[str, str]: ...
+
+    def md5_of(self, path: Path) -> str: ...
+
+    def obtain(self, pointer: Pointer) -> Path: ...
+
+    def restore(self, pointer: Pointer, target: Path) -> None: ...
+
+    def obtain_folder(self, pointer: Pointer) -> dict[str, Path]: ...
+
+    def release(self) -> None: ...
+
+    def states(self, pointer: Pointer) -> dict[str, State]: ...
+
+    def require_whole(self, pointers: Sequence[Pointer], *, missing: bool = False) -> None: ...
+
+    def require_same(self, pointers: Sequence[Pointer]) -> list[Path]: ...
+
+    def add(self, path: str) -> Pointer: ...
+
+    def commit(self, pointer: Pointer, message: str) -> None: ...
+
+    def push(self, targets: Sequence[str], remote: str | None) -> str: ...
+
+    def pull(self, targets: Sequence[str], remote: str | None, *, force: bool) -> str: ...
+
+    def checkout(self, targets: Sequence[str], *, force: bool) -> None: ...
+
+    def turned_back(self, file: str, revision: str, *, force: bool) -> AbstractContextManager[None]: ...
+
+
+class Dvc(Protocol):
+    """Where DVC projects come from."""
+
+    def initialise(self, folder: Path, ignored: Sequence[str] = ()) -> tuple[Path, bool]: ...
+
+    def open_here(self, folder: Path) -> Repository: ...
+
+    def open_for_reading(self, source: str | Path, scratch: Path) -> AbstractContextManager[Repository]: ...

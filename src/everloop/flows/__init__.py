@@ -12,6 +12,7 @@ __getattr__ = submodules(
         "delivery",
         "demo",
         "demo_folder",
+        "dvc",
         "health",
         "history",
         "initial",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from everloop.core.clock import Clock
+from everloop.core.dvc import Dvc
 from everloop.core.errors import UnknownModel, nearest
 from everloop.core.ports import Blobs, Locks, Tracker
 from everloop.core.runs import Environment
@@ -28,6 +29,7 @@ class Project:
     open_tracker: Callable[[], Tracker]
     environment: Callable[[], Environment]
     write_file: Callable[[Path, bytes], None]
+    open_dvc: Callable[[], Dvc]
     user: str
 
     @property

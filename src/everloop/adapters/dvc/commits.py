@@ -145,7 +145,7 @@ def _blobs(root: Path, names: Iterable[str]) -> dict[str, str]:
 
 
 def _kept_by_git(root: Path, found: list[Sighting]) -> set[Sighting]:
-    """Outputs of stages that git itself has at that commit (``cache: false``): DVC keeps no object of them."""
+    """Outputs of stages that git itself has at that commit (``cache: false``), so that DVC has none."""
     asked = [s for s in found if s.pointer.file.endswith("dvc.lock") and not s.pointer.is_folder]
     if not asked:
         return set()

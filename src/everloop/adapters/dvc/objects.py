@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from everloop.core.dvc import Pointer
+from everloop.core.dvc import Pointer, State
 from everloop.core.errors import Corrupt, NotFound, Unavailable
 
 from . import library
-
-State = Literal["whole", "damaged", "missing"]
 
 
 class Objects:
@@ -72,6 +71,11 @@ class Objects:
             f"{what}: neither DVC's cache nor a remote has the object {md5}{self._why(remote)}.",
             remedy="Run 'dvc push' where it was added, or set up the remote that has it, and try again.",
         )
+
+    def release(self) -> None:
+        """Remove what was downloaded beside the cache."""
+        if self._downloads:
+            shutil.rmtree(self._downloads, ignore_errors=True)
 
     def damaged(self, md5: str, *, legacy: bool, what: str) -> Corrupt:
         place = self.place(md5, legacy=legacy)

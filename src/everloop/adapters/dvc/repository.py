@@ -13,15 +13,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from json import loads
 from pathlib import Path
-from typing import Any
 
-from everloop.core.dvc import History, Pointer
+from everloop.core.dvc import History, Pointer, State
 from everloop.core.errors import FileMissing, Invalid, NotFound, Refused, nearest
 
 from . import library
 from .command import dvc, git
 from .commits import read_history
-from .objects import Objects, State, read_folder
+from .objects import Objects, read_folder
 from .pointers import is_pointer, read_pointers
 
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://|[\w.-]+@[\w.-]+:")
@@ -48,7 +47,7 @@ def initialise(folder: Path, ignored: Sequence[str] = ()) -> tuple[Path, bool]:
 
 
 @contextmanager
-def open_repository(source: str | Path, scratch: Path) -> Iterator[DvcRepository]:
+def open_for_reading(source: str | Path, scratch: Path) -> Iterator[DvcRepository]:
     """The DVC project around a folder, or at a git URL, of which a copy lives while this is open.
 
     ``scratch`` is emptied before and after: what is fetched for reading only goes there. Raises NotFound.
@@ -132,10 +131,11 @@ class DvcRepository:
         )
         return author, date.strip()
 
-    def status(self, targets: Sequence[str] = ()) -> dict[str, list[str]]:
-        """What ``dvc status`` says is changed: stage or pointer file -> what changed."""
-        told: dict[str, Any] = loads(dvc(self.root, "status", "--json", "--quiet", *_after(targets)) or "{}")
-        return {name: list(_flat(changes)) for name, changes in told.items()}
+    def status(self, targets: Sequence[str] = ()) -> dict[str, str]:
+        """What ``dvc status`` says of data: path -> ``modified``, ``deleted``, ``not in cache`` …"""
+        told = loads(dvc(self.root, "status", "--json", *_after(targets)) or "{}")
+        changes = [change for stage in told.values() for change in stage if isinstance(change, dict)]
+        return {path: str(said) for c in changes for path, said in c.get("changed outs", {}).items()}
 
     # -- objects ---------------------------------------------------------------------------------------------
 
@@ -147,6 +147,15 @@ class DvcRepository:
         what = f"{pointer.path} ({pointer.file})"
         return self._objects.obtain(pointer.md5, legacy=pointer.legacy, remote=pointer.remote, what=what)
 
+    def restore(self, pointer: Pointer, target: Path) -> None:
+        """Write a file's content, whole, to ``target``, in one move."""
+        draft = target.with_name(f".{target.name}.draft")
+        try:
+            shutil.copyfile(self.obtain(pointer), draft)
+            draft.replace(target)
+        finally:
+            draft.unlink(missing_ok=True)
+
     def obtain_folder(self, pointer: Pointer) -> dict[str, Path]:
         """The files of a folder by their path in it, each whole."""
         found = {}
@@ -156,6 +165,10 @@ class DvcRepository:
             what = f"{pointer.path}/{path}"
             found[path] = self._objects.obtain(md5, legacy=pointer.legacy, remote=pointer.remote, what=what)
         return found
+
+    def release(self) -> None:
+        """Let go of what was fetched for reading."""
+        self._objects.release()
 
     def states(self, pointer: Pointer) -> dict[str, State]:
         """Of each object that a pointer needs in the cache, by the path of its data."""
@@ -238,15 +251,28 @@ class DvcRepository:
     def checkout(self, targets: Sequence[str], *, force: bool) -> None:
         dvc(self.root, "checkout", "--quiet", *(["--force"] if force else []), *_after(targets))
 
-    def turn_back(self, file: str, revision: str, *, force: bool) -> None:
-        """Give a ``.dvc`` file in the work tree the content that it had at a revision. Raises Refused where
-        it has changes that git does not know."""
-        self._show(revision, file)
+    @contextmanager
+    def turned_back(self, file: str, revision: str, *, force: bool) -> Iterator[None]:
+        """Give a ``.dvc`` file in the work tree the content that it had at a revision; it gets back what it
+        has now if what is done meanwhile fails. Raises Refused where git does not know its changes."""
         if not force and git(self.root, "status", "--porcelain", "--", file):
             raise Refused(
                 f"{file} has changes that are not committed.", remedy="Commit it with git, or say --force."
             )
-        git(self.root, "restore", f"--source={revision}", "--worktree", "--", file)
+        path = self.root / file
+        before = path.read_bytes() if path.is_file() else None
+        self._write(path, self._show(revision, file).encode())
+        try:
+            yield
+        except BaseException:
+            path.unlink() if before is None else self._write(path, before)
+            raise
+
+    def _write(self, path: Path, text: bytes) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = path.with_name(f"{path.name}.draft")
+        draft.write_bytes(text)
+        draft.replace(path)
 
     def _show(self, revision: str, file: str) -> str:
         if revision.startswith("-"):
@@ -271,17 +297,6 @@ def _remote(name: str | None) -> list[str]:
 def _meant(target: str, pointer: Pointer) -> bool:
     inside = pointer.path.startswith(f"{target.rstrip('/')}/") or pointer.file.startswith(f"{target}/")
     return inside or target in (pointer.file, pointer.path, ".")
-
-
-def _flat(changes: Any) -> Iterator[str]:
-    """``[{"changed outs": {"data.csv": "modified"}}, "changed command"]`` as lines."""
-    for change in changes if isinstance(changes, list) else [changes]:
-        if not isinstance(change, dict):
-            yield str(change)
-            continue
-        for kind, paths in change.items():
-            said = paths.items() if isinstance(paths, dict) else [(paths, kind)]
-            yield from (f"{path}: {state}" for path, state in said)
 
 
 def _git_root(folder: Path) -> Path:

@@ -1,0 +1,101 @@
+"""A version as a file that DVC tracks: the bytes that DVC has of it where it has them, else written anew."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from everloop.core.data import DatasetVersion
+from everloop.core.dvc import DvcFile, Exported, Pointer, Repository
+from everloop.core.errors import Invalid, MLOpsError, Refused
+from everloop.flows import data
+from everloop.flows.project import Project
+from everloop.store import dvc as dvc_files
+
+from .places import folder_of, repository_name, within
+
+
+def export(
+    project: Project, version: DatasetVersion, to: str | Path, *, force: bool = False, commit: bool = False
+) -> Exported:
+    """Write a version to a file and put that under DVC, so that plain ``dvc push`` and ``dvc pull`` work.
+
+    The md5 of a file written anew depends on the library that wrote it, so the first is remembered, and the
+    object that DVC keeps of it (or of the original that was imported) is taken first. Raises Refused where
+    ``to`` holds something that DVC does not keep, unless ``force``.
+    """
+    target = project.settings.root / Path(to).expanduser()
+    repository = project.open_dvc().open_here(folder_of(project, [to]))
+    [path] = within(project, repository, [to])
+    if target.is_dir():
+        raise Invalid(f"{target} is a folder.", remedy="Name a file.")
+    if target.exists() and not force:
+        _require_kept(repository, target, path)
+    known = _known(project, version, target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    taken = any(_take(project, repository, file, target) for file in known)
+    if not taken:
+        data.export(project, version, target)
+    pointer = repository.add(path)
+    if commit:
+        repository.commit(pointer, f"Track {path} with DVC")
+    _record(project, version, pointer, repository_name(project, repository))
+    first = next((file.md5 for file in known), None)
+    other = first if first != pointer.md5 and not taken else None
+    source = repository.root / pointer.file
+    return Exported(version.version_id, target, source, pointer.md5, "dvc" if taken else "written", other)
+
+
+def _known(project: Project, version: DatasetVersion, target: Path) -> list[DvcFile]:
+    """Files that were this version, of the target's kind, oldest first."""
+    with project.store.reading() as tx:
+        files = dvc_files.files(tx, version_id=version.version_id)
+    ending = _ending(target.name)
+    return [file for file in files if _ending(file.path) == ending]
+
+
+def _ending(name: str) -> str:
+    """``.csv.gz`` is one ending."""
+    suffixes = Path(name.lower()).suffixes
+    return "".join(suffixes[-2:] if suffixes[-1:] in ([".gz"], [".zip"]) else suffixes[-1:])
+
+
+def _take(project: Project, repository: Repository, file: DvcFile, target: Path) -> bool:
+    """Write the object that DVC keeps, if it is still to be had somewhere, whole."""
+    try:
+        if not file.repository:
+            repository.restore(file.pointer, target)
+            return True
+        scratch = project.settings.state / "dvc" / "export"
+        with (
+            project.locks.hold("dvc/export"),
+            project.open_dvc().open_for_reading(file.repository, scratch) as other,
+        ):
+            other.restore(file.pointer, target)
+    except MLOpsError:
+        return False
+    return True
+
+
+def _require_kept(repository: Repository, target: Path, path: str) -> None:
+    md5 = repository.md5_of(target)
+    pointer = Pointer(f"{path}.dvc", path, md5)
+    if repository.states(pointer)[path] != "whole":
+        raise Refused(
+            f"{target} is there, and DVC does not keep it.",
+            remedy="Name another file, keep it with 'everloop dvc add', or say --force.",
+        )
+
+
+def _record(project: Project, version: DatasetVersion, pointer: Pointer, repository: str) -> None:
+    file = DvcFile(
+        dataset=version.dataset,
+        version_id=version.version_id,
+        path=pointer.path,
+        file=pointer.file,
+        md5=pointer.md5,
+        how="exported",
+        at=project.clock.now(),
+        repository=repository,
+    )
+    with project.store.writing() as tx:
+        dvc_files.add_file(tx, file)
