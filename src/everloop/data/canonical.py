@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -83,6 +84,29 @@ def text(array: pa.Array) -> tuple[npt.NDArray[np.int64], pa.Buffer]:
     if data is None:
         return np.diff(ends), pa.py_buffer(b"")
     return np.diff(ends), data.slice(int(ends[0]), int(ends[-1] - ends[0]))
+
+
+def pieces(array: pa.Array) -> Iterator[bytes | pa.Buffer | Numbers]:
+    """What an array holds, in the order in which it is hashed: how many values, where they are missing, and
+    the values; a struct's and a list's own values after that."""
+    if kinds.is_dictionary(array.type) and array.type.ordered:
+        yield from pieces(array.dictionary)
+    array = decoded(array)
+    nulls = null_positions(array)
+    yield len(array).to_bytes(8, "little")
+    if kinds.is_null(array.type):
+        return
+    yield nulls
+    if kinds.is_struct(array.type):
+        for child in array.flatten():
+            yield from pieces(child)
+    elif is_list(array.type):
+        yield lengths(array)
+        yield from pieces(array.flatten())
+    elif is_text(array.type):
+        yield from text(array)
+    else:
+        yield from numbers(array, nulls)
 
 
 def numbers(array: pa.Array, nulls: npt.NDArray[np.int64]) -> tuple[Numbers, ...]:

@@ -12,15 +12,16 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from importlib import import_module
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.types as kinds
+from blake3 import blake3
 
-from everloop.core.errors import InvalidSettings, MissingExtra, UnknownColumn, nearest
+from everloop.core.errors import InvalidSettings, UnknownColumn, nearest
 
 from . import canonical
 from .types import type_name
@@ -40,14 +41,24 @@ class Hasher(Protocol):
 def version_id(table: pa.Table, algorithm: str = "sha256") -> str:
     """The hex digest of the table's schema and values. Column order and row order count.
 
-    Raises InvalidSettings for an unknown algorithm, MissingExtra for ``blake3`` when it is not installed,
-    WrongType for unions and calendar intervals.
+    Raises InvalidSettings for an unknown algorithm, WrongType for unions and calendar intervals.
     """
-    columns = [
-        [field.name, type_name(field), _column_digest(column, algorithm)]
-        for field, column in zip(table.schema, table.columns, strict=True)
-    ]
-    document = {"format": FORMAT, "rows": table.num_rows, "columns": columns}
+    return assemble(table.schema, table.num_rows, column_digests(table, algorithm), algorithm)
+
+
+def column_digests(table: pa.Table, algorithm: str) -> list[str]:
+    """The hex digest of each column's values, in order. Raises as ``version_id`` does."""
+    _hasher(algorithm)
+    for field in table.schema:
+        type_name(field)
+    with ThreadPoolExecutor() as pool:
+        return list(pool.map(lambda column: column_digest(column, algorithm), table.columns))
+
+
+def assemble(schema: pa.Schema, rows: int, digests: Sequence[str], algorithm: str) -> str:
+    """The version id of a table of which the digest of each column is known."""
+    columns = [[f.name, type_name(f), digest] for f, digest in zip(schema, digests, strict=True)]
+    document = {"format": FORMAT, "rows": rows, "columns": columns}
     hasher = _hasher(algorithm)
     hasher.update(json.dumps(document, sort_keys=True, separators=(",", ":")).encode("ascii"))
     return hasher.hexdigest()
@@ -66,8 +77,8 @@ def row_hashes(table: pa.Table, columns: Sequence[str] | None = None) -> Hashes:
     for name in known if columns is None else columns:
         if name not in known:
             raise UnknownColumn(f"The table has no column '{name}'.", remedy=nearest(name, known))
-        total += _mixed(_bits(canonical.joined(table[name])) + _digest64(name.encode()))
-    return _mixed(total)
+        total += mixed(_bits(canonical.joined(table[name])) + _digest64(name.encode()))
+    return mixed(total)
 
 
 def _hasher(algorithm: str) -> Hasher:
@@ -75,43 +86,17 @@ def _hasher(algorithm: str) -> Hasher:
         raise InvalidSettings(
             f"'{algorithm}' is not a hash algorithm for data versions.", remedy=nearest(algorithm, ALGORITHMS)
         )
-    if algorithm != "blake3":
-        return hashlib.new(algorithm, usedforsecurity=False)
-    try:
-        blake3 = import_module("blake3")
-    except ImportError as error:
-        raise MissingExtra("blake3", "blake3") from error
-    hasher: Hasher = blake3.blake3()
-    return hasher
+    if algorithm == "blake3":
+        return blake3()
+    return hashlib.new(algorithm, usedforsecurity=False)
 
 
-def _column_digest(column: pa.ChunkedArray, algorithm: str) -> str:
+def column_digest(column: pa.ChunkedArray, algorithm: str) -> str:
+    """The hex digest of one column's values."""
     hasher = _hasher(algorithm)
-    _feed(hasher, canonical.joined(column))
+    for piece in canonical.pieces(canonical.joined(column)):
+        _part(hasher, piece)
     return hasher.hexdigest()
-
-
-def _feed(hasher: Hasher, array: pa.Array) -> None:
-    if kinds.is_dictionary(array.type) and array.type.ordered:
-        _feed(hasher, array.dictionary)
-    array = canonical.decoded(array)
-    nulls = canonical.null_positions(array)
-    _part(hasher, len(array).to_bytes(8, "little"))
-    if kinds.is_null(array.type):
-        return
-    _part(hasher, nulls)
-    if kinds.is_struct(array.type):
-        for child in array.flatten():
-            _feed(hasher, child)
-    elif canonical.is_list(array.type):
-        _part(hasher, canonical.lengths(array))
-        _feed(hasher, array.flatten())
-    elif canonical.is_text(array.type):
-        for part in canonical.text(array):
-            _part(hasher, part)
-    else:
-        for part in canonical.numbers(array, nulls):
-            _part(hasher, part)
 
 
 def _part(hasher: Hasher, part: bytes | pa.Buffer | npt.NDArray[Any]) -> None:
@@ -162,14 +147,14 @@ def _list_bits(array: pa.Array) -> Hashes:
     items = _bits(array.flatten())
     place = np.arange(len(items), dtype=np.uint64) - np.repeat(starts, sizes).astype(np.uint64)
     running = np.zeros(len(items) + 1, np.uint64)
-    np.cumsum(_mixed(_mixed(place) ^ items), out=running[1:])
+    np.cumsum(mixed(mixed(place) ^ items), out=running[1:])
     return _chained([sizes.astype(np.uint64), running[ends] - running[starts]], len(array))
 
 
 def _chained(parts: Sequence[Hashes], length: int) -> Hashes:
     total = np.full(length, _MISSING)
     for part in parts:
-        total = _mixed(total ^ part)
+        total = mixed(total ^ part)
     return total
 
 
@@ -189,7 +174,7 @@ def _digest64(value: bytes) -> np.uint64:
     return np.uint64(int.from_bytes(hashlib.blake2b(value, digest_size=8).digest(), "little"))
 
 
-def _mixed(bits: Hashes) -> Hashes:
+def mixed(bits: Hashes) -> Hashes:
     """The finaliser of splitmix64: every input bit moves about half of the output bits."""
     bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

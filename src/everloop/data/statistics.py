@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,8 @@ from .types import type_name
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 _MAX_LEVELS = 100
 _MAX_LEVEL_LENGTH = 200
+_EXACT = 131_072  # values; beyond, some figures are estimates
+_SMALLEST = 4_096  # hashes that the number of distinct values is estimated from
 
 
 def schema(table: pa.Table) -> tuple[Column, ...]:
@@ -33,8 +36,13 @@ def describe(table: pa.Table) -> dict[str, ColumnStatistics]:
     Mean, std, minimum, maximum and quantiles are of the finite values only; a figure that is not finite
     itself (the mean of numbers near 1e308) is None. Times of day are seconds since midnight.
     Levels longer than 200 characters are left out. ``distinct`` of nested values counts hashes.
+
+    Beyond 131,072 values, quantiles are those of about 65,536 rows spread evenly by a hash of their position
+    (ranks are right within 0.5 %), and ``distinct`` of numbers is estimated from the values whose hash is
+    smallest (Bar-Yossef et al. 2002; right within about 5 %); all other figures stay exact.
     """
-    return {name: _describe(table[name]) for name in table.column_names}
+    with ThreadPoolExecutor() as pool:
+        return dict(zip(table.column_names, pool.map(_describe, table.columns), strict=True))
 
 
 def _describe(column: pa.ChunkedArray) -> ColumnStatistics:
@@ -45,8 +53,11 @@ def _describe(column: pa.ChunkedArray) -> ColumnStatistics:
     rows = len(array)
     if kinds.is_floating(array.type):
         array = array.cast(pa.float64())
-        array = array.filter(pc.invert(pc.is_nan(array)))
-    array = array.drop_null()
+        unknown = pc.is_nan(array)
+        if pc.any(unknown).as_py():
+            array = array.filter(pc.invert(unknown))
+    if array.null_count:
+        array = array.drop_null()
     missing = rows - len(array)
     if kinds.is_large_string(array.type):
         return _of_levels(array, missing)
@@ -58,7 +69,26 @@ def _describe(column: pa.ChunkedArray) -> ColumnStatistics:
     if kinds.is_nested(array.type) or kinds.is_large_binary(array.type):
         hashes = identity.row_hashes(pa.table({"": array}))
         return ColumnStatistics(len(array), missing, len(np.unique(hashes)))
-    return _of_numbers(_numbers(array), missing, pc.count_distinct(array).as_py())
+    distinct = pc.count_distinct(array).as_py() if len(array) <= _EXACT else _distinct(array)
+    return _of_numbers(_numbers(array), missing, distinct)
+
+
+def _distinct(array: pa.Array) -> int:
+    """An estimate of how many different numbers there are."""
+    nulls = np.empty(0, np.int64)
+    words = [identity.mixed(_word(part)) for part in canonical.numbers(array, nulls)]
+    hashes = words[0] if len(words) == 1 else identity.mixed(words[0] ^ (words[1] << np.uint64(1)))
+    if len(np.unique(hashes[:_SMALLEST])) < _SMALLEST // 2:
+        return int(pc.count_distinct(array).as_py())  # few levels: counting them is quick
+    share = min(1.0, 4 * _SMALLEST / len(hashes))
+    smallest = np.unique(hashes[hashes < np.uint64(int(share * (2**64 - 1)))])
+    if len(smallest) < _SMALLEST:
+        return int(pc.count_distinct(array).as_py())
+    return round((_SMALLEST - 1) / (float(smallest[_SMALLEST - 1]) / 2.0**64))
+
+
+def _word(part: canonical.Numbers) -> npt.NDArray[np.uint64]:
+    return np.ascontiguousarray(part).view(f"u{part.itemsize}").astype(np.uint64)
 
 
 def _numbers(array: pa.Array) -> npt.NDArray[np.float64]:
@@ -82,12 +112,16 @@ def _of_levels(array: pa.Array, missing: int) -> ColumnStatistics:
 def _of_numbers(
     values: npt.NDArray[np.float64], missing: int, distinct: int, levels: Mapping[str, int] | None = None
 ) -> ColumnStatistics:
-    finite = values[np.isfinite(values)]
+    known = np.isfinite(values)
+    finite = values if known.all() else values[known]
     if not len(finite):
         return ColumnStatistics(len(values), missing, distinct, levels=levels or {})
     with np.errstate(over="ignore", invalid="ignore"):
-        quantiles = np.quantile(finite, QUANTILES)
-        mean, std = finite.mean(), finite.std(ddof=1) if len(finite) > 1 else math.nan
+        quantiles = np.quantile(_spread(finite), QUANTILES)
+        mean = finite.mean()
+        around = finite - mean
+        squares = np.multiply(around, around, out=around).sum()
+        std = math.sqrt(squares / (len(finite) - 1)) if len(finite) > 1 else math.nan
     return ColumnStatistics(
         count=len(values),
         missing=missing,
@@ -99,6 +133,16 @@ def _of_numbers(
         quantiles={str(q): float(v) for q, v in zip(QUANTILES, quantiles, strict=True) if math.isfinite(v)},
         levels=levels or {},
     )
+
+
+def _spread(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """All of the values, or about 65,536 of them from everywhere."""
+    if len(values) <= _EXACT:
+        return values
+    size = len(values) // (_EXACT // 2)
+    starts = np.arange(0, len(values) - size, size)
+    steps = identity.mixed(np.arange(len(starts), dtype=np.uint64)) % np.uint64(size)
+    return values[starts + steps.astype(np.int64)]
 
 
 def _finite(value: Any) -> float | None:

@@ -27,6 +27,13 @@ def type_name(field: pa.Field) -> str:
     return _name(field.type)
 
 
+def is_delicate(kind: pa.DataType) -> bool:
+    """Whether values of this type are held in a way that is rarely met, and worth reading back at once."""
+    plain = kinds.is_dictionary(kind) and not kinds.is_nested(kind.value_type)
+    wrapped = kinds.is_nested(kind) or kinds.is_run_end_encoded(kind) or kinds.is_dictionary(kind)
+    return bool((wrapped and not plain) or isinstance(kind, pa.BaseExtensionType))
+
+
 def _name(kind: pa.DataType) -> str:
     if isinstance(kind, pa.BaseExtensionType):
         return _extension(kind.extension_name, _name(kind.storage_type), _parameters(kind))

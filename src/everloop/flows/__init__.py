@@ -8,6 +8,7 @@ __getattr__ = submodules(
     __name__,
     [
         "contracts",
+        "content",
         "data",
         "delivery",
         "demo",

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
-from everloop.core.data import DatasetDiff, DatasetVersion
+from everloop.core.data import ColumnStatistics, DatasetDiff, DatasetVersion
 from everloop.core.errors import Corrupt, NotFound
 from everloop.data import diff as differences
-from everloop.data import encoding, identity, reading, statistics, writing
+from everloop.data import identity, reading, statistics, writing
+from everloop.data.stored import Stored
 from everloop.data.types import type_name
 from everloop.store import datasets
 
-from . import artifacts
+from .content import tables
+from .content.objects import damaged
 from .project import Project
 
 
@@ -27,7 +28,6 @@ class Registered:
 
     version: DatasetVersion
     table: pa.Table
-    rows: np.ndarray
     new: bool
 
 
@@ -39,45 +39,47 @@ def register(
     encoding_name: str = "utf-8",
     described_as: str | None = None,
     tags: Mapping[str, str] | None = None,
+    origin: Mapping[str, str] | None = None,
+    parent: str | None = None,
 ) -> Registered:
-    """Version a file (path) or a pandas, Polars or Arrow table. The same content twice is one version."""
+    """Version a file (path) or a pandas, Polars or Arrow table. The same content twice is one version.
+
+    ``origin`` says where the content came from; ``parent`` is the version before it [the dataset's newest].
+    """
     if isinstance(source, (str, Path)):
         path = project.settings.root / Path(source).expanduser()
-        table, origin = reading.read_file(path, encoding=encoding_name), str(source)
+        table, named = reading.read_file(path, encoding=encoding_name), str(source)
     else:
-        table, origin = reading.to_table(source), "memory"
+        table, named = reading.to_table(source), "memory"
     algorithm = project.settings.data_versioning.hash_algorithm
-    version_id = identity.version_id(table, algorithm)
+    digests = identity.column_digests(table, algorithm)
+    version_id = identity.assemble(table.schema, table.num_rows, digests, algorithm)
     with project.store.reading() as tx:
         known = datasets.known_version(tx, version_id, dataset)
-    kept = (_content(project, version_id), _rows(project, version_id))
-    if known and all(project.data.exists(key) for key in kept):
-        return Registered(known, table, rows_of(project, known), new=False)
-
-    with ThreadPoolExecutor() as pool:  # three passes over the table that need not wait for each other
-        hashed = pool.submit(identity.row_hashes, table)
-        described = pool.submit(statistics.describe, table)
-        content, rows = encoding.encode(table), hashed.result()
-        columns = described.result()
-    project.data.put(_content(project, version_id), content)
-    project.data.put(_rows(project, version_id), artifacts.to_bytes(rows))
+        newest = datasets.newest(tx, dataset)
+    before = known.parent if known else parent or (newest.version_id if newest else None)
+    size = tables.keep(project, table, version_id, algorithm, digests, before)
+    if known:
+        return Registered(known, table, new=False)
     version = DatasetVersion(
         dataset=dataset,
         version_id=version_id,
         sequence=0,
         rows=table.num_rows,
         columns=statistics.schema(table),
-        statistics=columns,
+        statistics=_described(project, table, digests, newest),
         hash_algorithm=algorithm,
         created_at=project.clock.now(),
         created_by=project.user,
-        source=described_as or origin,
-        bytes=len(content),
+        source=described_as or named,
+        bytes=size,
         tags=dict(tags or {}),
+        parent=parent,
+        origin=dict(origin or {}),
     )
     with project.store.writing() as tx:
         placed = datasets.add_version(tx, version)
-    return Registered(placed, table, rows, new=known is None)
+    return Registered(placed, table, new=True)
 
 
 def find(project: Project, version_id: str, dataset: str | None = None) -> DatasetVersion:
@@ -92,21 +94,25 @@ def list_versions(project: Project, dataset: str | None = None) -> list[DatasetV
         return datasets.versions(tx, dataset)
 
 
-def load(project: Project, version: DatasetVersion, columns: Sequence[str] | None = None) -> pa.Table:
-    """A version's table, whole (its content is hashed and compared) or some of its columns."""
-    table = encoding.decode(_read(project, _content(project, version.version_id), version), columns)
-    if columns is None and identity.version_id(table, version.hash_algorithm) != version.version_id:
-        raise Corrupt(
-            f"The stored content of {version.dataset}@{version.short} is not what was registered.",
-            remedy="Register the same data again after removing the damaged file: "
-            + project.data.where(_content(project, version.version_id)),
-        )
-    return table
+def load(
+    project: Project,
+    version: DatasetVersion,
+    columns: Sequence[str] | None = None,
+    *,
+    start: int = 0,
+    stop: int | None = None,
+) -> pa.Table:
+    """A version's table: all of it, some columns, the rows from ``start`` to before ``stop``.
+
+    Only what is asked for is read, and every byte read is checked against its hash. Raises Corrupt, naming
+    the object, when one changed or is missing; UnknownColumn.
+    """
+    return _stored(project, version).table(columns, start, stop)
 
 
 def rows_of(project: Project, version: DatasetVersion) -> np.ndarray:
     """The hash of each row, in the table's order."""
-    return artifacts.from_bytes(_read(project, _rows(project, version.version_id), version))
+    return identity.row_hashes(load(project, version))
 
 
 def shared_rows(project: Project, table: pa.Table, version: DatasetVersion) -> tuple[np.ndarray, np.ndarray]:
@@ -152,19 +158,32 @@ def _doubles(table: pa.Table, names: set[str]) -> pa.Table:
     return table
 
 
-def _read(project: Project, key: str, version: DatasetVersion) -> bytes:
+def _stored(project: Project, version: DatasetVersion) -> Stored:
+    there = tables.objects(project)
     try:
-        return project.data.get(key)
+        return tables.open_version(there, version.version_id)
     except NotFound as error:
-        raise Corrupt(
-            f"The content of {version.dataset}@{version.short} is missing: {project.data.where(key)}.",
-            remedy="Register the same data again, or restore the file from a backup.",
-        ) from error
+        where = project.data.where(there.manifest_key(version.version_id))
+        raise damaged(where, f"The manifest of {version.dataset}@{version.short} is missing.") from error
 
 
-def _content(project: Project, version_id: str) -> str:
-    return f"{project.tenant}/{version_id}.parquet"
-
-
-def _rows(project: Project, version_id: str) -> str:
-    return f"{project.tenant}/{version_id}.rows.npy"
+def _described(
+    project: Project, table: pa.Table, digests: Sequence[str], before: DatasetVersion | None
+) -> dict[str, ColumnStatistics]:
+    """The statistics of each column; of those that are as they were in the version before, its own."""
+    known: dict[str, ColumnStatistics] = {}
+    if before is not None and before.hash_algorithm == project.settings.data_versioning.hash_algorithm:
+        try:
+            manifest = tables.objects(project).manifest(before.version_id)
+        except (NotFound, Corrupt):
+            manifest = None
+        same = zip(manifest.schema.names, manifest.columns, strict=True) if manifest else ()
+        now = dict(zip(table.column_names, digests, strict=True))
+        kinds = {c.name: c.type for c in before.columns}
+        known = {
+            name: before.statistics[name]
+            for name, column in same
+            if now.get(name) == column.digest and kinds[name] == type_name(table.schema.field(name))
+        }
+    fresh = statistics.describe(table.select([n for n in table.column_names if n not in known]))
+    return {name: known.get(name) or fresh[name] for name in table.column_names}

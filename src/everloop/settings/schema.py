@@ -5,22 +5,21 @@ A configuration without ``models`` has one, ``default``, on synthetic customers.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
+from pydantic import Field, PrivateAttr, model_validator
 
 from everloop.core.decisions import GatePolicy, RetrainPolicy
 from everloop.core.runs import Business, Preparation, Recipe, Split, SplitKind, Task
 
+from .section import Section
+from .storage import Place, Storage, is_url
+
 Share = Annotated[float, Field(gt=0, lt=1)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$")]
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, protected_namespaces=(), coerce_numbers_to_str=True
-    )
 
 
 class Logging(Section):
@@ -30,8 +29,12 @@ class Logging(Section):
 
 class Paths(Section):
     state: str = Field(".everloop", description="Where everything is kept that is not named below.")
-    data_versions: str | None = Field(None, description="Contents of data versions [state/data].")
-    model_registry: str | None = Field(None, description="Fitted models and plots [state/models].")
+    data_versions: Place | None = Field(
+        None, description="Contents of data versions: a folder or s3:// [state/data]."
+    )
+    model_registry: Place | None = Field(
+        None, description="Fitted models and plots: a folder or s3:// [state/models]."
+    )
     monitoring: str | None = Field(None, description="Metrics and drift history as JSON [state/monitoring].")
 
 
@@ -52,7 +55,29 @@ class Tracking(Section):
 
 class DataVersioning(Section):
     enabled: Literal[True] = Field(True, description="Always on: everything else refers to data versions.")
-    hash_algorithm: str = Field("sha256", description="sha256, sha512, blake2b … or blake3 (extra).")
+    hash_algorithm: str = Field("sha256", description="sha256, sha512, blake2b … or blake3.")
+
+
+class Keep(Section):
+    last: int = Field(10, ge=1, description="The newest backups.")
+    daily: int = Field(7, ge=0, description="The newest of each of so many days.")
+    weekly: int = Field(5, ge=0, description="The newest of each of so many weeks.")
+    monthly: int = Field(12, ge=0, description="The newest of each of so many months.")
+
+
+class BackupSection(Section):
+    to: str | None = Field(None, description="A folder, or s3://bucket/prefix.")
+    every: str | None = Field(
+        None, pattern=r"^[1-9]\d{0,4}[mhd]$", description="How often: 30m, 6h, 1d [only when asked for]."
+    )
+    keep: Keep = Keep()
+
+    @property
+    def interval(self) -> timedelta | None:
+        if self.every is None:
+            return None
+        unit = {"m": "minutes", "h": "hours", "d": "days"}[self.every[-1]]
+        return timedelta(**{unit: int(self.every[:-1])})
 
 
 class Watch(Section):
@@ -228,8 +253,10 @@ class Settings(Section):
     tenant: Name = "default"
     paths: Paths = Paths()
     store: StoreSection = StoreSection()
+    storage: Storage = Storage()
     tracking: Tracking = Tracking()
     data_versioning: DataVersioning = DataVersioning()
+    backup: BackupSection = BackupSection()
     logging: Logging = Logging()
     monitoring: Monitoring = Monitoring()
     training: Training = Training()
@@ -240,6 +267,7 @@ class Settings(Section):
     _root: Path = PrivateAttr(default_factory=Path.cwd)
     _file: Path | None = PrivateAttr(default=None)
     _origins: dict[str, str] = PrivateAttr(default_factory=dict)
+    _variables: Mapping[str, str] = PrivateAttr(default_factory=dict)
 
     @property
     def root(self) -> Path:
@@ -260,12 +288,22 @@ class Settings(Section):
         return self._root / self.paths.state
 
     @property
-    def data_folder(self) -> Path:
-        return self._root / self.paths.data_versions if self.paths.data_versions else self.state / "data"
+    def variables(self) -> Mapping[str, str]:
+        """The environment and ``.env``, for secrets that settings name: ``AWS_*``, encryption keys."""
+        return self._variables
 
     @property
-    def models_folder(self) -> Path:
-        return self._root / self.paths.model_registry if self.paths.model_registry else self.state / "models"
+    def data_place(self) -> str:
+        """Where contents of data versions are: a folder, or ``s3://bucket/prefix``."""
+        return self._placed(self.paths.data_versions, "data")
+
+    @property
+    def models_place(self) -> str:
+        """Where fitted models and plots are: a folder, or ``s3://bucket/prefix``."""
+        return self._placed(self.paths.model_registry, "models")
+
+    def _placed(self, given: str | None, usual: str) -> str:
+        return given if given and is_url(given) else str(self._root / given if given else self.state / usual)
 
     @property
     def monitoring_folder(self) -> Path:

@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.data.families import FAMILIES
 
-from everloop.core.errors import InvalidSettings, MissingExtra, UnknownColumn, WrongType
+from everloop.core.errors import InvalidSettings, UnknownColumn, WrongType
 from everloop.data import identity, reading
 from everloop.data.identity import row_hashes, version_id
 
@@ -269,12 +269,6 @@ def test_an_unknown_algorithm_is_refused_with_the_nearest() -> None:
         version_id(FAMILIES["texts"], "sha265")
     with pytest.raises(InvalidSettings, match="shake_128"):
         version_id(FAMILIES["texts"], "shake_128")
-
-
-def test_blake3_that_is_not_installed_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "blake3", None)
-    with pytest.raises(MissingExtra, match=r"everloop\[blake3\]"):
-        version_id(FAMILIES["texts"], "blake3")
 
 
 def test_unions_have_no_id() -> None:

@@ -1,0 +1,160 @@
+"""Which rows of a new table a stored version has already: keys, their hashes, and where to cut new rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.types as kinds
+
+from . import values
+from .identity import mixed
+from .values import Numbers, Texts, Values
+
+Hashes = npt.NDArray[np.uint64]
+Places = npt.NDArray[np.int64]
+
+AVERAGE, LEAST, MOST = 65_536, 16_384, 131_072  # rows of a strip
+_STRIP_BYTES = 64 << 20
+_SAMPLE = 4_096
+_UNIQUE = 0.9
+_MOST_KEYS = 4
+
+
+def choose_key(columns: Mapping[str, Values]) -> tuple[str, ...]:
+    """The columns that tell rows apart: the first one without repetition, else a few together.
+
+    Floats come last: they are what changes. Lists, structs and the like are never part of a key.
+    """
+    rows = min((len(v) for v in columns.values()), default=0)
+    places = np.unique(np.r_[: min(rows, _SAMPLE), 0 : rows : max(1, rows // _SAMPLE)]).astype(np.int64)
+    sample = {
+        n: hashes({n: v.at(places)}, (n,)) for n, v in columns.items() if isinstance(v, Numbers | Texts)
+    }
+    order = sorted(sample, key=lambda n: (kinds.is_floating(columns[n].kind), list(columns).index(n)))
+    share = {name: len(np.unique(sample[name])) / max(len(places), 1) for name in order}
+    alone = next((name for name in order if share[name] > _UNIQUE), None)
+    if alone is not None:
+        return (alone,)
+    chosen: list[str] = []
+    together = np.zeros(len(places), np.uint64)
+    for name in sorted(order, key=lambda n: (kinds.is_floating(columns[n].kind), -share[n])):
+        chosen.append(name)
+        together = mixed(together ^ sample[name])
+        if len(np.unique(together)) > _UNIQUE * len(places) or len(chosen) == _MOST_KEYS:
+            break
+    return tuple(chosen)
+
+
+def hashes(columns: Mapping[str, Values], key: Sequence[str]) -> Hashes:
+    """64 bits per row over the key's columns. Only to find rows again: what is found is compared in full."""
+    total: Hashes | None = None
+    for name in key:
+        column = columns[name]
+        one = _of_text(column) if isinstance(column, Texts) else mixed(_words(column))
+        total = one if total is None else mixed(total ^ one)
+    return total if total is not None else np.zeros(0, np.uint64)
+
+
+def _words(column: Values) -> Hashes:
+    if not isinstance(column, Numbers):
+        raise TypeError(f"{column.kind} is never part of a key")
+    return column.words.astype(np.uint64)
+
+
+def found(new: Hashes, old: Hashes) -> Places:
+    """For each new row the number of the old row with the same hash, or -1; no old row twice, equal hashes in
+    order of appearance."""
+    places = np.full(len(new), -1, np.int64)
+    least = min(len(new), len(old))
+    before = _same(new[:least], old[:least])
+    rest = least - before
+    after = _same(new[len(new) - rest :][::-1], old[len(old) - rest :][::-1]) if rest else 0
+    places[:before] = np.arange(before)
+    places[len(new) - after :] = np.arange(len(old) - after, len(old))
+    middle_new, middle_old = new[before : len(new) - after], old[before : len(old) - after]
+    if len(middle_new) and len(middle_old):
+        matched = _matched(middle_new, middle_old)
+        places[before : len(new) - after] = np.where(matched < 0, -1, matched + before)
+    return places
+
+
+def cuts(marks: Hashes, row_bytes: float = 0.0) -> list[int]:
+    """Where strips of new rows end (row numbers), by what the rows are and not where they stand, so that
+    the same rows are cut alike wherever they come. ``row_bytes``: the width of a row, to keep strips of very
+    wide rows small."""
+    shrink = max(1, int(np.ceil(AVERAGE * row_bytes / _STRIP_BYTES)))
+    average, least, most = (max(1, size // shrink) for size in (AVERAGE, LEAST, MOST))
+    ends: list[int] = []
+    last = 0
+    for at in np.flatnonzero(marks < np.uint64(2**64 // (average + 1))).tolist():
+        while at + 1 - last > most:
+            last += most
+            ends.append(last)
+        if at + 1 - last >= least:
+            last = at + 1
+            ends.append(last)
+    while len(marks) - last > most:
+        last += most
+        ends.append(last)
+    if last < len(marks):
+        ends.append(len(marks))
+    return ends
+
+
+def _same(left: Hashes, right: Hashes) -> int:
+    """How many of the first elements are equal."""
+    different = left != right
+    return int(np.argmax(different)) if different.any() else len(left)
+
+
+def _matched(new: Hashes, old: Hashes) -> Places:
+    places = _first_match(new, old)
+    taken = np.bincount(places[places >= 0], minlength=len(old))
+    if len(taken) and taken.max() > 1:
+        places = _first_match(_numbered(new), _numbered(old))
+    return places
+
+
+def _first_match(new: Hashes, old: Hashes) -> Places:
+    return np.asarray(pc.index_in(pa.array(new), value_set=pa.array(old)).fill_null(-1).cast(pa.int64()))
+
+
+def _numbered(marks: Hashes) -> Hashes:
+    """Equal hashes told apart by how often each came before."""
+    order = np.argsort(marks, kind="stable")
+    ordered = marks[order]
+    fresh = np.r_[True, ordered[1:] != ordered[:-1]]
+    begin = np.maximum.accumulate(np.where(fresh, np.arange(len(marks)), 0))
+    times = np.empty(len(marks), np.uint64)
+    times[order] = (np.arange(len(marks)) - begin).astype(np.uint64)
+    return mixed(marks + times * np.uint64(0x9E3779B97F4A7C15))
+
+
+def _of_text(column: Texts) -> Hashes:
+    """Text by its 8-byte words, mixed one after the other."""
+    ends, text = values.text_of(column.array)
+    total = np.zeros(len(column), np.uint64)
+    block = 16_384
+    for start in range(0, len(column), block):
+        some = ends[start : start + block + 1]
+        lengths = np.diff(some)
+        data = (
+            np.frombuffer(text, np.uint8, int(some[-1] - some[0]), int(some[0]))
+            if text.size
+            else np.empty(0, np.uint8)
+        )
+        wide = (lengths + 7) // 8
+        begins = np.cumsum(wide) - wide
+        padded = np.zeros(int(wide.sum()) * 8, np.uint8)
+        padded[np.arange(len(data)) + np.repeat(begins * 8 - (some[:-1] - some[0]), lengths)] = data
+        words = padded.view(np.uint64)
+        hashed = lengths.astype(np.uint64)
+        for step in range(int(wide.max(initial=0))):
+            here = np.flatnonzero(wide > step)
+            hashed[here] = mixed(hashed[here] ^ words[begins[here] + step])
+        total[start : start + block] = mixed(hashed)
+    return total

@@ -1,0 +1,199 @@
+"""A stored version of a table, read back: all of it, or the columns and rows that are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.types as kinds
+
+from everloop.core.errors import Corrupt, UnknownColumn, nearest
+
+from . import numbers, parts, values
+from .manifest import Manifest
+from .packs import Ref
+from .values import Values
+
+Places = npt.NDArray[np.int64]
+Fetch = Callable[[Sequence[Ref]], list[memoryview]]
+_FEW_RUNS = 64
+
+
+@dataclass(frozen=True)
+class Runs:
+    """The rows of a version as runs of stored rows, in the version's order."""
+
+    starts: Places
+    lengths: Places
+
+    @property
+    def rows(self) -> int:
+        return int(self.lengths.sum())
+
+    def places(self) -> Places:
+        """The stored row of each row."""
+        ends = np.cumsum(self.lengths)
+        return np.arange(self.rows, dtype=np.int64) + np.repeat(
+            self.starts - (ends - self.lengths), self.lengths
+        )
+
+    def between(self, start: int, stop: int) -> Runs:
+        """The runs of some of the rows."""
+        ends = np.cumsum(self.lengths)
+        begins = ends - self.lengths
+        left, right = np.maximum(begins, start), np.minimum(ends, stop)
+        kept = left < right
+        return Runs((self.starts + left - begins)[kept], (right - left)[kept])
+
+
+def runs_of(places: Places) -> Runs:
+    """Rows, each by the number of its stored row, as runs."""
+    breaks = np.flatnonzero(np.diff(places) != 1) + 1
+    begins = np.r_[0, breaks].astype(np.int64) if len(places) else np.empty(0, np.int64)
+    return Runs(places[begins], np.diff(np.r_[begins, len(places)]))
+
+
+def encode_runs(runs: Runs) -> bytes:
+    return parts.join(
+        [numbers.encode(a.view(np.uint64), floating=False) for a in (runs.starts, runs.lengths)]
+    )
+
+
+def encode_patch(places: Places, changed: Values) -> bytes:
+    """Values by the stored row they belong to."""
+    return parts.join([numbers.encode(places.view(np.uint64), floating=False), changed.encode()])
+
+
+class Stored:
+    """A manifest and a way to get segments, each checked against its hash."""
+
+    def __init__(self, manifest: Manifest, fetch: Fetch) -> None:
+        self.manifest = manifest
+        self._fetch = fetch
+        # the first stored row of each strip, and the end
+        self.begins = np.r_[0, np.cumsum(manifest.strips)].astype(np.int64)
+
+    @cached_property
+    def runs(self) -> Runs:
+        if self.manifest.order is None:
+            some = [self.manifest.rows] if self.manifest.rows else []
+            return Runs(np.zeros(len(some), np.int64), np.array(some, np.int64))
+        inner = parts.split(self._fetch([self.manifest.order])[0])
+        return Runs(*(numbers.decode(part).view(np.int64) for part in inner))
+
+    def table(self, names: Sequence[str] | None = None, start: int = 0, stop: int | None = None) -> pa.Table:
+        """The rows from ``start`` to before ``stop``, all columns or those in ``names``, in that order.
+
+        Raises UnknownColumn, and Corrupt from the way to get segments.
+        """
+        schema = self.manifest.schema
+        if names is not None:
+            for name in names:
+                if name not in schema.names:
+                    raise UnknownColumn(
+                        f"The table has no column '{name}'.", remedy=nearest(name, schema.names)
+                    )
+            schema = pa.schema([schema.field(name) for name in names], metadata=schema.metadata)
+        rows = self.manifest.rows
+        runs = self.runs.between(max(start, 0), rows if stop is None else min(stop, rows))
+        strips = self.strips_of(runs)
+        with ThreadPoolExecutor() as pool:
+            columns = list(pool.map(lambda name: self._column(name, strips, runs), schema.names))
+        return pa.Table.from_arrays(columns, schema=schema)
+
+    def values(self, name: str, strips: Sequence[int]) -> Values:
+        """A column's values in the stored rows of some strips (ascending), later changes included."""
+        column = self.manifest.column(name)
+        kind = values.stored_kind(self.manifest.schema.field(name).type)
+        wanted = [column.segments[strip] for strip in strips]
+        refs = [ref for ref in wanted if ref is not None]
+        if len(refs) < len(wanted):
+            raise Corrupt(f"The manifest of {self.manifest.version_id[:12]} lacks a segment of '{name}'.")
+        segments = self._fetch([*refs, *column.patches])
+        found = values.decode(segments[: len(refs)], kind)
+        if len(found) != sum(self.manifest.strips[strip] for strip in strips):
+            raise Corrupt(f"The segments of '{name}' do not hold as many rows as their manifest says.")
+        for patch in segments[len(refs) :]:
+            places, changed = _patch(patch, kind)
+            here = self._local(places, strips)
+            inside = here >= 0
+            if inside.all():
+                found = found.patched(here, changed)  # type: ignore[union-attr,arg-type]  # of one kind, never Others
+            elif inside.any():
+                found = found.patched(here[inside], changed.at(np.flatnonzero(inside)))  # type: ignore[union-attr,arg-type]
+        return found
+
+    def logical(self, name: str) -> Values:
+        """A column's values in the version's rows."""
+        strips = self.strips_of(self.runs)
+        return self._arranged(self.values(name, strips), strips, self.runs)
+
+    def patched_rows(self, name: str) -> Places:
+        """The stored rows that a column's patches touch."""
+        found = [numbers.decode(parts.split(p)[0]) for p in self._fetch(self.manifest.column(name).patches)]
+        return np.unique(np.concatenate(found)).view(np.int64) if found else np.empty(0, np.int64)
+
+    def strips_at(self, places: Places) -> Places:
+        """The strip of each stored row."""
+        return np.asarray(np.searchsorted(self.begins, places, "right") - 1)
+
+    def _column(self, name: str, strips: Sequence[int], runs: Runs) -> pa.ChunkedArray | pa.Array:
+        found = self._arranged(self.values(name, strips), strips, runs)
+        return restored(found, self.manifest.schema.field(name).type, lambda kind: self._levels(name, kind))
+
+    def _levels(self, name: str, kind: pa.DataType) -> Values:
+        return values.decode(self._fetch(self.manifest.column(name).levels or ()), values.stored_kind(kind))
+
+    def strips_of(self, runs: Runs) -> list[int]:
+        """The strips in which runs lie, ascending."""
+        if not len(runs.starts):
+            return []
+        touched = np.zeros(len(self.begins), np.int64)
+        first, last = self.strips_at(runs.starts), self.strips_at(runs.starts + runs.lengths - 1)
+        np.add.at(touched, first, 1)
+        np.add.at(touched, last + 1, -1)
+        return [int(strip) for strip in np.flatnonzero(np.cumsum(touched)[:-1] > 0)]
+
+    def _local(self, places: Places, strips: Sequence[int]) -> Places:
+        """Stored rows as rows of some strips laid side by side; -1 outside of them."""
+        sizes = np.diff(self.begins)[list(strips)]
+        shift = np.full(len(self.begins), -1, np.int64)
+        shift[list(strips)] = np.cumsum(sizes) - sizes
+        strip = self.strips_at(places)
+        return np.where(shift[strip] < 0, -1, shift[strip] + places - self.begins[strip])
+
+    def _arranged(self, found: Values, strips: Sequence[int], runs: Runs) -> Values:
+        starts = self._local(runs.starts, strips)
+        if len(starts) == 1:
+            whole = runs.lengths[0] == len(found)
+            return found if whole else found.cut(int(starts[0]), int(starts[0] + runs.lengths[0]))
+        if 1 < len(starts) <= _FEW_RUNS:
+            pieces = zip(starts.tolist(), runs.lengths.tolist(), strict=True)
+            return values.joined([found.cut(start, start + length) for start, length in pieces])
+        return found.at(Runs(starts, runs.lengths).places())
+
+
+def restored(found: Values, kind: pa.DataType, levels: Callable[[pa.DataType], Values]) -> pa.Array:
+    """Stored values as an array of a column's own type."""
+    if isinstance(kind, pa.BaseExtensionType):
+        return pa.ExtensionArray.from_storage(kind, restored(found, kind.storage_type, levels))
+    if kinds.is_dictionary(kind):
+        dictionary = restored(levels(kind), kind.value_type, levels)
+        plain = restored(found, kind.value_type, levels)
+        codes = pc.index_in(plain, value_set=dictionary, skip_nulls=True).cast(kind.index_type)
+        return pa.DictionaryArray.from_arrays(codes, dictionary, ordered=kind.ordered)
+    if kinds.is_run_end_encoded(kind):
+        return pc.run_end_encode(restored(found, kind.value_type, levels), kind.run_end_type)
+    array = found.to_arrow()
+    return array if array.type == kind else array.cast(kind)
+
+
+def _patch(data: memoryview, kind: pa.DataType) -> tuple[Places, Values]:
+    places, changed = parts.split(data)
+    return numbers.decode(places).view(np.int64), values.decode([changed], kind)

@@ -1,0 +1,366 @@
+"""A column's values in the form they are stored in, free of chunks, offsets and what stands under nulls.
+
+Three kinds: ``Numbers`` (fixed width, as the words of their bits), ``Texts`` (strings and binaries) and
+``Others`` (decimals, lists, structs …, as Arrow holds them). Dictionaries are stored as values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import blake3
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.types as kinds
+
+from everloop.core.errors import Corrupt
+
+from . import canonical, numbers, parts
+
+Mask = npt.NDArray[np.bool_]
+Places = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """``words``: the bits of each value, 0 where missing; ``valid``: where there is one (None: all over)."""
+
+    kind: pa.DataType
+    words: npt.NDArray[Any]
+    valid: Mask | None
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+    def cut(self, start: int, stop: int) -> Numbers:
+        valid = None if self.valid is None else self.valid[start:stop]
+        if valid is not None and valid.all():
+            valid = None
+        return replace(self, words=self.words[start:stop], valid=valid)
+
+    def at(self, places: Places) -> Numbers:
+        """The values at ``places``; missing ones where a place is negative."""
+        words = self.words[places]
+        valid = None if self.valid is None else self.valid[places]
+        absent = places < 0
+        if absent.any():
+            words[absent] = 0
+            valid = ~absent if valid is None else valid & ~absent
+        return replace(self, words=words, valid=valid)
+
+    def differs(self, other: Numbers) -> Mask:
+        different: Mask = self.words != other.words
+        if self.valid is not None or other.valid is not None:
+            different |= _all(self) != _all(other)
+        return different
+
+    def patched(self, places: Places, values: Numbers) -> Numbers:
+        words = self.words.copy()
+        words[places] = values.words
+        if self.valid is None and values.valid is None:
+            return replace(self, words=words)
+        valid = _all(self).copy()
+        valid[places] = _all(values)
+        return replace(self, words=words, valid=valid)
+
+    def fingerprint(self) -> bytes:
+        return _digest(self.kind, len(self), _bits(self.valid), self.words.data)
+
+    def encode(self) -> bytes:
+        floating = kinds.is_float32(self.kind) or kinds.is_float64(self.kind)
+        return parts.join([_bits(self.valid), numbers.encode(self.words, floating=floating)])
+
+    def to_arrow(self) -> pa.Array:
+        missing = None if self.valid is None else pa.py_buffer(_bits(self.valid))
+        data = _bits(self.words.astype(bool)) if kinds.is_boolean(self.kind) else self.words
+        return pa.Array.from_buffers(self.kind, len(self), [missing, pa.py_buffer(data)])
+
+
+@dataclass(frozen=True)
+class Texts:
+    """``array``: a large_string or large_binary, nothing under its nulls; ``kind``: what it stands for."""
+
+    kind: pa.DataType
+    array: pa.Array
+
+    def __len__(self) -> int:
+        return len(self.array)
+
+    def cut(self, start: int, stop: int) -> Texts:
+        return replace(self, array=self.array.slice(start, stop - start))
+
+    def at(self, places: Places) -> Texts:
+        return replace(self, array=_taken(self.array, places))
+
+    def differs(self, other: Texts) -> Mask:
+        different = pc.not_equal(self.array, other.array).fill_null(False)
+        gaps = pc.xor(self.array.is_null(), other.array.is_null())
+        mask: Mask = pc.or_(different, gaps).to_numpy(zero_copy_only=False)
+        return mask
+
+    def patched(self, places: Places, values: Texts) -> Texts:
+        source = np.arange(len(self), dtype=np.int64)
+        source[places] = len(self) + np.arange(len(places))
+        return replace(self, array=pa.concat_arrays([self.array, values.array]).take(pa.array(source)))
+
+    def fingerprint(self) -> bytes:
+        ends, text = text_of(self.array)
+        return _digest(self.kind, len(self), _bits(_valid(self.array)), ends.data, text)
+
+    def encode(self) -> bytes:
+        sample = self.array.take(pa.array(np.arange(0, len(self), max(1, len(self) // 256))))
+        if pc.count_distinct(sample).as_py() <= len(sample) // 2:
+            table = self.array.dictionary_encode()
+            if len(table.dictionary) <= len(self) // 4:
+                codes = table.indices.fill_null(0).to_numpy().astype(np.uint32)
+                levels = [
+                    numbers.encode(np.diff(text_of(table.dictionary)[0]).view(np.uint64), floating=False)
+                ]
+                return parts.join(
+                    [
+                        _bits(_valid(self.array)),
+                        numbers.encode(codes, floating=False),
+                        *levels,
+                        text_of(table.dictionary)[1],
+                    ]
+                )
+        ends, text = text_of(self.array)
+        return parts.join(
+            [_bits(_valid(self.array)), numbers.encode(np.diff(ends).view(np.uint64), floating=False), text]
+        )
+
+    def to_arrow(self) -> pa.Array:
+        return self.array if self.array.type == self.kind else self.array.cast(self.kind)
+
+
+@dataclass(frozen=True)
+class Others:
+    """Anything else. Its segments are stored as Arrow streams and compared by what they hold, as a whole."""
+
+    kind: pa.DataType
+    array: pa.Array
+
+    def __len__(self) -> int:
+        return len(self.array)
+
+    def cut(self, start: int, stop: int) -> Others:
+        return replace(self, array=self.array.slice(start, stop - start))
+
+    def at(self, places: Places) -> Others:
+        return replace(self, array=_taken(self.array, places))
+
+    def fingerprint(self) -> bytes:
+        return _digest(self.kind, len(self), *canonical.pieces(self.array))
+
+    def encode(self) -> bytes:
+        compact = self.array.take(pa.array(np.arange(len(self))))  # leaves out what slices and nulls hide
+        sink = pa.BufferOutputStream()
+        schema = pa.schema([pa.field("values", self.kind)])
+        with pa.ipc.new_stream(sink, schema) as writer:
+            writer.write_batch(pa.record_batch([compact], schema=schema))
+        return parts.join([sink.getvalue()])
+
+    def to_arrow(self) -> pa.Array:
+        return self.array
+
+
+Values = Numbers | Texts | Others
+
+
+def of(column: pa.ChunkedArray) -> Values:
+    """The values of a column. Dictionaries, run-end encodings and extensions come as what they stand for."""
+    array = canonical.joined(column)
+    while True:
+        if isinstance(array.type, pa.BaseExtensionType):
+            array = array.storage
+        elif kinds.is_dictionary(array.type):
+            array = array.dictionary_decode()
+        elif kinds.is_run_end_encoded(array.type):
+            array = pc.run_end_decode(array)
+        else:
+            break
+    kind = array.type
+    if kinds.is_boolean(kind):
+        return replace(_numbers(array.cast(pa.uint8()), 1), kind=kind)
+    width = _width(kind)
+    if width:
+        return _numbers(array, width)
+    text = _text_kind(kind)
+    if text is not None:
+        whole = array.cast(text)
+        return Texts(kind, _emptied(whole) if whole.null_count else whole)
+    return Others(kind, array)
+
+
+def stored_kind(kind: pa.DataType) -> pa.DataType:
+    """The type that the values of a column of type ``kind`` are stored as."""
+    while True:
+        if isinstance(kind, pa.BaseExtensionType):
+            kind = kind.storage_type
+        elif kinds.is_dictionary(kind) or kinds.is_run_end_encoded(kind):
+            kind = kind.value_type
+        else:
+            return kind
+
+
+def decode(segments: Sequence[bytes | memoryview], kind: pa.DataType) -> Values:
+    """The values of segments, one after the other. ``kind`` is the stored type."""
+    if _width(kind):
+        return _decoded_numbers(segments, kind)
+    text = _text_kind(kind)
+    if text is not None:
+        arrays = [_decoded_text(segment, text) for segment in segments]
+        return Texts(kind, pa.concat_arrays(arrays) if arrays else pa.array([], text))
+    streams = [_decoded_stream(segment) for segment in segments]
+    return Others(kind, pa.concat_arrays(streams) if streams else pa.array([], kind))
+
+
+def joined(pieces: Sequence[Values]) -> Values:
+    """Values of one kind, one after the other (at least one piece)."""
+    first = pieces[0]
+    if len(pieces) == 1:
+        return first
+    if isinstance(first, Numbers):
+        valid = None
+        if any(piece.valid is not None for piece in pieces):  # type: ignore[union-attr]  # all are Numbers
+            valid = np.concatenate([_all(piece) for piece in pieces])  # type: ignore[arg-type]
+        return replace(first, words=np.concatenate([piece.words for piece in pieces]), valid=valid)  # type: ignore[union-attr]
+    return replace(first, array=pa.concat_arrays([piece.array for piece in pieces]))  # type: ignore[union-attr]
+
+
+def _numbers(array: pa.Array, width: int) -> Numbers:
+    kind = np.dtype(f"u{width}")
+    data = array.buffers()[1]
+    size = len(array)
+    words = np.zeros(size, kind) if data is None else np.frombuffer(data, kind, size, array.offset * width)
+    valid = _valid(array)
+    if valid is not None:
+        words = np.where(valid, words, kind.type(0))
+    return Numbers(array.type, words, valid)
+
+
+def _decoded_numbers(segments: Sequence[bytes | memoryview], kind: pa.DataType) -> Numbers:
+    words: list[npt.NDArray[Any]] = []
+    masks: list[Mask | None] = []
+    for segment in segments:
+        inner = parts.split(segment)
+        words.append(numbers.decode(inner[1]))
+        masks.append(_mask(inner[0], len(words[-1])))
+    if not words:
+        return Numbers(kind, np.empty(0, f"u{_width(kind)}"), None)
+    valid = None
+    if any(mask is not None for mask in masks):
+        whole = [np.ones(len(w), bool) if m is None else m for w, m in zip(words, masks, strict=True)]
+        valid = np.concatenate(whole)
+    return Numbers(kind, words[0] if len(words) == 1 else np.concatenate(words), valid)
+
+
+def _decoded_text(segment: bytes | memoryview, kind: pa.DataType) -> pa.Array:
+    inner = parts.split(segment)
+    if len(inner) == 4:
+        codes = numbers.decode(inner[1])
+        levels = _text_array(kind, numbers.decode(inner[2]), inner[3], None)
+        mask = _mask(inner[0], len(codes))
+        places = pa.array(codes.astype(np.int32), mask=None if mask is None else ~mask)
+        return levels.take(places)
+    lengths = numbers.decode(inner[1])
+    return _text_array(kind, lengths, inner[2], _mask(inner[0], len(lengths)))
+
+
+def _text_array(
+    kind: pa.DataType, lengths: npt.NDArray[Any], text: pa.Buffer, valid: Mask | None
+) -> pa.Array:
+    offsets = np.zeros(len(lengths) + 1, np.int64)
+    np.cumsum(lengths, out=offsets[1:])
+    if offsets[-1] != text.size:
+        raise Corrupt("A stored segment of text is not as long as its lengths say.")
+    missing = None if valid is None else pa.py_buffer(_bits(valid))
+    return pa.Array.from_buffers(kind, len(lengths), [missing, pa.py_buffer(offsets), text])
+
+
+def _decoded_stream(segment: bytes | memoryview) -> pa.Array:
+    with pa.ipc.open_stream(parts.split(segment)[0]) as reader:
+        return reader.read_all()["values"].combine_chunks()
+
+
+def _taken(array: pa.Array, places: Places) -> pa.Array:
+    return array.take(pa.array(places, mask=places < 0))
+
+
+def _emptied(array: pa.Array) -> pa.Array:
+    """A text array with no bytes under its nulls."""
+    empty = pa.scalar(b"" if kinds.is_large_binary(array.type) else "", array.type)
+    bare = array.fill_null(empty)
+    buffers = bare.buffers()
+    missing = pa.py_buffer(_bits(_valid(array)))
+    if bare.offset:
+        bare = pa.concat_arrays([bare, bare.slice(0, 0)])
+        buffers = bare.buffers()
+    return pa.Array.from_buffers(array.type, len(array), [missing, *buffers[1:]])
+
+
+def text_of(array: pa.Array) -> tuple[npt.NDArray[np.int64], pa.Buffer]:
+    """Where each value ends, from 0 on, and all bytes."""
+    _, offsets, data = array.buffers()
+    if not len(array) or offsets is None:
+        return np.zeros(1, np.int64), pa.py_buffer(b"")
+    ends = np.frombuffer(offsets, np.int64, len(array) + 1, array.offset * 8)
+    first, last = int(ends[0]), int(ends[-1])
+    text = pa.py_buffer(b"") if data is None else data.slice(first, last - first)
+    return (ends - first if first else ends), text
+
+
+def _width(kind: pa.DataType) -> int:
+    """Bytes per value of what is held as numbers; 0 for everything else."""
+    if kinds.is_boolean(kind):
+        return 1
+    if (
+        kinds.is_integer(kind)
+        or kinds.is_floating(kind)
+        or (kinds.is_temporal(kind) and not kinds.is_interval(kind))
+    ):
+        return int(kind.bit_width // 8)
+    return 0
+
+
+def _text_kind(kind: pa.DataType) -> pa.DataType | None:
+    if kinds.is_string(kind) or kinds.is_large_string(kind) or kinds.is_string_view(kind):
+        return pa.large_string()
+    if kinds.is_binary(kind) or kinds.is_large_binary(kind) or kinds.is_binary_view(kind):
+        return pa.large_binary()
+    return None
+
+
+def _valid(array: pa.Array) -> Mask | None:
+    if not array.null_count:
+        return None
+    mask: Mask = array.is_valid().to_numpy(zero_copy_only=False)
+    return mask
+
+
+def _all(values: Numbers) -> Mask:
+    return np.ones(len(values), bool) if values.valid is None else values.valid
+
+
+def _bits(valid: Mask | None) -> bytes:
+    return b"" if valid is None else np.packbits(valid, bitorder="little").tobytes()
+
+
+def _mask(bits: pa.Buffer, rows: int) -> Mask | None:
+    if not bits.size:
+        return None
+    return np.unpackbits(np.frombuffer(bits, np.uint8), count=rows, bitorder="little").astype(bool)
+
+
+def _digest(kind: pa.DataType, rows: int, *pieces: bytes | memoryview | pa.Buffer) -> bytes:
+    hasher = blake3.blake3(f"{kind}/{rows}".encode())
+    for piece in pieces:
+        view = memoryview(piece)
+        hasher.update(view.nbytes.to_bytes(8, "little"))
+        if view.nbytes:
+            hasher.update(view.cast("B"))
+    return bytes(hasher.digest())
