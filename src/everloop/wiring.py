@@ -10,6 +10,7 @@ from pathlib import Path
 
 from everloop import flows
 from everloop.adapters import git
+from everloop.adapters.blobs.folders import move_folder
 from everloop.adapters.blobs.local import LocalBlobs, write_atomically
 from everloop.adapters.courier import Courier
 from everloop.adapters.locks.files import FileLocks
@@ -17,7 +18,7 @@ from everloop.adapters.mlflow.address import is_server, sqlite_file, tracking_ur
 from everloop.adapters.mlflow.ping import ping
 from everloop.core.clock import Clock, SystemClock
 from everloop.core.dvc import Dvc
-from everloop.core.ports import Locks, Tracker
+from everloop.core.ports import Blobs, Locks, Tracker
 from everloop.core.runs import Environment
 from everloop.flows.project import Project
 from everloop.settings import Settings, load_settings
@@ -51,9 +52,16 @@ def connect(settings: Settings, clock: Clock | None = None) -> Project:
         open_tracker=lambda: open_tracker(settings),
         environment=lambda: _environment(settings.root),
         write_file=write_atomically,
+        move_folder=move_folder,
+        open_blobs=lambda place: open_blobs(settings, place),
         open_dvc=open_dvc,
         user=_user(),
     )
+
+
+def open_blobs(settings: Settings, place: str) -> Blobs:
+    """A folder, from the project's if it is relative."""
+    return LocalBlobs(settings.root / place)
 
 
 def open_ledger(settings: Settings, address: str) -> Project:

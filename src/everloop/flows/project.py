@@ -18,7 +18,8 @@ from everloop.store.database import Store
 @dataclass(frozen=True)
 class Project:
     """``data`` keeps data versions, ``artifacts`` fitted models and plots; ``write_file`` replaces a file
-    atomically; ``user`` is who acts, for the history."""
+    atomically, ``move_folder`` gives a finished folder its name durably; ``open_blobs`` opens a folder or
+    ``s3://…`` for backups; ``user`` is who acts, for the history."""
 
     settings: Settings
     store: Store
@@ -29,6 +30,8 @@ class Project:
     open_tracker: Callable[[], Tracker]
     environment: Callable[[], Environment]
     write_file: Callable[[Path, bytes], None]
+    move_folder: Callable[[Path, Path], None]
+    open_blobs: Callable[[str], Blobs]
     open_dvc: Callable[[], Dvc]
     user: str
 

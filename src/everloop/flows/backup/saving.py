@@ -1,0 +1,266 @@
+"""Make a backup: rows and changes in one picture of the database, then the objects that the target lacks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from hashlib import sha256
+
+from everloop.core.errors import NotFound, Refused
+from everloop.core.ids import new_id
+from everloop.core.ports import Blobs
+from everloop.flows.project import Project
+from everloop.store import changes
+from everloop.store.changes import Mark
+from everloop.store.database import Tx, to_json
+from everloop.store.migrations import HEAD
+from everloop.store.tables import BACKED_UP
+
+from .target import STORES, Backup, Found, Line, Object, Part, Target, open_target
+
+Progress = Callable[[str, int, int], None]
+Key = tuple[str, str]
+_AT_ONCE = 4
+_SMALL = 256_000  # bytes of changes that are always fewer than a new base is worth
+_LONG = 200  # parts of changes after which a base is taken in any case
+
+
+class Stopped(Exception):
+    """A backup was asked to stop. What it has copied is there for the next one."""
+
+
+@dataclass
+class _Copied:
+    """What became of the project's objects: those the target has now, the new ones of them, the damaged."""
+
+    present: dict[Key, Object]
+    new: list[Object]
+    damaged: list[str]
+
+
+def quiet(what: str, done: int, total: int) -> None:
+    """Nobody looks."""
+
+
+def create(
+    project: Project,
+    to: str | None = None,
+    *,
+    full: bool = False,
+    adopt: bool = False,
+    progress: Progress = quiet,
+    stop: Callable[[], bool] = lambda: False,
+) -> Backup:
+    """Save what has changed since the newest backup in the target; ``full`` saves all rows again.
+
+    One at a time. Interrupted at any point there is no new backup, and the next one goes on with what was
+    copied. An object that is damaged in the project is named in ``damaged``; all others are saved.
+
+    Raises:
+        Refused: the target belongs to a project in another folder, and not ``adopt``.
+        Busy: another backup, restore or drill is at work.
+    """
+    target = open_target(project, to)
+    with project.locks.hold("backup"):
+        return save(project, target, full=full, adopt=adopt, progress=progress, stop=stop)
+
+
+def save(
+    project: Project,
+    target: Target,
+    *,
+    full: bool = False,
+    adopt: bool = False,
+    progress: Progress = quiet,
+    stop: Callable[[], bool] = lambda: False,
+) -> Backup:
+    """``create`` for one that holds the lock."""
+    found = target.found()
+    newest = found.backups[-1] if found.backups else None
+    with project.store.writing() as tx:
+        known = changes.find(tx, target.place)
+        if newest and not known and not adopt:
+            _check_owner(project, target, newest)
+        mark, at = changes.begin(tx, target.place, project.clock)
+    parent = None if full else _parent(found, mark)
+    backup_id = new_id("backup", at)
+    blank = Backup(
+        id=backup_id,
+        at=at,
+        tenant=project.tenant,
+        project=project.settings.project,
+        folder=str(project.settings.root),
+        chain=backup_id,
+        base_at=at,
+        schema=HEAD,
+        sequence=mark.sequence,
+        rows={},
+        base=(),
+        changes=(),
+        objects=(),
+        own=0,
+    )
+    with project.store.snapshot() as tx:
+        saved = _save_rows(tx, target, blank, parent)
+    # An object is stored before a row names it: all that the rows name are in a list that is made now.
+    copied = _copy_objects(project, target, newest, progress, stop)
+    listed = parent or newest
+    before = target.inventory(listed) if listed else {}
+    lines = target.write_parts(_object_lines(copied.present, before, whole=parent is None))
+    backup = replace(
+        saved,
+        objects=(*(parent.objects if parent else ()), *lines),
+        own=len(lines),
+        settings=_settings(project, target),
+        object_count=len(copied.present),
+        object_bytes=sum(each.size for each in copied.present.values()),
+        new_objects=len(copied.new),
+        new_bytes=sum(each.size for each in copied.new),
+        damaged=tuple(sorted(copied.damaged)),
+    )
+    target.write(backup)
+    with project.store.writing() as tx:
+        changes.reach(tx, mark, backup.id, backup.sequence, at)
+    return backup
+
+
+def _check_owner(project: Project, target: Target, newest: Backup) -> None:
+    if newest.folder != str(project.settings.root):
+        raise Refused(
+            f"{target.place} holds backups of the project in {newest.folder}.",
+            remedy="Give each project a place of its own. If this is that project, moved, say --adopt.",
+        )
+
+
+def _parent(found: Found, mark: Mark) -> Backup | None:
+    """The backup that this one goes on from: one that is there, and whose later changes are all kept."""
+    fitting = [backup for backup in found.backups if mark.reached(backup.id) is not None]
+    if not fitting:
+        return None
+    newest = fitting[-1]
+    grown = sum(part.size for part in newest.changes)
+    long = len(newest.changes) > _LONG or grown > max(_SMALL, sum(part.size for part in newest.base))
+    return None if long else newest
+
+
+# -- rows ----------------------------------------------------------------------------------------------------
+
+
+def _save_rows(tx: Tx, target: Target, blank: Backup, parent: Backup | None) -> Backup:
+    """All rows, or the changes since ``parent``; and how many rows there are."""
+    counts = changes.count_rows(tx)
+    if parent is None:
+        sequence = changes.newest(tx, at_least=blank.sequence)
+        return replace(blank, rows=counts, sequence=sequence, base=target.write_parts(_rows(tx)))
+    sequence = changes.newest(tx, at_least=parent.sequence)
+    new = target.write_parts(_changes(tx, parent.sequence))
+    return replace(
+        blank,
+        chain=parent.chain,
+        base_at=parent.base_at,
+        schema=parent.schema,
+        parent=parent.id,
+        rows=counts,
+        sequence=sequence,
+        base=parent.base,
+        changes=(*parent.changes, *new),
+    )
+
+
+def _rows(tx: Tx) -> Iterator[Line]:
+    for table in BACKED_UP:
+        for row in tx.each(table):
+            yield {"table": table.name, "row": to_json(row)}
+
+
+def _changes(tx: Tx, sequence: int) -> Iterator[Line]:
+    for row in changes.since(tx, sequence):
+        yield {name: row[name] for name in ("at", "schema", "table_name", "op", "content")}
+
+
+# -- objects -------------------------------------------------------------------------------------------------
+
+
+def _copy_objects(
+    project: Project,
+    target: Target,
+    newest: Backup | None,
+    progress: Progress,
+    stop: Callable[[], bool],
+) -> _Copied:
+    """Copy what the target does not have; what is there with the size it had is not read again."""
+    before = target.inventory(newest) if newest else {}
+    there = {entry.key: entry.size for entry in target.blobs.entries(f"{project.tenant}/objects/")}
+    stores = {"data": project.data, "artifacts": project.artifacts}
+    copied = _Copied({}, [], [])
+    missing: list[Key] = []
+    for store in STORES:
+        for entry in stores[store].entries(f"{project.tenant}/"):
+            known = before.get((store, entry.key))
+            if known and there.get(target.object_key(store, entry.key)) == known.size:
+                copied.present[store, entry.key] = replace(known, gone=False)
+            else:
+                missing.append((store, entry.key))
+
+    def copy(key: Key) -> Object | None:
+        if stop():
+            raise Stopped
+        return _copy(stores[key[0]], target, *key)
+
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        try:
+            for done, (key, saved) in enumerate(zip(missing, pool.map(copy, missing), strict=True), 1):
+                progress("objects copied", done, len(missing))
+                if saved is None:
+                    continue
+                if _is_named(saved):
+                    copied.present[key] = saved
+                    copied.new.append(saved)
+                else:
+                    copied.damaged.append(f"{key[0]}/{key[1]}")
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    return copied
+
+
+def _copy(source: Blobs, target: Target, store: str, key: str) -> Object | None:
+    """None for an object that has been collected meanwhile."""
+    try:
+        content = source.get(key)
+    except NotFound:
+        return None
+    found = Object(store, key, len(content), sha256(content).hexdigest())
+    if _is_named(found):
+        place = target.object_key(store, key)
+        target.blobs.replace(place, content)
+        if target.blobs.size(place) != found.size:
+            target.checked(place, found.sha256)
+    return found
+
+
+def _is_named(found: Object) -> bool:
+    """Whether an object is what its name says, where the name is the hash of its bytes."""
+    return found.store != "artifacts" or found.key.rsplit("/", 1)[-1].partition(".")[0] == found.sha256
+
+
+def _object_lines(present: dict[Key, Object], before: dict[Key, Object], *, whole: bool) -> Iterator[Line]:
+    """What is new against ``before`` (all that is there, for a new base), then what is gone since."""
+    old = {key: found for key, found in before.items() if not found.gone}
+    for key, found in sorted(present.items()):
+        if whole or old.get(key) != found:
+            yield _line(found)
+    for key, found in sorted(old.items()):
+        if key not in present:
+            yield _line(replace(found, gone=True))
+
+
+def _line(found: Object) -> Line:
+    return {name: getattr(found, name) for name in ("store", "key", "size", "sha256", "gone")}
+
+
+def _settings(project: Project, target: Target) -> Part | None:
+    """The project's settings file, as it is."""
+    file = project.settings.file
+    return target.write_text(file.read_text(encoding="utf-8")) if file and file.is_file() else None

@@ -1,0 +1,292 @@
+"""Where backups are: what lies in a folder or bucket, how it is written and read, every byte against a hash.
+
+TENANT/backups/ID.json         a backup: names all it needs; written last, so one that is there is whole
+TENANT/metadata/SHA256.jsonl.gz   rows, changes of rows, and lists of objects, as JSON lines
+TENANT/objects/data/…          contents of data versions, by the names they have in the project
+TENANT/objects/artifacts/…     fitted models and plots, in the same way
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+from hashlib import sha256
+from typing import Any
+
+from everloop.core.documents import dump, load
+from everloop.core.errors import Corrupt, InvalidSettings, NotFound, UnknownVersion, nearest
+from everloop.core.ports import Blobs
+from everloop.flows.project import Project
+
+STORES = ("data", "artifacts")
+_PART = 4_000_000  # bytes of JSON lines in one part, before compression
+Line = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Part:
+    """JSON lines in one file of ``metadata/``."""
+
+    sha256: str
+    size: int
+    lines: int
+
+
+@dataclass(frozen=True)
+class Object:
+    """An object of the project. ``gone``: it was there at the backup before this one and is no longer."""
+
+    store: str
+    key: str
+    size: int
+    sha256: str
+    gone: bool = False
+
+
+@dataclass(frozen=True)
+class Backup:
+    """A backup, which names all it needs itself: no other one has to be there.
+
+    It holds the project as it was at ``at``, and at any moment since ``base_at``, when all rows were saved:
+    ``changes`` are what became of them since. ``objects`` are lists of what came and went; the last ``own``
+    of them are of this backup. ``chain`` are the backups since the same ``base_at``; ``sequence`` is the last
+    change. ``damaged`` names objects that were damaged in the project already.
+    """
+
+    id: str
+    at: datetime
+    tenant: str
+    project: str
+    folder: str
+    chain: str
+    base_at: datetime
+    schema: str
+    sequence: int
+    rows: Mapping[str, int]
+    base: tuple[Part, ...]
+    changes: tuple[Part, ...]
+    objects: tuple[Part, ...]
+    own: int
+    parent: str | None = None
+    settings: Part | None = None
+    object_count: int = 0
+    object_bytes: int = 0
+    new_objects: int = 0
+    new_bytes: int = 0
+    damaged: tuple[str, ...] = ()
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        return (*self.base, *self.changes, *self.objects, *((self.settings,) if self.settings else ()))
+
+
+@dataclass(frozen=True)
+class Found:
+    """The backups in a target, oldest first, and the names of those whose file is damaged."""
+
+    backups: tuple[Backup, ...]
+    damaged: tuple[str, ...] = ()
+
+
+@dataclass
+class Target:
+    """One tenant's backups at ``place``."""
+
+    place: str
+    blobs: Blobs
+    tenant: str
+    _inventories: dict[str, dict[tuple[str, str], Object]] = field(default_factory=dict)
+
+    # -- backups ---------------------------------------------------------------------------------------------
+
+    def found(self) -> Found:
+        backups, damaged = [], []
+        for entry in sorted(self.blobs.entries(f"{self.tenant}/backups/"), key=lambda entry: entry.key):
+            try:
+                backups.append(self._read(entry.key))
+            except Corrupt:
+                damaged.append(entry.key)
+        return Found(tuple(sorted(backups, key=lambda backup: (backup.at, backup.id))), tuple(damaged))
+
+    def find(self, backup_id: str) -> Backup:
+        """By its id or a unique ending of it (4 characters or more)."""
+        backups = self.found().backups
+        fitting = [
+            b for b in backups if b.id == backup_id or (len(backup_id) > 3 and b.id.endswith(backup_id))
+        ]
+        if len(fitting) != 1:
+            said = "no backup" if not fitting else "more than one backup"
+            raise UnknownVersion(
+                f"There is {said} '{backup_id}' in {self.place}.",
+                remedy=nearest(backup_id, [backup.id for backup in backups[-12:]]),
+            )
+        return fitting[0]
+
+    def write(self, backup: Backup) -> None:
+        """The last act of a backup: from now on it is there."""
+        body = dump(backup)
+        text = json.dumps({**body, "sha256": _digest(body)}, indent=1)
+        self._put(self._manifest(backup.id), text.encode())
+
+    def remove(self, backup: Backup) -> None:
+        self.blobs.remove(self._manifest(backup.id))
+
+    def _manifest(self, backup_id: str) -> str:
+        return f"{self.tenant}/backups/{backup_id}.json"
+
+    def _read(self, key: str) -> Backup:
+        try:
+            document = json.loads(self.blobs.get(key))
+            said = document.pop("sha256")
+        except (ValueError, KeyError, AttributeError):
+            said, document = None, {}
+        if said is None or said != _digest(document):
+            raise Corrupt(
+                f"The backup {self.blobs.where(key)} is damaged.",
+                remedy="Use another one ('everloop backup list'), or copy that file from elsewhere.",
+            )
+        return load(Backup, document)
+
+    # -- parts -----------------------------------------------------------------------------------------------
+
+    def write_parts(self, lines: Iterable[Line]) -> tuple[Part, ...]:
+        """JSON lines in as many parts as they need, each under the hash of its bytes."""
+        parts, waiting, size = [], [], 0
+        for line in lines:
+            text = json.dumps(line, separators=(",", ":"))
+            waiting.append(text)
+            size += len(text) + 1
+            if size >= _PART:
+                parts.append(self._write_part(waiting))
+                waiting, size = [], 0
+        if waiting:
+            parts.append(self._write_part(waiting))
+        return tuple(parts)
+
+    def write_text(self, text: str) -> Part:
+        return self._write_part([json.dumps({"text": text})])
+
+    def _write_part(self, texts: list[str]) -> Part:
+        content = gzip.compress("".join(f"{text}\n" for text in texts).encode(), 6, mtime=0)
+        part = Part(sha256(content).hexdigest(), len(content), len(texts))
+        self._put(self.part_key(part), content)
+        return part
+
+    def read_part(self, part: Part) -> Iterator[Line]:
+        """The lines of a part. Raises Corrupt where its bytes are not what was written."""
+        for text in gzip.decompress(self.checked(self.part_key(part), part.sha256)).splitlines():
+            yield json.loads(text)
+
+    def part_key(self, part: Part) -> str:
+        return f"{self.tenant}/metadata/{part.sha256}.jsonl.gz"
+
+    def _put(self, key: str, content: bytes) -> None:
+        """Written and read back: a name that is there with other bytes is damaged, and replaced."""
+        self.blobs.put(key, content)
+        if self.blobs.get(key) != content:
+            self.blobs.replace(key, content)
+
+    def checked(self, key: str, digest: str) -> bytes:
+        try:
+            content = self.blobs.get(key)
+        except NotFound as error:
+            raise Corrupt(
+                f"{self.blobs.where(key)} is missing from the backup.", remedy=_OTHER.format(place=self.place)
+            ) from error
+        if sha256(content).hexdigest() != digest:
+            raise Corrupt(f"{self.blobs.where(key)} is damaged.", remedy=_OTHER.format(place=self.place))
+        return content
+
+    # -- objects ---------------------------------------------------------------------------------------------
+
+    def inventory(self, backup: Backup) -> dict[tuple[str, str], Object]:
+        """The objects that a backup needs, by store and key; those gone since the one before it included."""
+        if backup.id not in self._inventories:
+            known: dict[tuple[str, str], Object] = {}
+            for position, part in enumerate(backup.objects):
+                latest = position >= len(backup.objects) - backup.own
+                for line in self.read_part(part):
+                    found = Object(**line)
+                    if found.gone and not latest:
+                        known.pop((found.store, found.key), None)
+                    else:
+                        known[found.store, found.key] = found
+            self._inventories[backup.id] = known
+        return self._inventories[backup.id]
+
+    def object_key(self, store: str, key: str) -> str:
+        """Where an object of the project lies here; its key in the project begins with the tenant."""
+        return f"{self.tenant}/objects/{store}/{key.removeprefix(self.tenant + '/')}"
+
+    def fetch(self, found: Object) -> bytes:
+        return self.checked(self.object_key(found.store, found.key), found.sha256)
+
+
+@dataclass(frozen=True)
+class Copies:
+    """What backups hold of a project's objects, newest backup first, for those who mend the project."""
+
+    target: Target
+
+    @cached_property
+    def _known(self) -> dict[tuple[str, str], Object]:
+        known: dict[tuple[str, str], Object] = {}
+        for backup in self.target.found().backups:
+            try:
+                known |= self.target.inventory(backup)
+            except Corrupt:  # its own list is damaged: the others say what they have
+                continue
+        return known
+
+    def keys(self, store: str = "data") -> set[str]:
+        """The keys that ``fetch`` may be asked for."""
+        return {key for kept, key in self._known if kept == store}
+
+    def fetch(self, key: str, store: str = "data") -> bytes | None:
+        """An object's bytes as they were saved; None where no backup has them undamaged."""
+        found = self._known.get((store, key))
+        try:
+            return self.target.fetch(found) if found else None
+        except Corrupt:
+            return None
+
+
+def open_target(project: Project, place: str | None = None) -> Target:
+    """The target that was named, else that of ``backup.to``."""
+    chosen = place or project.settings.backup.to
+    if not chosen:
+        raise InvalidSettings(
+            "It is not said where backups go.",
+            remedy="Set backup.to in the settings, or name a folder or s3://… on the command line.",
+        )
+    named = normal(project, chosen)
+    return Target(named, project.open_blobs(named), project.tenant)
+
+
+def normal(project: Project, place: str) -> str:
+    """One spelling for one place: a folder as its absolute path, a URL without the slash at its end."""
+    if "://" in place:
+        return place.rstrip("/")
+    return str((project.settings.root / place).expanduser().resolve())
+
+
+def open_backups(project: Project) -> Copies | None:
+    """What the backups in ``backup.to`` hold of this project's objects; None where none is set."""
+    return Copies(open_target(project)) if project.settings.backup.to else None
+
+
+def fetch_object(project: Project, key: str, store: str = "data") -> bytes | None:
+    """The bytes that an object of ``project.data`` (or ``store="artifacts"``) had when it was backed up."""
+    copies = open_backups(project)
+    return copies.fetch(key, store) if copies else None
+
+
+def _digest(document: Mapping[str, Any]) -> str:
+    return sha256(json.dumps(document, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+_OTHER = "'everloop backup verify' says what is whole in {place}; restore from another backup or place."
