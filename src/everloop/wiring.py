@@ -12,6 +12,7 @@ from everloop import flows
 from everloop.adapters import git
 from everloop.adapters.blobs.folders import move_folder
 from everloop.adapters.blobs.local import LocalBlobs, write_atomically
+from everloop.adapters.blobs.s3 import S3Blobs
 from everloop.adapters.courier import Courier
 from everloop.adapters.locks.files import FileLocks
 from everloop.adapters.mlflow.address import is_server, sqlite_file, tracking_uri
@@ -23,6 +24,7 @@ from everloop.core.runs import Environment
 from everloop.flows.project import Project
 from everloop.settings import Settings, load_settings
 from everloop.settings.loading import folder_settings
+from everloop.settings.storage import is_url, s3_access
 from everloop.store.database import Store, open_store
 from everloop.store.locks import DatabaseLocks
 
@@ -45,8 +47,8 @@ def connect(settings: Settings, clock: Clock | None = None) -> Project:
     return Project(
         settings=settings,
         store=store,
-        data=LocalBlobs(settings.data_folder),
-        artifacts=LocalBlobs(settings.models_folder),
+        data=open_blobs(settings, settings.data_place),
+        artifacts=open_blobs(settings, settings.models_place),
         locks=_locks(settings, store, clock),
         clock=clock,
         open_tracker=lambda: open_tracker(settings),
@@ -60,7 +62,19 @@ def connect(settings: Settings, clock: Clock | None = None) -> Project:
 
 
 def open_blobs(settings: Settings, place: str) -> Blobs:
-    """A folder, from the project's if it is relative."""
+    """A folder (from the project's if it is relative) or ``s3://bucket/prefix``, encrypted where the settings
+    name keys."""
+    inner = _plain_blobs(settings, place)
+    if not settings.storage.encryption.wanted:
+        return inner
+    encrypted = import_module("everloop.adapters.blobs.encrypted")  # here: not all need its library
+    blobs: Blobs = encrypted.EncryptedBlobs(inner, encrypted.ring_of(settings))
+    return blobs
+
+
+def _plain_blobs(settings: Settings, place: str) -> LocalBlobs | S3Blobs:
+    if is_url(place):
+        return S3Blobs(s3_access(settings.storage, place, settings.root, settings.variables))
     return LocalBlobs(settings.root / place)
 
 

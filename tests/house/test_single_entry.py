@@ -40,6 +40,8 @@ WAYS_IN: dict[str, tuple[str, ...]] = {
     "requests": ("adapters/mlflow",),
     "dvc": ("adapters/dvc",),
     "filelock": ("adapters/locks",),
+    "obstore": ("adapters/blobs",),
+    "cryptography": ("adapters/blobs",),
     "sqlalchemy": ("store",),
     "alembic": ("store",),
     "psycopg": ("store",),

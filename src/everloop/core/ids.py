@@ -19,6 +19,11 @@ def token() -> str:
     return _base32(secrets.randbits(40), 8)
 
 
+def random_bytes(count: int) -> bytes:
+    """Random bytes that nobody can guess, for keys and salts."""
+    return secrets.token_bytes(count)
+
+
 def _base32(number: int, width: int) -> str:
     digits = []
     for _ in range(width):

@@ -13,6 +13,7 @@ from pathlib import Path
 from everloop.core.errors import Busy, Corrupt, NotFound
 from everloop.core.turns import TurnState
 from everloop.settings import Settings
+from everloop.settings.storage import is_url
 from everloop.store import models, outbox
 
 from . import artifacts, status
@@ -57,7 +58,8 @@ def _version(library: str) -> str | None:
 
 def folders(settings: Settings) -> Iterator[Check]:
     """Whether what a turn writes can be written, and what it reads is there."""
-    places = (settings.state, settings.data_folder, settings.models_folder, settings.monitoring_folder)
+    stored = [place for place in (settings.data_place, settings.models_place) if not is_url(place)]
+    places = (settings.state, *map(Path, stored), settings.monitoring_folder)
     for place in dict.fromkeys(_existing(place) for place in places):
         yield _writable(place)
     for name, model in settings.models.items():

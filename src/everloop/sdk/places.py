@@ -10,8 +10,10 @@ from typing import Any, Literal
 
 from everloop import wiring
 from everloop.adapters.mlflow.address import tracking_uri
+from everloop.core.errors import InvalidSettings
 from everloop.flows.project import Project
 from everloop.settings import Settings, folder_settings, load_settings
+from everloop.settings.storage import is_url
 
 Role = Literal["data_versions", "model_registry", "monitoring"]
 
@@ -25,17 +27,20 @@ def open_place(
     """The project that a folder belongs to.
 
     A folder that the configuration here (or beside the folder) names for this ``role`` is that project's, and
-    so is None; any other folder is a project of its own, with an ``everloop.db`` in it. ``options`` are
-    settings by section.
+    so is None; any other folder is a project of its own, with an ``everloop.db`` in it. A place in S3 must be
+    named by the configuration here. ``options`` are settings by section.
     """
     sections = options or {}
     flags = flags_of(tenant_id, sections)
     if folder is None:
         return wiring.connect(load_settings(flags=flags))
+    if is_url(str(folder)):
+        return _open_url(str(folder).rstrip("/"), role, flags)
     wanted = Path(folder).expanduser().resolve()
     for place in dict.fromkeys([Path.cwd(), wanted.parent]):
         settings = load_settings(folder=place, flags=flags)
-        if _folder_of(settings, role).resolve() == wanted:
+        known = _place_of(settings, role)
+        if not is_url(known) and Path(known).resolve() == wanted:
             return wiring.connect(settings)
     paths = {"state": ".", "data_versions": ".", "model_registry": ".", "monitoring": "."}
     tree = {"paths": paths, "tracking": {"enabled": False}, **sections}
@@ -78,7 +83,17 @@ def close_with(owner: object, project: Project) -> None:
     weakref.finalize(owner, project.close)
 
 
-def _folder_of(settings: Settings, role: Role) -> Path:
+def _open_url(place: str, role: Role, flags: list[str]) -> Project:
+    settings = load_settings(flags=flags)
+    if _place_of(settings, role) != place:
+        raise InvalidSettings(
+            f"'{place}' is not this project's paths.{role}.",
+            remedy=f"Objects in S3 need a project: set paths.{role} to it in everloop.yaml.",
+        )
+    return wiring.connect(settings)
+
+
+def _place_of(settings: Settings, role: Role) -> str:
     if role == "data_versions":
-        return settings.data_folder
-    return settings.models_folder if role == "model_registry" else settings.monitoring_folder
+        return settings.data_place
+    return settings.models_place if role == "model_registry" else str(settings.monitoring_folder)

@@ -12,7 +12,8 @@ from everloop.core.errors import InvalidSettings, nearest
 
 from . import layers
 from .layers import Tree
-from .schema import Model, Monitoring, Section, Settings, Watch
+from .schema import Model, Monitoring, Settings, Watch
+from .section import Section
 
 _NAMES = "Use letters, digits, '.', '_' and '-', at most 100, the first a letter or digit."
 _NULLABLE = ("business", "example")  # sections that null switches off
@@ -50,13 +51,16 @@ def load_settings(
     found = [(_known_spelling(tree), origin) for tree, origin in _layers(file, dotenv, process, flags)]
     settings = _settled(found)
     settings._root, settings._file = root, file
+    settings._variables = {**dotenv, **process}
     return settings
 
 
 def folder_settings(folder: str | Path, tree: Mapping[str, Any]) -> Settings:
-    """Settings of a folder that is a project of its own: ``tree`` over the defaults, nothing else is read."""
+    """Settings of a folder that is a project of its own: ``tree`` over the defaults. Of the environment only
+    the secrets that settings name are read."""
     settings = _settled([(dict(tree), "the caller")])
     settings._root = Path(folder).resolve()
+    settings._variables = {**layers.dotenv(settings._root), **layers.environment()}
     return settings
 
 
@@ -211,7 +215,8 @@ def _explain(path: str, error: Mapping[str, Any]) -> tuple[str, str]:
         return f"'{path}' is {value!r}, which is not {form}", "Correct the value."
     said = str(error["msg"]).removeprefix("Value error, ")
     if kind == "value_error":
-        return f"{path or 'settings'}: {said}", "Change one of the two."
+        remedy = "Correct the value." if isinstance(value, str) else "Change one of the two."
+        return f"{path or 'settings'}: {said}", remedy
     return f"'{path}' is {value!r}: {said[0].lower()}{said[1:]}", "Correct the value."
 
 

@@ -51,7 +51,7 @@ def test_the_configuration_of_s0_is_one_model_on_synthetic_customers(load: Any) 
         {"max_iter": 500, "C": 1.0},
     )
     assert model.retrain_policy("classification").performance_min == 0.7
-    assert settings.data_folder == settings.root / "data_versions"
+    assert settings.data_place == str(settings.root / "data_versions")
 
 
 def test_a_models_own_value_is_over_the_shared_one_of_the_same_layer(load: Any) -> None:

@@ -120,16 +120,16 @@ def _unread(error: OSError) -> None:
         ) from error
 
 
-def write_atomically(path: Path, data: bytes, *, new: bool = False) -> None:
+def write_atomically(path: Path, data: bytes, *, new: bool = False, mode: int = 0o666) -> None:
     """Replace ``path`` by ``data``: after a crash there is the old content or the new, never between.
 
-    With ``new`` a file that came there meanwhile stays.
+    With ``new`` a file that came there meanwhile stays. ``mode`` is less the process's mask.
     """
     with _storage_errors(path):
         _make_folders(path.parent)
         draft = path.with_name(f".{path.name[:40]}.{token()}{DRAFT}")
         try:
-            with draft.open("xb") as file:
+            with open(draft, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())

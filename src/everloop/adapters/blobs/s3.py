@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
 from importlib import import_module
@@ -17,6 +16,7 @@ from typing import Any
 from everloop.core.errors import MissingExtra, NotFound
 from everloop.core.ids import token
 from everloop.core.ports import Entry
+from everloop.settings.storage import S3Access
 
 from .names import DRAFT, checked, is_draft
 from .s3_errors import answered, knows_no_conditions, translated
@@ -26,30 +26,10 @@ _NEAR = 1 << 20  # bytes between parts that are fetched in one request
 _PAGE = 1000
 
 
-@dataclass(frozen=True)
-class S3Place:
-    """A prefix in a bucket, and how to get there. Without keys the credentials are those of the machine's
-    role. ``timeout`` is seconds that one request may take."""
-
-    bucket: str
-    prefix: str = ""
-    endpoint: str | None = None
-    region: str = "us-east-1"
-    access_key: str | None = None
-    secret_key: str | None = field(default=None, repr=False)
-    session_token: str | None = field(default=None, repr=False)
-    allow_http: bool = False
-    timeout: float = 60.0
-    retries: int = 4
-
-    def __str__(self) -> str:
-        return f"s3://{self.bucket}/{self.prefix}" + (f" at {self.endpoint}" if self.endpoint else "")
-
-
 class S3Blobs:
     """Blobs below a prefix of a bucket. Nothing is asked of the server before the first use."""
 
-    def __init__(self, place: S3Place) -> None:
+    def __init__(self, place: S3Access) -> None:
         self.place = place
         self._conditional = True
         self._met = False  # whether the bucket has answered
