@@ -19,7 +19,7 @@ def count(project: Project, versions: dict[int, DatasetVersion], tries: int) -> 
     need the damaged byte); ``wrong``: neither; ``missed``: damages that a fast verify did not report. Every
     third damage cuts the file short, the others flip one byte. The store is put right after each."""
     rng = random.Random(7)
-    files = sorted(path for path in project.settings.data_folder.rglob("*") if path.is_file())
+    files = sorted(ours.stored_files(project))
     weights = [path.stat().st_size for path in files]
     last = versions[max(versions)]
     right = data.load(project, last)

@@ -91,6 +91,8 @@ def _bytes(found: Found, flights: Found | None) -> Iterator[Figure]:
         sizes = f"{_mb(flights.stored)} / {_mb(told)}"
         yield Figure("the same, flights", flights.stored / told, 1.05, 0.95, sizes)
     cache = _mb(found.snappy)
+    if found.dvc:
+        cache += f"; its own after {found.dvc['versions']}: {_mb(found.dvc['cache'])}"
     yield Figure("bytes / DVC's cache (snappy)", found.stored / found.snappy, 1 / 15, 1 / 18, cache, "share")
 
 

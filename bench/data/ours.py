@@ -10,13 +10,15 @@ from typing import Any
 import pyarrow as pa
 
 from everloop import wiring
-from everloop.core.data import DatasetVersion
+from everloop.core.data import DataRef, DatasetVersion
 from everloop.core.errors import MLOpsError
+from everloop.data.names import MAIN
 from everloop.flows import data
 from everloop.flows.project import Project
 from everloop.settings.loading import folder_settings
+from everloop.store import refs
 
-from .measure import Cost, best, bytes_in, cost
+from .measure import Cost, best, cost, quiet_cost
 
 DATASET = "history"
 
@@ -34,7 +36,11 @@ def register(project: Project, table: pa.Table) -> DatasetVersion:
 
 def stored_bytes(project: Project) -> int:
     """Every file that keeps data versions: content, manifests, hashes of rows."""
-    return bytes_in(project.settings.data_folder)
+    return sum(entry.size for entry in project.data.entries())
+
+
+def stored_files(project: Project) -> list[Path]:
+    return [Path(project.data.where(entry.key)) for entry in project.data.entries()]
 
 
 def database_bytes(project: Project) -> int:
@@ -61,8 +67,15 @@ def _load_all(project: Project) -> None:
 
 
 def rollbacks(project: Project, versions: dict[int, DatasetVersion]) -> list[Cost]:
-    """Going back to the 10th version, and forth."""
-    return []
+    """Seconds of setting the dataset's main branch to its 10th version and back to the 20th, durably."""
+
+    def move(version: DatasetVersion) -> None:
+        now = project.clock.now()
+        ref = DataRef(DATASET, MAIN, "branch", version.version_id, now, project.user)
+        with project.store.writing() as tx:
+            refs.move(tx, ref, "bench")
+
+    return [quiet_cost(lambda number=number: move(versions[number])) for number in (10, 20) * 5]
 
 
 def batches(project: Project, version: DatasetVersion) -> Iterator[pa.RecordBatch]:

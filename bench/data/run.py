@@ -129,8 +129,7 @@ def _loads(
 
 
 def _checks(project: Project) -> dict[str, Cost]:
-    bound, _ = blake3_of(project.settings.data_folder)
-    return {"blake3": bound, **ours.checks(project)}
+    return {"blake3": blake3_of(ours.stored_files(project)), **ours.checks(project)}
 
 
 def _run_lance(lance: Lance) -> dict[str, Any] | None:
