@@ -77,6 +77,12 @@ def newest(tx: Tx, at_least: int = 0) -> int:
     return max(tx.next_sequence(changes) - 1, at_least)
 
 
+def latest(tx: Tx, since: datetime) -> datetime:
+    """The time of the last change, if it is later."""
+    rows = tx.rows(changes, newest=True, limit=1)
+    return max(since, datetime.fromisoformat(rows[0]["at"])) if rows else since
+
+
 def count_rows(tx: Tx) -> dict[str, int]:
     return {table.name: tx.count(table) for table in BACKED_UP}
 

@@ -6,7 +6,15 @@ from everloop.core.lazy import attributes
 
 _SOURCES = {
     "create": "saving",
+    "drill": "drilling",
     "fetch_object": "target",
+    "follow": "schedule",
+    "make_due": "schedule",
     "open_backups": "target",
+    "open_target": "target",
+    "prune": "retention",
+    "restore": "restoring",
+    "verify": "verifying",
+    "windows": "restoring",
 }
 __getattr__ = attributes(__name__, {name: f"{__name__}.{module}" for name, module in _SOURCES.items()})

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from hashlib import sha256
 
-from everloop.core.errors import NotFound, Refused
+from blake3 import blake3
+
+from everloop.core.errors import Corrupt, NotFound, Refused
 from everloop.core.ids import new_id
 from everloop.core.ports import Blobs
+from everloop.data import manifest
+from everloop.flows.content.leases import leased
 from everloop.flows.project import Project
 from everloop.store import changes
 from everloop.store.changes import Mark
@@ -22,6 +27,8 @@ from .target import STORES, Backup, Found, Line, Object, Part, Target, open_targ
 Progress = Callable[[str, int, int], None]
 Key = tuple[str, str]
 _AT_ONCE = 4
+_SIGN_OF_LIFE = 600.0
+_SKEW = timedelta(minutes=5)  # by which the clocks of store and project may differ
 _SMALL = 256_000  # bytes of changes that are always fewer than a new base is worth
 _LONG = 200  # parts of changes after which a base is taken in any case
 
@@ -121,7 +128,7 @@ def save(
     )
     target.write(backup)
     with project.store.writing() as tx:
-        changes.reach(tx, mark, backup.id, backup.sequence, at)
+        changes.reach(tx, mark, backup.id, backup.sequence, backup.at)
     return backup
 
 
@@ -149,14 +156,15 @@ def _parent(found: Found, mark: Mark) -> Backup | None:
 
 def _save_rows(tx: Tx, target: Target, blank: Backup, parent: Backup | None) -> Backup:
     """All rows, or the changes since ``parent``; and how many rows there are."""
-    counts = changes.count_rows(tx)
+    counts, at = changes.count_rows(tx), changes.latest(tx, blank.at)
+    sequence = changes.newest(tx, at_least=parent.sequence if parent else blank.sequence)
     if parent is None:
-        sequence = changes.newest(tx, at_least=blank.sequence)
-        return replace(blank, rows=counts, sequence=sequence, base=target.write_parts(_rows(tx)))
-    sequence = changes.newest(tx, at_least=parent.sequence)
+        base = target.write_parts(_rows(tx))
+        return replace(blank, at=at, base_at=at, rows=counts, sequence=sequence, base=base)
     new = target.write_parts(_changes(tx, parent.sequence))
     return replace(
         blank,
+        at=at,
         chain=parent.chain,
         base_at=parent.base_at,
         schema=parent.schema,
@@ -189,60 +197,83 @@ def _copy_objects(
     progress: Progress,
     stop: Callable[[], bool],
 ) -> _Copied:
-    """Copy what the target does not have; what is there with the size it had is not read again."""
+    """Copy what the target does not have. What has not been written since the newest backup is not read."""
     before = target.inventory(newest) if newest else {}
-    there = {entry.key: entry.size for entry in target.blobs.entries(f"{project.tenant}/objects/")}
+    settled = newest.at - _SKEW if newest else None
+    prefix = f"{project.tenant}/objects/"
+    there = {entry.key: entry.size for entry in target.blobs.entries(prefix)}
     stores = {"data": project.data, "artifacts": project.artifacts}
     copied = _Copied({}, [], [])
-    missing: list[Key] = []
-    for store in STORES:
-        for entry in stores[store].entries(f"{project.tenant}/"):
-            known = before.get((store, entry.key))
-            if known and there.get(target.object_key(store, entry.key)) == known.size:
-                copied.present[store, entry.key] = replace(known, gone=False)
-            else:
-                missing.append((store, entry.key))
+    unknown: list[Key] = []
 
-    def copy(key: Key) -> Object | None:
+    def copy(key: Key) -> Object | str | None:
         if stop():
             raise Stopped
-        return _copy(stores[key[0]], target, *key)
+        return _copy(stores[key[0]], target, there, *key)
 
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        try:
-            for done, (key, saved) in enumerate(zip(missing, pool.map(copy, missing), strict=True), 1):
-                progress("objects copied", done, len(missing))
-                if saved is None:
-                    continue
-                if _is_named(saved):
-                    copied.present[key] = saved
-                    copied.new.append(saved)
-                else:
-                    copied.damaged.append(f"{key[0]}/{key[1]}")
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+    with leased(project.data, project.tenant, project.clock) as lease:  # nothing is collected meanwhile
+        for store in STORES:
+            for entry in stores[store].entries(f"{project.tenant}/"):
+                known = before.get((store, entry.key))
+                saved = known and there.get(target.object_key(known.sha256)) == known.size == entry.size
+                if known and saved and settled and entry.modified < settled:
+                    copied.present[store, entry.key] = replace(known, gone=False)
+                elif not entry.key.startswith(f"{project.tenant}/leases/"):
+                    unknown.append((store, entry.key))
+        renewed = project.clock.monotonic()
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            try:
+                for done, (key, found) in enumerate(zip(unknown, pool.map(copy, unknown), strict=True), 1):
+                    progress("objects", done, len(unknown))
+                    if project.clock.monotonic() > renewed + _SIGN_OF_LIFE:
+                        lease.renew()
+                        renewed = project.clock.monotonic()
+                    if isinstance(found, Object):
+                        copied.present[key] = found
+                        if target.object_key(found.sha256) not in there:
+                            copied.new.append(found)
+                    elif found:
+                        copied.damaged.append(found)
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
     return copied
 
 
-def _copy(source: Blobs, target: Target, store: str, key: str) -> Object | None:
-    """None for an object that has been collected meanwhile."""
+def _copy(
+    source: Blobs, target: Target, there: Mapping[str, int], store: str, key: str
+) -> Object | str | None:
+    """The copy, made where the target lacks it; the name of an object that is damaged in the project; None
+    for one that was collected meanwhile."""
     try:
         content = source.get(key)
+        if not _is_named(key, content):
+            return f"{store}/{key}"
     except NotFound:
         return None
+    except Corrupt:
+        return f"{store}/{key}"
     found = Object(store, key, len(content), sha256(content).hexdigest())
-    if _is_named(found):
-        place = target.object_key(store, key)
+    place = target.object_key(found.sha256)
+    if there.get(place) != found.size:
         target.blobs.replace(place, content)
         if target.blobs.size(place) != found.size:
-            target.checked(place, found.sha256)
+            raise Corrupt(
+                f"{target.blobs.where(place)} is not as long as what was written there.",
+                remedy="Check the disk or bucket, then make the backup again.",
+            )
     return found
 
 
-def _is_named(found: Object) -> bool:
-    """Whether an object is what its name says, where the name is the hash of its bytes."""
-    return found.store != "artifacts" or found.key.rsplit("/", 1)[-1].partition(".")[0] == found.sha256
+def _is_named(key: str, content: bytes) -> bool:
+    """Whether bytes are what their name says, where it is a hash. Raises Corrupt for a broken manifest."""
+    name, _, kind = key.rsplit("/", 1)[-1].partition(".")
+    if kind == "manifest":
+        manifest.load(content)
+        return True
+    if kind == "pack":
+        return bool(blake3(content).hexdigest() == name)
+    return len(name) != 64 or sha256(content).hexdigest() == name
 
 
 def _object_lines(present: dict[Key, Object], before: dict[Key, Object], *, whole: bool) -> Iterator[Line]:

@@ -10,16 +10,16 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from hashlib import sha256
-from typing import Any
+from typing import Any, NoReturn
 
 from everloop.core.documents import dump, load
-from everloop.core.errors import Corrupt, InvalidSettings, NotFound, UnknownVersion, nearest
-from everloop.core.ports import Blobs
+from everloop.core.errors import Corrupt, InvalidSettings, NotFound, Refused, UnknownVersion, nearest
+from everloop.core.ports import Blobs, Entry
 from everloop.flows.project import Project
 
 STORES = ("data", "artifacts")
@@ -185,9 +185,13 @@ class Target:
         return f"{self.tenant}/metadata/{part.sha256}.jsonl.gz"
 
     def _put(self, key: str, content: bytes) -> None:
-        """Written and read back: a name that is there with other bytes is damaged, and replaced."""
+        """Written and read back: what is there with other bytes is damaged, and replaced."""
         self.blobs.put(key, content)
-        if self.blobs.get(key) != content:
+        try:
+            same = self.blobs.get(key) == content
+        except Corrupt:
+            same = False
+        if not same:
             self.blobs.replace(key, content)
 
     def checked(self, key: str, digest: str) -> bytes:
@@ -218,12 +222,63 @@ class Target:
             self._inventories[backup.id] = known
         return self._inventories[backup.id]
 
-    def object_key(self, store: str, key: str) -> str:
-        """Where an object of the project lies here; its key in the project begins with the tenant."""
-        return f"{self.tenant}/objects/{store}/{key.removeprefix(self.tenant + '/')}"
+    def object_key(self, digest: str) -> str:
+        """Where an object lies: by its hash, as the project may write another content under the same name."""
+        return f"{self.tenant}/objects/{digest[:2]}/{digest}"
 
     def fetch(self, found: Object) -> bytes:
-        return self.checked(self.object_key(found.store, found.key), found.sha256)
+        return self.checked(self.object_key(found.sha256), found.sha256)
+
+
+@dataclass(frozen=True)
+class Saved:
+    """One store of a backup, as the project's own is read: nothing is restored for a look at it."""
+
+    target: Target
+    backup: Backup
+    store: str
+
+    def get(self, key: str) -> bytes:
+        return self.target.fetch(self._find(key))
+
+    def ranges(self, key: str, spans: Sequence[tuple[int, int]]) -> list[bytes]:
+        content = self.get(key)
+        return [content[start : start + length] for start, length in spans]
+
+    def size(self, key: str) -> int | None:
+        return self._find(key).size if self.exists(key) else None
+
+    def exists(self, key: str) -> bool:
+        return (self.store, key) in self.target.inventory(self.backup)
+
+    def entries(self, prefix: str = "") -> Iterator[Entry]:
+        for (store, key), found in self.target.inventory(self.backup).items():
+            if store == self.store and key.startswith(prefix):
+                yield Entry(key, found.size, self.backup.at)
+
+    def where(self, key: str) -> str:
+        return self.target.blobs.where(self.target.object_key(self._find(key).sha256))
+
+    def put(self, key: str, data: bytes) -> None:
+        self._refuse()
+
+    def replace(self, key: str, data: bytes) -> None:
+        self._refuse()
+
+    def remove(self, key: str) -> None:
+        self._refuse()
+
+    def sweep_drafts(self, older_than: datetime) -> int:
+        return 0
+
+    def _refuse(self) -> NoReturn:
+        raise Refused(f"{self.backup.id} is a backup, and is not written to.", remedy="Restore it first.")
+
+    def _find(self, key: str) -> Object:
+        try:
+            return self.target.inventory(self.backup)[self.store, key]
+        except KeyError:
+            raise NotFound(f"{self.backup.id} has no object '{key}'.") from None
 
 
 @dataclass(frozen=True)
