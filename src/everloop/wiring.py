@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from everloop import flows
 from everloop.adapters import git
@@ -19,6 +20,7 @@ from everloop.adapters.mlflow.address import is_server, sqlite_file, tracking_ur
 from everloop.adapters.mlflow.ping import ping
 from everloop.core.clock import Clock, SystemClock
 from everloop.core.dvc import Dvc
+from everloop.core.errors import MLOpsError
 from everloop.core.ports import Blobs, Locks, Tracker
 from everloop.core.runs import Environment
 from everloop.flows.project import Project
@@ -27,6 +29,9 @@ from everloop.settings.loading import folder_settings
 from everloop.settings.storage import is_url, s3_access
 from everloop.store.database import Store, open_store
 from everloop.store.locks import DatabaseLocks
+
+if TYPE_CHECKING:
+    from everloop.adapters.blobs.encrypted import EncryptedBlobs
 
 
 def open_project(
@@ -72,10 +77,38 @@ def open_blobs(settings: Settings, place: str) -> Blobs:
     return blobs
 
 
+def open_encrypted(settings: Settings) -> list[EncryptedBlobs]:
+    """Every place where this project keeps encrypted objects."""
+    encrypted = import_module("everloop.adapters.blobs.encrypted")
+    ring = encrypted.ring_of(settings)
+    return [encrypted.EncryptedBlobs(_plain_blobs(settings, place), ring) for place in _places(settings)]
+
+
+def holds_objects(settings: Settings) -> bool:
+    """Whether the tenant has stored anything here, encrypted or not."""
+    stores = [_plain_blobs(settings, place) for place in _places(settings)]
+    return any(True for blobs in stores for _ in blobs.entries(f"{settings.tenant}/"))
+
+
+def probe_storage(settings: Settings) -> Iterator[tuple[str, str | MLOpsError]]:
+    """Each address in S3 that the settings name, and what can be done there or what is wrong."""
+    for place in filter(is_url, _places(settings)):
+        try:
+            blobs = S3Blobs(s3_access(settings.storage, place, settings.root, settings.variables))
+            yield place, blobs.probe()
+        except MLOpsError as error:
+            yield place, error
+
+
+def _places(settings: Settings) -> list[str]:
+    backups = [settings.backup.to] if settings.backup.to else []
+    return list(dict.fromkeys([settings.data_place, settings.models_place, *backups]))
+
+
 def _plain_blobs(settings: Settings, place: str) -> LocalBlobs | S3Blobs:
     if is_url(place):
         return S3Blobs(s3_access(settings.storage, place, settings.root, settings.variables))
-    return LocalBlobs(settings.root / place)
+    return LocalBlobs(settings.root / Path(place).expanduser())
 
 
 def open_ledger(settings: Settings, address: str) -> Project:

@@ -47,8 +47,31 @@ def _checks(call: Call) -> Iterator[Check]:
         return
     yield late.health.Check("settings", True, str(settings.file or "no file: the defaults"))
     yield from late.health.folders(settings)
+    yield from _storage(settings)
     yield from _store(settings)
     yield _tracking(settings)
+
+
+def _storage(settings: Settings) -> Iterator[Check]:
+    """Whether S3 answers, and whether the keys are there. Folders have been looked at before."""
+    for place, found in late.wiring.probe_storage(settings):
+        if isinstance(found, MLOpsError):
+            yield _failed(f"objects in {place}", found)
+        else:
+            yield late.health.Check(f"objects in {place}", True, found)
+    if not settings.storage.encryption.wanted:
+        return
+    try:
+        ring = late.keys.ring_of(settings)
+    except MLOpsError as error:
+        yield _failed("encryption", error)
+        return
+    said = f"{ring.newest.id} encrypts, {len(ring.keys)} in all can decrypt"
+    if ring.plain:
+        remedy = "everloop data rekey encrypts what is plain, and refuses it from then on"
+        yield late.health.Check("encryption", None, f"{said}; plain objects are accepted", remedy)
+    else:
+        yield late.health.Check("encryption", True, said)
 
 
 def _store(settings: Settings) -> Iterator[Check]:

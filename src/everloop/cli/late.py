@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from everloop import dashboard as dashboard
     from everloop import settings as settings
     from everloop import wiring as wiring
+    from everloop.adapters.blobs import keys as keys
+    from everloop.adapters.blobs import rekeying as rekeying
+    from everloop.flows import comparison as comparison
     from everloop.flows import contracts as contracts
     from everloop.flows import data as data
     from everloop.flows import delivery as delivery
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
     from everloop.flows import health as health
     from everloop.flows import history as history
     from everloop.flows import models as models
+    from everloop.flows import pictures as pictures
+    from everloop.flows import refs as refs
     from everloop.flows import report as report
     from everloop.flows import reproduction as reproduction
     from everloop.flows import runs as runs
@@ -33,6 +38,7 @@ if TYPE_CHECKING:
     from . import weeks as weeks
 else:
     _FLOWS = (
+        "comparison",
         "contracts",
         "data",
         "delivery",
@@ -42,6 +48,8 @@ else:
         "health",
         "history",
         "models",
+        "pictures",
+        "refs",
         "report",
         "reproduction",
         "runs",
@@ -57,5 +65,6 @@ else:
             "dashboard": "everloop.dashboard",
             "settings": "everloop.settings",
             "wiring": "everloop.wiring",
+            **{name: f"everloop.adapters.blobs.{name}" for name in ("keys", "rekeying")},
         },
     )
