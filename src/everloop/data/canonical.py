@@ -75,15 +75,25 @@ def lengths(array: pa.Array) -> npt.NDArray[np.int64]:
 
 def text(array: pa.Array) -> tuple[npt.NDArray[np.int64], pa.Buffer]:
     """Of large strings or binaries: bytes per value (0 under nulls) and all bytes, one after the other."""
-    if array.null_count:
+    if array.null_count and _hides(array):
         array = array.fill_null(pa.scalar(b"" if kinds.is_large_binary(array.type) else "", array.type))
-    _, offsets, data = array.buffers()
-    if not len(array) or offsets is None:
-        return np.zeros(len(array), np.int64), pa.py_buffer(b"")
-    ends = np.frombuffer(offsets, np.int64, len(array) + 1, array.offset * 8)
-    if data is None:
+    ends, data = _ends(array)
+    if data is None or not len(array):
         return np.diff(ends), pa.py_buffer(b"")
     return np.diff(ends), data.slice(int(ends[0]), int(ends[-1] - ends[0]))
+
+
+def _hides(array: pa.Array) -> bool:
+    """Whether there are bytes under nulls."""
+    ends, _ = _ends(array)
+    return bool(np.diff(ends)[null_positions(array)].any())
+
+
+def _ends(array: pa.Array) -> tuple[npt.NDArray[np.int64], pa.Buffer | None]:
+    _, offsets, data = array.buffers()
+    if not len(array) or offsets is None:
+        return np.zeros(len(array) + 1, np.int64), None
+    return np.frombuffer(offsets, np.int64, len(array) + 1, array.offset * 8), data
 
 
 def pieces(array: pa.Array) -> Iterator[bytes | pa.Buffer | Numbers]:

@@ -48,11 +48,16 @@ def version_id(table: pa.Table, algorithm: str = "sha256") -> str:
 
 def column_digests(table: pa.Table, algorithm: str) -> list[str]:
     """The hex digest of each column's values, in order. Raises as ``version_id`` does."""
-    _hasher(algorithm)
-    for field in table.schema:
-        type_name(field)
+    check(table.schema, algorithm)
     with ThreadPoolExecutor() as pool:
         return list(pool.map(lambda column: column_digest(column, algorithm), table.columns))
+
+
+def check(schema: pa.Schema, algorithm: str) -> None:
+    """Raises InvalidSettings for an unknown algorithm, WrongType for columns that cannot be versioned."""
+    _hasher(algorithm)
+    for field in schema:
+        type_name(field)
 
 
 def assemble(schema: pa.Schema, rows: int, digests: Sequence[str], algorithm: str) -> str:
@@ -87,7 +92,8 @@ def _hasher(algorithm: str) -> Hasher:
             f"'{algorithm}' is not a hash algorithm for data versions.", remedy=nearest(algorithm, ALGORITHMS)
         )
     if algorithm == "blake3":
-        return blake3()
+        hasher: Hasher = blake3()
+        return hasher
     return hashlib.new(algorithm, usedforsecurity=False)
 
 

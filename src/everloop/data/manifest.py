@@ -33,17 +33,19 @@ _SEAL = 32
 @dataclass(frozen=True)
 class StoredColumn:
     """``segments``: one a strip, None where no row of the strip is left. ``patches``: oldest first.
-    ``levels``: the values of a dictionary, in its order."""
+    ``levels``: the values of a dictionary, in its order. ``marks``: the fingerprint of each block."""
 
     digest: str
     segments: tuple[Ref | None, ...]
     patches: tuple[Ref, ...] = ()
     levels: tuple[Ref, ...] | None = None
+    marks: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """``strips``: rows of each; ``key``: the columns by which rows are recognised in the next version."""
+    """``strips``: rows of each; ``key``: the columns by which rows are recognised in the next version;
+    ``blocks``: where the blocks end that have fingerprints (``survey``)."""
 
     version_id: str
     algorithm: str
@@ -53,6 +55,7 @@ class Manifest:
     strips: tuple[int, ...]
     order: Ref | None
     key: tuple[str, ...]
+    blocks: tuple[int, ...]
     packs: tuple[Pack, ...]
 
     def column(self, name: str) -> StoredColumn:
@@ -85,12 +88,14 @@ def dump(manifest: Manifest) -> bytes:
                 "segments": _runs(column.segments, numbers),
                 "patches": _runs(column.patches, numbers),
                 "levels": None if column.levels is None else _runs(column.levels, numbers),
+                "marks": base64.b64encode(b"".join(column.marks)).decode(),
             }
             for column in manifest.columns
         ],
         "strips": manifest.strips,
         "order": _runs([manifest.order], numbers),
         "key": manifest.key,
+        "blocks": manifest.blocks,
         "packs": [[pack.id, pack.size, *pack.index, pack.check] for pack in manifest.packs],
     }
     text = json.dumps(document, separators=(",", ":")).encode()
@@ -114,12 +119,14 @@ def load(data: bytes) -> Manifest:
                 tuple(_unrun(column["segments"], packs)),
                 tuple(_present(_unrun(column["patches"], packs))),
                 None if column["levels"] is None else tuple(_present(_unrun(column["levels"], packs))),
+                _marks(column["marks"], len(document["blocks"])),
             )
             for column in document["columns"]
         ),
         strips=tuple(document["strips"]),
         order=_unrun(document["order"], packs)[0],
         key=tuple(document["key"]),
+        blocks=tuple(document["blocks"]),
         packs=packs,
     )
 
@@ -163,6 +170,12 @@ def _unrun(runs: list[list[int]], packs: tuple[Pack, ...]) -> list[Ref | None]:
         for pack, entry, count in runs
         for step in range(count)
     ]
+
+
+def _marks(text: str, blocks: int) -> tuple[bytes, ...]:
+    data = base64.b64decode(text)
+    size = len(data) // max(blocks, 1)
+    return tuple(data[at * size : (at + 1) * size] for at in range(blocks))
 
 
 def _present(places: Iterable[Ref | None]) -> list[Ref]:

@@ -31,9 +31,8 @@ def choose_key(columns: Mapping[str, Values]) -> tuple[str, ...]:
     """
     rows = min((len(v) for v in columns.values()), default=0)
     places = np.unique(np.r_[: min(rows, _SAMPLE), 0 : rows : max(1, rows // _SAMPLE)]).astype(np.int64)
-    sample = {
-        n: hashes({n: v.at(places)}, (n,)) for n, v in columns.items() if isinstance(v, Numbers | Texts)
-    }
+    simple = {name: found for name, found in columns.items() if isinstance(found, Numbers | Texts)}
+    sample = {n: hashes({n: found.at(places)}, (n,), len(places)) for n, found in simple.items()}
     order = sorted(sample, key=lambda n: (kinds.is_floating(columns[n].kind), list(columns).index(n)))
     share = {name: len(np.unique(sample[name])) / max(len(places), 1) for name in order}
     alone = next((name for name in order if share[name] > _UNIQUE), None)
@@ -49,14 +48,15 @@ def choose_key(columns: Mapping[str, Values]) -> tuple[str, ...]:
     return tuple(chosen)
 
 
-def hashes(columns: Mapping[str, Values], key: Sequence[str]) -> Hashes:
-    """64 bits per row over the key's columns. Only to find rows again: what is found is compared in full."""
-    total: Hashes | None = None
+def hashes(columns: Mapping[str, Values], key: Sequence[str], count: int) -> Hashes:
+    """64 bits per row over the key's columns. Only to find rows again: what is found is compared in full.
+    Without a key all are alike."""
+    total = np.full(count, 2**64 - 1, np.uint64)
     for name in key:
         column = columns[name]
         one = _of_text(column) if isinstance(column, Texts) else mixed(_words(column))
-        total = one if total is None else mixed(total ^ one)
-    return total if total is not None else np.zeros(0, np.uint64)
+        total = mixed(total ^ one)
+    return total
 
 
 def _words(column: Values) -> Hashes:

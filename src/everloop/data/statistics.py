@@ -62,15 +62,17 @@ def _describe(column: pa.ChunkedArray) -> ColumnStatistics:
     if kinds.is_large_string(array.type):
         return _of_levels(array, missing)
     if kinds.is_boolean(array.type):
-        levels = _of_levels(array.cast(pa.large_string()), missing)
-        return _of_numbers(array.cast(pa.float64()).to_numpy(), missing, levels.distinct, levels.levels)
+        yes = pc.sum(array).as_py() or 0
+        found = {"true": yes, "false": rows - missing - yes}
+        levels = dict(sorted(((k, n) for k, n in found.items() if n), key=lambda level: (-level[1], level[0])))
+        return _of_numbers(array.cast(pa.float64()).to_numpy(), missing, len(levels), levels)
     if kinds.is_null(array.type):
         return ColumnStatistics(0, missing, 0)
     if kinds.is_nested(array.type) or kinds.is_large_binary(array.type):
         hashes = identity.row_hashes(pa.table({"": array}))
         return ColumnStatistics(len(array), missing, len(np.unique(hashes)))
     distinct = pc.count_distinct(array).as_py() if len(array) <= _EXACT else _distinct(array)
-    return _of_numbers(_numbers(array), missing, distinct)
+    return _of_numbers(as_doubles(array), missing, distinct)
 
 
 def _distinct(array: pa.Array) -> int:
@@ -91,8 +93,8 @@ def _word(part: canonical.Numbers) -> npt.NDArray[np.uint64]:
     return np.ascontiguousarray(part).view(f"u{part.itemsize}").astype(np.uint64)
 
 
-def _numbers(array: pa.Array) -> npt.NDArray[np.float64]:
-    """Numbers as doubles, times as seconds."""
+def as_doubles(array: pa.Array) -> npt.NDArray[np.float64]:
+    """Of a decoded array: numbers as doubles, times as seconds."""
     if kinds.is_temporal(array.type):
         parts = canonical.numbers(array, canonical.null_positions(array))
         if kinds.is_date(array.type):
@@ -103,10 +105,12 @@ def _numbers(array: pa.Array) -> npt.NDArray[np.float64]:
 
 def _of_levels(array: pa.Array, missing: int) -> ColumnStatistics:
     counted = array.value_counts()
-    values, counts = counted.field("values").to_pylist(), counted.field("counts").to_pylist()
-    shown = sorted(zip(values, counts, strict=True), key=lambda level: (-level[1], level[0]))[:_MAX_LEVELS]
-    levels = {value: count for value, count in shown if len(value) <= _MAX_LEVEL_LENGTH}
-    return ColumnStatistics(len(array), missing, len(values), levels=levels)
+    table = pa.table({"values": counted.field("values"), "counts": counted.field("counts")})
+    keys = [("counts", "descending"), ("values", "ascending")]
+    shown = table.take(pc.select_k_unstable(table, min(_MAX_LEVELS, len(table)), keys))
+    pairs = zip(shown["values"].to_pylist(), shown["counts"].to_pylist(), strict=True)
+    levels = {value: count for value, count in pairs if len(value) <= _MAX_LEVEL_LENGTH}
+    return ColumnStatistics(len(array), missing, len(table), levels=levels)
 
 
 def _of_numbers(

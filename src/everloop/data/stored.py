@@ -103,8 +103,10 @@ class Stored:
         rows = self.manifest.rows
         runs = self.runs.between(max(start, 0), rows if stop is None else min(stop, rows))
         strips = self.strips_of(runs)
+        local = Runs(self._local(runs.starts, strips), runs.lengths)
+        places = local.places() if len(local.starts) > _FEW_RUNS else None
         with ThreadPoolExecutor() as pool:
-            columns = list(pool.map(lambda name: self._column(name, strips, runs), schema.names))
+            columns = list(pool.map(lambda name: self._column(name, strips, local, places), schema.names))
         return pa.Table.from_arrays(columns, schema=schema)
 
     def values(self, name: str, strips: Sequence[int]) -> Values:
@@ -129,10 +131,10 @@ class Stored:
                 found = found.patched(here[inside], changed.at(np.flatnonzero(inside)))  # type: ignore[union-attr,arg-type]
         return found
 
-    def logical(self, name: str) -> Values:
-        """A column's values in the version's rows."""
-        strips = self.strips_of(self.runs)
-        return self._arranged(self.values(name, strips), strips, self.runs)
+    def at(self, name: str, places: Places) -> Values:
+        """A column's values in some stored rows."""
+        strips = np.unique(self.strips_at(places)).tolist()
+        return self.values(name, strips).at(self._local(places, strips))
 
     def patched_rows(self, name: str) -> Places:
         """The stored rows that a column's patches touch."""
@@ -143,9 +145,11 @@ class Stored:
         """The strip of each stored row."""
         return np.asarray(np.searchsorted(self.begins, places, "right") - 1)
 
-    def _column(self, name: str, strips: Sequence[int], runs: Runs) -> pa.ChunkedArray | pa.Array:
-        found = self._arranged(self.values(name, strips), strips, runs)
-        return restored(found, self.manifest.schema.field(name).type, lambda kind: self._levels(name, kind))
+    def _column(self, name: str, strips: Sequence[int], runs: Runs, places: Places | None) -> pa.Array:
+        found = self.values(name, strips)
+        arranged = _arranged(found, runs) if places is None else found.at(places)
+        kind = self.manifest.schema.field(name).type
+        return restored(arranged, kind, lambda kind: self._levels(name, kind))
 
     def _levels(self, name: str, kind: pa.DataType) -> Values:
         return values.decode(self._fetch(self.manifest.column(name).levels or ()), values.stored_kind(kind))
@@ -168,15 +172,14 @@ class Stored:
         strip = self.strips_at(places)
         return np.where(shift[strip] < 0, -1, shift[strip] + places - self.begins[strip])
 
-    def _arranged(self, found: Values, strips: Sequence[int], runs: Runs) -> Values:
-        starts = self._local(runs.starts, strips)
-        if len(starts) == 1:
-            whole = runs.lengths[0] == len(found)
-            return found if whole else found.cut(int(starts[0]), int(starts[0] + runs.lengths[0]))
-        if 1 < len(starts) <= _FEW_RUNS:
-            pieces = zip(starts.tolist(), runs.lengths.tolist(), strict=True)
-            return values.joined([found.cut(start, start + length) for start, length in pieces])
-        return found.at(Runs(starts, runs.lengths).places())
+
+def _arranged(found: Values, runs: Runs) -> Values:
+    """A few runs of values, one after the other."""
+    if not len(runs.starts):
+        return found
+    spans = zip(runs.starts.tolist(), (runs.starts + runs.lengths).tolist(), strict=True)
+    pieces = [found if (start, stop) == (0, len(found)) else found.cut(start, stop) for start, stop in spans]
+    return values.joined(pieces)
 
 
 def restored(found: Values, kind: pa.DataType, levels: Callable[[pa.DataType], Values]) -> pa.Array:

@@ -5,19 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from everloop.core.data import ColumnStatistics, DatasetDiff, DatasetVersion
-from everloop.core.errors import Corrupt, NotFound
-from everloop.data import diff as differences
+from everloop.core.data import ColumnStatistics, DatasetVersion
+from everloop.core.errors import NotFound
 from everloop.data import identity, reading, statistics, writing
+from everloop.data.names import MAIN
 from everloop.data.stored import Stored
+from everloop.data.survey import Survey, survey
 from everloop.data.types import type_name
-from everloop.store import datasets
+from everloop.store import datasets, refs
+from everloop.store.database import Tx
 
 from .content import tables
+from .content.leases import leased
 from .content.objects import damaged
 from .project import Project
 
@@ -41,49 +45,68 @@ def register(
     tags: Mapping[str, str] | None = None,
     origin: Mapping[str, str] | None = None,
     parent: str | None = None,
+    branch: str = MAIN,
+    rows_needed: bool = False,
 ) -> Registered:
     """Version a file (path) or a pandas, Polars or Arrow table. The same content twice is one version.
 
-    ``origin`` says where the content came from; ``parent`` is the version before it [the dataset's newest].
+    ``branch`` then stands at it. ``origin`` says where the content came from; ``parent`` is the version before
+    it [where the branch stood]. With ``rows_needed`` an empty table raises EmptyTable.
     """
     if isinstance(source, (str, Path)):
         path = project.settings.root / Path(source).expanduser()
         table, named = reading.read_file(path, encoding=encoding_name), str(source)
     else:
         table, named = reading.to_table(source), "memory"
-    algorithm = project.settings.data_versioning.hash_algorithm
-    digests = identity.column_digests(table, algorithm)
-    version_id = identity.assemble(table.schema, table.num_rows, digests, algorithm)
+    if rows_needed:
+        reading.refuse_empty(table, "The table" if named == "memory" else f"'{path}'")
+    with leased(project.data, project.tenant, project.clock):
+        return _register(
+            project,
+            table,
+            dataset,
+            branch=branch,
+            parent=parent,
+            source=described_as or named,
+            tags=dict(tags or {}),
+            origin=dict(origin or {}),
+        )
+
+
+def _register(
+    project: Project, table: pa.Table, dataset: str, *, branch: str, parent: str | None, **facts: Any
+) -> Registered:
     with project.store.reading() as tx:
-        known = datasets.known_version(tx, version_id, dataset)
-        newest = datasets.newest(tx, dataset)
-    before = known.parent if known else parent or (newest.version_id if newest else None)
-    size = tables.keep(project, table, version_id, algorithm, digests, before)
-    if known:
-        return Registered(known, table, new=False)
-    version = DatasetVersion(
+        base = _base(tx, dataset, branch, parent)
+    before = tables.try_open(project, base.version_id) if base else None
+    algorithm = project.settings.data_versioning.hash_algorithm
+    new = survey(table, algorithm, before.manifest if before else None)
+    with project.store.reading() as tx:
+        known = datasets.known_version(tx, new.version_id, dataset)
+    if known is not None and known.parent:  # what is damaged is made again just as it was
+        before = tables.try_open(project, known.parent)
+    size = tables.keep(project, new, before)
+    version = known or DatasetVersion(
         dataset=dataset,
-        version_id=version_id,
+        version_id=new.version_id,
         sequence=0,
         rows=table.num_rows,
         columns=statistics.schema(table),
-        statistics=_described(project, table, digests, newest),
+        statistics=_described(new, before, base),
         hash_algorithm=algorithm,
         created_at=project.clock.now(),
         created_by=project.user,
-        source=described_as or named,
         bytes=size,
-        tags=dict(tags or {}),
         parent=parent,
-        origin=dict(origin or {}),
+        **facts,
     )
     with project.store.writing() as tx:
-        placed = datasets.add_version(tx, version)
-    return Registered(placed, table, new=True)
+        placed = datasets.add_version(tx, version, branch)
+    return Registered(placed, table, new=known is None)
 
 
 def find(project: Project, version_id: str, dataset: str | None = None) -> DatasetVersion:
-    """A version by id, by a beginning of one, or as ``DATASET@latest``."""
+    """A version by id, by a beginning of one, or as ``DATASET@latest``, ``@TAG``, ``@BRANCH``, ``@TIME``."""
     with project.store.reading() as tx:
         return datasets.find_version(tx, version_id, dataset)
 
@@ -128,16 +151,6 @@ def shared_rows(project: Project, table: pa.Table, version: DatasetVersion) -> t
     return hashes[0], hashes[1]
 
 
-def compare(project: Project, before: DatasetVersion, after: DatasetVersion) -> DatasetDiff:
-    """What changed between two versions: rows, columns, statistics."""
-    if [c.name for c in before.columns] == [c.name for c in after.columns]:
-        return differences.diff(before, rows_of(project, before), after, rows_of(project, after))
-    names = {column.name for column in after.columns}
-    shared = [column.name for column in before.columns if column.name in names]
-    hashes = [identity.row_hashes(load(project, version, shared), shared) for version in (before, after)]
-    return differences.diff(before, hashes[0], after, hashes[1])
-
-
 def export(project: Project, version: DatasetVersion, path: Path) -> Path:
     """Write a version to ``path`` as Parquet or CSV, by its ending."""
     target = project.settings.root / path
@@ -167,23 +180,29 @@ def _stored(project: Project, version: DatasetVersion) -> Stored:
         raise damaged(where, f"The manifest of {version.dataset}@{version.short} is missing.") from error
 
 
+def _base(tx: Tx, dataset: str, branch: str, parent: str | None) -> DatasetVersion | None:
+    """The version that a new one is compared with."""
+    if parent is not None:
+        return datasets.known_version(tx, parent, dataset)
+    there = refs.find_ref(tx, dataset, branch)
+    head = there.version_id if there else refs.head(tx, dataset)
+    return datasets.known_version(tx, head, dataset) if head else None
+
+
 def _described(
-    project: Project, table: pa.Table, digests: Sequence[str], before: DatasetVersion | None
+    new: Survey, before: Stored | None, base: DatasetVersion | None
 ) -> dict[str, ColumnStatistics]:
     """The statistics of each column; of those that are as they were in the version before, its own."""
     known: dict[str, ColumnStatistics] = {}
-    if before is not None and before.hash_algorithm == project.settings.data_versioning.hash_algorithm:
-        try:
-            manifest = tables.objects(project).manifest(before.version_id)
-        except (NotFound, Corrupt):
-            manifest = None
-        same = zip(manifest.schema.names, manifest.columns, strict=True) if manifest else ()
-        now = dict(zip(table.column_names, digests, strict=True))
-        kinds = {c.name: c.type for c in before.columns}
+    if before is not None and base is not None and base.version_id == before.manifest.version_id:
+        old = dict(zip(before.manifest.schema.names, before.manifest.columns, strict=True))
+        types = {column.name: column.type for column in base.columns}
         known = {
-            name: before.statistics[name]
-            for name, column in same
-            if now.get(name) == column.digest and kinds[name] == type_name(table.schema.field(name))
+            field.name: base.statistics[field.name]
+            for field in new.table.schema
+            if field.name in old
+            and old[field.name].digest == new.digests[field.name]
+            and types[field.name] == type_name(field)
         }
-    fresh = statistics.describe(table.select([n for n in table.column_names if n not in known]))
-    return {name: known.get(name) or fresh[name] for name in table.column_names}
+    fresh = statistics.describe(new.table.select([n for n in new.columns if n not in known]))
+    return {name: known.get(name) or fresh[name] for name in new.columns}

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-import pyarrow as pa
+from collections.abc import Callable, Sequence
 
 from everloop.core.errors import Corrupt, NotFound, WrongType
 from everloop.data import identity
-from everloop.data.manifest import Manifest, dump
-from everloop.data.packs import Ref
+from everloop.data.manifest import dump
+from everloop.data.packs import Pack, Ref
 from everloop.data.revision import Revision, revise
 from everloop.data.stored import Stored
+from everloop.data.survey import Survey
 from everloop.data.types import is_delicate
 from everloop.flows.project import Project
 
-from .leases import leased
 from .objects import Objects
 
 
@@ -23,21 +21,12 @@ def objects(project: Project) -> Objects:
     return Objects(project.data, project.tenant)
 
 
-def keep(
-    project: Project,
-    table: pa.Table,
-    version_id: str,
-    algorithm: str,
-    digests: Sequence[str],
-    parent: str | None,
-) -> int:
+def keep(project: Project, new: Survey, parent: Stored | None) -> int:
     """Store a table as a successor of ``parent``; returns the bytes that this added. Idempotent."""
-    with leased(project.data, project.tenant, project.clock):
-        there = objects(project)
-        if is_whole(there, version_id):
-            return 0
-        revision = _revised(there, table, version_id, algorithm, digests, parent)
-        return write(there, revision)
+    there = objects(project)
+    if is_whole(there, new.version_id):
+        return 0
+    return write(there, _proved(there, new, _revised(there, new, parent)))
 
 
 def write(there: Objects, revision: Revision) -> int:
@@ -58,6 +47,14 @@ def open_version(there: Objects, version_id: str) -> Stored:
     return Stored(manifest, there.fetcher(manifest.packs))
 
 
+def try_open(project: Project, version_id: str) -> Stored | None:
+    """A version to build on; None when its manifest is not there or damaged."""
+    try:
+        return open_version(objects(project), version_id)
+    except (NotFound, Corrupt):
+        return None
+
+
 def is_whole(there: Objects, version_id: str) -> bool:
     """Whether a version is stored with every segment it needs, each as it was written."""
     try:
@@ -67,51 +64,33 @@ def is_whole(there: Objects, version_id: str) -> bool:
         return False
 
 
-def _revised(
-    there: Objects,
-    table: pa.Table,
-    version_id: str,
-    algorithm: str,
-    digests: Sequence[str],
-    parent: str | None,
-) -> Revision:
+def _revised(there: Objects, new: Survey, before: Stored | None) -> Revision:
     """On top of the version before where that can be read, else from nothing."""
-    before = None
-    if parent is not None and parent != version_id:
+    if before is not None and before.manifest.version_id != new.version_id:
         try:
-            before = open_version(there, parent)
-            return _proved(there, table, _revise(there, table, version_id, algorithm, digests, before))
+            return revise(new, before, _finder(there, before.manifest.packs))
         except (NotFound, Corrupt):
             pass
-    return _proved(there, table, _revise(there, table, version_id, algorithm, digests, None))
+    return revise(new, None, lambda _: None)
 
 
-def _revise(
-    there: Objects,
-    table: pa.Table,
-    version_id: str,
-    algorithm: str,
-    digests: Sequence[str],
-    before: Stored | None,
-) -> Revision:
-    packs = {pack.id: pack for pack in before.manifest.packs} if before else {}
+def _finder(there: Objects, packs: Sequence[Pack]) -> Callable[[bytes], Ref | None]:
+    """Finds the segment with a fingerprint in some packs."""
     marks: dict[bytes, Ref] = {}
 
-    def mark_of(ref: Ref) -> bytes:
-        return there.index(packs[ref.pack]).mark(ref.entry)
-
-    def known(mark: bytes) -> Ref | None:
-        if packs and not marks:
-            for pack in packs.values():
+    def find(mark: bytes) -> Ref | None:
+        if not marks:
+            for pack in packs:
                 index = there.index(pack)
                 marks.update({index.mark(entry): Ref(pack.id, entry) for entry in range(len(index))})
         return marks.get(mark)
 
-    return revise(table, version_id, algorithm, digests, before, mark_of, known)
+    return find
 
 
-def _proved(there: Objects, table: pa.Table, revision: Revision) -> Revision:
+def _proved(there: Objects, new: Survey, revision: Revision) -> Revision:
     """Read back the columns of types that are rarely met, before anybody relies on them."""
+    table = new.table
     names = [field.name for field in table.schema if is_delicate(field.type)]
     if not names:
         return revision
@@ -119,9 +98,8 @@ def _proved(there: Objects, table: pa.Table, revision: Revision) -> Revision:
         names
     )
     for name in names:
-        if found.schema.field(name).type != table.schema.field(name).type or identity.column_digest(
-            found[name], "blake2b"
-        ) != identity.column_digest(table[name], "blake2b"):
+        same_type = found.schema.field(name).type == table.schema.field(name).type
+        if not same_type or identity.column_digest(found[name], new.algorithm) != new.digests[name]:
             raise WrongType(
                 f"Column '{name}' of type {table.schema.field(name).type} does not survive being stored.",
                 remedy="Convert it to a simpler type.",
@@ -131,12 +109,3 @@ def _proved(there: Objects, table: pa.Table, revision: Revision) -> Revision:
 
 def _fresh(revision: Revision) -> list[tuple[str, bytes]]:
     return [(pack.id, data) for pack, data in revision.packs]
-
-
-def check(stored: Manifest, table: pa.Table) -> None:
-    """Raises Corrupt if a loaded table is not the content that the version's id names."""
-    if identity.version_id(table, stored.algorithm) != stored.version_id:
-        raise Corrupt(
-            f"The stored content of version {stored.version_id[:12]} is not what was registered.",
-            remedy="'everloop data repair' restores it from a backup or remote.",
-        )

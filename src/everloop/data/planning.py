@@ -1,0 +1,145 @@
+"""Which rows of a new table are stored already, where, and which of their values may have changed."""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from . import rows
+from .manifest import Manifest
+from .stored import Places, Stored
+from .survey import Survey
+
+_LEAST_ALIVE = 0.6  # of a strip's rows: below it, they are stored again as new rows
+_LEAST_SHARED = 0.1  # of the rows: below it, the version before is of no use
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Where the rows of the new table are.
+
+    ``places``: the stored row of each; ``fresh``: the rows to be stored, by number; ``ends``: where their
+    strips end; ``strips``: rows of each strip, new ones last; ``alive``: which of the old strips are still
+    needed; ``blocks``: for each block of the new table the same block of the version before, by key, or -1;
+    ``same``: rows and their order are as before.
+    """
+
+    places: Places
+    fresh: Places
+    ends: list[int]
+    strips: tuple[int, ...]
+    alive: tuple[bool, ...]
+    blocks: tuple[int, ...]
+    same: bool
+
+    @cached_property
+    def kept(self) -> list[int]:
+        """The old strips that are still needed."""
+        return [strip for strip, alive in enumerate(self.alive) if alive]
+
+    @cached_property
+    def sources(self) -> Places:
+        """For each old stored row the row of the new table; -1 where it has none."""
+        total = sum(self.strips[: len(self.alive)])
+        sources = np.full(total, -1, np.int64)
+        old = self.places < total
+        sources[self.places[old]] = np.flatnonzero(old)
+        return sources
+
+    @cached_property
+    def begins(self) -> Places:
+        """The first stored row of each strip, and the end."""
+        return np.asarray(np.r_[0, np.cumsum(self.strips)], np.int64)
+
+    def source(self, strip: int) -> Places:
+        """The new table's row for each row of an old strip."""
+        return np.asarray(self.sources[self.begins[strip] : self.begins[strip + 1]])
+
+
+def plan(new: Survey, before: Stored | None) -> Plan:
+    """Where each row of a new table is, or is to be, stored."""
+    count = new.table.num_rows
+    blocks = [-1] * len(new.ends)
+    places = np.full(count, -1, np.int64)
+    if before is not None and _in_place(new, before.manifest):
+        runs = before.runs
+        used = set(before.strips_of(runs))
+        alive = tuple(strip in used for strip in range(len(before.manifest.strips)))
+        pairs = tuple(range(len(new.ends))) if before.manifest.blocks == new.ends else tuple(blocks)
+        return Plan(runs.places(), np.empty(0, np.int64), [], before.manifest.strips, alive, pairs, True)
+    strips: tuple[int, ...] = ()
+    alive = ()
+    if before is not None and new.key and before.manifest.key == new.key:
+        blocks = _paired(new, before.manifest)
+        places = _found(new, before, blocks)
+        if (places >= 0).sum() >= _LEAST_SHARED * max(count, 1):
+            strips = before.manifest.strips
+            alive = _still_alive(places, before)
+            gone = ~np.array(alive)[np.maximum(before.strips_at(places), 0)]
+            places[gone] = -1
+        else:
+            places[:] = -1
+    fresh = np.flatnonzero(places < 0)
+    ends = rows.cuts(new.hashes[fresh], new.table.nbytes / max(count, 1))
+    places[fresh] = sum(strips) + np.arange(len(fresh))
+    sizes = np.diff([0, *ends]).tolist()
+    return Plan(places, fresh, ends, (*strips, *sizes), alive, tuple(blocks), False)
+
+
+def _in_place(new: Survey, before: Manifest) -> bool:
+    """Whether the rows are the ones before, in their order: the key is as it was, or at least half of all
+    columns are."""
+    if before.rows != new.table.num_rows:
+        return False
+    old = {name: column.digest for name, column in zip(before.schema.names, before.columns, strict=True)}
+    if new.key and all(old.get(name) == new.digests[name] for name in new.key):
+        return True
+    shared = [name for name in new.digests if name in old]
+    return bool(shared) and 2 * sum(old[name] == new.digests[name] for name in shared) >= len(shared)
+
+
+def _paired(new: Survey, before: Manifest) -> list[int]:
+    """For each block of the new table a block of the version before with the same keys, each once; or -1."""
+    waiting: dict[tuple[bytes, ...], deque[int]] = defaultdict(deque)
+    for number, marks in enumerate(zip(*(before.column(name).marks for name in new.key), strict=True)):
+        waiting[marks].append(number)
+    return [waiting[marks].popleft() if waiting[marks] else -1 for marks in new.key_marks()]
+
+
+def _found(new: Survey, before: Stored, blocks: list[int]) -> Places:
+    """The stored row of each row, or -1: block by block where they are paired, else row by row by key."""
+    old = before.runs.places()
+    old_ends = np.r_[0, before.manifest.blocks].astype(np.int64)
+    places = np.full(new.table.num_rows, -1, np.int64)
+    rest_old = np.ones(len(old), bool)
+    rest_new = np.ones(len(places), bool)
+    for (start, stop), block in zip(new.blocks, blocks, strict=True):
+        if block >= 0:
+            begin, end = old_ends[block], old_ends[block + 1]
+            places[start:stop] = old[begin:end]
+            rest_old[begin:end] = False
+            rest_new[start:stop] = False
+    if rest_new.any() and rest_old.any():
+        there = old[rest_old]
+        earlier = rows.hashes({name: before.at(name, there) for name in new.key}, new.key, len(there))
+        numbers = rows.found(new.hashes[rest_new], earlier)
+        places[rest_new] = np.where(numbers < 0, -1, there[numbers])
+    return places
+
+
+def _still_alive(places: Places, before: Stored) -> tuple[bool, ...]:
+    """Which of the old strips to keep: those with most of their rows left, and at the end of the table not
+    those that are small beside the rows that follow, so that many small additions do not make many strips."""
+    strips = np.array(before.manifest.strips)
+    used = np.bincount(before.strips_at(places[places >= 0]), minlength=len(strips))
+    kept = used >= np.maximum(_LEAST_ALIVE * strips, 1)
+    added = int(len(places) - used[kept].sum())
+    for strip in reversed(np.flatnonzero(kept).tolist()):
+        if not added or strips[strip] > min(2 * added, rows.AVERAGE // 2):
+            break
+        kept[strip] = False
+        added += int(used[strip])
+    return tuple(bool(k) for k in kept)
