@@ -30,6 +30,10 @@ COMMANDS = {
     "report": ("everloop.cli.report", "Write a model's report: one HTML page with plots."),
     "status": ("everloop.cli.status", "Show turns and their steps, running or past."),
     "deliver": ("everloop.cli.deliver", "Send what waits for MLflow, now."),
+    "backup": (
+        "everloop.cli.backup",
+        "Make backups, by hand or by the clock; check them; restore to any moment.",
+    ),
     "settings": ("everloop.cli.settings", "Show each setting and where it came from."),
     "doctor": ("everloop.cli.doctor", "Check what is installed, reachable and healthy."),
 }

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from everloop import wiring as wiring
     from everloop.adapters.blobs import keys as keys
     from everloop.adapters.blobs import rekeying as rekeying
+    from everloop.flows import backup as backup
     from everloop.flows import comparison as comparison
     from everloop.flows import contracts as contracts
     from everloop.flows import data as data
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from . import weeks as weeks
 else:
     _FLOWS = (
+        "backup",
         "comparison",
         "contracts",
         "data",

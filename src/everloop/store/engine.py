@@ -103,7 +103,11 @@ def translate(error: DBAPIError, url: URL) -> MLOpsError | None:
             f"{shown} cannot be written.", remedy="Check the folder's owner and permissions."
         )
     if "malformed" in said or "file is not a database" in said:
-        return Corrupt(f"{shown} is damaged: {said}.", remedy="Restore it from a backup.")
+        return Corrupt(
+            f"{shown} is damaged: {said}.",
+            remedy="Move the file (and those of its name that end in -wal and -shm) away, then restore a backup "
+            "with 'everloop backup restore'.",
+        )
     if isinstance(error, OperationalError):
         return Unavailable(
             f"The database {shown} does not answer: {said.splitlines()[0]}.",

@@ -14,6 +14,7 @@ _SOURCES = {
     "open_target": "target",
     "prune": "retention",
     "restore": "restoring",
+    "spelled": "restoring",
     "verify": "verifying",
     "windows": "restoring",
 }

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from hashlib import sha256
 from itertools import chain
 from pathlib import Path
@@ -113,6 +113,14 @@ def windows(found: Found) -> list[tuple[datetime, datetime]]:
         begin, _ = spans.get(backup.chain, (backup.base_at, backup.at))
         spans[backup.chain] = (begin, backup.at)
     return sorted(spans.values())
+
+
+def spelled(span: tuple[datetime, datetime]) -> str:
+    """A span in whole seconds that lie in it; one that holds none, to the microsecond."""
+    begin, end = span[0] + timedelta(microseconds=-span[0].microsecond % 1_000_000), span[1]
+    if begin > end:
+        return f"{to_text(span[0])[:26]} to {to_text(end)[:26]}"
+    return f"any moment from {_said(begin)} to {_said(end)}"
 
 
 @contextmanager
@@ -336,4 +344,4 @@ def counts(store: Store) -> dict[str, int]:
 
 
 def _said(moment: datetime) -> str:
-    return to_text(moment)[:19]
+    return to_text(moment)[:19].replace("T", " ")

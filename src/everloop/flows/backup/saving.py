@@ -59,7 +59,8 @@ def create(
     progress: Progress = quiet,
     stop: Callable[[], bool] = lambda: False,
 ) -> Backup:
-    """Save what has changed since the newest backup in the target; ``full`` saves all rows again.
+    """Save what has changed since the newest backup in the target. With ``full`` all rows are saved again,
+    all objects read, here and there, and those that are damaged in the target replaced.
 
     One at a time. Interrupted at any point there is no new backup, and the next one goes on with what was
     copied. An object that is damaged in the project is named in ``damaged``; all others are saved.
@@ -111,7 +112,7 @@ def save(
     with project.store.snapshot() as tx:
         saved = _save_rows(tx, target, blank, parent)
     # An object is stored before a row names it: all that the rows name are in a list that is made now.
-    copied = _copy_objects(project, target, newest, progress, stop)
+    copied = _copy_objects(project, target, newest, progress, stop, full=full)
     listed = parent or newest
     before = target.inventory(listed) if listed else {}
     lines = target.write_parts(_object_lines(copied.present, before, whole=parent is None))
@@ -196,10 +197,12 @@ def _copy_objects(
     newest: Backup | None,
     progress: Progress,
     stop: Callable[[], bool],
+    *,
+    full: bool,
 ) -> _Copied:
     """Copy what the target does not have. What has not been written since the newest backup is not read."""
     before = target.inventory(newest) if newest else {}
-    settled = newest.at - _SKEW if newest else None
+    settled = newest.at - _SKEW if newest and not full else None
     prefix = f"{project.tenant}/objects/"
     there = {entry.key: entry.size for entry in target.blobs.entries(prefix)}
     stores = {"data": project.data, "artifacts": project.artifacts}
@@ -209,7 +212,7 @@ def _copy_objects(
     def copy(key: Key) -> Object | str | None:
         if stop():
             raise Stopped
-        return _copy(stores[key[0]], target, there, *key)
+        return _copy(stores[key[0]], target, there, *key, full=full)
 
     with leased(project.data, project.tenant, project.clock) as lease:  # nothing is collected meanwhile
         for store in STORES:
@@ -241,7 +244,7 @@ def _copy_objects(
 
 
 def _copy(
-    source: Blobs, target: Target, there: Mapping[str, int], store: str, key: str
+    source: Blobs, target: Target, there: Mapping[str, int], store: str, key: str, *, full: bool
 ) -> Object | str | None:
     """The copy, made where the target lacks it; the name of an object that is damaged in the project; None
     for one that was collected meanwhile."""
@@ -255,7 +258,7 @@ def _copy(
         return f"{store}/{key}"
     found = Object(store, key, len(content), sha256(content).hexdigest())
     place = target.object_key(found.sha256)
-    if there.get(place) != found.size:
+    if there.get(place) != found.size or (full and not target.holds(found)):
         target.blobs.replace(place, content)
         if target.blobs.size(place) != found.size:
             raise Corrupt(

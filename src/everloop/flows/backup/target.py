@@ -229,6 +229,14 @@ class Target:
     def fetch(self, found: Object) -> bytes:
         return self.checked(self.object_key(found.sha256), found.sha256)
 
+    def holds(self, found: Object) -> bool:
+        """Whether an object is here, and every byte of it what it was."""
+        try:
+            self.fetch(found)
+        except Corrupt:
+            return False
+        return True
+
 
 @dataclass(frozen=True)
 class Saved:
