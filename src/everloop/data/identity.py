@@ -55,7 +55,7 @@ def column_digests(table: pa.Table, algorithm: str) -> list[str]:
 
 def check(schema: pa.Schema, algorithm: str) -> None:
     """Raises InvalidSettings for an unknown algorithm, WrongType for columns that cannot be versioned."""
-    _hasher(algorithm)
+    new_hasher(algorithm)
     for field in schema:
         type_name(field)
 
@@ -64,7 +64,7 @@ def assemble(schema: pa.Schema, rows: int, digests: Sequence[str], algorithm: st
     """The version id of a table of which the digest of each column is known."""
     columns = [[f.name, type_name(f), digest] for f, digest in zip(schema, digests, strict=True)]
     document = {"format": FORMAT, "rows": rows, "columns": columns}
-    hasher = _hasher(algorithm)
+    hasher = new_hasher(algorithm)
     hasher.update(json.dumps(document, sort_keys=True, separators=(",", ":")).encode("ascii"))
     return hasher.hexdigest()
 
@@ -86,7 +86,8 @@ def row_hashes(table: pa.Table, columns: Sequence[str] | None = None) -> Hashes:
     return mixed(total)
 
 
-def _hasher(algorithm: str) -> Hasher:
+def new_hasher(algorithm: str) -> Hasher:
+    """Raises InvalidSettings for an unknown algorithm."""
     if algorithm not in ALGORITHMS:
         raise InvalidSettings(
             f"'{algorithm}' is not a hash algorithm for data versions.", remedy=nearest(algorithm, ALGORITHMS)
@@ -99,7 +100,7 @@ def _hasher(algorithm: str) -> Hasher:
 
 def column_digest(column: pa.ChunkedArray, algorithm: str) -> str:
     """The hex digest of one column's values."""
-    hasher = _hasher(algorithm)
+    hasher = new_hasher(algorithm)
     for piece in canonical.pieces(canonical.joined(column)):
         _part(hasher, piece)
     return hasher.hexdigest()
