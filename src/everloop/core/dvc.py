@@ -55,10 +55,21 @@ class Sighting:
 
 
 @dataclass(frozen=True)
+class Tip:
+    """Where a branch or tag of git stands: the md5 that each path of data has there."""
+
+    name: str
+    kind: Literal["branch", "tag"]
+    md5s: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class History:
-    """Sightings in the order of the commits, and pointer files of old commits that cannot be read."""
+    """Sightings in the order of the commits, branches and tags, and pointer files of old commits that cannot
+    be read. git's default branch is called ``main`` here, whatever its name."""
 
     sightings: tuple[Sighting, ...]
+    tips: tuple[Tip, ...] = ()
     problems: tuple[str, ...] = ()
 
 

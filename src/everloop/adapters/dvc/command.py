@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -32,11 +33,12 @@ def dvc(folder: Path, *arguments: str) -> str:
         command, cwd=folder, capture_output=True, check=False, stdin=subprocess.DEVNULL
     )
     if done.returncode:
-        raise _error(arguments[0], folder, done.stderr.decode(errors="replace"))
+        raise error_of(arguments[0], folder, done.stderr.decode(errors="replace"))
     return done.stdout.decode(errors="replace")
 
 
-def _error(verb: str, folder: Path, said: str) -> MLOpsError:
+def error_of(verb: str, folder: Path, said: str) -> MLOpsError:
+    """What a failed ``dvc VERB`` means, from what it said on stderr."""
     reasons = [line.removeprefix("ERROR: ") for line in said.splitlines() if line.startswith("ERROR: ")]
     text = " ".join(reasons).strip() or said.strip() or "no reason given"
     low = said.lower()
@@ -44,7 +46,8 @@ def _error(verb: str, folder: Path, said: str) -> MLOpsError:
     if "unable to acquire lock" in low or "is busy" in low:
         return Busy(f"the DVC project {folder} (dvc)")
     if "requires 'dvc-" in low or "missing dependencies" in low:
-        return MissingExtra(text, "dvc")
+        library_named = re.search(r"'(dvc-[\w-]+)'", said)
+        return MissingExtra(library_named[1] if library_named else "dvc", "dvc")
     if "no remote specified" in low or "no default remote" in low or "no remote provided" in low:
         return NotFound(
             f"The DVC project {folder} has no remote to {verb} from or to.",

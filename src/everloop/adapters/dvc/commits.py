@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from everloop.core.dvc import Commit, History, Pointer, Sighting
+from everloop.core.dvc import Commit, History, Pointer, Sighting, Tip
 from everloop.core.errors import Invalid, Unreadable
 
 from .command import git
@@ -43,11 +43,9 @@ def read_history(root: Path, revisions: str | None = None) -> History:
         there[name], last[name] = there.get(first, {}), before
         if not step.changed:
             continue
-        try:
-            there[name] = _pointers(there[name], files[name], step.changed, texts)
-        except Unreadable as error:
-            problems.append(f"{name[:10]}: {error.message}")
-            continue
+        told: list[str] = []
+        there[name] = _pointers(there[name], files[name], step.changed, texts, told)
+        problems += [f"{name[:10]}: {message}" for message in told]
         last[name] = dict(before)
         for path, pointer in there[name].items():
             if any(p in there and _same(there[p].get(path), pointer) for p in step.parents):
@@ -55,7 +53,7 @@ def read_history(root: Path, revisions: str | None = None) -> History:
             last[name][path] = Sighting(pointer, step.commit, before.get(path))
             found.append(last[name][path])
     in_git = _kept_by_git(root, found)
-    return History(tuple(s for s in found if s not in in_git), tuple(problems))
+    return History(tuple(s for s in found if s not in in_git), tuple(_tips(root, there)), tuple(problems))
 
 
 def _same(before: Pointer | None, now: Pointer) -> bool:
@@ -70,9 +68,14 @@ def _updated(files: dict[str, str], changed: dict[str, str | None]) -> dict[str,
 
 
 def _pointers(
-    known: dict[str, Pointer], files: dict[str, str], changed: dict[str, str | None], texts: dict[str, str]
+    known: dict[str, Pointer],
+    files: dict[str, str],
+    changed: dict[str, str | None],
+    texts: dict[str, str],
+    told: list[str],
 ) -> dict[str, Pointer]:
-    """The pointers after a commit, by the path of their data; only what it changed is read."""
+    """The pointers after a commit, by the path of their data; only what it changed is read.
+    What cannot be read is ``told``."""
     renewed = {path for path in changed if is_pointer(path)}
     for path in changed:
         if posixpath.basename(path) == "dvc.yaml":
@@ -81,8 +84,12 @@ def _pointers(
     for file in sorted(renewed & files.keys()):
         pipeline = files.get(posixpath.join(posixpath.dirname(file), "dvc.yaml"))
         text = texts[files[file]]
-        for pointer in read_pointers(file, text, texts.get(pipeline) if pipeline else None):
-            now[pointer.path] = pointer
+        try:
+            read = read_pointers(file, text, texts.get(pipeline) if pipeline else None)
+        except Unreadable as error:
+            told.append(error.message)
+            continue
+        now |= {pointer.path: pointer for pointer in read}
     return now
 
 
@@ -121,6 +128,30 @@ def _refs(decoration: str) -> Iterator[str]:
         kind = next((k for k in ("refs/heads/", "refs/tags/", "refs/remotes/origin/") if k in name), None)
         if kind and not name.endswith("/HEAD"):
             yield name.removeprefix(kind)
+
+
+def _tips(root: Path, there: dict[str, dict[str, Pointer]]) -> Iterator[Tip]:
+    """Of a branch or tag the pointers are those of the nearest commit before it that was read."""
+    listed = git(
+        root, "for-each-ref", "--format=%(refname)", "refs/heads", "refs/remotes/origin", "refs/tags"
+    )
+    names = [name for name in listed.decode().split() if not name.endswith("/HEAD")]
+    branches: dict[str, str] = {}
+    for name in names:
+        for above in ("refs/remotes/origin/", "refs/heads/"):
+            if name.startswith(above):
+                branches[name.removeprefix(above)] = name  # a branch here is newer than what is known of afar
+    if "main" not in branches and _born(root):
+        here = git(root, "rev-parse", "--abbrev-ref", "HEAD").decode().strip()
+        branches = {"main": "HEAD", **{name: ref for name, ref in branches.items() if name != here}}
+    tags = {name.removeprefix("refs/tags/"): name for name in names if name.startswith("refs/tags/")}
+    for kind, refs in (("branch", branches), ("tag", tags)):
+        for name, ref in refs.items():
+            asked = ("log", "-1", "--full-history", "--parents", "--format=%H", ref, "--", *_PATTERNS)
+            known = there.get(git(root, *asked).decode().strip())
+            if known:
+                md5s = {path: pointer.md5 for path, pointer in known.items()}
+                yield Tip(name, "branch" if kind == "branch" else "tag", md5s)
 
 
 def _born(root: Path) -> bool:

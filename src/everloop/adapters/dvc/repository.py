@@ -38,7 +38,7 @@ def initialise(folder: Path, ignored: Sequence[str] = ()) -> tuple[Path, bool]:
     if known is not None:
         return known, False
     again = (folder / ".dvc").is_dir() and not (folder / ".dvc" / "cache").exists()  # an init that was cut
-    dvc(folder, "init", "--quiet", *(["--subdir"] if folder != top else []), *(["--force"] if again else []))
+    dvc(folder, "init", *(["--subdir"] if folder != top else []), *(["--force"] if again else []))
     if ignored:
         with (folder / ".dvcignore").open("a", encoding="utf-8") as file:
             file.writelines(f"/{name}\n" for name in ignored)
@@ -221,7 +221,7 @@ class DvcRepository:
         md5 = library.md5_of(self.root / path)
         if self._kept.state(md5, legacy=False) == "damaged":
             self._kept.place(md5, legacy=False).unlink()
-        dvc(self.root, "add", "--quiet", *_after([path]))
+        dvc(self.root, "add", *_after([path]))
         [pointer] = [p for p in self.read(f"{path}.dvc") if p.path == path]
         return pointer
 
@@ -249,7 +249,7 @@ class DvcRepository:
         return told
 
     def checkout(self, targets: Sequence[str], *, force: bool) -> None:
-        dvc(self.root, "checkout", "--quiet", *(["--force"] if force else []), *_after(targets))
+        dvc(self.root, "checkout", *(["--force"] if force else []), *_after(targets))
 
     @contextmanager
     def turned_back(self, file: str, revision: str, *, force: bool) -> Iterator[None]:

@@ -14,6 +14,7 @@ from everloop.store import dvc as dvc_files
 
 from . import content
 from .adding import record
+from .following import follow
 from .places import dataset_of, repository_name
 
 Tell = Callable[[int, int, str], None]
@@ -62,6 +63,7 @@ def import_history(
                 tell(number, len(chosen), f"{sighting.pointer.path} {sighting.commit.commit_id[:10]}")
             files.append(work.take(sighting))
             repository.release()
+        follow(project, name, work.datasets, history.tips, work.by_md5)
         if tell:
             tell(len(chosen), len(chosen), "")
         return Import(name or str(repository.root), tuple(files), history.problems)
@@ -91,6 +93,8 @@ class _Work:
     encoding: str | None
     done: dict[tuple[str, str, str, str], str] = field(default_factory=dict)
     by_md5: dict[tuple[str, str], str] = field(default_factory=dict)
+    datasets: dict[str, str] = field(default_factory=dict)
+    """Path of data -> dataset."""
 
     def remember(self) -> None:
         """What earlier imports and additions have recorded: nothing of it is read again."""
@@ -105,6 +109,7 @@ class _Work:
         pointer, commit = sighting.pointer, sighting.commit.commit_id
         dataset, encoding = dataset_of(self.project, self.repository.root, pointer.path)
         dataset, encoding = self.dataset or dataset, self.encoding or encoding
+        self.datasets[pointer.path] = dataset
 
         def become(outcome: Outcome, version_id: str | None = None, message: str = "") -> Imported:
             return Imported(outcome, dataset, pointer.path, commit, pointer.md5, version_id, message)

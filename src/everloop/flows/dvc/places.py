@@ -18,7 +18,7 @@ def dataset_of(project: Project, root: Path, path: str) -> tuple[str, str]:
     for model in project.settings.models.values():
         if model.data.path and (project.settings.root / model.data.path).resolve() == root / path:
             return model.dataset, model.data.encoding
-    return path.replace("@", "_"), "utf-8"
+    return path, "utf-8"
 
 
 def repository_name(project: Project, repository: Repository) -> str:

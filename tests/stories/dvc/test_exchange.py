@@ -1,0 +1,323 @@
+"""Versions go to DVC and come back: plain ``dvc`` in a fresh clone is the judge."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from tests.servers.s3 import S3
+from tests.stories.dvc.judge import commit, damage, dvc, everloop, git, in_cache, md5_in, sales
+from tests.stories.sdk.examples import execute
+
+from everloop import Busy, Corrupt, DataVersioner, DVCManager, Invalid, NotFound, Refused, wiring
+from everloop.core.errors import MLOpsError
+from everloop.flows import data
+
+FILE = "data/ventas año 1.csv"
+
+
+def md5(content: bytes) -> str:
+    return hashlib.md5(content).hexdigest()
+
+
+def started(folder: Path, remote: str = "") -> DVCManager:
+    """A DVC project with one file in three versions, all committed."""
+    git(folder, "init", "--quiet", "--initial-branch=main")
+    manager = DVCManager()
+    assert manager.init() == folder
+    if remote:
+        dvc(folder, "remote", "add", "--quiet", "--default", "store", remote)
+    (folder / ".gitignore").write_text("/.everloop\n")
+    commit(folder, "begin")
+    (folder / "data").mkdir()
+    for prices in ((1, 2), (1, 2, 3)):
+        (folder / FILE).write_bytes(sales(*prices))
+        manager.add(FILE, "sales", commit=True)
+    return manager
+
+
+def clone(folder: Path, to: Path) -> Path:
+    git(to.parent, "clone", "--quiet", str(folder), to.name)
+    return to
+
+
+def use_s3(folder: Path, s3: S3, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in s3.environment.items():
+        monkeypatch.setenv(name, value)
+    dvc(folder, "remote", "add", "--quiet", "--force", "--default", "store", f"s3://{s3.new_bucket()}/dvc")
+    dvc(folder, "remote", "modify", "--quiet", "store", "endpointurl", s3.endpoint)
+
+
+# -- DVC's users lose nothing ------------------------------------------------------------------------------
+
+
+def test_s2_check_out_a_file(ours: Path) -> None:
+    """The example of S2 with only its import line changed, in a project that plain DVC has made."""
+    git(ours, "init", "--quiet")
+    dvc(ours, "init", "--quiet")
+    (ours / "data" / "raw").mkdir(parents=True)
+    (ours / "data" / "raw" / "customers.csv").write_bytes(sales(7))
+    dvc(ours, "add", "--quiet", "data/raw/customers.csv")
+    (ours / "data" / "raw" / "customers.csv").unlink()
+    example = """
+from everloop import DVCManager
+dvc = DVCManager()
+dvc.checkout('data/raw/customers.csv.dvc')
+"""
+    execute(example)
+    assert (ours / "data" / "raw" / "customers.csv").read_bytes() == sales(7)
+
+
+def test_added_in_one_pass_and_remembered(ours: Path) -> None:
+    code, answer, _ = everloop(ours, "dvc", "init")
+    assert (code, answer["error"]["code"]) == (20, "invalid")
+    assert "git init" in answer["error"]["remedy"]
+    started(ours)
+    first, second = DataVersioner(dataset="sales").list_versions()
+
+    code, shown, _ = everloop(ours, "data", "show", second["version_id"])
+    origin = shown["version"]["origin"]
+    assert origin["commit"] == git(ours, "rev-parse", "HEAD")
+    assert (origin["dvc"], origin["md5"]) == (f"{FILE}.dvc", md5(sales(1, 2, 3)))
+    assert git(ours, "status", "--porcelain") == ""
+    assert git(ours, "log", "-1", "--format=%s") == f"Track {FILE} with DVC"
+    assert dvc(ours, "status", "--json") == "{}"
+
+    again = DVCManager().add(FILE, "sales", commit=True)
+    assert again == second["version_id"]
+    assert len(DataVersioner(dataset="sales").list_versions()) == 2
+    found = DVCManager().import_history(dataset="sales")  # what was added needs no import
+    assert [file.outcome for file in found.files] == ["done", "done"]
+    assert [file.version_id for file in found.files] == [first["version_id"], second["version_id"]]
+
+    (ours / "data" / "broken.csv").write_text('a,b\n"1,2\n')
+    with pytest.raises(Invalid, match=r"DVC has data/broken\.csv now .* but it is no version yet"):
+        DVCManager().add("data/broken.csv")
+    (ours / "data" / "broken.csv").write_text("a,b\n1,2\n")
+    assert DVCManager().add("data/broken.csv")
+    [there] = [t for t in DVCManager().status() if t.path == "data/broken.csv"]
+    assert (there.changed, there.cache, there.dataset) == ("", "whole", "data/broken.csv")
+
+
+@pytest.mark.parametrize("store", ["folder", "s3"])
+def test_a_version_comes_out_of_a_fresh_clone(
+    ours: Path, tmp_path: Path, store: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manager = started(ours, str(tmp_path / "remote"))
+    before = git(ours, "rev-parse", "HEAD~1")
+    if store == "s3":
+        use_s3(ours, request.getfixturevalue("s3"), monkeypatch)
+    table = pa.table({"n": list(range(1000)), "größe": [f"g{n % 7}" for n in range(1000)]})
+    version = DataVersioner(dataset="made").register(table)
+
+    done = manager.export(version, "data/made here.parquet", commit=True)
+    assert (done.source, done.first_md5) == ("written", None)
+    git(ours, "commit", "--quiet", "--all", "--allow-empty", "--message", "the remote")
+    code, answer, said = everloop(ours, "dvc", "push")
+    assert code == 0, said
+    assert "2 files pushed" in answer["dvc"]
+
+    fresh = clone(ours, tmp_path / "fresh")
+    dvc(fresh, "pull", "--quiet")
+    assert dvc(fresh, "status", "--json") == "{}"
+    assert dvc(fresh, "status", "--cloud", "--json") == "{}"
+    assert pq.read_table(fresh / "data" / "made here.parquet").equals(table)
+    assert (fresh / FILE).read_bytes() == sales(1, 2, 3)
+
+    # our own pull and checkout in another clone, which has neither cache nor versions
+    monkeypatch.chdir(clone(ours, tmp_path / "other"))
+    other = DVCManager()
+    assert len(other.pull()) == 2
+    assert other.checkout(f"{FILE}.dvc") == [Path.cwd() / FILE]
+    with pytest.raises(NotFound, match="neither DVC's cache nor a remote"):  # that one was never pushed
+        other.checkout(f"{FILE}.dvc", rev=before)
+    assert (Path.cwd() / FILE).read_bytes() == sales(1, 2, 3)
+    assert git(Path.cwd(), "status", "--porcelain") == ""
+    outcomes = {file.path: file.outcome for file in other.import_history().files}
+    assert outcomes == {FILE: "new", "data/made here.parquet": "new"}
+    assert DataVersioner(dataset="data/made here.parquet").list_versions()[0]["version_id"] == version
+
+
+def test_the_bytes_that_dvc_had_come_back(ours: Path, tmp_path: Path) -> None:
+    """A CSV that no writer of ours would write so; and a Parquet file that some other version wrote."""
+    manager = started(ours)
+    first, second = (v["version_id"] for v in DataVersioner(dataset="sales").list_versions())
+    kept = in_cache(ours, md5(sales(1, 2)))
+
+    back = manager.export(first, "old/copy of first.csv")
+    assert (back.source, back.md5) == ("dvc", md5(sales(1, 2)))
+    assert (ours / "old" / "copy of first.csv").read_bytes() == sales(1, 2)
+    parquet = manager.export(first, "old/first.parquet")
+    assert parquet.source == "written"
+    other = tmp_path / "elsewhere"
+    shutil.copytree(ours, other, ignore=shutil.ignore_patterns(".everloop"))
+    shutil.rmtree(ours / "old")
+    assert manager.export(first, "old/again.parquet").source == "dvc"  # the first export's bytes
+
+    kept.unlink()
+    anew = manager.export(first, "old/first.csv")
+    assert (anew.source, anew.first_md5) == ("written", md5(sales(1, 2)))
+    assert anew.md5 == md5((ours / "old" / "first.csv").read_bytes()) != anew.first_md5
+    assert (
+        everloop(ours, "dvc", "export", second, "--to", "old/first.csv")[0] == 0
+    )  # DVC keeps what was there
+    (ours / "old" / "first.csv").write_text("mine\n1\n")
+    with pytest.raises(Refused, match="DVC does not keep it"):
+        manager.export(second, "old/first.csv")
+    assert (ours / "old" / "first.csv").read_text() == "mine\n1\n"
+    assert manager.export(second, "old/first.csv", force=True).source == "dvc"
+    assert dvc(ours, "status", "--json", "old/first.csv.dvc") == "{}"
+
+    # a version imported from another repository has its bytes there
+    away = tmp_path / "away"
+    away.mkdir()
+    os.chdir(away)
+    git(away, "init", "--quiet")
+    there = DVCManager()
+    there.init()
+    found = there.import_history(other, paths=[FILE])
+    assert [file.version_id for file in found.files] == [first, second]
+    out = there.export(first, "x.csv")
+    assert (out.source, out.md5) == ("dvc", md5(sales(1, 2)))
+
+
+# -- what DVC takes for good and is not ---------------------------------------------------------------------
+
+
+def test_damaged_objects_never_pass(ours: Path, tmp_path: Path) -> None:
+    """DVC's own checkout takes a damaged object for good; ours leaves the file alone, and pull repairs."""
+    manager = started(ours, str(tmp_path / "remote"))
+    now, before = in_cache(ours, md5(sales(1, 2, 3))), in_cache(ours, md5(sales(1, 2)))
+    manager.push()
+    damage(now)
+    (ours / FILE).unlink()
+
+    [there] = manager.status()
+    assert there.cache == "damaged"
+    code, _, _ = everloop(ours, "dvc", "status")
+    assert code == 60
+    with pytest.raises(Corrupt, match="everloop dvc pull") as told:
+        manager.checkout(f"{FILE}.dvc")
+    assert str(now) in told.value.message
+    assert not (ours / FILE).exists()
+    with pytest.raises(Corrupt):
+        manager.push(f"{FILE}.dvc")
+
+    assert manager.pull(f"{FILE}.dvc") == [ours / FILE]
+    assert (ours / FILE).read_bytes() == sales(1, 2, 3) == now.read_bytes()
+    assert dvc(ours, "status", "--json") == "{}"
+
+    damage(before)
+    with pytest.raises(Corrupt):
+        manager.checkout(f"{FILE}.dvc", rev="HEAD~1")
+    assert md5_in(ours, f"{FILE}.dvc") == md5(sales(1, 2, 3))  # nothing was turned back
+    before.unlink()
+    with pytest.raises(NotFound, match="dvc push"):
+        manager.checkout(f"{FILE}.dvc", rev="HEAD~1")
+
+    remote = tmp_path / "remote" / now.relative_to(ours / ".dvc" / "cache")
+    damage(remote)
+    shutil.rmtree(ours / ".dvc" / "cache")
+    (ours / FILE).unlink()
+    with pytest.raises(Corrupt):
+        manager.pull()
+    with pytest.raises(Corrupt):
+        manager.checkout(f"{FILE}.dvc")
+    assert not (ours / FILE).exists()
+
+    # the same content added again puts the object right instead of keeping the damaged one
+    (ours / FILE).write_bytes(sales(1, 2, 3))
+    manager.add(FILE, "sales")
+    damage(now)
+    (ours / FILE).unlink()
+    (ours / FILE).write_bytes(sales(1, 2, 3))
+    manager.add(FILE, "sales")
+    assert now.read_bytes() == sales(1, 2, 3) == (ours / FILE).read_bytes()
+
+
+def test_an_earlier_version_of_one_file(ours: Path) -> None:
+    manager = started(ours)
+    (ours / "other.csv").write_text("a\n1\n")
+    manager.add("other.csv", commit=True)
+
+    assert manager.checkout(f"{FILE}.dvc", rev="HEAD~2") == [ours / FILE]
+    assert (ours / FILE).read_bytes() == sales(1, 2)
+    assert dvc(ours, "status", "--json") == "{}"
+    assert git(ours, "diff", "--name-only", "-z").strip("\0") == f"{FILE}.dvc"
+    with pytest.raises(Refused, match="not committed"):
+        manager.checkout(f"{FILE}.dvc", rev="HEAD")
+    manager.checkout(FILE, rev="HEAD", force=True)
+    assert (ours / FILE).read_bytes() == sales(1, 2, 3)
+    with pytest.raises(NotFound, match="git log"):
+        manager.checkout(f"{FILE}.dvc", rev="HEAD~9")
+
+    (ours / FILE).write_bytes(b"mine,only\n1,2\n")
+    with pytest.raises(Refused, match="--force"):
+        manager.checkout(f"{FILE}.dvc", rev="HEAD~2")
+    assert (ours / FILE).read_bytes() == b"mine,only\n1,2\n"
+    assert md5_in(ours, f"{FILE}.dvc") == md5(sales(1, 2, 3))
+    manager.checkout(f"{FILE}.dvc", force=True)
+    assert (ours / FILE).read_bytes() == sales(1, 2, 3)
+
+
+def test_a_folder_under_dvc(ours: Path) -> None:
+    """Pulled, checked out and checked file by file."""
+    git(ours, "init", "--quiet")
+    manager = DVCManager()
+    manager.init()
+    (ours / "parts" / "deep").mkdir(parents=True)
+    (ours / "parts" / "a.csv").write_bytes(sales(1))
+    (ours / "parts" / "deep" / "b ü.csv").write_bytes(sales(2))
+    dvc(ours, "add", "--quiet", "parts")
+    shutil.rmtree(ours / "parts")
+    assert len(manager.checkout("parts.dvc")) == 2
+    assert (ours / "parts" / "deep" / "b ü.csv").read_bytes() == sales(2)
+    damage(in_cache(ours, md5(sales(2))))
+    shutil.rmtree(ours / "parts")
+    with pytest.raises(Corrupt, match="b ü"):
+        manager.checkout("parts.dvc")
+    assert not (ours / "parts").exists()
+
+
+def test_what_cannot_be_done(ours: Path, tmp_path: Path) -> None:
+    manager = started(ours)
+    with pytest.raises(NotFound, match=r"Did you mean 'data/ventas año 1\.csv\.dvc'"):
+        manager.checkout("data/ventas año 2.csv.dvc")
+    with pytest.raises(NotFound, match="dvc remote add"):
+        manager.push()
+    with pytest.raises(NotFound, match="There is no file"):
+        manager.add("data/none.csv")
+    (tmp_path / "outside.csv").write_text("a\n1\n")
+    with pytest.raises(Invalid):
+        manager.add(tmp_path / "outside.csv")
+    with pytest.raises(Invalid, match="is a folder"):
+        manager.export("sales@latest", "data")
+    project = wiring.open_project()
+    with project.locks.hold("dvc/import"), pytest.raises(Busy):
+        manager.import_history()
+    assert isinstance(data.find(project, "sales@latest").origin, dict)
+    project.close()
+    assert issubclass(Busy, MLOpsError)
+
+
+def test_a_project_below_the_root_of_git(ours: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    git(ours, "init", "--quiet")
+    below = ours / "team" / "a b"
+    below.mkdir(parents=True)
+    monkeypatch.chdir(below)
+    manager = DVCManager()
+    assert manager.init() == below
+    (below / "x.csv").write_bytes(sales(1))
+    manager.add("x.csv", commit=True)
+    (below / "x.csv").write_bytes(sales(1, 2))
+    dvc(below, "add", "--quiet", "x.csv")
+    git(below, "commit", "--quiet", "--all", "--message", "two")
+    found = manager.import_history()
+    assert [(file.path, file.outcome) for file in found.files] == [("x.csv", "done"), ("x.csv", "new")]
+    assert manager.checkout("x.csv.dvc", rev="HEAD~1") == [below / "x.csv"]
+    assert (below / "x.csv").read_bytes() == sales(1)
