@@ -49,6 +49,8 @@ def test_a_page_runs(page: Path, command: Path, tmp_path: Path, monkeypatch: pyt
     places = [command, Path(sys.executable).parent, os.environ["PATH"]]
     monkeypatch.setenv("PATH", os.pathsep.join(map(str, places)))
     monkeypatch.setenv("COLUMNS", "160")
+    monkeypatch.setenv("DVC_NO_ANALYTICS", "1")
+    monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(tmp_path / "dvc"))
     if page.relative_to(ROOT).as_posix() not in DELIVERING:
         monkeypatch.setenv("EVERLOOP_TRACKING__ENABLED", "false")
     names: dict[str, object] = {"__name__": "__main__"}

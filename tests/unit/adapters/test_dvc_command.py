@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from everloop.adapters.dvc.command import error_of
-from everloop.core.errors import Busy, MissingExtra, MLOpsError, NotFound, Refused, Unavailable
+from everloop.core.errors import Busy, Invalid, MissingExtra, MLOpsError, NotFound, Refused, Unavailable
 
 
 @pytest.mark.parametrize(
@@ -20,6 +20,7 @@ from everloop.core.errors import Busy, MissingExtra, MLOpsError, NotFound, Refus
             Refused,
         ),
         ("ERROR: unexpected error - s3 is supported, but requires 'dvc-s3' to be installed", MissingExtra),
+        ("ERROR: output 'x' is already tracked by SCM (e.g. Git).\n    You can remove it from Git", Invalid),
         ("ERROR: failed to connect to s3 (bucket/dvc)", Unavailable),
         ("", Unavailable),
     ],

@@ -53,6 +53,11 @@ def error_of(verb: str, folder: Path, said: str) -> MLOpsError:
             f"The DVC project {folder} has no remote to {verb} from or to.",
             remedy="Name one with 'dvc remote add -d NAME URL'.",
         )
+    if "already tracked by scm" in low:
+        return Invalid(
+            f"{message} A file is either git's or DVC's.",
+            remedy="Take it out of git first: git rm --cached FILE, and commit that. It stays on the disk.",
+        )
     if "confirmation" in low or "use `-f`" in low or "--force" in low:
         return Refused(
             f"{message} Something in the work tree is not in DVC's cache and would be lost.",
