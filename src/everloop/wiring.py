@@ -69,7 +69,7 @@ def connect(settings: Settings, clock: Clock | None = None) -> Project:
 def open_blobs(settings: Settings, place: str) -> Blobs:
     """A folder (from the project's if it is relative) or ``s3://bucket/prefix``, encrypted where the settings
     name keys."""
-    inner = _plain_blobs(settings, place)
+    inner = _inner_blobs(settings, place)
     if not settings.storage.encryption.wanted:
         return inner
     encrypted = import_module("everloop.adapters.blobs.encrypted")  # here: not all need its library
@@ -81,12 +81,12 @@ def open_encrypted(settings: Settings) -> list[EncryptedBlobs]:
     """Every place where this project keeps encrypted objects."""
     encrypted = import_module("everloop.adapters.blobs.encrypted")
     ring = encrypted.ring_of(settings)
-    return [encrypted.EncryptedBlobs(_plain_blobs(settings, place), ring) for place in _places(settings)]
+    return [encrypted.EncryptedBlobs(_inner_blobs(settings, place), ring) for place in _places(settings)]
 
 
 def holds_objects(settings: Settings) -> bool:
     """Whether the tenant has stored anything here, encrypted or not."""
-    stores = [_plain_blobs(settings, place) for place in _places(settings)]
+    stores = [_inner_blobs(settings, place) for place in _places(settings)]
     return any(True for blobs in stores for _ in blobs.entries(f"{settings.tenant}/"))
 
 
@@ -105,10 +105,12 @@ def _places(settings: Settings) -> list[str]:
     return list(dict.fromkeys([settings.data_place, settings.models_place, *backups]))
 
 
-def _plain_blobs(settings: Settings, place: str) -> LocalBlobs | S3Blobs:
+def _inner_blobs(settings: Settings, place: str) -> LocalBlobs | S3Blobs:
+    sealed = settings.storage.encryption.wanted
     if is_url(place):
-        return S3Blobs(s3_access(settings.storage, place, settings.root, settings.variables))
-    return LocalBlobs(settings.root / Path(place).expanduser())
+        access = s3_access(settings.storage, place, settings.root, settings.variables)
+        return S3Blobs(access, sealed=sealed)
+    return LocalBlobs(settings.root / Path(place).expanduser(), sealed=sealed)
 
 
 def open_ledger(settings: Settings, address: str) -> Project:

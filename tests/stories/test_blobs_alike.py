@@ -37,10 +37,11 @@ def make(request: pytest.FixtureRequest, tmp_path: Path) -> Maker:
 
     def make() -> Blobs:
         number = next(_PREFIXES)
-        inner: Blobs = LocalBlobs(tmp_path / str(number))
+        sealed = "encrypted" in kind
+        inner: Blobs = LocalBlobs(tmp_path / str(number), sealed=sealed)
         if server is not None:
-            inner = S3Blobs(s3_access(server, f"alike/{number}/"))
-        if "encrypted" in kind:
+            inner = S3Blobs(s3_access(server, f"alike/{number}/"), sealed=sealed)
+        if sealed:
             return EncryptedBlobs(inner, Keyring((key,), plain="turning" in kind))
         return inner
 

@@ -165,7 +165,8 @@ def ring_of(settings: Settings) -> Keyring:
 
 
 def key_file(settings: Settings) -> Path:
-    return settings.root / Path(settings.storage.encryption.key_file or "").expanduser()
+    given = Path(settings.storage.encryption.key_file or "").expanduser()
+    return Path(os.path.normpath(settings.root / given))
 
 
 def write_keys(path: Path, ring: Keyring, *, new: bool = False) -> None:

@@ -13,14 +13,16 @@ from everloop.core.errors import NotFound, StorageDenied, StorageFull
 from everloop.core.ids import token
 from everloop.core.ports import Entry
 
-from .names import DRAFT, checked, is_draft
+from .names import DRAFT, checked, is_draft, unsealed
 
 
 class LocalBlobs:
-    """Blobs below ``root``; a key is a relative path with ``/``."""
+    """Blobs below ``root``; a key is a relative path with ``/``. ``sealed``: whoever asks has the keys of
+    encrypted objects."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, sealed: bool = False) -> None:
         self.root = root
+        self._sealed = sealed
 
     def put(self, key: str, data: bytes) -> None:
         """Store ``data`` under ``key``, durably, whole or not at all. A key that is there stays as it is, and
@@ -33,7 +35,8 @@ class LocalBlobs:
 
     def get(self, key: str) -> bytes:
         with self._reading(key) as path:
-            return path.read_bytes()
+            data = path.read_bytes()
+        return data if self._sealed else unsealed(data, self.where(key))
 
     def replace(self, key: str, data: bytes) -> None:
         write_atomically(self._path(key), data)

@@ -1,10 +1,11 @@
-"""Which names an object may have: relative, with ``/``, the same in a folder and in an object store."""
+"""Which names an object may have, in a folder and in an object store, and how a sealed one begins."""
 
 from __future__ import annotations
 
-from everloop.core.errors import NotFound
+from everloop.core.errors import InvalidSettings, NotFound
 
 DRAFT = ".tmp"
+SEAL = b"\x89EVRSEAL"
 _NOT_IN_A_KEY = ("\\", "\0", ":")
 
 
@@ -14,6 +15,16 @@ def checked(key: str, place: str) -> str:
     if any(part in ("", ".", "..") for part in parts) or any(sign in key for sign in _NOT_IN_A_KEY):
         raise NotFound(f"'{key}' is no object of {place}.")
     return key
+
+
+def unsealed(data: bytes, where: str) -> bytes:
+    """The bytes, unless they are encrypted: to whoever has no keys they would look damaged."""
+    if data.startswith(SEAL):
+        raise InvalidSettings(
+            f"{where} is encrypted, and the settings name no keys.",
+            remedy="Set storage.encryption.key_file (or key_variable) as it was.",
+        )
+    return data
 
 
 def is_draft(name: str) -> bool:

@@ -18,7 +18,7 @@ from everloop.core.ids import token
 from everloop.core.ports import Entry
 from everloop.settings.storage import S3Access
 
-from .names import DRAFT, checked, is_draft
+from .names import DRAFT, checked, is_draft, unsealed
 from .s3_errors import answered, knows_no_conditions, translated
 
 Span = tuple[int, int]
@@ -27,10 +27,12 @@ _PAGE = 1000
 
 
 class S3Blobs:
-    """Blobs below a prefix of a bucket. Nothing is asked of the server before the first use."""
+    """Blobs below a prefix of a bucket. Nothing is asked of the server before the first use. ``sealed``:
+    whoever asks has the keys of encrypted objects."""
 
-    def __init__(self, place: S3Access) -> None:
+    def __init__(self, place: S3Access, *, sealed: bool = False) -> None:
         self.place = place
+        self._sealed = sealed
         self._conditional = True
         self._met = False  # whether the bucket has answered
 
@@ -50,7 +52,8 @@ class S3Blobs:
     def get(self, key: str) -> bytes:
         path = self._path(key)
         with self._asking(path):
-            return bytes(self._library.get(self._store, path).bytes())
+            data = bytes(self._library.get(self._store, path).bytes())
+        return data if self._sealed else unsealed(data, self.where(key))
 
     def ranges(self, key: str, spans: Sequence[Span]) -> list[bytes]:
         """Parts that lie near each other come in one request. The first answer says how long the object is:

@@ -61,7 +61,7 @@ def translated(error: BaseException, bucket: str, path: str, endpoint: str) -> M
             f"The stored object s3://{bucket}/{path} is missing at {endpoint}.",
             remedy="Restore it from a backup.",
         )
-    if code in _WRONG_REGION or status in (301, 307):
+    if code in _WRONG_REGION or status in (301, 307) or "incorrectly configured region" in text:
         return InvalidSettings(
             f"The bucket '{bucket}' is in another region than {endpoint} was asked for.",
             remedy="Set storage.region to the bucket's region.",

@@ -26,8 +26,8 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from everloop.core.ids import random_bytes
 
 from .keys import Key
+from .names import SEAL
 
-MAGIC = b"\x89EVRSEAL"
 FORMAT = 1
 HEADER = 64
 _FRAME_BITS = 16
@@ -58,7 +58,7 @@ class Header:
 
 def read_header(raw: bytes) -> Header | None:
     """None where the bytes are those of no sealed object. Raises Broken for one of another format."""
-    if not raw.startswith(MAGIC):
+    if not raw.startswith(SEAL):
         return None
     if len(raw) < HEADER:
         raise Broken("it is cut short")
@@ -70,7 +70,7 @@ def read_header(raw: bytes) -> Header | None:
 
 def seal(key: Key, name: str, data: bytes) -> bytes:
     salt = random_bytes(32)
-    raw = _LAYOUT.pack(MAGIC, FORMAT, key.id.encode(), _FRAME_BITS, len(data), salt)
+    raw = _LAYOUT.pack(SEAL, FORMAT, key.id.encode(), _FRAME_BITS, len(data), salt)
     header = Header(raw, FORMAT, key.id, len(data), salt)
     cipher, bound, view = _cipher(key, salt), _bound(header, name), memoryview(data)
     frames = [

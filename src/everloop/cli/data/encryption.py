@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -116,7 +117,7 @@ def rekey(call: Call) -> None:
 def _new(call: Call, file: Path | None) -> None:
     settings = call.settings()
     chosen = settings.storage.encryption
-    path = Path.cwd() / file.expanduser() if file else None
+    path = Path(os.path.normpath(Path.cwd() / file.expanduser())) if file else None
     if path is None and chosen.key_file is not None:
         path = late.keys.key_file(settings)
     if path is None and chosen.key_variable is None:
