@@ -187,8 +187,9 @@ class Tx:
         return len(keys)
 
     def _touch(self, table: Table, keys: Iterable[Sequence[Any]]) -> None:
-        if table is not changes and table is not backup_marks:
-            self._touched.setdefault(table, {}).update((tuple(key), None) for key in keys)
+        found = {tuple(key): None for key in keys}
+        if found and table is not changes and table is not backup_marks:
+            self._touched.setdefault(table, {}).update(found)
 
     def _mine(self, query: Select[Any], table: Table) -> Select[Any]:
         return query.where(table.c.tenant == self._tenant)

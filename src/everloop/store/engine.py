@@ -105,7 +105,7 @@ def translate(error: DBAPIError, url: URL) -> MLOpsError | None:
     if "malformed" in said or "file is not a database" in said:
         return Corrupt(
             f"{shown} is damaged: {said}.",
-            remedy="Move the file (and those of its name that end in -wal and -shm) away, then restore a backup "
+            remedy="Move the file, and those beside it that end in -wal and -shm, away; then restore it "
             "with 'everloop backup restore'.",
         )
     if isinstance(error, OperationalError):
