@@ -15,7 +15,8 @@ import pyarrow.types as kinds
 
 from everloop.core.errors import Corrupt, UnknownColumn, nearest
 
-from . import numbers, parts, values
+from . import decoding, numbers, parts, types, values
+from .identity import row_hashes
 from .manifest import Manifest
 from .packs import Ref
 from .values import Values
@@ -107,29 +108,14 @@ class Stored:
         places = local.places() if len(local.starts) > _FEW_RUNS else None
         with ThreadPoolExecutor() as pool:
             columns = list(pool.map(lambda name: self._column(name, strips, local, places), schema.names))
+        if not columns:
+            bare = pa.schema([("", pa.null())], metadata=schema.metadata)
+            return pa.Table.from_arrays([pa.nulls(runs.rows)], schema=bare).select([])
         return pa.Table.from_arrays(columns, schema=schema)
 
     def values(self, name: str, strips: Sequence[int]) -> Values:
         """A column's values in the stored rows of some strips (ascending), later changes included."""
-        column = self.manifest.column(name)
-        kind = values.stored_kind(self.manifest.schema.field(name).type)
-        wanted = [column.segments[strip] for strip in strips]
-        refs = [ref for ref in wanted if ref is not None]
-        if len(refs) < len(wanted):
-            raise Corrupt(f"The manifest of {self.manifest.version_id[:12]} lacks a segment of '{name}'.")
-        segments = self._fetch([*refs, *column.patches])
-        found = values.decode(segments[: len(refs)], kind)
-        if len(found) != sum(self.manifest.strips[strip] for strip in strips):
-            raise Corrupt(f"The segments of '{name}' do not hold as many rows as their manifest says.")
-        for patch in segments[len(refs) :]:
-            places, changed = _patch(patch, kind)
-            here = self._local(places, strips)
-            inside = here >= 0
-            if inside.all():
-                found = found.patched(here, changed)  # type: ignore[union-attr,arg-type]  # of one kind, never Others
-            elif inside.any():
-                found = found.patched(here[inside], changed.at(np.flatnonzero(inside)))  # type: ignore[union-attr,arg-type]
-        return found
+        return decoding.decode(*self._parts(name, strips))
 
     def at(self, name: str, places: Places) -> Values:
         """A column's values in some stored rows."""
@@ -146,13 +132,43 @@ class Stored:
         return np.asarray(np.searchsorted(self.begins, places, "right") - 1)
 
     def _column(self, name: str, strips: Sequence[int], runs: Runs, places: Places | None) -> pa.Array:
-        found = self.values(name, strips)
-        arranged = _arranged(found, runs) if places is None else found.at(places)
-        kind = self.manifest.schema.field(name).type
-        return restored(arranged, kind, lambda kind: self._levels(name, kind))
+        segments, kind, patches = self._parts(name, strips)
+        if places is not None and values.text_kind(kind) is not None:
+            pool = decoding.TextPool(segments, kind)
+            for there, changed in patches:
+                pool.change(there, changed)
+            found: Values = pool.texts(places)
+        else:
+            found = decoding.decode(segments, kind, patches)
+            found = _arranged(found, runs) if places is None else found.at(places)
+        own = self.manifest.schema.field(name).type
+        return restored(found, own, lambda kind: self._levels(name, kind))
+
+    def _parts(
+        self, name: str, strips: Sequence[int]
+    ) -> tuple[list[memoryview], pa.DataType, list[decoding.Patch]]:
+        """The segments of a column in some strips, the type that is stored, and the patches that touch them,
+        by row of these strips."""
+        column = self.manifest.column(name)
+        kind = values.stored_kind(self.manifest.schema.field(name).type)
+        wanted = [column.segments[strip] for strip in strips]
+        refs = [ref for ref in wanted if ref is not None]
+        if len(refs) < len(wanted):
+            raise Corrupt(f"The manifest of {self.manifest.version_id[:12]} lacks a segment of '{name}'.")
+        found = self._fetch([*refs, *column.patches])
+        patches = []
+        for data in found[len(refs) :]:
+            stored, inner = parts.split(data)
+            places = self._local(numbers.decode(stored).view(np.int64), strips)
+            changed = decoding.decode([inner], kind)
+            inside = np.flatnonzero(places >= 0)
+            if len(inside) < len(places):
+                places, changed = places[inside], changed.at(inside)
+            patches.append((places, changed))
+        return found[: len(refs)], kind, patches
 
     def _levels(self, name: str, kind: pa.DataType) -> Values:
-        return values.decode(self._fetch(self.manifest.column(name).levels or ()), values.stored_kind(kind))
+        return decoding.decode(self._fetch(self.manifest.column(name).levels or ()), values.stored_kind(kind))
 
     def strips_of(self, runs: Runs) -> list[int]:
         """The strips in which runs lie, ascending."""
@@ -189,7 +205,7 @@ def restored(found: Values, kind: pa.DataType, levels: Callable[[pa.DataType], V
     if kinds.is_dictionary(kind):
         dictionary = restored(levels(kind), kind.value_type, levels)
         plain = restored(found, kind.value_type, levels)
-        codes = pc.index_in(plain, value_set=dictionary, skip_nulls=True).cast(kind.index_type)
+        codes = _codes(plain, dictionary).cast(kind.index_type)
         return pa.DictionaryArray.from_arrays(codes, dictionary, ordered=kind.ordered)
     if kinds.is_run_end_encoded(kind):
         return pc.run_end_encode(restored(found, kind.value_type, levels), kind.run_end_type)
@@ -197,6 +213,10 @@ def restored(found: Values, kind: pa.DataType, levels: Callable[[pa.DataType], V
     return array if array.type == kind else array.cast(kind)
 
 
-def _patch(data: memoryview, kind: pa.DataType) -> tuple[Places, Values]:
-    places, changed = parts.split(data)
-    return numbers.decode(places).view(np.int64), values.decode([changed], kind)
+def _codes(plain: pa.Array, dictionary: pa.Array) -> pa.Array:
+    """For each value its place in a dictionary; null where it is missing."""
+    if not types.is_delicate(plain.type) and not kinds.is_float16(plain.type):
+        return pc.index_in(plain, value_set=dictionary, skip_nulls=True)
+    # Arrow finds numbers and texts only; the rest is found by a hash, and proved before it is stored
+    marks, levels = (pa.array(row_hashes(pa.table({"": a}))) for a in (plain, dictionary))
+    return pc.if_else(plain.is_null(), None, pc.index_in(marks, value_set=levels))

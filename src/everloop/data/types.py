@@ -19,7 +19,8 @@ _FLOATS = {pa.float16(): "float16", pa.float32(): "float32", pa.float64(): "floa
 
 
 def type_name(field: pa.Field) -> str:
-    """The logical type of ``field``. Raises WrongType for unions and calendar intervals."""
+    """The logical type of ``field``. Raises WrongType for unions, and for runs of what is itself nested or
+    encoded."""
     extension = (field.metadata or {}).get(b"ARROW:extension:name")
     if extension is not None and not isinstance(field.type, pa.BaseExtensionType):
         parameters = field.metadata.get(b"ARROW:extension:metadata", b"")
@@ -41,6 +42,8 @@ def _name(kind: pa.DataType) -> str:
         value = _name(kind.value_type)
         return f"ordered<{value}>" if kind.ordered else value
     if kinds.is_run_end_encoded(kind):
+        if is_delicate(kind.value_type) or kinds.is_dictionary(kind.value_type):
+            raise unsupported(kind)
         return _name(kind.value_type)
     if kinds.is_nested(kind):
         return _nested(kind)
@@ -62,6 +65,8 @@ def _simple(kind: pa.DataType) -> str:
         return "time"
     if kinds.is_duration(kind):
         return "duration"
+    if kinds.is_interval(kind):
+        return "interval"
     if kinds.is_decimal(kind):
         return f"decimal[{kind.precision},{kind.scale}]"
     if kinds.is_integer(kind) or kinds.is_boolean(kind) or kinds.is_null(kind):

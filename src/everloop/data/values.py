@@ -17,8 +17,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as kinds
 
-from everloop.core.errors import Corrupt
-
 from . import canonical, numbers, parts
 
 Mask = npt.NDArray[np.bool_]
@@ -55,28 +53,19 @@ class Numbers:
     def differs(self, other: Numbers) -> Mask:
         different: Mask = self.words != other.words
         if self.valid is not None or other.valid is not None:
-            different |= _all(self) != _all(other)
+            different |= present(self) != present(other)
         return different
 
-    def patched(self, places: Places, values: Numbers) -> Numbers:
-        words = self.words.copy()
-        words[places] = values.words
-        if self.valid is None and values.valid is None:
-            return replace(self, words=words)
-        valid = _all(self).copy()
-        valid[places] = _all(values)
-        return replace(self, words=words, valid=valid)
-
     def fingerprint(self) -> bytes:
-        return _digest(self.kind, len(self), _bits(self.valid), self.words.data)
+        return _digest(self.kind, len(self), bits_of(self.valid), self.words.data)
 
     def encode(self) -> bytes:
         floating = kinds.is_float32(self.kind) or kinds.is_float64(self.kind)
-        return parts.join([_bits(self.valid), numbers.encode(self.words, floating=floating)])
+        return parts.join([bits_of(self.valid), numbers.encode(self.words, floating=floating)])
 
     def to_arrow(self) -> pa.Array:
-        missing = None if self.valid is None else pa.py_buffer(_bits(self.valid))
-        data = _bits(self.words.astype(bool)) if kinds.is_boolean(self.kind) else self.words
+        missing = None if self.valid is None else pa.py_buffer(bits_of(self.valid))
+        data = bits_of(self.words.astype(bool)) if kinds.is_boolean(self.kind) else self.words
         return pa.Array.from_buffers(self.kind, len(self), [missing, pa.py_buffer(data)])
 
 
@@ -102,14 +91,9 @@ class Texts:
         mask: Mask = pc.or_(different, gaps).to_numpy(zero_copy_only=False)
         return mask
 
-    def patched(self, places: Places, values: Texts) -> Texts:
-        source = np.arange(len(self), dtype=np.int64)
-        source[places] = len(self) + np.arange(len(places))
-        return replace(self, array=pa.concat_arrays([self.array, values.array]).take(pa.array(source)))
-
     def fingerprint(self) -> bytes:
         ends, text = text_of(self.array)
-        return _digest(self.kind, len(self), _bits(_valid(self.array)), ends.data, text)
+        return _digest(self.kind, len(self), bits_of(_valid(self.array)), ends.data, text)
 
     def encode(self) -> bytes:
         sample = self.array.take(pa.array(np.arange(0, len(self), max(1, len(self) // 256))))
@@ -122,7 +106,7 @@ class Texts:
                 ]
                 return parts.join(
                     [
-                        _bits(_valid(self.array)),
+                        bits_of(_valid(self.array)),
                         numbers.encode(codes, floating=False),
                         *levels,
                         text_of(table.dictionary)[1],
@@ -130,7 +114,7 @@ class Texts:
                 )
         ends, text = text_of(self.array)
         return parts.join(
-            [_bits(_valid(self.array)), numbers.encode(np.diff(ends).view(np.uint64), floating=False), text]
+            [bits_of(_valid(self.array)), numbers.encode(np.diff(ends).view(np.uint64), floating=False), text]
         )
 
     def to_arrow(self) -> pa.Array:
@@ -178,7 +162,7 @@ def of(column: pa.ChunkedArray) -> Values:
         if isinstance(array.type, pa.BaseExtensionType):
             array = array.storage
         elif kinds.is_dictionary(array.type):
-            array = array.dictionary_decode()
+            array = canonical.without_dictionary(array)
         elif kinds.is_run_end_encoded(array.type):
             array = pc.run_end_decode(array)
         else:
@@ -186,10 +170,10 @@ def of(column: pa.ChunkedArray) -> Values:
     kind = array.type
     if kinds.is_boolean(kind):
         return replace(_numbers(array.cast(pa.uint8()), 1), kind=kind)
-    width = _width(kind)
+    width = width_of(kind)
     if width:
         return _numbers(array, width)
-    text = _text_kind(kind)
+    text = text_kind(kind)
     if text is not None:
         whole = array.cast(text)
         return Texts(kind, _emptied(whole) if whole.null_count else whole)
@@ -207,18 +191,6 @@ def stored_kind(kind: pa.DataType) -> pa.DataType:
             return kind
 
 
-def decode(segments: Sequence[bytes | memoryview], kind: pa.DataType) -> Values:
-    """The values of segments, one after the other. ``kind`` is the stored type."""
-    if _width(kind):
-        return _decoded_numbers(segments, kind)
-    text = _text_kind(kind)
-    if text is not None:
-        arrays = [_decoded_text(segment, text) for segment in segments]
-        return Texts(kind, pa.concat_arrays(arrays) if arrays else pa.array([], text))
-    streams = [_decoded_stream(segment) for segment in segments]
-    return Others(kind, pa.concat_arrays(streams) if streams else pa.array([], kind))
-
-
 def joined(pieces: Sequence[Values]) -> Values:
     """Values of one kind, one after the other (at least one piece)."""
     first = pieces[0]
@@ -227,7 +199,7 @@ def joined(pieces: Sequence[Values]) -> Values:
     if isinstance(first, Numbers):
         valid = None
         if any(piece.valid is not None for piece in pieces):  # type: ignore[union-attr]  # all are Numbers
-            valid = np.concatenate([_all(piece) for piece in pieces])  # type: ignore[arg-type]
+            valid = np.concatenate([present(piece) for piece in pieces])  # type: ignore[arg-type]
         return replace(first, words=np.concatenate([piece.words for piece in pieces]), valid=valid)  # type: ignore[union-attr]
     return replace(first, array=pa.concat_arrays([piece.array for piece in pieces]))  # type: ignore[union-attr]
 
@@ -243,52 +215,9 @@ def _numbers(array: pa.Array, width: int) -> Numbers:
     return Numbers(array.type, words, valid)
 
 
-def _decoded_numbers(segments: Sequence[bytes | memoryview], kind: pa.DataType) -> Numbers:
-    words: list[npt.NDArray[Any]] = []
-    masks: list[Mask | None] = []
-    for segment in segments:
-        inner = parts.split(segment)
-        words.append(numbers.decode(inner[1]))
-        masks.append(_mask(inner[0], len(words[-1])))
-    if not words:
-        return Numbers(kind, np.empty(0, f"u{_width(kind)}"), None)
-    valid = None
-    if any(mask is not None for mask in masks):
-        whole = [np.ones(len(w), bool) if m is None else m for w, m in zip(words, masks, strict=True)]
-        valid = np.concatenate(whole)
-    return Numbers(kind, words[0] if len(words) == 1 else np.concatenate(words), valid)
-
-
-def _decoded_text(segment: bytes | memoryview, kind: pa.DataType) -> pa.Array:
-    inner = parts.split(segment)
-    if len(inner) == 4:
-        codes = numbers.decode(inner[1])
-        levels = _text_array(kind, numbers.decode(inner[2]), inner[3], None)
-        mask = _mask(inner[0], len(codes))
-        places = pa.array(codes.astype(np.int32), mask=None if mask is None else ~mask)
-        return levels.take(places)
-    lengths = numbers.decode(inner[1])
-    return _text_array(kind, lengths, inner[2], _mask(inner[0], len(lengths)))
-
-
-def _text_array(
-    kind: pa.DataType, lengths: npt.NDArray[Any], text: pa.Buffer, valid: Mask | None
-) -> pa.Array:
-    offsets = np.zeros(len(lengths) + 1, np.int64)
-    np.cumsum(lengths, out=offsets[1:])
-    if offsets[-1] != text.size:
-        raise Corrupt("A stored segment of text is not as long as its lengths say.")
-    missing = None if valid is None else pa.py_buffer(_bits(valid))
-    return pa.Array.from_buffers(kind, len(lengths), [missing, pa.py_buffer(offsets), text])
-
-
-def _decoded_stream(segment: bytes | memoryview) -> pa.Array:
-    with pa.ipc.open_stream(parts.split(segment)[0]) as reader:
-        return reader.read_all()["values"].combine_chunks()
-
-
 def _taken(array: pa.Array, places: Places) -> pa.Array:
-    return array.take(pa.array(places, mask=places < 0))
+    gaps = len(places) and places.min() < 0
+    return array.take(pa.array(places, mask=places < 0) if gaps else pa.array(places))
 
 
 def _emptied(array: pa.Array) -> pa.Array:
@@ -296,7 +225,7 @@ def _emptied(array: pa.Array) -> pa.Array:
     empty = pa.scalar(b"" if kinds.is_large_binary(array.type) else "", array.type)
     bare = array.fill_null(empty)
     buffers = bare.buffers()
-    missing = pa.py_buffer(_bits(_valid(array)))
+    missing = pa.py_buffer(bits_of(_valid(array)))
     if bare.offset:
         bare = pa.concat_arrays([bare, bare.slice(0, 0)])
         buffers = bare.buffers()
@@ -314,7 +243,7 @@ def text_of(array: pa.Array) -> tuple[npt.NDArray[np.int64], pa.Buffer]:
     return (ends - first if first else ends), text
 
 
-def _width(kind: pa.DataType) -> int:
+def width_of(kind: pa.DataType) -> int:
     """Bytes per value of what is held as numbers; 0 for everything else."""
     if kinds.is_boolean(kind):
         return 1
@@ -327,7 +256,7 @@ def _width(kind: pa.DataType) -> int:
     return 0
 
 
-def _text_kind(kind: pa.DataType) -> pa.DataType | None:
+def text_kind(kind: pa.DataType) -> pa.DataType | None:
     if kinds.is_string(kind) or kinds.is_large_string(kind) or kinds.is_string_view(kind):
         return pa.large_string()
     if kinds.is_binary(kind) or kinds.is_large_binary(kind) or kinds.is_binary_view(kind):
@@ -342,18 +271,12 @@ def _valid(array: pa.Array) -> Mask | None:
     return mask
 
 
-def _all(values: Numbers) -> Mask:
+def present(values: Numbers) -> Mask:
     return np.ones(len(values), bool) if values.valid is None else values.valid
 
 
-def _bits(valid: Mask | None) -> bytes:
+def bits_of(valid: Mask | None) -> bytes:
     return b"" if valid is None else np.packbits(valid, bitorder="little").tobytes()
-
-
-def _mask(bits: pa.Buffer, rows: int) -> Mask | None:
-    if not bits.size:
-        return None
-    return np.unpackbits(np.frombuffer(bits, np.uint8), count=rows, bitorder="little").astype(bool)
 
 
 def _digest(kind: pa.DataType, rows: int, *pieces: bytes | memoryview | pa.Buffer) -> bytes:
