@@ -15,6 +15,7 @@ from .types import unsupported
 
 _TICKS = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}  # per second
 _DAY_MS = 86_400_000
+_INTERVAL = np.dtype([("months", "<i4"), ("days", "<i4"), ("nanoseconds", "<i8")])
 
 Numbers = npt.NDArray[Any]
 
@@ -37,7 +38,7 @@ def decoded(array: pa.Array) -> pa.Array:
     if isinstance(kind, pa.BaseExtensionType):
         return decoded(array.storage)
     if kinds.is_dictionary(kind):
-        return decoded(array.dictionary_decode())
+        return decoded(without_dictionary(array))
     if kinds.is_run_end_encoded(kind):
         return decoded(pc.run_end_decode(array))
     if kinds.is_string(kind) or kinds.is_string_view(kind):
@@ -50,6 +51,13 @@ def decoded(array: pa.Array) -> pa.Array:
         pair = pa.struct([pa.field("key", kind.key_type), pa.field("value", kind.item_type)])
         return array.cast(pa.list_(pair))
     return array
+
+
+def without_dictionary(array: pa.Array) -> pa.Array:
+    """The values that the codes of a dictionary stand for."""
+    if isinstance(array.type.value_type, pa.BaseExtensionType):  # whose decoding Arrow lacks
+        return array.dictionary.take(array.indices)
+    return array.dictionary_decode()
 
 
 def null_positions(array: pa.Array) -> npt.NDArray[np.int64]:
@@ -122,7 +130,8 @@ def pieces(array: pa.Array) -> Iterator[bytes | pa.Buffer | Numbers]:
 def numbers(array: pa.Array, nulls: npt.NDArray[np.int64]) -> tuple[Numbers, ...]:
     """Fixed-width values as one or more arrays of one number per row, zero under ``nulls``.
 
-    Times are (seconds, nanoseconds), dates days, decimals four 64-bit words of the unscaled number.
+    Times are (seconds, nanoseconds), dates days, calendar intervals (months, days, nanoseconds), decimals
+    four 64-bit words of the unscaled number.
     Every NaN has the same bits; -0.0 stays different from 0.0.
     """
     return tuple(_zeroed(part, nulls) for part in _numbers(array))
@@ -145,6 +154,9 @@ def _numbers(array: pa.Array) -> tuple[Numbers, ...]:
         return (_values(array, np.dtype(np.int64)) // _DAY_MS,)
     if kinds.is_timestamp(kind) or kinds.is_time(kind) or kinds.is_duration(kind):
         return _seconds(_values(array, np.dtype(f"i{kind.bit_width // 8}")).astype(np.int64), kind.unit)
+    if kinds.is_interval(kind):
+        parts = _values(array, _INTERVAL)
+        return tuple(np.ascontiguousarray(parts[name]) for name in _INTERVAL.names or ())
     raise unsupported(kind)
 
 

@@ -41,7 +41,7 @@ class Hasher(Protocol):
 def version_id(table: pa.Table, algorithm: str = "sha256") -> str:
     """The hex digest of the table's schema and values. Column order and row order count.
 
-    Raises InvalidSettings for an unknown algorithm, WrongType for unions and calendar intervals.
+    Raises InvalidSettings for an unknown algorithm, WrongType for unions.
     """
     return assemble(table.schema, table.num_rows, column_digests(table, algorithm), algorithm)
 

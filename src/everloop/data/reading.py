@@ -1,4 +1,4 @@
-"""Anything with rows and columns -> one ``pyarrow.Table`` with unique names, rows and no surprises."""
+"""Anything with rows and columns -> one ``pyarrow.Table`` with unique names and no surprises."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def to_table(source: object) -> pa.Table:
     """A pandas or Polars DataFrame, an Arrow Table or RecordBatch, or the path of a file, as a table.
 
     From pandas, NaN becomes missing, a default index is left out and any other index is kept the way Arrow
-    keeps it. Raises WrongType for anything else and for columns of mixed types, EmptyTable, DuplicateColumns,
-    and for files what ``read_file`` raises.
+    keeps it. A table may have no rows or no columns. Raises WrongType for anything else and for columns of
+    mixed types, DuplicateColumns, and for files what ``read_file`` raises.
     """
     if isinstance(source, (str, PathLike)):
         return read_file(Path(source))
@@ -47,17 +47,22 @@ def read_file(path: Path, *, encoding: str = "utf-8") -> pa.Table:
 
     In a CSV file an unquoted empty field is missing, and so are unquoted NA, N/A, NaN, null and their kind;
     quoted ones are text, but "" in a column that is not text otherwise is missing. Types come from whole
-    columns. Raises FileMissing, Unreadable, EmptyTable, DuplicateColumns, and InvalidSettings for an unknown
-    encoding.
+    columns. Raises FileMissing, Unreadable, EmptyTable for a file with nothing in it, DuplicateColumns, and
+    InvalidSettings for an unknown encoding.
     """
     return _checked(files.read(path, encoding), f"'{path}'")
 
 
-def _checked(table: pa.Table, what: str = "The table") -> pa.Table:
-    _refuse_duplicates(table.column_names, what)
+def refuse_empty(table: pa.Table, what: str = "The table") -> pa.Table:
+    """The same table. Raises EmptyTable when it has no rows or no columns: nothing can be learnt from it."""
     if not table.num_columns or not table.num_rows:
         lacking = "rows" if table.num_columns else "columns"
         raise EmptyTable(f"{what} has no {lacking}.", remedy="Give at least one row and one column.")
+    return table
+
+
+def _checked(table: pa.Table, what: str = "The table") -> pa.Table:
+    _refuse_duplicates(table.column_names, what)
     for field in table.schema:
         try:
             type_name(field)
@@ -153,12 +158,18 @@ def _without_view(kind: pa.DataType) -> pa.DataType:
     if kinds.is_dictionary(kind):
         return pa.dictionary(kind.index_type, _without_view(kind.value_type), kind.ordered)
     if kinds.is_struct(kind):
-        fields = [kind.field(i) for i in range(kind.num_fields)]
-        return pa.struct([field.with_type(_without_view(field.type)) for field in fields])
+        return pa.struct([_field_without_view(kind.field(i)) for i in range(kind.num_fields)])
+    if kinds.is_map(kind):
+        key, item = _field_without_view(kind.key_field), _field_without_view(kind.item_field)
+        return pa.map_(key, item, keys_sorted=kind.keys_sorted)
     if kinds.is_list(kind):
-        return pa.list_(kind.value_field.with_type(_without_view(kind.value_type)))
+        return pa.list_(_field_without_view(kind.value_field))
     if kinds.is_large_list(kind):
-        return pa.large_list(kind.value_field.with_type(_without_view(kind.value_type)))
+        return pa.large_list(_field_without_view(kind.value_field))
     if kinds.is_fixed_size_list(kind):
-        return pa.list_(kind.value_field.with_type(_without_view(kind.value_type)), kind.list_size)
+        return pa.list_(_field_without_view(kind.value_field), kind.list_size)
     return kind
+
+
+def _field_without_view(field: pa.Field) -> pa.Field:
+    return field.with_type(_without_view(field.type))

@@ -68,7 +68,7 @@ def _describe(column: pa.ChunkedArray) -> ColumnStatistics:
         return _of_numbers(array.cast(pa.float64()).to_numpy(), missing, len(levels), levels)
     if kinds.is_null(array.type):
         return ColumnStatistics(0, missing, 0)
-    if kinds.is_nested(array.type) or kinds.is_large_binary(array.type):
+    if kinds.is_nested(array.type) or kinds.is_large_binary(array.type) or kinds.is_interval(array.type):
         hashes = identity.row_hashes(pa.table({"": array}))
         return ColumnStatistics(len(array), missing, len(np.unique(hashes)))
     distinct = pc.count_distinct(array).as_py() if len(array) <= _EXACT else _distinct(array)

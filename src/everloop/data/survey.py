@@ -55,7 +55,9 @@ def survey(table: pa.Table, algorithm: str, before: Manifest | None = None) -> S
     identity.check(table.schema, algorithm)
     with ThreadPoolExecutor() as pool:
         columns = dict(zip(table.column_names, pool.map(values.of, table.columns), strict=True))
-        key = before.key if before and set(before.key) <= set(columns) else ()
+        if before is not None and before.algorithm != algorithm:
+            before = None  # the digests are of another kind
+        key = before.key if before and all(_tells_rows(columns.get(name)) for name in before.key) else ()
         key = key or rows.choose_key(columns)
         hashes = rows.hashes(columns, key, table.num_rows)
         ends = tuple(rows.cuts(hashes, table.nbytes / max(table.num_rows, 1)))
@@ -75,11 +77,16 @@ def survey(table: pa.Table, algorithm: str, before: Manifest | None = None) -> S
     return Survey(table, algorithm, version_id, columns, digests, key, hashes, ends, marks)
 
 
+def _tells_rows(found: Values | None) -> bool:
+    """Whether a column can be part of a key."""
+    return found is not None and not isinstance(found, Others)
+
+
 def _known(
     before: Manifest | None, key: tuple[str, ...], ends: tuple[int, ...], marks: dict[str, Marks]
 ) -> dict[str, str]:
     """The digests of columns that are block by block what they were."""
-    if before is None or before.key != key or before.blocks != ends:
+    if before is None or before.key != key or before.blocks != ends or not ends:
         return {}
     same = zip(before.schema, before.columns, strict=True)
     return {

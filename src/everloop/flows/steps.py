@@ -50,6 +50,7 @@ class Steps:
             model.dataset,
             encoding_name=model.data.encoding,
             described_as=f"example {model.data.example.name}" if model.data.example else None,
+            rows_needed=True,
         )
         self.material.use(registered)
         return {

@@ -49,7 +49,7 @@ def record_metrics(
 
 def set_reference(project: Project, model: str, source: object) -> str:
     """Make a table what later ones are compared with; returns its version id. Its rows are not kept."""
-    table = reading.to_table(source)
+    table = reading.refuse_empty(reading.to_table(source))
     version_id = identity.version_id(table, project.settings.data_versioning.hash_algorithm)
     now = project.clock.now()
     with project.store.writing() as tx:
@@ -69,7 +69,7 @@ def measure_drift(
     Raises DriftDetectionError where that cannot be said.
     """
     known, chosen = _reference(project, model, features)
-    current = statistics.describe(reading.to_table(source))
+    current = statistics.describe(reading.refuse_empty(reading.to_table(source)))
     try:
         found = drift.mean_shift(known, current, chosen, min_samples=min_samples)
     except MLOpsError as error:

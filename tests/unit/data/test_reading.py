@@ -23,7 +23,7 @@ from everloop.core.errors import (
     Unreadable,
     WrongType,
 )
-from everloop.data.reading import read_file, to_table
+from everloop.data.reading import read_file, refuse_empty, to_table
 
 
 def _file(folder: Path, name: str, data: bytes | str) -> Path:
@@ -108,6 +108,28 @@ def test_an_encoding_that_does_not_fit_or_exist_is_refused(tmp_path: Path) -> No
         read_file(path, encoding="hex")
 
 
+def test_a_table_without_rows_or_columns_is_a_table_but_nothing_to_learn_from(tmp_path: Path) -> None:
+    path = _file(tmp_path, "a.csv", "a,b\n")
+    assert read_file(path).schema.names == ["a", "b"]
+    assert to_table(pd.DataFrame(index=range(3))).num_rows == 3
+    assert to_table(pl.DataFrame()).shape == (0, 0)
+    with pytest.raises(EmptyTable, match=r"'a\.csv' has no rows"):
+        refuse_empty(read_file(path), "'a.csv'")
+    with pytest.raises(EmptyTable, match="The table has no columns"):
+        refuse_empty(to_table(pl.DataFrame()))
+
+
+def test_views_become_large_wherever_they_are() -> None:
+    view, large = pa.string_view(), pa.large_string()
+    kinds = [view, pa.list_(view), pa.list_(view, 1), pa.large_list(view), pa.map_(view, pa.binary_view())]
+    kinds.append(pa.struct([pa.field("a", view, metadata={"k": "v"})]))
+    read = to_table(pa.schema([(str(n), kind) for n, kind in enumerate(kinds)]).empty_table()).schema.types
+    assert read[:4] == [large, pa.list_(large), pa.list_(large, 1), pa.large_list(large)]
+    assert read[4] == pa.map_(large, pa.large_binary())
+    assert read[5].field("a").type == large
+    assert read[5].field("a").metadata == {b"k": b"v"}
+
+
 def test_a_folder_named_like_a_partition_adds_no_column(tmp_path: Path) -> None:
     (tmp_path / "year=2013").mkdir()
     pq.write_table(pa.table({"a": [1]}), tmp_path / "year=2013" / "x.parquet")
@@ -131,7 +153,6 @@ def test_missing_files_name_their_neighbours(tmp_path: Path) -> None:
         ("a.parquet", b"", EmptyTable, "is empty"),
         ("a.csv", b"\n\n", EmptyTable, "is empty"),
         ("a.csv", b"a,b", EmptyTable, "is empty"),
-        ("a.csv", b"a,b\n", EmptyTable, r"a\.csv' has no rows"),
         ("a.csv", b"a,b,a\n1,2,3\n", DuplicateColumns, r"a\.csv' has more than one column named 'a'"),
         ("a.csv", b"a,b\n1,2\n3\n", Unreadable, "Expected 2 columns, got 1"),
         ("a.csv", bytes(range(256)) * 9, Unreadable, "not utf-8 text: byte 0x80 at position 128"),
@@ -266,6 +287,7 @@ def test_what_has_no_stable_content_is_refused() -> None:
         (pa.table({"a": pa.array([], pa.int64())}), "rows"),
     ],
 )
-def test_empty_tables_are_refused(source: object, lacks: str) -> None:
+def test_empty_tables_are_tables_that_nothing_is_learnt_from(source: object, lacks: str) -> None:
+    table = to_table(source)
     with pytest.raises(EmptyTable, match=f"has no {lacks}"):
-        to_table(source)
+        refuse_empty(table)
