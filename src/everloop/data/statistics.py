@@ -104,6 +104,8 @@ def as_doubles(array: pa.Array) -> npt.NDArray[np.float64]:
 
 
 def _of_levels(array: pa.Array, missing: int) -> ColumnStatistics:
+    if not len(array):
+        return ColumnStatistics(0, missing, 0)
     counted = array.value_counts()
     table = pa.table({"values": counted.field("values"), "counts": counted.field("counts")})
     keys = [("counts", "descending"), ("values", "ascending")]
