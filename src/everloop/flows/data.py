@@ -21,7 +21,7 @@ from everloop.store import datasets, refs
 from everloop.store.database import Tx
 
 from .content import tables
-from .content.leases import leased
+from .content.leases import Lease, leased
 from .content.objects import damaged
 from .project import Project
 
@@ -60,9 +60,10 @@ def register(
         table, named = reading.to_table(source), "memory"
     if rows_needed:
         reading.refuse_empty(table, "The table" if named == "memory" else f"'{path}'")
-    with leased(project.data, project.tenant, project.clock):
+    with leased(project.data, project.tenant, project.clock) as lease:
         return _register(
             project,
+            lease,
             table,
             dataset,
             branch=branch,
@@ -74,7 +75,14 @@ def register(
 
 
 def _register(
-    project: Project, table: pa.Table, dataset: str, *, branch: str, parent: str | None, **facts: Any
+    project: Project,
+    lease: Lease,
+    table: pa.Table,
+    dataset: str,
+    *,
+    branch: str,
+    parent: str | None,
+    **facts: Any,
 ) -> Registered:
     with project.store.reading() as tx:
         base = _base(tx, dataset, branch, parent)
@@ -85,7 +93,7 @@ def _register(
         known = datasets.known_version(tx, new.version_id, dataset)
     if known is not None and known.parent:  # what is damaged is made again just as it was
         before = tables.try_open(project, known.parent)
-    size = tables.keep(project, new, before)
+    size = tables.keep(project, lease, new, before)
     version = known or DatasetVersion(
         dataset=dataset,
         version_id=new.version_id,
@@ -100,9 +108,12 @@ def _register(
         parent=parent,
         **facts,
     )
-    with project.store.writing() as tx:
-        placed = datasets.add_version(tx, version, branch)
-    return Registered(placed, table, new=known is None)
+    while True:
+        with project.store.writing() as tx:
+            if tables.is_kept(project, tx, new.version_id):
+                placed = datasets.add_version(tx, version, branch)
+                return Registered(placed, table, new=known is None)
+        tables.keep(project, lease, new, before)
 
 
 def find(project: Project, version_id: str, dataset: str | None = None) -> DatasetVersion:

@@ -13,7 +13,9 @@ from everloop.data.stored import Stored
 from everloop.data.survey import Survey
 from everloop.data.types import is_delicate
 from everloop.flows.project import Project
+from everloop.store.database import Tx
 
+from .leases import Lease, outlast
 from .objects import Objects
 
 
@@ -21,12 +23,22 @@ def objects(project: Project) -> Objects:
     return Objects(project.data, project.tenant)
 
 
-def keep(project: Project, new: Survey, parent: Stored | None) -> int:
+def keep(project: Project, lease: Lease, new: Survey, parent: Stored | None) -> int:
     """Store a table as a successor of ``parent``; returns the bytes that this added. Idempotent."""
     there = objects(project)
     if is_whole(there, new.version_id):
         return 0
-    return write(there, _proved(there, new, _revised(there, new, parent)))
+    revision = _proved(there, new, _revised(there, new, parent))
+    size = write(there, revision)
+    outlast(project, there, lease, revision.packs)
+    return size
+
+
+def is_kept(project: Project, tx: Tx, version_id: str) -> bool:
+    """Whether a version's manifest is there, which it then is until the transaction ends: since ``keep`` a
+    collection may have taken it for what a registration that was killed had left."""
+    tx.lock(f"content/{version_id}")
+    return project.data.exists(objects(project).manifest_key(version_id))
 
 
 def write(there: Objects, revision: Revision) -> int:
@@ -35,9 +47,6 @@ def write(there: Objects, revision: Revision) -> int:
     for pack, data in revision.packs:
         there.blobs.replace(there.pack_key(pack.id), data)
     there.blobs.replace(there.manifest_key(revision.manifest.version_id), content)
-    for pack, data in revision.packs:
-        if not there.blobs.exists(there.pack_key(pack.id)):  # a collection may have met an old copy of it
-            there.blobs.replace(there.pack_key(pack.id), data)
     return len(content) + sum(pack.size for pack, _ in revision.packs)
 
 

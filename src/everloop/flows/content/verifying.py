@@ -1,0 +1,333 @@
+"""Whether everything that is stored is what was written, and what a damage touches.
+
+The fast way compares each pack's bytes with its name, each manifest with its seal, and what versions name
+with what is there. The full way also decodes every version and computes its id anew, and hashes the models.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+from blake3 import blake3
+
+from everloop.core.data import DatasetVersion
+from everloop.core.errors import Corrupt, NotFound
+from everloop.core.ports import Entry
+from everloop.data import manifest as manifests
+from everloop.data.packs import Pack
+from everloop.flows.project import Project
+from everloop.store import datasets, models, refs
+
+from . import inventory
+from .inventory import Inventory
+from .objects import Objects
+from .proving import Prover
+
+Progress = Callable[[int, int, str], None]
+_PART = 4 << 20  # bytes that are read and hashed at a time
+_AT_ONCE = 4
+_REPAIR = "'everloop data repair' restores it from a backup, a copy, or the file it was registered from."
+_UNNEEDED = "No version needs it: 'everloop data repair' sets it aside."
+
+
+@dataclass(frozen=True)
+class Touched:
+    """A version that a damage touches, and the tags and branches that stand at it."""
+
+    dataset: str
+    version_id: str
+    names: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        names = f" ({', '.join(self.names)})" if self.names else ""
+        return f"{self.dataset}@{self.version_id[:12]}{names}"
+
+
+@dataclass(frozen=True)
+class Damage:
+    """An object that is not what was written, or is missing. ``store``: data or artifacts. ``runs`` are those
+    whose models or plots it is."""
+
+    store: str
+    key: str
+    where: str
+    what: str
+    versions: tuple[Touched, ...] = ()
+    runs: tuple[str, ...] = ()
+    remedy: str = _REPAIR
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What was looked at and what is wrong. ``unneeded`` counts packs and manifests that no version names
+    (``everloop data gc`` takes them away); ``foreign`` are files that are none of ours."""
+
+    full: bool
+    objects: int
+    bytes: int
+    versions: int
+    seconds: float
+    damages: tuple[Damage, ...]
+    unneeded: int
+    foreign: tuple[str, ...]
+    kept_aside: int
+
+    @property
+    def sound(self) -> bool:
+        return not self.damages
+
+
+def quiet(done: int, total: int, text: str) -> None:
+    """Nobody looks."""
+
+
+def verify(project: Project, *, full: bool = False, progress: Progress = quiet) -> Verification:
+    """Look at everything that is stored. Other processes may register and collect meanwhile."""
+    begun = project.clock.monotonic()
+    there = Objects(project.data, project.tenant)
+    known = versions_of(project)  # before the objects: a version's objects are there before it is
+    stock = inventory.take(project.data, project.tenant)
+    look = _Look(project, there, known, stock)
+    look.at_manifests()
+    look.at_packs(progress)
+    if full:
+        look.at_artifacts(progress)
+        look.at_contents(progress)
+    entries = [*stock.packs.values(), *stock.manifests.values(), *look.artifacts.values()]
+    return Verification(
+        full=full,
+        objects=len(entries),
+        bytes=sum(entry.size for entry in entries),
+        versions=len(known),
+        seconds=project.clock.monotonic() - begun,
+        damages=look.damages(),
+        unneeded=len(look.unneeded()),
+        foreign=tuple(project.data.where(entry.key) for entry in stock.foreign),
+        kept_aside=len(stock.damaged),
+    )
+
+
+def versions_of(project: Project) -> dict[str, list[DatasetVersion]]:
+    """The versions in the database by id: one content may be a version of several datasets."""
+    known: dict[str, list[DatasetVersion]] = {}
+    with project.store.reading() as tx:
+        for version in datasets.versions(tx, statistics=False):
+            known.setdefault(version.version_id, []).append(version)
+    return known
+
+
+class _Look:
+    """One look at a store: what is wrong, by key."""
+
+    def __init__(
+        self,
+        project: Project,
+        there: Objects,
+        known: Mapping[str, list[DatasetVersion]],
+        stock: Inventory,
+    ) -> None:
+        self.project, self.there, self.known, self.stock = project, there, known, stock
+        self.artifacts: dict[str, Entry] = {}
+        self._named: dict[str, tuple[Pack, ...]] = {}  # by version
+        self._users: dict[str, list[str]] = {}  # versions by pack
+        self._wrong: dict[str, str] = {}
+        self._of_artifacts: dict[str, str] = {}
+        self._runs: dict[str, list[str]] = {}
+
+    def at_manifests(self) -> None:
+        for version_id in [*self.stock.manifests, *(v for v in self.known if v not in self.stock.manifests)]:
+            try:
+                document = document_of(self.there, version_id)
+            except NotFound:
+                if version_id in self.known and self._still_registered(version_id):
+                    self._wrong[self.there.manifest_key(version_id)] = "It is missing."
+                continue
+            except Corrupt as error:
+                self._wrong[self.there.manifest_key(version_id)] = error.message
+                continue
+            self._name(version_id, manifests.packs_in(document))
+
+    def at_packs(self, progress: Progress) -> None:
+        """Hash them all, the large ones first."""
+        sizes = {pack.id: pack.size for packs in self._named.values() for pack in packs}
+        entries = sorted(self.stock.packs.items(), key=lambda item: -item[1].size)
+
+        def fault(item: tuple[str, Entry]) -> str | None:
+            return _fault_of_pack(self.there, item[0], item[1].size, sizes.get(item[0]))
+
+        for (_, entry), what in self._each(fault, entries, progress, "packs"):
+            if what:
+                self._wrong[entry.key] = what
+        for name in sizes:
+            if name not in self.stock.packs:
+                self._look_again(name)
+
+    def at_artifacts(self, progress: Progress) -> None:
+        """The models and plots that are there, and those that runs name."""
+        blobs, tenant = self.project.artifacts, self.project.tenant
+        self._runs = runs_by_artifact(self.project)
+        self.artifacts = inventory.artifacts(blobs, tenant)
+        self._of_artifacts = {key: "It is missing." for key in self._runs if not blobs.exists(key)}
+
+        def fault(entry: Entry) -> str | None:
+            try:
+                return None if is_artifact(entry.key, blobs.get(entry.key)) else _CHANGED
+            except NotFound:
+                return None
+            except Corrupt as error:
+                return error.message
+
+        for entry, what in self._each(fault, list(self.artifacts.values()), progress, "models and plots"):
+            if what:
+                self._of_artifacts[entry.key] = what
+
+    def at_contents(self, progress: Progress) -> None:
+        """Decode the versions that nothing was found against so far."""
+        prover = Prover(self.there)
+        touched = {version for key in self._wrong for version in self._touching(key)}
+        tables = [name for name, versions in self.known.items() if versions[0].kind == "table"]
+        wanted = [name for name in tables if name not in touched]
+        for done, version_id in enumerate(wanted, 1):
+            what = prover.fault(version_id)
+            if what and self._still_registered(version_id):
+                self._wrong[self.there.manifest_key(version_id)] = what
+            progress(done, len(wanted), "contents")
+
+    def damages(self) -> tuple[Damage, ...]:
+        return (
+            *(self._damage(key, what) for key, what in sorted(self._wrong.items())),
+            *(self._damage_of_artifact(key, what) for key, what in sorted(self._of_artifacts.items())),
+        )
+
+    def unneeded(self) -> list[str]:
+        """Packs and manifests that no version in the database needs."""
+        needed = {name for name, users in self._users.items() if any(u in self.known for u in users)}
+        packs = [name for name in self.stock.packs if name not in needed]
+        return [*packs, *(name for name in self.stock.manifests if name not in self.known)]
+
+    def _each(
+        self, work: Callable[[Any], str | None], items: list[Any], progress: Progress, text: str
+    ) -> Iterable[tuple[Any, str | None]]:
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            for done, pair in enumerate(zip(items, pool.map(work, items), strict=True), 1):
+                progress(done, len(items), text)
+                yield pair
+
+    def _name(self, version_id: str, packs: tuple[Pack, ...]) -> None:
+        self._named[version_id] = packs
+        for pack in packs:
+            self._users.setdefault(pack.id, []).append(version_id)
+
+    def _look_again(self, name: str) -> None:
+        """A pack that is missing, unless its versions were removed or rewritten since."""
+        key = self.there.pack_key(name)
+        for version_id in self._users[name]:
+            try:
+                named = {pack.id for pack in manifests.packs_in(document_of(self.there, version_id))}
+            except (NotFound, Corrupt):
+                continue
+            if name in named and self._still_registered(version_id) and not self.there.blobs.exists(key):
+                self._wrong[key] = "It is missing."
+
+    def _still_registered(self, version_id: str) -> bool:
+        with self.project.store.reading() as tx:
+            return datasets.known_version(tx, version_id) is not None
+
+    def _touching(self, key: str) -> list[str]:
+        name = key.rsplit("/", 1)[1].partition(".")[0]
+        return self._users.get(name, []) if key.endswith(".pack") else [name]
+
+    def _damage(self, key: str, what: str) -> Damage:
+        versions = [v for name in self._touching(key) for v in self.known.get(name, [])]
+        return Damage(
+            "data",
+            key,
+            self.project.data.where(key),
+            what,
+            touched(self.project, versions),
+            remedy=_REPAIR if versions else _UNNEEDED,
+        )
+
+    def _damage_of_artifact(self, key: str, what: str) -> Damage:
+        runs = tuple(self._runs.get(key, ()))
+        remedy = _REPAIR if runs else _UNNEEDED.replace("version", "run")
+        return Damage("artifacts", key, self.project.artifacts.where(key), what, runs=runs, remedy=remedy)
+
+
+_CHANGED = "Its bytes are not what was written."
+
+
+def _fault_of_pack(there: Objects, name: str, size: int, named: int | None) -> str | None:
+    """What is wrong with a pack. One that was replaced or collected meanwhile is looked at once more."""
+    key = there.pack_key(name)
+    for _ in range(2):
+        try:
+            hasher, at = blake3(), 0
+            while at < size and (part := there.blobs.ranges(key, [(at, _PART)])[0]):
+                hasher.update(part)
+                at += len(part)
+            if hasher.hexdigest() == name:
+                return None
+        except NotFound:
+            return None
+        except Corrupt as error:
+            return error.message
+    return f"It has {at:,} of {named:,} bytes." if named is not None and at != named else _CHANGED
+
+
+def document_of(there: Objects, version_id: str) -> dict[str, Any]:
+    """A version's manifest, checked. Raises NotFound, Corrupt."""
+    document = manifests.read(there.blobs.get(there.manifest_key(version_id)))
+    if document["version_id"] != version_id:
+        raise Corrupt(f"It belongs to version {document['version_id'][:12]}.")
+    return document
+
+
+def is_artifact(key: str, data: bytes) -> bool:
+    """Whether bytes are what an artifact's name says."""
+    return sha256(data).hexdigest() == key.rsplit("/", 1)[1].partition(".")[0]
+
+
+def runs_by_artifact(project: Project) -> dict[str, list[str]]:
+    """Which runs name which models, plots and row hashes, by key."""
+    named: dict[str, list[str]] = {}
+    with project.store.reading() as tx:
+        for run in models.list_runs(tx):
+            for key in dict.fromkeys((run.artifact, run.rows_seen, *run.plots.values())):
+                named.setdefault(key, []).append(run.run_id)
+    return named
+
+
+def touched(project: Project, versions: Iterable[DatasetVersion]) -> tuple[Touched, ...]:
+    """Versions as they are told: with the names that stand at them."""
+    with project.store.reading() as tx:
+        standing = refs.list_refs(tx)
+    return tuple(
+        Touched(
+            version.dataset,
+            version.version_id,
+            tuple(
+                ref.name if ref.kind == "branch" else f"#{ref.name}"
+                for ref in standing
+                if (ref.dataset, ref.version_id) == (version.dataset, version.version_id)
+            ),
+        )
+        for version in versions
+    )
+
+
+def is_right(key: str, data: bytes) -> bool:
+    """Whether bytes are those that an object of this key must have."""
+    name, _, kind = key.rsplit("/", 1)[1].partition(".")
+    if kind == "pack":
+        return bool(blake3(data).hexdigest() == name)
+    if kind == "manifest":
+        try:
+            return bool(manifests.read(data)["version_id"] == name)
+        except Corrupt:
+            return False
+    return is_artifact(key, data)
