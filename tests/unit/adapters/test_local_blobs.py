@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,63 @@ def test_what_is_put_is_there_and_stays(blobs: LocalBlobs) -> None:
     assert blobs.exists("a/b.bin")
     assert not blobs.exists("a/c.bin")
     assert [p.name for p in (blobs.root / "a").iterdir()] == ["b.bin"]
+
+
+def test_of_two_that_put_a_key_at_once_the_first_stays(
+    blobs: LocalBlobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fsync = os.fsync
+
+    def meanwhile(handle: int) -> None:
+        monkeypatch.undo()
+        blobs.put("a/b.bin", b"the other's")
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", meanwhile)
+    blobs.put("a/b.bin", b"ours")
+    assert blobs.get("a/b.bin") == b"the other's"
+    assert [p.name for p in (blobs.root / "a").iterdir()] == ["b.bin"]
+
+
+def test_a_file_system_without_links_keeps_objects_too(
+    blobs: LocalBlobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: Path, target: Path) -> None:
+        raise OSError(errno.EPERM, "no links here")
+
+    monkeypatch.setattr(Path, "hardlink_to", refuse)
+    blobs.put("a/b.bin", b"ours")
+    assert blobs.get("a/b.bin") == b"ours"
+    assert [p.name for p in (blobs.root / "a").iterdir()] == ["b.bin"]
+
+
+def test_drafts_are_not_listed_and_only_old_ones_are_swept(blobs: LocalBlobs) -> None:
+    blobs.put("a/b.bin", b"1")
+    old, young = (blobs.root / "a" / f".b.bin.{name}.tmp" for name in ("old", "young"))
+    old.write_bytes(b"half")
+    young.write_bytes(b"half")
+    now = datetime.now(UTC)
+    os.utime(old, (now.timestamp() - 100, now.timestamp() - 100))
+    assert [entry.key for entry in blobs.entries()] == ["a/b.bin"]
+    assert blobs.sweep_drafts(now - timedelta(seconds=50)) == 1
+    assert (old.exists(), young.exists()) == (False, True)
+    assert blobs.get("a/b.bin") == b"1"
+
+
+def test_a_folder_that_cannot_be_listed_is_an_error_and_not_empty(
+    blobs: LocalBlobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blobs.put("a/b.bin", b"1")
+    scandir = os.scandir
+
+    def denied(path: Path) -> Any:
+        if str(path).endswith("a"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", denied)
+    with pytest.raises(StorageDenied, match="a cannot be read"):
+        list(blobs.entries())
 
 
 def test_a_missing_object_and_a_key_outside_are_refused(blobs: LocalBlobs) -> None:
