@@ -20,6 +20,7 @@ from typing import Any
 
 import blake3
 import pyarrow as pa
+import pyarrow.types as kinds
 
 from everloop.core.errors import Corrupt
 
@@ -45,8 +46,7 @@ class StoredColumn:
 @dataclass(frozen=True)
 class Manifest:
     """``strips``: rows of each; ``key``: the columns by which rows are recognised in the next version;
-    ``blocks``: where the blocks end that have fingerprints (``survey``). Of a version of files (``kind``
-    "files") the table is their ``listing``, and ``chunks`` are those of the packs that hold their content."""
+    ``blocks``: where the blocks end that have fingerprints (``survey``)."""
 
     version_id: str
     algorithm: str
@@ -58,14 +58,6 @@ class Manifest:
     key: tuple[str, ...]
     blocks: tuple[int, ...]
     packs: tuple[Pack, ...]
-    kind: str = "table"
-    chunks: tuple[Pack, ...] = ()
-
-    @property
-    def table_packs(self) -> tuple[Pack, ...]:
-        """The packs of the table itself."""
-        content = set(self.chunks)
-        return tuple(pack for pack in self.packs if pack not in content)
 
     def column(self, name: str) -> StoredColumn:
         at: int = self.schema.names.index(name)
@@ -87,11 +79,15 @@ def dump(manifest: Manifest) -> bytes:
     numbers = {pack.id: number for number, pack in enumerate(manifest.packs)}
     document = {
         "format": FORMAT,
-        "kind": manifest.kind,
         "version_id": manifest.version_id,
         "algorithm": manifest.algorithm,
         "rows": manifest.rows,
-        "schema": base64.b64encode(manifest.schema.serialize()).decode(),
+        "schema": base64.b64encode(_writable(manifest.schema).serialize()).decode(),
+        "dictionaries": {
+            str(at): [str(field.type.index_type), field.type.ordered]
+            for at, field in enumerate(manifest.schema)
+            if _is_unwritable(field.type)
+        },
         "columns": [
             {
                 "digest": column.digest,
@@ -107,21 +103,34 @@ def dump(manifest: Manifest) -> bytes:
         "key": manifest.key,
         "blocks": manifest.blocks,
         "packs": [[pack.id, pack.size, *pack.index, pack.check] for pack in manifest.packs],
-        "chunks": [numbers[pack.id] for pack in manifest.chunks],
     }
     text = json.dumps(document, separators=(",", ":")).encode()
     return seal(text)
 
 
 def load(data: bytes) -> Manifest:
-    """A manifest from its bytes. Raises Corrupt if any of them changed, or a newer release wrote them."""
+    """A manifest from its bytes. Raises Corrupt if any of them changed, if it contradicts itself, or if a
+    newer release wrote it."""
     document = read(data)
+    try:
+        found = _manifest(document)
+    except (KeyError, IndexError, TypeError, ValueError, pa.ArrowException) as error:
+        raise Corrupt(f"A manifest cannot be understood: {error!r}.") from error
+    strips = len(found.strips)
+    if len(found.columns) != len(found.schema) or any(len(c.segments) != strips for c in found.columns):
+        raise Corrupt("A manifest contradicts itself: its columns do not fit its schema and strips.")
+    if found.order is None and found.rows > sum(found.strips):
+        raise Corrupt("A manifest contradicts itself: it names more rows than its strips hold.")
+    return found
+
+
+def _manifest(document: Mapping[str, Any]) -> Manifest:
     packs = packs_in(document)
     return Manifest(
         version_id=document["version_id"],
         algorithm=document["algorithm"],
         rows=document["rows"],
-        schema=pa.ipc.read_schema(pa.py_buffer(base64.b64decode(document["schema"]))),
+        schema=_schema(document),
         columns=tuple(
             StoredColumn(
                 column["digest"],
@@ -137,9 +146,26 @@ def load(data: bytes) -> Manifest:
         key=tuple(document["key"]),
         blocks=tuple(document["blocks"]),
         packs=packs,
-        kind=document["kind"],
-        chunks=tuple(packs[number] for number in document["chunks"]),
     )
+
+
+def _is_unwritable(kind: pa.DataType) -> bool:
+    """Arrow's own form of a schema cannot tell a dictionary of an extension from an extension of one."""
+    return bool(kinds.is_dictionary(kind) and isinstance(kind.value_type, pa.BaseExtensionType))
+
+
+def _writable(schema: pa.Schema) -> pa.Schema:
+    plain = [f.with_type(f.type.value_type) if _is_unwritable(f.type) else f for f in schema]
+    return pa.schema(plain, metadata=schema.metadata)
+
+
+def _schema(document: Mapping[str, Any]) -> pa.Schema:
+    found = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(document["schema"])))
+    for at, (index, ordered) in document["dictionaries"].items():
+        field = found.field(int(at))
+        kind = pa.dictionary(pa.type_for_alias(index), field.type, ordered)
+        found = found.set(int(at), field.with_type(kind))
+    return found
 
 
 def seal(text: bytes) -> bytes:
@@ -153,8 +179,11 @@ def read(data: bytes) -> dict[str, Any]:
     packed, sum_ = data[:-_SEAL], data[-_SEAL:]
     if blake3.blake3(packed).digest() != sum_:
         raise Corrupt("A manifest is damaged: its checksum does not match.")
-    text = _CODEC.decompress(packed[8:], int.from_bytes(packed[:8], "little"))
-    document: dict[str, Any] = json.loads(bytes(text))
+    try:
+        text = _CODEC.decompress(packed[8:], int.from_bytes(packed[:8], "little"))
+        document: dict[str, Any] = json.loads(bytes(text))
+    except (ValueError, MemoryError, pa.ArrowException) as error:
+        raise Corrupt(f"A manifest cannot be understood: {error!r}.") from error
     if not 1 <= document.get("format", 0) <= FORMAT:
         raise Corrupt(
             f"A manifest has format {document.get('format')!r}; this release reads 1 to {FORMAT}.",
