@@ -33,7 +33,7 @@ WAYS_IN: dict[str, tuple[str, ...]] = {
     "skops": ("training", "adapters/mlflow"),
     "joblib": ("training",),
     "cloudpickle": ("training",),
-    "matplotlib": ("training",),
+    "matplotlib": ("training", "data/pictures.py"),
     "xgboost": ("training",),
     "lightgbm": ("training",),
     "mlflow": ("adapters/mlflow",),

@@ -94,25 +94,75 @@ class DataMove:
     reason: str
 
 
+Cell = str | int | float | bool | None
+"""A value as it is shown: what JSON has no type for is text (times, decimals, lists, NaN)."""
+
+
 @dataclass(frozen=True)
 class ColumnChange:
-    """How one column's statistics moved between two versions."""
+    """How one column's statistics moved between two versions.
+
+    ``shifts`` says by how much: ``mean``, ``quantiles`` and ``std`` in standard deviations (that of before,
+    at most 10), ``missing`` and ``levels`` as shares of the rows. ``shift`` is the largest of them.
+    """
 
     name: str
     before: ColumnStatistics | None
     after: ColumnStatistics | None
+    shift: float = 0.0
+    shifts: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class RowChange:
+    """A row that is in both versions with some cells changed: column -> (before, after)."""
+
+    key: Mapping[str, Cell]
+    cells: Mapping[str, tuple[Cell, Cell]]
+
+
+@dataclass(frozen=True)
+class RowExamples:
+    """The first rows of each kind, in their table's order."""
+
+    changed: tuple[RowChange, ...] = ()
+    added: tuple[Mapping[str, Cell], ...] = ()
+    removed: tuple[Mapping[str, Cell], ...] = ()
 
 
 @dataclass(frozen=True)
 class DatasetDiff:
-    """What lies between two versions. Rows are compared as whole rows, by content, duplicates counted."""
+    """What lies between two versions.
+
+    With a ``key`` rows of equal key are compared cell by cell over the columns ``compared``; ``key_from`` is
+    "asked" or "guessed". Of rows with the same key the first is paired with the first, the second with the
+    second …; ``repeated`` counts, before and after, the rows whose key had come already, ``keyless`` those
+    with a missing value in the key (which equals a missing one). Without a key (``key_from`` "none") whole
+    rows are compared, by content, and no row counts as changed.
+
+    ``cells_changed`` is per column. ``columns_retyped`` maps a name to its types before and after;
+    ``columns_not_compared`` are those of them whose values have nothing in common. ``columns_reordered`` are
+    the fewest that must move to get from one order to the other. ``rows_reordered``: rows that both have
+    stand in another order. ``changes`` has what moved most first.
+    """
 
     before: str
     after: str
     rows_added: int
     rows_removed: int
+    rows_changed: int
     rows_kept: int
     columns_added: tuple[str, ...]
     columns_removed: tuple[str, ...]
-    columns_retyped: tuple[str, ...]
+    columns_retyped: Mapping[str, tuple[str, str]]
+    columns_reordered: tuple[str, ...]
+    columns_not_compared: tuple[str, ...]
+    key: tuple[str, ...]
+    key_from: str
+    repeated: tuple[int, int]
+    keyless: tuple[int, int]
+    rows_reordered: bool
+    compared: tuple[str, ...]
+    cells_changed: Mapping[str, int]
+    examples: RowExamples
     changes: tuple[ColumnChange, ...]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -10,7 +10,8 @@ import pandas as pd
 
 from everloop.core.data import DatasetDiff, DatasetVersion
 from everloop.core.documents import dump
-from everloop.flows import data
+from everloop.core.errors import UnknownVersion
+from everloop.flows import comparison, data, refs
 
 from .places import absolute, close_with, open_place
 
@@ -58,21 +59,28 @@ class DataVersioner:
         close_with(self, self._project)
 
     def register(
-        self, source: object, *, tags: Mapping[str, str] | None = None, described_as: str | None = None
+        self,
+        source: object,
+        *,
+        tags: Mapping[str, str] | None = None,
+        described_as: str | None = None,
+        branch: str = "main",
     ) -> str:
         """The version id of a table (pandas, Polars, Arrow) or file. The same content twice is one version.
+        ``branch`` then stands at it; one that is not there begins at main's head.
 
         Raises EmptyTable, DuplicateColumns, WrongType, and for files FileMissing and Unreadable.
         """
         place = absolute(source)
         texts = {str(name): str(value) for name, value in (tags or {}).items()}
         return data.register(
-            self._project, place, self.dataset, tags=texts, described_as=described_as
+            self._project, place, self.dataset, tags=texts, described_as=described_as, branch=branch
         ).version.version_id
 
     def load(self, version_id: str) -> tuple[pd.DataFrame, VersionMeta]:
-        """A version's table and what is known of it. ``version_id`` may be the beginning of one, or
-        ``DATASET@latest``. Raises UnknownVersion, and Corrupt when the stored content was damaged."""
+        """A version's table and what is known of it. ``version_id`` may be the beginning of one, a
+        tag or branch of the dataset, or ``latest``. Raises UnknownVersion, and Corrupt when what is stored
+        was damaged."""
         version = self._find(version_id)
         frame: pd.DataFrame = data.load(self._project, version).to_pandas()
         return frame, _meta(version)
@@ -81,15 +89,46 @@ class DataVersioner:
         """The dataset's versions, oldest first."""
         return [_meta(version) for version in data.list_versions(self._project, self.dataset)]
 
-    def diff(self, before: str, after: str) -> DatasetDiff:
-        """What changed between two versions: rows, columns, statistics."""
-        return data.compare(self._project, self._find(before), self._find(after))
+    def diff(self, before: str, after: str, *, key: Sequence[str] | str | None = None) -> DatasetDiff:
+        """What changed between two versions: schema, rows, cells, statistics.
+
+        ``key`` names the columns that tell rows apart [one that is unique in both]; empty: whole rows.
+        Raises UnknownColumn, WrongType.
+        """
+        columns = key if key is None else [key] if isinstance(key, str) else list(key)
+        return comparison.compare(self._project, self._find(before), self._find(after), key=columns)
+
+    def tag(self, version_id: str, name: str, *, move: bool = False) -> None:
+        """Call a version ``name`` for good: ``DATASET@NAME`` then means it. Raises Conflict where the tag
+        stands elsewhere and ``move`` is not said."""
+        refs.tag(self._project, self._spelt(version_id), name, move=move)
+
+    def branch(self, name: str, start: str | None = None, *, move: bool = False) -> None:
+        """Begin a branch at ``start`` [the head of main], or with ``move`` put one there."""
+        begin = self._spelt(start) if start else None
+        refs.branch(self._project, name, start=begin, dataset=self.dataset, move=move)
+
+    def rollback(self, version_id: str, *, branch: str = "main", reason: str = "") -> None:
+        """Let the dataset, or a branch of it, stand at an earlier version; no version goes away."""
+        refs.rollback(self._project, self.dataset, version_id, branch=branch, reason=reason)
+
+    def names(self) -> dict[str, str]:
+        """The dataset's tags and branches: name -> version id."""
+        every = refs.list_refs(self._project)
+        return {ref.name: ref.version_id for ref in every if ref.dataset == self.dataset}
 
     def close(self) -> None:
         self._project.close()
 
     def _find(self, version_id: str) -> DatasetVersion:
-        return data.find(self._project, str(version_id))
+        try:
+            return data.find(self._project, str(version_id), self.dataset)
+        except UnknownVersion:
+            return data.find(self._project, str(version_id))
+
+    def _spelt(self, version_id: str) -> str:
+        found = self._find(version_id)
+        return f"{found.dataset}@{found.version_id}"
 
 
 def _meta(version: DatasetVersion) -> VersionMeta:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from everloop.core.contracts import Contract
@@ -20,43 +21,37 @@ _COLUMNS = dataset_versions.c
 _BRIEF = ("dataset", "version_id", "sequence", "created_at", "document")
 
 
-def add_version(tx: Tx, version: DatasetVersion, branch: str = names.MAIN) -> DatasetVersion:
+def add_version(
+    tx: Tx,
+    version: DatasetVersion,
+    branch: str = names.MAIN,
+    *,
+    at: datetime | None = None,
+    by: str | None = None,
+) -> DatasetVersion:
     """Record a version once and put the branch there: the same content again gives the version that is there.
 
+    ``at`` and ``by``: when and through whom the branch came there [when and by whom the version was made].
     Without a parent it follows the branch's head. A branch that is not there begins at the head of ``main``.
     Raises Invalid for an impossible name, Conflict where a tag has it.
     """
-    tx.lock(f"dataset/{version.dataset}")
-    there = refs.find_ref(tx, version.dataset, branch)
-    if there is None:
-        names.check(branch)
-    elif there.kind != "branch":
-        raise Conflict(
-            f"'{branch}' is a tag of {version.dataset}, which stays where it is.", remedy="Name a branch."
-        )
-    placed = known_version(tx, version.version_id, version.dataset)
-    reason = "came again"
-    if placed is None:
-        reason = "registered"
-        above = there.version_id if there else refs.head(tx, version.dataset)
-        placed = replace(
-            version,
-            sequence=tx.next_sequence(dataset_versions, _COLUMNS.dataset == version.dataset),
-            parent=version.parent or above,
-        )
-        _insert(tx, placed)
-    if there is None or there.version_id != placed.version_id or reason == "registered":
-        ref = DataRef(
-            placed.dataset, branch, "branch", placed.version_id, version.created_at, version.created_by
-        )
-        refs.move(tx, ref, reason)
+    there = _branch(tx, version.dataset, branch)
+    known = known_version(tx, version.version_id, version.dataset)
+    if known is not None:
+        if there is None or there.version_id != known.version_id:
+            at, by = at or version.created_at, by or version.created_by
+            refs.move(tx, DataRef(known.dataset, branch, "branch", known.version_id, at, by), "came again")
+        return known
+    above = there.version_id if there else refs.head(tx, version.dataset)
+    placed = replace(
+        version,
+        sequence=tx.next_sequence(dataset_versions, _COLUMNS.dataset == version.dataset),
+        parent=version.parent or above,
+    )
+    _insert(tx, placed)
+    ref = DataRef(placed.dataset, branch, "branch", placed.version_id, placed.created_at, placed.created_by)
+    refs.move(tx, ref, "registered")
     return placed
-
-
-def newest(tx: Tx, dataset: str) -> DatasetVersion | None:
-    """The version registered last, on whatever branch."""
-    rows = tx.rows(dataset_versions, _COLUMNS.dataset == dataset, newest=True, limit=1)
-    return _version(rows[0]) if rows else None
 
 
 def versions(tx: Tx, dataset: str | None = None, *, statistics: bool = True) -> list[DatasetVersion]:
@@ -180,6 +175,16 @@ def _unknown(tx: Tx, dataset: str | None, what: str) -> UnknownVersion:
         f"There is no data version '{what}'{of}.",
         remedy=f"{nearest(what, close)} 'everloop data list' shows all.",
     )
+
+
+def _branch(tx: Tx, dataset: str, branch: str) -> DataRef | None:
+    tx.lock(f"dataset/{dataset}")
+    there = refs.find_ref(tx, dataset, branch)
+    if there is not None and there.kind != "branch":
+        raise Conflict(f"'{branch}' is a tag of {dataset}, which stays where it is.", remedy="Name a branch.")
+    if there is None and branch != names.MAIN:
+        names.check(branch)
+    return there
 
 
 def _insert(tx: Tx, version: DatasetVersion) -> None:

@@ -1,4 +1,7 @@
 """``everloop data …``: importing a module of this package adds its commands to the group."""
 
+from . import diff as diff
+from . import encryption as encryption
+from . import refs as refs
 from . import versions as versions
 from .group import app as app

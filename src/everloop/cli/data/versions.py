@@ -1,7 +1,8 @@
-"""``everloop data add|list|show|get|diff``: versions of data."""
+"""``everloop data add|list|show|get``: versions of data."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,11 +15,16 @@ from everloop.core.errors import Invalid, InvalidSettings
 from .group import app
 
 if TYPE_CHECKING:
-    from everloop.core.data import ColumnStatistics, DatasetDiff, DatasetVersion
+    from everloop.core.data import ColumnStatistics, DataRef, DatasetVersion
     from everloop.flows.project import Project
+    from everloop.flows.refs import Listed
 
 Version = Annotated[
-    str, typer.Argument(metavar="VERSION", help="An id, its first 4 characters or more, or DATASET@latest.")
+    str,
+    typer.Argument(
+        metavar="VERSION",
+        help="An id or its first 4 characters or more; DATASET@latest, @TAG, @BRANCH, @TIME; ~2: 2 before.",
+    ),
 ]
 
 
@@ -30,18 +36,22 @@ def add(
         str | None, typer.Option(help="[the dataset of the model that reads this file]")
     ] = None,
     tag: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="May be repeated.")] = None,
+    branch: Annotated[
+        str, typer.Option(help="The branch that then stands at it; a new one begins at main.")
+    ] = "main",
 ) -> None:
     """Register a file as a data version; the same content twice is one version.
 
     \b
     Example:
       everloop data add data/may.csv --dataset flights --tag source=billing
+      everloop data add data/may.csv --dataset flights --branch trial
     """
     tags = dict(_tag(text) for text in tag or ())
     with call.project() as project:
         chosen, encoding = _dataset(project, file, dataset)
         registered = late.data.register(
-            project, within(project, file), chosen, encoding_name=encoding, tags=tags
+            project, within(project, file), chosen, encoding_name=encoding, tags=tags, branch=branch
         )
     version = registered.version
     known = "new version" if registered.new else "known already:"
@@ -53,39 +63,29 @@ def add(
 
 @command(app, "list")
 def list_(
-    call: Call, dataset: Annotated[str | None, typer.Argument(help="Only of this dataset.")] = None
+    call: Call,
+    dataset: Annotated[str | None, typer.Argument(help="Only of this dataset.")] = None,
+    branch: Annotated[str | None, typer.Option(help="Only what this branch stands on.")] = None,
 ) -> None:
-    """List data versions, oldest first.
+    """List data versions, oldest first, with the tags (#) and branches that stand there.
 
     \b
     Example:
       everloop data list flights
+      everloop data list flights --branch main
     """
     with call.project() as project:
-        versions = late.data.list_versions(project, dataset)
+        listed = late.refs.list_versions(project, dataset, branch)
 
     def show() -> None:
-        if not versions:
+        if not listed:
             late.output.line("There is no data version yet. 'everloop data add FILE' makes the first.")
             return
-        out = late.output
-        rows = [
-            (
-                v.dataset,
-                v.short,
-                v.sequence,
-                v.rows,
-                len(v.columns),
-                out.size(v.bytes),
-                v.created_at,
-                v.source,
-            )
-            for v in versions
-        ]
-        names = ("dataset", "version", "no", "rows", "columns", "size", "registered (UTC)", "source")
-        out.table(names, rows, right=("no", "rows", "columns", "size"), fold=("source",))
+        rows = [_listed(each) for each in listed]
+        names = ("dataset", "version", "no", "kind", "rows", "columns", "size", "names", "registered (UTC)")
+        late.output.table((*names, "source"), rows, right=("no", "rows", "columns", "size"), fold=("source",))
 
-    call.answer({"versions": versions}, show)
+    call.answer({"versions": [_document(each) for each in listed]}, show)
 
 
 @command(app)
@@ -125,23 +125,6 @@ def get(
     )
 
 
-@command(app)
-def diff(
-    call: Call,
-    before: Annotated[str, typer.Argument(metavar="A", help="The earlier version.")],
-    after: Annotated[str, typer.Argument(metavar="B", help="The later version.")],
-) -> None:
-    """Compare two versions: rows, columns and statistics.
-
-    \b
-    Example:
-      everloop data diff 3f2a91 flights@latest
-    """
-    with call.project() as project:
-        found = late.data.compare(project, late.data.find(project, before), late.data.find(project, after))
-    call.answer({"diff": found}, lambda: _show_diff(found))
-
-
 def within(project: Project, file: Path) -> str:
     """A path that the user gave from where they are, as the project writes it: from its folder if inside."""
     path = Path.cwd() / file.expanduser()
@@ -163,6 +146,23 @@ def _dataset(project: Project, file: Path, given: str | None) -> tuple[str, str]
             f"It is not clear to which dataset {file} belongs.", remedy=f"Say --dataset NAME. Known: {names}."
         )
     return chosen[0].dataset, chosen[0].data.encoding
+
+
+def _listed(each: Listed) -> tuple[object, ...]:
+    v = each.version
+    names, size = standing(each.refs), late.output.size(v.bytes)
+    return v.dataset, v.short, v.sequence, v.kind, v.rows, len(v.columns), size, names, v.created_at, v.source
+
+
+def standing(refs: Sequence[DataRef]) -> list[str]:
+    """Names as they are shown beside a version: branches as they are, tags with a sign."""
+    return [ref.name if ref.kind == "branch" else f"#{ref.name}" for ref in refs]
+
+
+def _document(each: Listed) -> dict[str, object]:
+    """All that is known of a version but its statistics, which 'data show' tells."""
+    known = {name: value for name, value in vars(each.version).items() if name != "statistics"}
+    return {**known, "refs": each.refs}
 
 
 def _tag(text: str) -> tuple[str, str]:
@@ -197,31 +197,3 @@ def _figures(known: ColumnStatistics) -> tuple[object, ...]:
     missing = f"{share:.1%}" if known.missing else None
     median = known.quantiles.get("0.5")
     return missing, known.distinct, known.mean, known.std, known.minimum, median, known.maximum, levels
-
-
-def _show_diff(diff: DatasetDiff) -> None:
-    out = late.output
-    out.pairs(
-        {
-            "rows": f"{diff.rows_added:,} added, {diff.rows_removed:,} removed, {diff.rows_kept:,} kept",
-            "columns added": diff.columns_added,
-            "columns removed": diff.columns_removed,
-            "types changed": diff.columns_retyped,
-        }
-    )
-    moved = [
-        (
-            c.name,
-            c.before.mean,
-            c.after.mean,
-            c.before.missing,
-            c.after.missing,
-            c.before.distinct,
-            c.after.distinct,
-        )
-        for c in diff.changes
-        if c.before and c.after
-    ]
-    if moved:
-        names = ("column", "mean A", "mean B", "missing A", "missing B", "distinct A", "distinct B")
-        out.table(names, moved, right=names[1:])
