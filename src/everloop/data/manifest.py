@@ -34,19 +34,22 @@ _SEAL = 32
 @dataclass(frozen=True)
 class StoredColumn:
     """``segments``: one a strip, None where no row of the strip is left. ``patches``: oldest first.
-    ``levels``: the values of a dictionary, in its order. ``marks``: the fingerprint of each block."""
+    ``levels``: the values of a dictionary, in its order. ``marks``: the fingerprint of each block;
+    ``summaries``: what its statistics are made of, in large tables."""
 
     digest: str
     segments: tuple[Ref | None, ...]
     patches: tuple[Ref, ...] = ()
     levels: tuple[Ref, ...] | None = None
     marks: tuple[bytes, ...] = ()
+    summaries: tuple[Ref, ...] = ()
 
 
 @dataclass(frozen=True)
 class Manifest:
     """``strips``: rows of each; ``key``: the columns by which rows are recognised in the next version;
-    ``blocks``: where the blocks end that have fingerprints (``survey``)."""
+    ``blocks``: where the blocks end that have fingerprints (``survey``). Of a version of files (``kind``
+    "files") the table is their ``listing``, and ``chunks`` are those of the packs that hold their content."""
 
     version_id: str
     algorithm: str
@@ -58,6 +61,14 @@ class Manifest:
     key: tuple[str, ...]
     blocks: tuple[int, ...]
     packs: tuple[Pack, ...]
+    kind: str = "table"
+    chunks: tuple[Pack, ...] = ()
+
+    @property
+    def table_packs(self) -> tuple[Pack, ...]:
+        """The packs of the table itself."""
+        content = set(self.chunks)
+        return tuple(pack for pack in self.packs if pack not in content)
 
     def column(self, name: str) -> StoredColumn:
         at: int = self.schema.names.index(name)
@@ -70,6 +81,7 @@ def refs(columns: Iterable[StoredColumn], order: Ref | None) -> Iterable[Ref]:
         yield from (ref for ref in column.segments if ref is not None)
         yield from column.patches
         yield from column.levels or ()
+        yield from column.summaries
     if order is not None:
         yield order
 
@@ -79,6 +91,7 @@ def dump(manifest: Manifest) -> bytes:
     numbers = {pack.id: number for number, pack in enumerate(manifest.packs)}
     document = {
         "format": FORMAT,
+        "kind": manifest.kind,
         "version_id": manifest.version_id,
         "algorithm": manifest.algorithm,
         "rows": manifest.rows,
@@ -94,6 +107,7 @@ def dump(manifest: Manifest) -> bytes:
                 "segments": _runs(column.segments, numbers),
                 "patches": _runs(column.patches, numbers),
                 "levels": None if column.levels is None else _runs(column.levels, numbers),
+                "summaries": _runs(column.summaries, numbers),
                 "marks": base64.b64encode(b"".join(column.marks)).decode(),
             }
             for column in manifest.columns
@@ -103,6 +117,7 @@ def dump(manifest: Manifest) -> bytes:
         "key": manifest.key,
         "blocks": manifest.blocks,
         "packs": [[pack.id, pack.size, *pack.index, pack.check] for pack in manifest.packs],
+        "chunks": [numbers[pack.id] for pack in manifest.chunks],
     }
     text = json.dumps(document, separators=(",", ":")).encode()
     return seal(text)
@@ -138,6 +153,7 @@ def _manifest(document: Mapping[str, Any]) -> Manifest:
                 tuple(_present(_unrun(column["patches"], packs))),
                 None if column["levels"] is None else tuple(_present(_unrun(column["levels"], packs))),
                 _marks(column["marks"], len(document["blocks"])),
+                tuple(_present(_unrun(column["summaries"], packs))),
             )
             for column in document["columns"]
         ),
@@ -146,6 +162,8 @@ def _manifest(document: Mapping[str, Any]) -> Manifest:
         key=tuple(document["key"]),
         blocks=tuple(document["blocks"]),
         packs=packs,
+        kind=document["kind"],
+        chunks=tuple(packs[number] for number in document["chunks"]),
     )
 
 

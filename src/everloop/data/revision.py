@@ -15,20 +15,24 @@ import pyarrow as pa
 import pyarrow.types as kinds
 
 from . import canonical, planning, rows, values
-from .drafts import Draft, Known, Slot, encoded, slot
+from .drafts import Draft, Known, Part, Slot, encoded, slot
 from .manifest import Manifest, StoredColumn, refs
 from .packs import Builder, Pack, Ref
 from .planning import Plan
 from .stored import Stored, encode_runs, runs_of
+from .summaries import LARGE, Summary, encode, summarise
 from .survey import Survey
+from .values import Values
 
 
 @dataclass(frozen=True)
 class Revision:
-    """A manifest and the packs it needs that are not stored yet."""
+    """A manifest, the packs it needs that are not stored yet, and the summaries of a large table's blocks by
+    column."""
 
     manifest: Manifest
     packs: tuple[tuple[Pack, bytes], ...]
+    summaries: dict[str, list[Summary]]
 
 
 def revise(new: Survey, before: Stored | None, known: Known) -> Revision:
@@ -40,8 +44,10 @@ def revise(new: Survey, before: Stored | None, known: Known) -> Revision:
     builder = Builder()
     with ThreadPoolExecutor() as pool:
         drafts = list(pool.map(lambda name: _draft(name, new, plan, before), new.columns))
+        told = list(pool.map(lambda name: _summarised(name, new, plan, before), new.columns))
     slots = [draft.placed(builder, known) for draft in drafts]
     levels = [_levels(column, builder, known) for column in new.table.columns]
+    summaries = [[slot(part, builder, known) for part, _ in column] for column in told]
     order = _order(plan, builder, known)
     builder.seal()
     columns = tuple(
@@ -51,8 +57,11 @@ def revise(new: Survey, before: Stored | None, known: Known) -> Revision:
             tuple(_ref(s, builder) for s in patches),
             None if dictionary is None else tuple(_ref(s, builder) for s in dictionary),
             new.marks[name],
+            tuple(_ref(s, builder) for s in known_of),
         )
-        for name, (segments, patches), dictionary in zip(new.columns, slots, levels, strict=True)
+        for name, (segments, patches), dictionary, known_of in zip(
+            new.columns, slots, levels, summaries, strict=True
+        )
     )
     ordered = None if order is None else _ref(order, builder)
     packs = {pack.id: pack for pack in before.manifest.packs} if before else {}
@@ -70,7 +79,11 @@ def revise(new: Survey, before: Stored | None, known: Known) -> Revision:
         blocks=new.ends,
         packs=tuple(packs[name] for name in needed),
     )
-    return Revision(manifest, tuple((pack, data) for pack, data in builder.sealed if pack.id in needed))
+    fresh = tuple((pack, data) for pack, data in builder.sealed if pack.id in needed)
+    blocks = {
+        name: [summary for _, summary in column] for name, column in zip(new.columns, told, strict=True)
+    }
+    return Revision(manifest, fresh, blocks if new.table.num_rows > LARGE else {})
 
 
 def _draft(name: str, new: Survey, plan: Plan, before: Stored | None) -> Draft:
@@ -82,6 +95,32 @@ def _draft(name: str, new: Survey, plan: Plan, before: Stored | None) -> Draft:
     else:
         draft.change(before, new.blocks, new.marks[name])
     return draft
+
+
+def _summarised(name: str, new: Survey, plan: Plan, before: Stored | None) -> list[tuple[Part, Summary]]:
+    """What the statistics of a large table's column are made of, block by block: kept where the block is."""
+    if new.table.num_rows <= LARGE:
+        return []
+    found: list[tuple[Part, Summary] | None] = [None] * len(new.ends)
+    if before is not None and name in before.manifest.schema.names and not _retyped(name, new, before):
+        stored = before.manifest.column(name)
+        kept = [
+            (number, stored.summaries[block])
+            for number, (block, mark) in enumerate(zip(plan.blocks, new.marks[name], strict=True))
+            if block >= 0 and stored.summaries and stored.marks[block] == mark
+        ]
+        for (number, ref), summary in zip(kept, before.summaries([ref for _, ref in kept]), strict=True):
+            found[number] = (ref, summary)
+    return [
+        there or _summary(new.columns[name].cut(*block))
+        for there, block in zip(found, new.blocks, strict=True)
+    ]
+
+
+def _summary(found: Values) -> tuple[Part, Summary]:
+    summary = summarise(found)
+    segment = encode(summary)
+    return (segment, blake3.blake3(segment).digest()), summary
 
 
 def _retyped(name: str, new: Survey, before: Stored) -> bool:

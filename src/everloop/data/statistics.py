@@ -19,10 +19,8 @@ from . import canonical, identity
 from .types import type_name
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
-_MAX_LEVELS = 100
-_MAX_LEVEL_LENGTH = 200
-_EXACT = 131_072  # values; beyond, some figures are estimates
-_SMALLEST = 4_096  # hashes that the number of distinct values is estimated from
+MAX_LEVELS = 100
+MAX_LEVEL_LENGTH = 200
 
 
 def schema(table: pa.Table) -> tuple[Column, ...]:
@@ -37,9 +35,7 @@ def describe(table: pa.Table) -> dict[str, ColumnStatistics]:
     itself (the mean of numbers near 1e308) is None. Times of day are seconds since midnight.
     Levels longer than 200 characters are left out. ``distinct`` of nested values counts hashes.
 
-    Beyond 131,072 values, quantiles are those of about 65,536 rows spread evenly by a hash of their position
-    (ranks are right within 0.5 %), and ``distinct`` of numbers is estimated from the values whose hash is
-    smallest (Bar-Yossef et al. 2002; right within about 5 %); all other figures stay exact.
+    All figures are exact. Of large tables they are put together from blocks instead (``summaries``).
     """
     with ThreadPoolExecutor() as pool:
         return dict(zip(table.column_names, pool.map(_describe, table.columns), strict=True))
@@ -64,33 +60,16 @@ def _describe(column: pa.ChunkedArray) -> ColumnStatistics:
     if kinds.is_boolean(array.type):
         yes = pc.sum(array).as_py() or 0
         found = {"true": yes, "false": rows - missing - yes}
-        levels = dict(sorted(((k, n) for k, n in found.items() if n), key=lambda level: (-level[1], level[0])))
+        levels = dict(
+            sorted(((k, n) for k, n in found.items() if n), key=lambda level: (-level[1], level[0]))
+        )
         return _of_numbers(array.cast(pa.float64()).to_numpy(), missing, len(levels), levels)
     if kinds.is_null(array.type):
         return ColumnStatistics(0, missing, 0)
     if kinds.is_nested(array.type) or kinds.is_large_binary(array.type) or kinds.is_interval(array.type):
         hashes = identity.row_hashes(pa.table({"": array}))
         return ColumnStatistics(len(array), missing, len(np.unique(hashes)))
-    distinct = pc.count_distinct(array).as_py() if len(array) <= _EXACT else _distinct(array)
-    return _of_numbers(as_doubles(array), missing, distinct)
-
-
-def _distinct(array: pa.Array) -> int:
-    """An estimate of how many different numbers there are."""
-    nulls = np.empty(0, np.int64)
-    words = [identity.mixed(_word(part)) for part in canonical.numbers(array, nulls)]
-    hashes = words[0] if len(words) == 1 else identity.mixed(words[0] ^ (words[1] << np.uint64(1)))
-    if len(np.unique(hashes[:_SMALLEST])) < _SMALLEST // 2:
-        return int(pc.count_distinct(array).as_py())  # few levels: counting them is quick
-    share = min(1.0, 4 * _SMALLEST / len(hashes))
-    smallest = np.unique(hashes[hashes < np.uint64(int(share * (2**64 - 1)))])
-    if len(smallest) < _SMALLEST:
-        return int(pc.count_distinct(array).as_py())
-    return round((_SMALLEST - 1) / (float(smallest[_SMALLEST - 1]) / 2.0**64))
-
-
-def _word(part: canonical.Numbers) -> npt.NDArray[np.uint64]:
-    return np.ascontiguousarray(part).view(f"u{part.itemsize}").astype(np.uint64)
+    return _of_numbers(as_doubles(array), missing, pc.count_distinct(array).as_py())
 
 
 def as_doubles(array: pa.Array) -> npt.NDArray[np.float64]:
@@ -109,9 +88,9 @@ def _of_levels(array: pa.Array, missing: int) -> ColumnStatistics:
     counted = array.value_counts()
     table = pa.table({"values": counted.field("values"), "counts": counted.field("counts")})
     keys = [("counts", "descending"), ("values", "ascending")]
-    shown = table.take(pc.select_k_unstable(table, min(_MAX_LEVELS, len(table)), keys))
+    shown = table.take(pc.select_k_unstable(table, min(MAX_LEVELS, len(table)), keys))
     pairs = zip(shown["values"].to_pylist(), shown["counts"].to_pylist(), strict=True)
-    levels = {value: count for value, count in pairs if len(value) <= _MAX_LEVEL_LENGTH}
+    levels = {value: count for value, count in pairs if len(value) <= MAX_LEVEL_LENGTH}
     return ColumnStatistics(len(array), missing, len(table), levels=levels)
 
 
@@ -119,37 +98,37 @@ def _of_numbers(
     values: npt.NDArray[np.float64], missing: int, distinct: int, levels: Mapping[str, int] | None = None
 ) -> ColumnStatistics:
     known = np.isfinite(values)
-    finite = values if known.all() else values[known]
-    if not len(finite):
+    usable = values if known.all() else values[known]
+    if not len(usable):
         return ColumnStatistics(len(values), missing, distinct, levels=levels or {})
     with np.errstate(over="ignore", invalid="ignore"):
-        quantiles = np.quantile(_spread(finite), QUANTILES)
-        mean = finite.mean()
-        around = finite - mean
+        quantiles = np.quantile(usable, QUANTILES)
+        mean = usable.mean()
+        around = usable - mean
         squares = np.multiply(around, around, out=around).sum()
-        std = math.sqrt(squares / (len(finite) - 1)) if len(finite) > 1 else math.nan
+        std = math.sqrt(squares / (len(usable) - 1)) if len(usable) > 1 else math.nan
     return ColumnStatistics(
         count=len(values),
         missing=missing,
         distinct=distinct,
-        mean=_finite(mean),
-        std=_finite(std),
-        minimum=float(finite.min()),
-        maximum=float(finite.max()),
+        mean=finite(mean),
+        std=finite(std),
+        minimum=float(usable.min()),
+        maximum=float(usable.max()),
         quantiles={str(q): float(v) for q, v in zip(QUANTILES, quantiles, strict=True) if math.isfinite(v)},
         levels=levels or {},
     )
 
 
-def _spread(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """All of the values, or about 65,536 of them from everywhere."""
-    if len(values) <= _EXACT:
+def spread(values: npt.NDArray[np.float64], least: int) -> npt.NDArray[np.float64]:
+    """All values, or about ``least`` of them (at most twice as many) from everywhere, always the same."""
+    size = len(values) // least
+    if size < 2:
         return values
-    size = len(values) // (_EXACT // 2)
-    starts = np.arange(0, len(values) - size, size)
+    starts = np.arange(0, len(values) - size + 1, size)
     steps = identity.mixed(np.arange(len(starts), dtype=np.uint64)) % np.uint64(size)
     return values[starts + steps.astype(np.int64)]
 
 
-def _finite(value: Any) -> float | None:
+def finite(value: Any) -> float | None:
     return float(value) if math.isfinite(value) else None

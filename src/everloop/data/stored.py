@@ -19,6 +19,7 @@ from . import decoding, numbers, parts, types, values
 from .identity import row_hashes
 from .manifest import Manifest
 from .packs import Ref
+from .summaries import Summary, decode
 from .values import Values
 
 Places = npt.NDArray[np.int64]
@@ -126,6 +127,10 @@ class Stored:
         """The stored rows that a column's patches touch."""
         found = [numbers.decode(parts.split(p)[0]) for p in self._fetch(self.manifest.column(name).patches)]
         return np.unique(np.concatenate(found)).view(np.int64) if found else np.empty(0, np.int64)
+
+    def summaries(self, refs: Sequence[Ref]) -> list[Summary]:
+        """Summaries of blocks."""
+        return [decode(segment) for segment in self._fetch(refs)]
 
     def strips_at(self, places: Places) -> Places:
         """The strip of each stored row."""

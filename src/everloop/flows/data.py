@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from everloop.core.data import ColumnStatistics, DatasetVersion
 from everloop.core.errors import NotFound
-from everloop.data import identity, reading, statistics, writing
+from everloop.data import identity, reading, statistics, summaries, writing
 from everloop.data.names import MAIN
 from everloop.data.stored import Stored
 from everloop.data.survey import Survey, survey
@@ -50,8 +50,8 @@ def register(
 ) -> Registered:
     """Version a file (path) or a pandas, Polars or Arrow table. The same content twice is one version.
 
-    ``branch`` then stands at it. ``origin`` says where the content came from; ``parent`` is the version before
-    it [where the branch stood]. With ``rows_needed`` an empty table raises EmptyTable.
+    ``branch`` then stands at it. ``origin`` says where the content came from; ``parent`` is the version
+    before it [where the branch stood]. With ``rows_needed`` an empty table raises EmptyTable.
     """
     if isinstance(source, (str, Path)):
         path = project.settings.root / Path(source).expanduser()
@@ -93,25 +93,26 @@ def _register(
         known = datasets.known_version(tx, new.version_id, dataset)
     if known is not None and known.parent:  # what is damaged is made again just as it was
         before = tables.try_open(project, known.parent)
-    size = tables.keep(project, lease, new, before)
+    kept = tables.keep(project, lease, new, before)
+    now = project.clock.now()
     version = known or DatasetVersion(
         dataset=dataset,
         version_id=new.version_id,
         sequence=0,
         rows=table.num_rows,
         columns=statistics.schema(table),
-        statistics=_described(new, before, base),
+        statistics=_described(new, kept, before, base),
         hash_algorithm=algorithm,
-        created_at=project.clock.now(),
+        created_at=now,
         created_by=project.user,
-        bytes=size,
+        bytes=kept.bytes,
         parent=parent,
         **facts,
     )
     while True:
         with project.store.writing() as tx:
             if tables.is_kept(project, tx, new.version_id):
-                placed = datasets.add_version(tx, version, branch)
+                placed = datasets.add_version(tx, version, branch, at=now, by=project.user)
                 return Registered(placed, table, new=known is None)
         tables.keep(project, lease, new, before)
 
@@ -201,9 +202,11 @@ def _base(tx: Tx, dataset: str, branch: str, parent: str | None) -> DatasetVersi
 
 
 def _described(
-    new: Survey, before: Stored | None, base: DatasetVersion | None
+    new: Survey, kept: tables.Kept, before: Stored | None, base: DatasetVersion | None
 ) -> dict[str, ColumnStatistics]:
     """The statistics of each column; of those that are as they were in the version before, its own."""
+    if kept.summaries:
+        return {name: summaries.merge(found) for name, found in kept.summaries.items()}
     known: dict[str, ColumnStatistics] = {}
     if before is not None and base is not None and base.version_id == before.manifest.version_id:
         old = dict(zip(before.manifest.schema.names, before.manifest.columns, strict=True))

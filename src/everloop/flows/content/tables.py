@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from everloop.core.errors import Corrupt, NotFound, WrongType
 from everloop.data import identity
-from everloop.data.manifest import dump
+from everloop.data.manifest import Manifest, dump
 from everloop.data.packs import Pack, Ref
 from everloop.data.revision import Revision, revise
 from everloop.data.stored import Stored
+from everloop.data.summaries import Summary
 from everloop.data.survey import Survey
 from everloop.data.types import is_delicate
 from everloop.flows.project import Project
@@ -23,15 +25,23 @@ def objects(project: Project) -> Objects:
     return Objects(project.data, project.tenant)
 
 
-def keep(project: Project, lease: Lease, new: Survey, parent: Stored | None) -> int:
-    """Store a table as a successor of ``parent``; returns the bytes that this added. Idempotent."""
+@dataclass(frozen=True)
+class Kept:
+    """What storing a table added, in bytes, and the summaries of its blocks where it is large and new."""
+
+    bytes: int
+    summaries: Mapping[str, Sequence[Summary]]
+
+
+def keep(project: Project, lease: Lease, new: Survey, parent: Stored | None) -> Kept:
+    """Store a table as a successor of ``parent``. Idempotent."""
     there = objects(project)
     if is_whole(there, new.version_id):
-        return 0
-    revision = _proved(there, new, _revised(there, new, parent))
+        return Kept(0, {})
+    revision = _proved(there, new, revised(there, new, parent))
     size = write(there, revision)
     outlast(project, there, lease, revision.packs)
-    return size
+    return Kept(size, revision.summaries)
 
 
 def is_kept(project: Project, tx: Tx, version_id: str) -> bool:
@@ -52,16 +62,21 @@ def write(there: Objects, revision: Revision) -> int:
 
 def open_version(there: Objects, version_id: str) -> Stored:
     """Raises NotFound or Corrupt when the version's manifest is not there or not what was written."""
-    manifest = there.manifest(version_id)
+    return stored(there, there.manifest(version_id))
+
+
+def stored(there: Objects, manifest: Manifest) -> Stored:
+    """The table of a version (of files: their listing)."""
     return Stored(manifest, there.fetcher(manifest.packs))
 
 
-def try_open(project: Project, version_id: str) -> Stored | None:
-    """A version to build on; None when its manifest is not there or damaged."""
+def try_open(project: Project, version_id: str, kind: str = "table") -> Stored | None:
+    """A version to build on; None when its manifest is not there or damaged, or it is of another kind."""
     try:
-        return open_version(objects(project), version_id)
+        found = open_version(objects(project), version_id)
     except (NotFound, Corrupt):
         return None
+    return found if found.manifest.kind == kind else None
 
 
 def is_whole(there: Objects, version_id: str) -> bool:
@@ -73,11 +88,11 @@ def is_whole(there: Objects, version_id: str) -> bool:
         return False
 
 
-def _revised(there: Objects, new: Survey, before: Stored | None) -> Revision:
+def revised(there: Objects, new: Survey, before: Stored | None) -> Revision:
     """On top of the version before where that can be read, else from nothing."""
     if before is not None and before.manifest.version_id != new.version_id:
         try:
-            return revise(new, before, _finder(there, before.manifest.packs))
+            return revise(new, before, _finder(there, before.manifest.table_packs))
         except (NotFound, Corrupt):
             pass
     return revise(new, None, lambda _: None)
