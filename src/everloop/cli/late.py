@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from everloop.flows import health as health
     from everloop.flows import history as history
     from everloop.flows import models as models
+    from everloop.flows import origins as origins
     from everloop.flows import pictures as pictures
     from everloop.flows import refs as refs
     from everloop.flows import report as report
@@ -50,6 +51,7 @@ else:
         "health",
         "history",
         "models",
+        "origins",
         "pictures",
         "refs",
         "report",

@@ -142,6 +142,9 @@ def _show_lineage(found: Lineage) -> None:
             "data": f"{version.dataset}@{late.output.short(version.data_version)}"
             + (f", {newest.rows:,} rows" if newest else ""),
             "source": found.source,
+            "origin": ", ".join(f"{name} {value}" for name, value in newest.origin.items())
+            if newest
+            else None,
             "data before": earlier,
             "models before": [f"{v.model}@{v.version}" for v in found.parents],
         }

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
-from .data import DatasetVersion
+from .data import DataRef, DatasetVersion
+from .dvc import DvcFile
 from .errors import Invalid
 from .runs import Run
 
@@ -77,3 +78,30 @@ class Lineage:
     source: str | None = None
     git_commit: str | None = None
     promotions: tuple[Event, ...] = ()
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A run on a data version, and the model version it was registered as, with its aliases, if it was."""
+
+    run: Run
+    version: ModelVersion | None = None
+    aliases: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class DataLineage:
+    """A data version between the raw file it came from and the models made of it.
+
+    ``version.source`` and ``version.origin`` say what was read, ``dvc`` which files under DVC it is, of which
+    commits. ``parents`` are the versions before it, nearest first; ``children`` those that follow it;
+    ``refs`` the tags and branches that stand at it; ``trained`` the runs on it, oldest first. None of the
+    versions brings its statistics.
+    """
+
+    version: DatasetVersion
+    dvc: tuple[DvcFile, ...] = ()
+    parents: tuple[DatasetVersion, ...] = ()
+    children: tuple[DatasetVersion, ...] = ()
+    refs: tuple[DataRef, ...] = ()
+    trained: tuple[TrainedModel, ...] = ()

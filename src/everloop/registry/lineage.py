@@ -40,9 +40,9 @@ def lineage(
     run = runs.get(version.run_id)
     return Lineage(
         version=version,
-        parents=_chain(version, parent)[1:],
+        parents=chain(version, parent)[1:],
         run=run,
-        data=() if data is None else _chain(data, lambda d: datasets.get(d.parent) if d.parent else None),
+        data=() if data is None else chain(data, lambda d: datasets.get(d.parent) if d.parent else None),
         source=data.source if data else None,
         git_commit=version.git_commit or (run.environment.git_commit if run else None),
         promotions=tuple(
@@ -53,7 +53,7 @@ def lineage(
     )
 
 
-def _chain(start: T, parent: Callable[[T], T | None]) -> tuple[T, ...]:
+def chain(start: T, parent: Callable[[T], T | None]) -> tuple[T, ...]:
     """``start``, its parent, that one's parent …, ending before anything comes twice."""
     found: list[T] = []
     here: T | None = start

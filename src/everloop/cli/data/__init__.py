@@ -2,6 +2,7 @@
 
 from . import diff as diff
 from . import encryption as encryption
+from . import lineage as lineage
 from . import refs as refs
 from . import versions as versions
 from .group import app as app

@@ -1,0 +1,62 @@
+"""From the raw file to the models and back: where a data version comes from, and what was made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from everloop.core.data import DatasetVersion
+from everloop.core.errors import UnknownVersion
+from everloop.core.models import DataLineage, TrainedModel
+from everloop.core.runs import Run
+from everloop.registry import lineage
+from everloop.store import datasets, dvc, models, refs
+from everloop.store.database import Tx
+
+from .project import Project
+
+
+def trace(project: Project, what: str) -> list[DataLineage]:
+    """Of one data version; or, where ``what`` is a raw file, of each version that came from it, oldest first.
+
+    A raw file is named as when it was registered (``source``), or by its path under DVC. Raises
+    UnknownVersion.
+    """
+    with project.store.reading() as tx:
+        try:
+            found = [datasets.find_version(tx, what)]
+        except UnknownVersion:
+            found = _from_file(tx, what)
+            if not found:
+                raise
+        known: dict[str, list[DatasetVersion]] = {}
+        for name in {version.dataset for version in found}:
+            known[name] = datasets.versions(tx, name, statistics=False)
+        return [_lineage(tx, version, known[version.dataset]) for version in found]
+
+
+def _from_file(tx: Tx, path: str) -> list[DatasetVersion]:
+    under_dvc = {(file.dataset, file.version_id) for file in dvc.files(tx) if path in (file.path, file.file)}
+    every = datasets.versions(tx, statistics=False)
+    return [v for v in every if v.source == path or (v.dataset, v.version_id) in under_dvc]
+
+
+def _lineage(tx: Tx, version: DatasetVersion, every: Sequence[DatasetVersion]) -> DataLineage:
+    by_id = {each.version_id: each for each in every}
+    alone = replace(version, statistics={})
+    return DataLineage(
+        version=alone,
+        dvc=tuple(dvc.files(tx, version.dataset, version.version_id)),
+        parents=lineage.chain(alone, lambda v: by_id.get(v.parent) if v.parent else None)[1:],
+        children=tuple(each for each in every if each.parent == version.version_id),
+        refs=tuple(r for r in refs.list_refs(tx, version.dataset) if r.version_id == version.version_id),
+        trained=tuple(_trained(tx, run) for run in models.runs_on(tx, version.version_id)),
+    )
+
+
+def _trained(tx: Tx, run: Run) -> TrainedModel:
+    version = models.version_of_run(tx, run.run_id)
+    if version is None:
+        return TrainedModel(run)
+    standing = models.list_aliases(tx, version.model).items()
+    return TrainedModel(run, version, tuple(sorted(a for a, v in standing if v == version.version)))
