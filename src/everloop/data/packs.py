@@ -88,6 +88,9 @@ class Builder:
             self.seal()
         return place
 
+    def __contains__(self, mark: bytes) -> bool:
+        return mark in self._places
+
     def seal(self) -> None:
         """End the pack at hand, if anything is in it."""
         if not self._records:

@@ -10,7 +10,7 @@ of life.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 
@@ -75,19 +75,19 @@ def outlast(project: Project, there: Objects, lease: Lease, packs: Iterable[tupl
     """For a registration that has written its manifest: if a collection is about to remove one of its packs
     (an old copy of it, that nobody needed until now), let it end; then write what is gone once more."""
     held = {pack.id: data for pack, data in packs}
-    if held.keys().isdisjoint(_condemned(project.data, project.tenant)):
-        _write_missing(there, held)  # of a collection that took this process for dead
+    await_collection(project, lease, held)
+    for name, data in held.items():
+        if not there.blobs.exists(there.pack_key(name)):  # also of one that took this process for dead
+            there.blobs.replace(there.pack_key(name), data)
+
+
+def await_collection(project: Project, lease: Lease, packs: Iterable[str]) -> None:
+    """If a collection is about to remove one of these packs, let it end."""
+    if _condemned(project.data, project.tenant).isdisjoint(packs):
         return
     lease.end()  # it may wait for us: our manifest is there for it to see
     with project.locks.hold(COLLECTION, wait=LIFE.total_seconds()):
         lease.renew()
-        _write_missing(there, held)
-
-
-def _write_missing(there: Objects, packs: Mapping[str, bytes]) -> None:
-    for name, data in packs.items():
-        if not there.blobs.exists(there.pack_key(name)):
-            there.blobs.replace(there.pack_key(name), data)
 
 
 def _condemned(blobs: Blobs, tenant: str) -> set[str]:
