@@ -18,6 +18,7 @@ from tests.docs.pages import ROOT, RUN, SHOWN, Block, blocks, pages
 
 NEEDS_MAKE = "make "  # set-up and the whole test suite: not from inside of a test
 DELIVERING = {"docs/how-to/tracking.md"}  # pages that talk to MLflow, which takes seconds
+IN_S3 = {"docs/how-to/store-data-in-s3.md"}  # pages that need a server with a bucket "everloop"
 WITH = [page for page in pages() if any(block.language in RUN for block in blocks(page))]
 
 
@@ -42,7 +43,13 @@ def _nursery(folder: Path) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("page", WITH, ids=lambda page: page.relative_to(ROOT).as_posix())
-def test_a_page_runs(page: Path, command: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_page_runs(
+    page: Path,
+    command: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+) -> None:
     home = tmp_path / "page"
     home.mkdir()
     monkeypatch.chdir(home)
@@ -53,6 +60,10 @@ def test_a_page_runs(page: Path, command: Path, tmp_path: Path, monkeypatch: pyt
     monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(tmp_path / "dvc"))
     if page.relative_to(ROOT).as_posix() not in DELIVERING:
         monkeypatch.setenv("EVERLOOP_TRACKING__ENABLED", "false")
+    if page.relative_to(ROOT).as_posix() in IN_S3:
+        for name, value in request.getfixturevalue("s3").environment.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setenv("HOME", str(tmp_path / "home"))  # keys go there
     names: dict[str, object] = {"__name__": "__main__"}
     for block in blocks(page):
         if "no-run" not in block.options and block.language in RUN:
