@@ -110,7 +110,7 @@ def show(
             {
                 "backup": found.id,
                 "made": f"{_said(found.at)} UTC",
-                "reaches back to": f"{_said(found.base_at)} UTC",
+                "reaches back to": f"{_said(found.reaches_back_to)} UTC",
                 "project": f"{found.project}, tenant {found.tenant}, in {found.folder}",
                 "kind": kind,
                 "objects": f"{objects:,} of {size}, {new} new",
@@ -118,7 +118,7 @@ def show(
                 "damaged in the project": found.damaged,
             }
         )
-        late.output.table(("table", "rows"), found.rows.items(), right=("rows",))
+        late.output.table(("table", "rows"), found.counts.items(), right=("rows",))
 
     call.answer({"backup": found}, show)
 
@@ -324,16 +324,16 @@ def _moment(text: str) -> datetime:
 
 def _figures(backup: Backup) -> tuple[int, str, int, str, str]:
     out = late.output
-    kind = "changes" if backup.parent else "all rows"
+    kind = "all rows" if backup.is_full else "changes"
     sizes = out.size(backup.object_bytes), out.size(backup.new_bytes)
-    return sum(backup.rows.values()), kind, backup.object_count, *sizes
+    return sum(backup.counts.values()), kind, backup.object_count, *sizes
 
 
 def _show_made(made: Backup) -> None:
     out = late.output
     out.line(
         f"{made.id}: {made.new_objects:,} new objects ({out.size(made.new_bytes)}) of {made.object_count:,}, "
-        f"{sum(made.rows.values()):,} rows, as of {_said(made.at)} UTC."
+        f"{sum(made.counts.values()):,} rows, as of {_said(made.at)} UTC."
     )
     for name in made.damaged:
         out.line(f"Damaged in the project, so not saved: {name}")

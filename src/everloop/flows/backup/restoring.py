@@ -27,7 +27,7 @@ from everloop.store.times import to_text
 
 from .checking import Checked, check
 from .saving import Progress, quiet, save
-from .target import Backup, Found, Object, Target, open_target
+from .target import Backup, Found, Object, Rows, Target, open_target
 
 _AT_ONCE = 4
 DATABASE = "everloop.db"
@@ -95,7 +95,7 @@ def choose(target: Target, backup_id: str | None, at: datetime | None) -> Backup
         )
     if at is None:
         return found.backups[-1]
-    covering = [backup for backup in found.backups if backup.base_at <= at <= backup.at]
+    covering = [backup for backup in found.backups if backup.reaches_back_to <= at <= backup.at]
     if not covering:
         raise UnknownVersion(
             f"The backups in {target.place} do not cover {_said(at)}.",
@@ -107,12 +107,14 @@ def choose(target: Target, backup_id: str | None, at: datetime | None) -> Backup
 
 
 def windows(found: Found) -> list[tuple[datetime, datetime]]:
-    """The spans of time that can be restored: of each chain from its base to its newest backup."""
-    spans: dict[str, tuple[datetime, datetime]] = {}
-    for backup in found.backups:
-        begin, _ = spans.get(backup.chain, (backup.base_at, backup.at))
-        spans[backup.chain] = (begin, backup.at)
-    return sorted(spans.values())
+    """The spans of time that can be restored, oldest first: each backup reaches back to a base."""
+    spans: list[tuple[datetime, datetime]] = []
+    for begin, end in sorted((backup.reaches_back_to, backup.at) for backup in found.backups):
+        if spans and begin <= spans[-1][1]:
+            spans[-1] = (spans[-1][0], max(end, spans[-1][1]))
+        else:
+            spans.append((begin, end))
+    return spans
 
 
 def spelled(span: tuple[datetime, datetime]) -> str:
@@ -134,7 +136,8 @@ def staged(
 ) -> Iterator[Project]:
     """The project with the metadata of a backup, in a new database in ``folder``, and with these stores."""
     path = folder / DATABASE
-    store = rebuild(path, project.tenant, project.clock, _history(target, backup, at), backup.schema)
+    rows = backup.past if backup.past and at and at < backup.rows.base_at else backup.rows
+    store = rebuild(path, project.tenant, project.clock, _history(target, rows, at or backup.at), rows.schema)
     try:
         yield replace(project, store=store, data=stores["data"], artifacts=stores["artifacts"])
     finally:
@@ -271,13 +274,13 @@ def _locks(project: Project, *, whole: bool) -> list[str]:
 # -- both ----------------------------------------------------------------------------------------------------
 
 
-def _history(target: Target, backup: Backup, at: datetime | None) -> Iterator[Change]:
-    """All rows of the base, and what became of them until ``at`` [the backup]."""
-    for part in backup.base:
+def _history(target: Target, rows: Rows, at: datetime) -> Iterator[Change]:
+    """All rows of the base, and what became of them until ``at``."""
+    for part in rows.base:
         for line in target.read_part(part):
-            yield Change(backup.schema, line["table"], "put", line["row"])
-    until = to_text(at or backup.at)
-    for part in backup.changes:
+            yield Change(rows.schema, line["table"], "put", line["row"])
+    until = to_text(at)
+    for part in rows.changes:
         for line in target.read_part(part):
             if line["at"] > until:
                 return
@@ -298,7 +301,7 @@ def differences(store: Store, backup: Backup) -> list[str]:
     found = counts(store)
     return [
         f"{name}: {found.get(name, 0)} rows instead of {many}"
-        for name, many in backup.rows.items()
+        for name, many in backup.counts.items()
         if found.get(name, 0) != many
     ]
 

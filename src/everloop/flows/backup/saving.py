@@ -22,7 +22,7 @@ from everloop.store.database import Tx, to_json
 from everloop.store.migrations import HEAD
 from everloop.store.tables import BACKED_UP
 
-from .target import STORES, Backup, Found, Line, Object, Part, Target, open_target
+from .target import STORES, Backup, Found, Line, Object, Part, Rows, Target, open_target
 
 Progress = Callable[[str, int, int], None]
 Key = tuple[str, str]
@@ -91,34 +91,28 @@ def save(
         if newest and not known and not adopt:
             _check_owner(project, target, newest)
         mark, at = changes.begin(tx, target.place, project.clock)
-    parent = None if full else _parent(found, mark)
-    backup_id = new_id("backup", at)
+    parent = _parent(found, mark)
     blank = Backup(
-        id=backup_id,
+        id=new_id("backup", at),
         at=at,
         tenant=project.tenant,
         project=project.settings.project,
         folder=str(project.settings.root),
-        chain=backup_id,
-        base_at=at,
-        schema=HEAD,
         sequence=mark.sequence,
-        rows={},
-        base=(),
-        changes=(),
-        objects=(),
-        own=0,
+        counts={},
+        rows=Rows(at, HEAD, ()),
     )
     with project.store.snapshot() as tx:
-        saved = _save_rows(tx, target, blank, parent)
+        saved = _save_rows(tx, target, blank, parent, full=full)
     # An object is stored before a row names it: all that the rows name are in a list that is made now.
     copied = _copy_objects(project, target, newest, progress, stop, full=full)
-    listed = parent or newest
+    whole = saved.is_full
+    listed = newest if whole else parent
     before = target.inventory(listed) if listed else {}
-    lines = target.write_parts(_object_lines(copied.present, before, whole=parent is None))
+    lines = target.write_parts(_object_lines(copied.present, before, whole=whole))
     backup = replace(
         saved,
-        objects=(*(parent.objects if parent else ()), *lines),
+        objects=(*(parent.objects if parent and not whole else ()), *lines),
         own=len(lines),
         settings=_settings(project, target),
         object_count=len(copied.present),
@@ -144,37 +138,32 @@ def _check_owner(project: Project, target: Target, newest: Backup) -> None:
 def _parent(found: Found, mark: Mark) -> Backup | None:
     """The backup that this one goes on from: one that is there, and whose later changes are all kept."""
     fitting = [backup for backup in found.backups if mark.reached(backup.id) is not None]
-    if not fitting:
-        return None
-    newest = fitting[-1]
-    grown = sum(part.size for part in newest.changes)
-    long = len(newest.changes) > _LONG or grown > max(_SMALL, sum(part.size for part in newest.base))
-    return None if long else newest
+    return fitting[-1] if fitting else None
+
+
+def _is_long(rows: Rows) -> bool:
+    """Whether the changes since a base are worth a new one."""
+    grown = sum(part.size for part in rows.changes)
+    return len(rows.changes) > _LONG or grown > max(_SMALL, sum(part.size for part in rows.base))
 
 
 # -- rows ----------------------------------------------------------------------------------------------------
 
 
-def _save_rows(tx: Tx, target: Target, blank: Backup, parent: Backup | None) -> Backup:
-    """All rows, or the changes since ``parent``; and how many rows there are."""
-    counts, at = changes.count_rows(tx), changes.latest(tx, blank.at)
+def _save_rows(tx: Tx, target: Target, blank: Backup, parent: Backup | None, *, full: bool) -> Backup:
+    """The changes since ``parent``; all rows where there is none, or where it is time. Then the changes up to
+    now are saved as well, so that the moments before are not lost."""
+    at = changes.latest(tx, blank.at)
     sequence = changes.newest(tx, at_least=parent.sequence if parent else blank.sequence)
+    saved = replace(blank, at=at, sequence=sequence, counts=changes.count_rows(tx))
     if parent is None:
-        base = target.write_parts(_rows(tx))
-        return replace(blank, at=at, base_at=at, rows=counts, sequence=sequence, base=base)
+        return replace(saved, rows=Rows(at, HEAD, target.write_parts(_rows(tx))))
     new = target.write_parts(_changes(tx, parent.sequence))
-    return replace(
-        blank,
-        at=at,
-        chain=parent.chain,
-        base_at=parent.base_at,
-        schema=parent.schema,
-        parent=parent.id,
-        rows=counts,
-        sequence=sequence,
-        base=parent.base,
-        changes=(*parent.changes, *new),
-    )
+    longer = replace(parent.rows, changes=(*parent.rows.changes, *new))
+    if full or _is_long(parent.rows):
+        base = Rows(at, HEAD, target.write_parts(_rows(tx)))
+        return replace(saved, parent=parent.id, rows=base, past=longer)
+    return replace(saved, parent=parent.id, rows=longer, past=parent.past)
 
 
 def _rows(tx: Tx) -> Iterator[Line]:

@@ -48,13 +48,24 @@ class Object:
 
 
 @dataclass(frozen=True)
+class Rows:
+    """All rows as they were at one moment, and what became of them since. ``schema`` is of the base; each
+    change names its own."""
+
+    base_at: datetime
+    schema: str
+    base: tuple[Part, ...]
+    changes: tuple[Part, ...] = ()
+
+
+@dataclass(frozen=True)
 class Backup:
     """A backup, which names all it needs itself: no other one has to be there.
 
-    It holds the project as it was at ``at``, and at any moment since ``base_at``, when all rows were saved:
-    ``changes`` are what became of them since. ``objects`` are lists of what came and went; the last ``own``
-    of them are of this backup. ``chain`` are the backups since the same ``base_at``; ``sequence`` is the last
-    change. ``damaged`` names objects that were damaged in the project already.
+    It holds the project as it was at ``at``, and at any moment since ``rows.base_at``, when all rows were
+    saved; ``past`` reaches further back, to the base before that one. ``counts`` are the rows by table.
+    ``objects`` are lists of what came and went; the last ``own`` of them are of this backup. ``sequence`` is
+    the last change. ``damaged`` names objects that were damaged in the project already.
     """
 
     id: str
@@ -62,15 +73,12 @@ class Backup:
     tenant: str
     project: str
     folder: str
-    chain: str
-    base_at: datetime
-    schema: str
     sequence: int
-    rows: Mapping[str, int]
-    base: tuple[Part, ...]
-    changes: tuple[Part, ...]
-    objects: tuple[Part, ...]
-    own: int
+    counts: Mapping[str, int]
+    rows: Rows
+    objects: tuple[Part, ...] = ()
+    own: int = 0
+    past: Rows | None = None
     parent: str | None = None
     settings: Part | None = None
     object_count: int = 0
@@ -81,7 +89,18 @@ class Backup:
 
     @property
     def parts(self) -> tuple[Part, ...]:
-        return (*self.base, *self.changes, *self.objects, *((self.settings,) if self.settings else ()))
+        several = [self.rows, self.past] if self.past else [self.rows]
+        of_rows = [part for rows in several for part in (*rows.base, *rows.changes)]
+        return (*of_rows, *self.objects, *((self.settings,) if self.settings else ()))
+
+    @property
+    def is_full(self) -> bool:
+        """Whether all rows were saved with it."""
+        return self.at == self.rows.base_at
+
+    @property
+    def reaches_back_to(self) -> datetime:
+        return self.past.base_at if self.past else self.rows.base_at
 
 
 @dataclass(frozen=True)

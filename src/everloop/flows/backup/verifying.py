@@ -104,9 +104,9 @@ def _cost(project: Project, target: Target, backups: Sequence[Backup], digest: s
     with tempfile.TemporaryDirectory() as folder:
         stores = {name: Saved(target, backup, name) for name in STORES}
         with staged(project, target, backup, None, Path(folder), stores) as copy:
-            touches = touched(copy, store, key)
+            touches = tuple(touched(copy, store, key))
     names = tuple(dict.fromkeys(backup.id for backup, _, _ in users))
-    return Damage(target.blobs.where(target.object_key(digest)), said, names, tuple(touches))
+    return Damage(target.blobs.where(target.object_key(digest)), said, names, touches)
 
 
 def touched(project: Project, store: str, key: str) -> Iterator[str]:

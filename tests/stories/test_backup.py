@@ -1,0 +1,568 @@
+"""The days for which one makes backups: a lost disk, a wrong step to take back, a bad block, a full year."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import pytest
+from tests.servers.s3 import S3
+from tests.stories.test_cli import everloop
+
+from everloop import wiring
+from everloop.core.errors import Busy, Conflict, Corrupt, InvalidSettings, Refused, UnknownVersion
+from everloop.data.examples.customers import customers
+from everloop.flows import artifacts, backup, data, history, turn
+from everloop.flows.backup import restoring, retention, saving, schedule
+from everloop.flows.project import Project
+from everloop.settings import load_settings
+from everloop.store import models
+from everloop.store.tables import BACKED_UP
+
+SETTINGS = """
+models:
+  default: {data: {example: {name: customers, rows: 300}}, target: churned, exclude: [signup_date]}
+tracking: {enabled: false}
+backup: {to: ../backups, every: 6h}
+"""
+
+
+class Hands:
+    """A clock that somebody sets; it begins now, for files have the real time."""
+
+    def __init__(self) -> None:
+        self.ahead = timedelta()
+
+    def now(self) -> datetime:
+        return datetime.now(UTC) + self.ahead
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        self.ahead += timedelta(seconds=seconds)
+
+
+Open = Callable[..., Project]
+
+
+@pytest.fixture
+def clock() -> Hands:
+    return Hands()
+
+
+@pytest.fixture
+def opened(tmp_path: Path, clock: Hands) -> Iterator[Open]:
+    """``opened("shop", "section.key=value")``: a project in a folder of that name, closed at the end."""
+    projects: list[Project] = []
+
+    def open_(name: str = "shop", *flags: str, variables: dict[str, str] | None = None) -> Project:
+        folder = tmp_path / name
+        folder.mkdir(exist_ok=True)
+        if not (folder / "everloop.yaml").exists():
+            (folder / "everloop.yaml").write_text(SETTINGS)
+        settings = load_settings(folder=folder, flags=flags, variables=variables or {})
+        projects.append(wiring.connect(settings, clock))
+        return projects[-1]
+
+    yield open_
+    for project in projects:
+        project.close()
+
+
+@pytest.fixture
+def shop(opened: Open) -> Project:
+    return opened()
+
+
+def register(project: Project, seed: int) -> str:
+    return data.register(project, customers(rows=60, seed=seed), "sales").version.version_id
+
+
+def promote(project: Project, version: str) -> None:
+    with project.store.writing() as tx:
+        models.set_alias(tx, "default", "champion", version, "t")
+
+
+def state(project: Project) -> dict[str, list[dict[str, Any]]]:
+    """All rows, without the lines that backups themselves add to the history."""
+    with project.store.snapshot() as tx:
+        rows = {table.name: [dict(row) for row in tx.each(table)] for table in BACKED_UP}
+    rows["events"] = [row for row in rows["events"] if row["model"] != "backup"]
+    return rows
+
+
+def versions(project: Project) -> list[str]:
+    """Each is loaded, so each is there."""
+    found = data.list_versions(project)
+    assert all(data.load(project, version).num_rows == version.rows for version in found)
+    return [version.version_id for version in found]
+
+
+def copied(tmp_path: Path) -> set[str]:
+    return {path.name for path in (tmp_path / "backups" / "default" / "objects").glob("*/*")}
+
+
+# -- days that go well ---------------------------------------------------------------------------------------
+
+
+def test_a_turn_saved_and_restored_beside(shop: Project, opened: Open, tmp_path: Path) -> None:
+    turn.run(shop, "default")
+    made = backup.create(shop)
+    before = state(shop)
+    assert made.counts["runs"] == 1
+    register(shop, 1)
+
+    done = backup.restore(shop, into=tmp_path / "copy")
+    copy = opened("copy")
+    assert state(copy) == before
+    assert done.versions == 1
+    assert done.runs == 1
+    assert copy.settings.models == shop.settings.models
+    assert copy.settings.backup.to is None  # nothing done with the copy touches the original's backups
+    assert (tmp_path / "copy" / "everloop-as-saved.yaml").read_text() == SETTINGS
+    assert turn.run(copy, "default").promoted is False  # it goes on: nothing is new to it
+    assert not list(tmp_path.glob(".copy*"))
+
+
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+def test_any_moment_comes_back(
+    database: str, request: pytest.FixtureRequest, opened: Open, tmp_path: Path, clock: Hands
+) -> None:
+    """Whatever was written when: after each transaction, and for moments between backups too."""
+    flags = []
+    if database == "postgresql":
+        flags = [f"store.url={request.getfixturevalue('postgres_database')}"]
+    shop, chance = opened("shop", *flags), random.Random(3)
+    register(shop, 0)
+    backup.create(shop)
+    moments = []
+    for number in range(1, 9):
+        if chance.random() < 0.5:
+            register(shop, number)
+        promote(shop, f"1.0.{number}")
+        clock.sleep(60)
+        moments.append((clock.now(), state(shop)))
+        clock.sleep(60)
+        if number in (3, 6, 8):
+            backup.create(shop, full=number == 6)
+    for number, (moment, expected) in enumerate(chance.sample(moments, 4)):
+        backup.restore(shop, at=moment, into=tmp_path / f"copy{number}")
+        copy = opened(f"copy{number}")
+        assert state(copy) == expected
+        assert len(versions(copy)) == len(expected["dataset_versions"])
+
+    there = state(shop)
+    done = backup.restore(shop, at=moments[1][0], over=True)
+    assert state(shop) == moments[1][1]
+    assert backup.restore(shop, done.before, over=True).rows
+    assert state(shop) == there
+    register(shop, 99)  # numbers go on, and so does life
+    assert backup.create(shop).past is None
+
+
+def test_a_second_backup_copies_what_is_new_only(shop: Project, tmp_path: Path) -> None:
+    register(shop, 1)
+    first = backup.create(shop)
+    objects = copied(tmp_path)
+    second = backup.create(shop)
+    assert (second.new_objects, second.object_count) == (0, first.object_count)
+    assert copied(tmp_path) == objects
+    register(shop, 2)
+    third = backup.create(shop)
+    assert third.new_objects == len(copied(tmp_path) - objects) > 0
+    assert third.rows.base == first.rows.base  # the rows that were there are not written again
+    assert sum(part.lines for part in third.rows.changes) < 10
+
+
+def test_objects_of_yesterday_are_not_read_again(shop: Project, clock: Hands) -> None:
+    """Twice: what was written just before the first backup may have changed within the same tick."""
+    register(shop, 1)
+    clock.sleep(3600)
+    backup.create(shop)
+    read: list[str] = []
+
+    class Watched:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(shop.data, name)
+
+        def get(self, key: str) -> bytes:
+            read.append(key)
+            return shop.data.get(key)
+
+    assert backup.create(replace(shop, data=Watched())).new_objects == 0
+    assert read == []
+
+
+def test_many_changes_make_a_new_base(shop: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(saving, "_SMALL", 2000)
+    first = backup.create(shop)
+    promote(shop, "1.0.0")
+    second = backup.create(shop)
+    assert (second.parent, second.is_full) == (first.id, False)
+    chance = random.Random(1)
+    for _ in range(40):
+        promote(shop, chance.randbytes(100).hex())
+    assert not backup.create(shop).is_full
+    last = backup.create(shop)
+    assert last.is_full
+    assert last.reaches_back_to == first.at
+    assert len(backup.windows(backup.open_target(shop).found())) == 1
+
+
+def test_into_a_bucket_and_back(opened: Open, s3: S3, s3_bucket: str, tmp_path: Path) -> None:
+    flags = (f"backup.to=s3://{s3_bucket}/shop", "storage.allow_http=true")
+    shop = opened("shop", *flags, variables=s3.environment)
+    turn.run(shop, "default")
+    backup.create(shop)
+    moment = shop.clock.now()
+    register(shop, 1)
+    backup.create(shop)
+    assert not backup.verify(shop).damage
+    backup.restore(shop, at=moment, into=tmp_path / "copy")
+    assert len(versions(opened("copy"))) == 1
+    shutil.rmtree(tmp_path / "shop")
+    lost = opened("shop", *flags, variables=s3.environment)
+    assert len(versions(lost)) == 0
+    backup.restore(lost)
+    assert len(versions(lost)) == 2
+
+
+def test_a_lost_database_comes_back_and_files_that_are_there_stay(opened: Open, tmp_path: Path) -> None:
+    shop = opened()
+    known = register(shop, 1)
+    backup.create(shop)
+    shop.close()
+    for file in (tmp_path / "shop" / ".everloop").glob("everloop.db*"):
+        file.unlink()
+    again = opened()
+    done = backup.restore(again)
+    assert (done.objects, done.before) == (0, None)
+    assert versions(again) == [known]
+
+
+def test_two_tenants_share_a_place(opened: Open, tmp_path: Path) -> None:
+    ours, theirs = opened("shop", "tenant=ours"), opened("shop", "tenant=theirs")
+    mine = register(ours, 1)
+    yours = register(theirs, 2)
+    backup.create(ours)
+    backup.create(theirs)
+    backup.restore(ours, into=tmp_path / "copy")
+    assert versions(opened("copy")) == [mine]
+    backup.restore(theirs, over=True)
+    assert versions(ours) == [mine]
+    assert versions(theirs) == [yours]
+
+
+def test_single_objects_are_found_for_a_repair(shop: Project) -> None:
+    assert backup.fetch_object(shop, "default/nothing") is None
+    register(shop, 1)
+    backup.create(shop)
+    copies = backup.open_backups(shop)
+    keys = copies.keys()
+    assert keys == {entry.key for entry in shop.data.entries("default/")}
+    for key in keys:
+        assert backup.fetch_object(shop, key) == shop.data.get(key)
+
+
+# -- what is kept --------------------------------------------------------------------------------------------
+
+
+def test_pruning_removes_what_no_kept_backup_needs(
+    shop: Project, opened: Open, tmp_path: Path, clock: Hands
+) -> None:
+    register(shop, 1)
+    backup.create(shop, full=True)
+    gone = sorted(shop.data.entries("default/"), key=lambda entry: entry.key)
+    shutil.rmtree(tmp_path / "shop" / ".everloop")
+    shop.close()
+    shop = opened()
+    known = [register(shop, seed) for seed in (2, 3)]
+    backup.create(shop)
+    backup.create(shop)
+    keep = shop.settings.backup.keep.model_copy(update={"last": 1, "daily": 0, "weekly": 0, "monthly": 0})
+
+    planned = backup.prune(shop, dry_run=True, keep=keep)
+    assert len(planned.removed) == 2
+    assert planned.objects == 0  # too young: somebody may be about to need it
+    clock.ahead += retention.GRACE + timedelta(minutes=1)
+    planned = backup.prune(shop, dry_run=True, keep=keep)
+    before = copied(tmp_path)
+    done = backup.prune(shop, keep=keep)
+    assert (done.removed, done.objects) == (planned.removed, planned.objects)
+    assert len(before - copied(tmp_path)) == len(gone)
+    assert not backup.verify(shop).damage
+    backup.restore(shop, into=tmp_path / "copy")
+    assert versions(opened("copy")) == known
+
+
+def test_pruning_waits_for_a_backup_that_nobody_can_read(shop: Project, tmp_path: Path) -> None:
+    made = backup.create(shop)
+    flip(tmp_path / "backups" / "default" / "backups" / f"{made.id}.json")
+    with pytest.raises(Corrupt, match="nobody knows what it needs"):
+        backup.prune(shop)
+
+
+# -- by the clock --------------------------------------------------------------------------------------------
+
+
+def test_missed_times_are_made_up_for_by_one(shop: Project, clock: Hands) -> None:
+    assert schedule.make_due(shop) is not None
+    assert schedule.make_due(shop) is None
+    clock.ahead += timedelta(hours=5, minutes=59)
+    assert schedule.make_due(shop) is None
+    clock.ahead += timedelta(days=3)
+    assert schedule.make_due(shop) is not None
+    assert schedule.make_due(shop) is None
+
+
+def test_the_loop_tells_of_an_error_and_goes_on(shop: Project, tmp_path: Path) -> None:
+    told: list[schedule.Outcome] = []
+    (tmp_path / "backups").write_text("in the way")
+
+    class Impatient(Event):
+        def __init__(self) -> None:
+            super().__init__()
+            self.waits: list[float] = []
+
+        def wait(self, timeout: float | None = None) -> bool:
+            self.waits.append(timeout or 0)
+            if len(self.waits) == 2:
+                (tmp_path / "backups").unlink()
+            if len(self.waits) == 3:
+                self.set()
+            return self.is_set()
+
+    stopped = Impatient()
+    backup.follow(shop, told.append, stopped)
+    assert [outcome.problem is not None for outcome in told] == [True, True, False]
+    assert stopped.waits == [60, 120, 60]
+
+
+def test_without_an_interval_there_is_no_schedule(opened: Open) -> None:
+    with pytest.raises(InvalidSettings, match="how often"):
+        backup.follow(opened("shop", "backup.every=null"), print, Event())
+
+
+def test_the_process_of_the_schedule_ends_when_told(shop: Project, tmp_path: Path) -> None:
+    register(shop, 1)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "everloop", "backup", "run", "--json"],
+        cwd=shop.settings.root,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "{\n"  # the first backup is made
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=60)
+    assert (process.returncode, said) == (0, "")
+    assert len(backup.open_target(shop).found().backups) == 1
+
+
+def test_one_that_is_told_to_stop_leaves_no_backup_and_the_next_goes_on(
+    shop: Project, tmp_path: Path
+) -> None:
+    register(shop, 1)
+    asked = iter([False, True, True, True, True])
+    with pytest.raises(saving.Stopped):
+        backup.create(shop, stop=lambda: next(asked))
+    assert not backup.open_target(shop).found().backups
+    backup.create(shop)
+    assert not backup.drill(shop).problems
+
+
+# -- bad days ------------------------------------------------------------------------------------------------
+
+
+def flip(path: Path, at: int = -20) -> None:
+    content = bytearray(path.read_bytes())
+    content[at] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("harm", ["flipped", "missing", "truncated"])
+def test_a_bad_object_in_the_target_is_named_and_never_restored(
+    shop: Project, tmp_path: Path, harm: str
+) -> None:
+    fine = register(shop, 1)
+    hurt = register(shop, 2)
+    backup.create(shop)
+    manifest = shop.data.get(f"default/versions/{hurt}.manifest")
+    path = next(p for p in (tmp_path / "backups").glob("*/objects/*/*") if p.read_bytes() == manifest)
+    if harm == "flipped":
+        flip(path)
+    elif harm == "missing":
+        path.unlink()
+    else:
+        path.write_bytes(manifest[:-1])
+
+    damage = backup.verify(shop).damage
+    assert [(str(path), (f"sales@{hurt[:12]}",))] == [(one.where, one.touches) for one in damage]
+    assert backup.fetch_object(shop, f"default/versions/{hurt}.manifest") is None
+    before = state(shop)
+    with pytest.raises(Corrupt, match=path.name):
+        backup.restore(shop, into=tmp_path / "copy")
+    assert not (tmp_path / "copy").exists()
+    assert state(shop) == before
+
+    backup.create(shop, full=True)  # the project still has it
+    assert not backup.verify(shop).damage
+    assert versions(shop) == [fine, hurt]
+
+
+def test_a_bad_list_in_the_target_is_named(shop: Project, tmp_path: Path) -> None:
+    register(shop, 1)
+    first = backup.create(shop)
+    for path in (tmp_path / "backups").glob("*/metadata/*"):
+        flip(path)
+    damage = backup.verify(shop).damage
+    assert len(damage) == 3  # rows, objects, settings
+    assert {one.backups for one in damage} == {(first.id,)}
+    assert {one.touches for one in damage} == {("everything",)}
+    with pytest.raises(Corrupt):
+        backup.restore(shop, over=True)
+
+
+def test_what_is_damaged_in_the_project_is_told_and_the_rest_is_saved(shop: Project, tmp_path: Path) -> None:
+    turn.run(shop, "default")
+    run = next(iter(models_of(shop)))
+    path = Path(shop.artifacts.where(run.artifact))
+    flip(path)
+    made = backup.create(shop)
+    assert made.damaged == (f"artifacts/{run.artifact}",)
+    found = backup.drill(shop)
+    assert any(run.run_id in problem for problem in found.problems)
+    assert any("was damaged when it was saved" in problem for problem in found.problems)
+    assert history.events(shop, "backup")[-1].kind == "drilled"
+
+
+def models_of(project: Project) -> list[Any]:
+    with project.store.reading() as tx:
+        return models.list_runs(tx)
+
+
+def test_damaged_files_in_place_are_mended_by_a_restore(shop: Project) -> None:
+    turn.run(shop, "default")
+    backup.create(shop)
+    run = models_of(shop)[0]
+    flip(Path(shop.artifacts.where(run.artifact)))
+    with pytest.raises(Corrupt):
+        artifacts.fetch(shop, run.artifact)
+    done = backup.restore(shop, over=True)
+    assert done.objects == 1
+    artifacts.fetch(shop, run.artifact)
+
+
+def test_a_moment_that_no_backup_covers(shop: Project, clock: Hands) -> None:
+    with pytest.raises(UnknownVersion, match="There is no backup"):
+        backup.restore(shop)
+    backup.create(shop)
+    with pytest.raises(UnknownVersion, match="do not cover") as error:
+        backup.restore(shop, at=clock.now() + timedelta(hours=1), over=True)
+    assert "Covered: 20" in error.value.remedy
+    with pytest.raises(UnknownVersion, match="no backup 'nonsense'"):
+        backup.restore(shop, "nonsense")
+
+
+def test_what_is_in_place_is_not_replaced_without_saying_so(shop: Project, tmp_path: Path) -> None:
+    register(shop, 1)
+    backup.create(shop)
+    with pytest.raises(Refused, match="already"):
+        backup.restore(shop)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "file").touch()
+    with pytest.raises(Conflict, match="not empty"):
+        backup.restore(shop, into=tmp_path / "full")
+
+
+def test_who_writes_while_a_restore_is_at_work_loses_nothing(
+    shop: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register(shop, 1)
+    backup.create(shop)
+    look = restoring.check
+    monkeypatch.setattr(
+        restoring, "check", lambda copy, progress: (register(shop, 2), look(copy, progress))[1]
+    )
+    with pytest.raises(Conflict, match="wrote into the project meanwhile"):
+        backup.restore(shop, over=True)
+    assert len(versions(shop)) == 2
+
+
+def test_nobody_trains_or_saves_while_a_restore_is_at_work(shop: Project) -> None:
+    register(shop, 1)
+    backup.create(shop)
+    for name in ("model/default", "deliver", "backup"):
+        with shop.locks.hold(name), pytest.raises(Busy):
+            backup.restore(shop, over=True)
+
+
+def test_a_place_that_belongs_to_another_project_is_refused(opened: Open, tmp_path: Path) -> None:
+    backup.create(opened("shop"))
+    other = opened("other")
+    with pytest.raises(Refused, match="holds backups of the project in"):
+        backup.create(other)
+    assert backup.create(other, adopt=True).parent is None
+    assert backup.create(other).parent is not None
+
+
+# -- at the command line -------------------------------------------------------------------------------------
+
+
+def test_a_day_at_the_command_line(tmp_path: Path) -> None:
+    folder = tmp_path / "shop"
+    folder.mkdir()
+    (folder / "everloop.yaml").write_text(SETTINGS)
+    assert "There is no backup" in everloop(folder, "backup", "list").out
+    rows = "a,b\n" + "".join(f"{n},{n % 7}\n" for n in range(50))
+    (folder / "rows.csv").write_text(rows)
+    everloop(folder, "data", "add", "rows.csv", "--dataset", "sales")
+    made = everloop(folder, "backup", "create", "--json").json["backup"]
+    assert everloop(folder, "backup", "run", "--once").out == "None is due.\n"
+    everloop(folder, "backup", "create")
+    listed = everloop(folder, "backup", "list", "--json").json
+    assert listed["backups"][0]["id"] == made["id"]
+    assert "Can be restored: " in everloop(folder, "backup", "list").out
+    assert "all rows" in everloop(folder, "backup", "show", made["id"][-8:]).out
+    assert everloop(folder, "backup", "verify").out.endswith("All is as it was written.\n")
+    assert everloop(folder, "backup", "drill").out.endswith("All is as it was.\n")
+
+    moment = listed["windows"][0]["to"]
+    done = everloop(folder, "backup", "restore", "--at", moment, "--into", "../copy", "--json")
+    assert done.json["restored"]["versions"] == 1
+    assert everloop(tmp_path / "copy", "data", "list", "--json").json["versions"][0]["dataset"] == "sales"
+    assert everloop(folder, "backup", "restore", "--at", "yesterday").code == 20
+    assert everloop(folder, "backup", "restore").code == 42
+    early = everloop(folder, "backup", "restore", "--at", "2020-01-01T12:00", "--replace")
+    assert early.code == 13
+    assert "do not cover 2020-01-01 12:00:00" in early.err
+    assert "stays" in everloop(folder, "backup", "prune", "--dry-run").out
+
+    for path in (tmp_path / "backups").glob("*/objects/*/*"):
+        flip(path)
+    assert everloop(folder, "backup", "verify").code == 4
+    assert everloop(folder, "backup", "drill").code == 60
+    assert json.loads(everloop(folder, "history", "backup", "--json").out)
+
+
+def test_an_hour_elsewhere_is_the_hour_in_utc() -> None:
+    from everloop.cli.backup import _moment
+
+    assert _moment("2026-03-01T12:00") == datetime(2026, 3, 1, 12, tzinfo=UTC)
+    assert _moment("2026-03-01T12:00+02:00") == datetime(2026, 3, 1, 10, tzinfo=UTC)
+    assert _moment("2026-03-01") == datetime(2026, 3, 1, tzinfo=UTC)
