@@ -113,7 +113,7 @@ pathlib.Path("rows.json").write_text(json.dumps({"rows": 2 * len(lines) - 2}))
 
 
 def make_theirs(place: Path) -> Theirs:
-    """Five commits and a merge on main, one on a branch; a pipeline; a file that is gone in the end."""
+    """Six commits and a merge on main, one on a branch; a pipeline; a file that is gone in the end."""
     folder, remote = place / "theirs", place / "remote"
     folder.mkdir(parents=True)
     git(folder, "init", "--quiet", "--initial-branch=main")
@@ -142,11 +142,17 @@ def make_theirs(place: Path) -> Theirs:
     commits["second"] = commit(folder, "a fourth day, and a pipeline")
     git(folder, "tag", "v2")
 
-    git(folder, "merge", "--quiet", "--strategy=ours", "--no-edit", "correction")
+    git(folder, "merge", "--quiet", "--strategy=ours", "--no-commit", "correction")
+    git(folder, "checkout", "--quiet", "correction", "--", f"{SALES}.dvc")
+    commits["merge"] = commit(folder, "the correction is right")
     (folder / "README").write_text("nothing of data\n")
     commit(folder, "no pointer changes here")
     git(folder, "rm", "--quiet", "data/old.csv.dvc")
     commits["gone"] = commit(folder, "old is gone")
+
+    (folder / SALES).write_bytes(sales(1, 2, 99, 5))
+    dvc(folder, "add", "--quiet", SALES)
+    commits["third"] = commit(folder, "and a fourth day")
 
     git(folder, "checkout", "--quiet", commits["first"], "--", f"{SALES}.dvc")
     commits["back"] = commit(folder, "back to the first")

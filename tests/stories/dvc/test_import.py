@@ -16,7 +16,7 @@ from tests.stories.dvc.judge import SALES, Theirs, copied, damage, dvc, everloop
 from everloop import DataVersioner, DVCManager, Invalid, NotFound
 from everloop.core.dvc import Import
 
-OUTCOMES = {"new": 5, "known": 1, "done": 0, "missing": 0, "corrupt": 0, "unreadable": 0}
+OUTCOMES = {"new": 6, "known": 1, "done": 0, "missing": 0, "corrupt": 0, "unreadable": 0}
 
 
 def prices(version: str) -> list[int]:
@@ -35,11 +35,12 @@ def test_a_history_with_a_branch_a_pipeline_and_a_file_that_is_gone(theirs: Thei
     assert dict(found.counts) == OUTCOMES
     assert found.problems == ()
     by_commit = of_sales(found, theirs)
-    assert list(by_commit) == ["first", "side", "second", "back"]  # in the order of the commits
+    assert list(by_commit) == ["first", "side", "second", "third", "back"]  # in the order of the commits
     versions = {v["version_id"]: v for v in DataVersioner(dataset=SALES).list_versions()}
-    first, side, second = (versions[by_commit[name]] for name in ("first", "side", "second"))
+    first, side, second, third = (versions[by_commit[n]] for n in ("first", "side", "second", "third"))
     assert by_commit["back"] == by_commit["first"]  # the same content is the same version
     assert [v["parent"] for v in (first, side, second)] == [None, first["version_id"], first["version_id"]]
+    assert third["parent"] == side["version_id"]  # the merge before it took the other side's
     assert prices(by_commit["side"]) == [1, 2, 99]
     assert prices(by_commit["second"]) == [1, 2, 3, 4]
     assert prices(f"{SALES}@main") == [1, 2, 3]  # where git's main is: back at the first
@@ -60,8 +61,7 @@ def test_a_history_with_a_branch_a_pipeline_and_a_file_that_is_gone(theirs: Thei
     assert origin["repository"] == str(theirs.folder)
 
     again = DVCManager().import_history(theirs.folder)
-    assert again.counts["done"] == 6
-    assert sum(again.counts.values()) == 6
+    assert again.counts["done"] == sum(again.counts.values()) == 7
 
 
 def test_one_file_as_one_dataset_from_a_revision(theirs: Theirs, ours: Path) -> None:
@@ -98,7 +98,7 @@ def test_from_a_git_url_with_the_remote_and_what_is_missing_or_damaged(
     code, answer, _ = everloop(ours, "dvc", "import", url)
 
     assert code == 60
-    assert answer["counts"] == {**OUTCOMES, "new": 3, "known": 1, "missing": 1, "corrupt": 1}
+    assert answer["counts"] == {**OUTCOMES, "new": 4, "missing": 1, "corrupt": 1}
     told = {file["outcome"]: file["message"] for file in answer["import"]["files"] if file["message"]}
     assert SALES in told["missing"]
     assert "dvc push" in told["missing"]
@@ -110,7 +110,7 @@ def test_from_a_git_url_with_the_remote_and_what_is_missing_or_damaged(
     damaged.unlink()
     damaged.write_bytes(whole)
     again = DVCManager().import_history(url)
-    assert {**again.counts} == {**OUTCOMES, "new": 2, "known": 0, "done": 4}
+    assert {**again.counts} == {**OUTCOMES, "new": 2, "known": 0, "done": 5}
     by_commit = of_sales(again, theirs)
     versions = {v["version_id"]: v for v in DataVersioner(dataset=SALES).list_versions()}
     assert versions[by_commit["side"]]["parent"] == by_commit["first"]
@@ -130,7 +130,7 @@ def test_damaged_objects_of_the_cache_come_whole_from_the_remote(
     shutil.rmtree(mine.remote)
     shutil.rmtree(ours / ".everloop")
     found = DVCManager().import_history(mine.folder, paths=[SALES])
-    assert {**found.counts} == {**OUTCOMES, "new": 2, "corrupt": 1}
+    assert {**found.counts} == {**OUTCOMES, "new": 3, "corrupt": 1}
     [corrupt] = [file for file in found.files if file.outcome == "corrupt"]
     assert str(broken) in corrupt.message
 
@@ -165,11 +165,16 @@ def test_killed_and_begun_again(theirs: Theirs, ours: Path) -> None:
     found = DVCManager().import_history(theirs.folder)
 
     assert found.counts["done"] > 0
-    assert sum(found.counts[name] for name in ("new", "known", "done")) == 6
+    assert sum(found.counts[name] for name in ("new", "known", "done")) == 7
     versions = DataVersioner(dataset=SALES).list_versions()
     by_commit = of_sales(found, theirs)
-    assert [v["version_id"] for v in versions] == [by_commit[n] for n in ("first", "side", "second")]
-    assert [v["parent"] for v in versions] == [None, by_commit["first"], by_commit["first"]]
+    assert [v["version_id"] for v in versions] == [by_commit[n] for n in ("first", "side", "second", "third")]
+    assert [v["parent"] for v in versions] == [
+        None,
+        by_commit["first"],
+        by_commit["first"],
+        by_commit["side"],
+    ]
     assert prices(f"{SALES}@latest") == [1, 2, 3]
 
 

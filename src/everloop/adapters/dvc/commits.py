@@ -48,7 +48,10 @@ def read_history(root: Path, revisions: str | None = None) -> History:
         problems += [f"{name[:10]}: {message}" for message in told]
         last[name] = dict(before)
         for path, pointer in there[name].items():
-            if any(p in there and _same(there[p].get(path), pointer) for p in step.parents):
+            alike = next((p for p in step.parents if _same(there.get(p, {}).get(path), pointer)), None)
+            if alike is not None:
+                if alike != first and path in last[alike]:
+                    last[name][path] = last[alike][path]  # a merge that took the other side's
                 continue
             last[name][path] = Sighting(pointer, step.commit, before.get(path))
             found.append(last[name][path])

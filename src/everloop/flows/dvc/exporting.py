@@ -6,7 +6,7 @@ from pathlib import Path
 
 from everloop.core.data import DatasetVersion
 from everloop.core.dvc import DvcFile, Exported, Pointer, Repository
-from everloop.core.errors import Invalid, MLOpsError, Refused
+from everloop.core.errors import Corrupt, Invalid, NotFound, Refused, Unavailable
 from everloop.flows import data
 from everloop.flows.project import Project
 from everloop.store import dvc as dvc_files
@@ -71,7 +71,7 @@ def _take(project: Project, repository: Repository, file: DvcFile, target: Path)
             project.open_dvc().open_for_reading(file.repository, scratch) as other,
         ):
             other.restore(file.pointer, target)
-    except MLOpsError:
+    except (NotFound, Corrupt, Invalid, Unavailable):
         return False
     return True
 
