@@ -27,8 +27,8 @@ from .values import Values
 
 @dataclass(frozen=True)
 class Revision:
-    """A manifest, the packs it needs that are not stored yet, and the summaries of a large table's blocks by
-    column."""
+    """A manifest, the packs it needs that are not stored yet, and the summaries of the blocks of columns that
+    are new or changed, of a large table."""
 
     manifest: Manifest
     packs: tuple[tuple[Pack, bytes], ...]
@@ -81,9 +81,10 @@ def revise(new: Survey, before: Stored | None, known: Known) -> Revision:
     )
     fresh = tuple((pack, data) for pack, data in builder.sealed if pack.id in needed)
     blocks = {
-        name: [summary for _, summary in column] for name, column in zip(new.columns, told, strict=True)
+        name: [summary for _, summary in column if summary is not None]
+        for name, column in zip(new.columns, told, strict=True)
     }
-    return Revision(manifest, fresh, blocks if new.table.num_rows > LARGE else {})
+    return Revision(manifest, fresh, {name: found for name, found in blocks.items() if found})
 
 
 def _draft(name: str, new: Survey, plan: Plan, before: Stored | None) -> Draft:
@@ -97,27 +98,33 @@ def _draft(name: str, new: Survey, plan: Plan, before: Stored | None) -> Draft:
     return draft
 
 
-def _summarised(name: str, new: Survey, plan: Plan, before: Stored | None) -> list[tuple[Part, Summary]]:
-    """What the statistics of a large table's column are made of, block by block: kept where the block is."""
+def _summarised(
+    name: str, new: Survey, plan: Plan, before: Stored | None
+) -> list[tuple[Part, Summary | None]]:
+    """What the statistics of a large table's column are made of, block by block: kept where the block is, and
+    not even read where the whole column is as it was."""
     if new.table.num_rows <= LARGE:
         return []
-    found: list[tuple[Part, Summary] | None] = [None] * len(new.ends)
+    refs: list[Ref | None] = [None] * len(new.ends)
     if before is not None and name in before.manifest.schema.names and not _retyped(name, new, before):
         stored = before.manifest.column(name)
-        kept = [
-            (number, stored.summaries[block])
-            for number, (block, mark) in enumerate(zip(plan.blocks, new.marks[name], strict=True))
-            if block >= 0 and stored.summaries and stored.marks[block] == mark
-        ]
-        for (number, ref), summary in zip(kept, before.summaries([ref for _, ref in kept]), strict=True):
-            found[number] = (ref, summary)
+        if stored.summaries:
+            refs = [
+                stored.summaries[block] if block >= 0 and stored.marks[block] == mark else None
+                for block, mark in zip(plan.blocks, new.marks[name], strict=True)
+            ]
+    if before is None or not any(refs):
+        return [_summary(new.columns[name].cut(*block)) for block in new.blocks]
+    if all(refs) and before.manifest.column(name).digest == new.digests[name]:
+        return [(ref, None) for ref in refs if ref is not None]
+    found = iter(before.summaries([ref for ref in refs if ref is not None]))
     return [
-        there or _summary(new.columns[name].cut(*block))
-        for there, block in zip(found, new.blocks, strict=True)
+        (ref, next(found)) if ref is not None else _summary(new.columns[name].cut(*block))
+        for ref, block in zip(refs, new.blocks, strict=True)
     ]
 
 
-def _summary(found: Values) -> tuple[Part, Summary]:
+def _summary(found: Values) -> tuple[Part, Summary | None]:
     summary = summarise(found)
     segment = encode(summary)
     return (segment, blake3.blake3(segment).digest()), summary

@@ -41,9 +41,9 @@ class Runs:
     def places(self) -> Places:
         """The stored row of each row."""
         ends = np.cumsum(self.lengths)
-        return np.arange(self.rows, dtype=np.int64) + np.repeat(
-            self.starts - (ends - self.lengths), self.lengths
-        )
+        places: Places = np.arange(self.rows, dtype=np.int64)
+        places += np.repeat(self.starts - (ends - self.lengths), self.lengths)
+        return places
 
     def between(self, start: int, stop: int) -> Runs:
         """The runs of some of the rows."""

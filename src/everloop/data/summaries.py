@@ -30,7 +30,7 @@ LARGE = 131_072  # rows: below, statistics are those of all values at once
 _POINTS = 64
 _SPREAD = 4_096
 _HASHES = 512
-_LEVELS = 256
+_LEVELS = 200
 _BITS = 40  # of each hash that are kept
 
 
@@ -121,6 +121,8 @@ def _of_texts(found: Texts) -> Summary:
         top = table.take(pc.select_k_unstable(table, min(_LEVELS, len(table)), keys))
         levels = dict(zip(top["values"].to_pylist(), top["counts"].to_pylist(), strict=True))
         levels = {name: n for name, n in levels.items() if len(name) <= statistics.MAX_LEVEL_LENGTH}
+        if len(table) == count > _LEVELS:
+            levels = dict(list(levels.items())[: statistics.MAX_LEVELS])  # none comes twice
     return Summary(count, len(found) - count, levels=levels, hashes=kept, all_hashes=complete)
 
 
@@ -169,21 +171,27 @@ def _smallest(hashes: npt.NDArray[np.uint64]) -> tuple[npt.NDArray[np.uint64], b
     few = hashes
     if len(hashes) > 8 * _HASHES:
         few = hashes[hashes < np.uint64(2**_BITS // len(hashes) * 4 * _HASHES)]
-    different = np.unique(few)
+    different = _unique(few)
     if len(different) < _HASHES and len(few) < len(hashes):
-        different = np.unique(hashes)
+        different = _unique(hashes)
     return different[:_HASHES], len(different) <= _HASHES
+
+
+def _unique(hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    ordered = np.sort(hashes)
+    return ordered[np.r_[True, ordered[1:] != ordered[:-1]]] if len(ordered) else ordered
 
 
 def _distinct(summaries: Sequence[Summary]) -> int:
     every: npt.NDArray[np.uint64] = (
         np.unique(np.concatenate([s.hashes for s in summaries])) if summaries else np.empty(0, np.uint64)
     )
-    limits = [int(s.hashes[-1]) for s in summaries if not s.all_hashes]
+    limits: list[int] = [int(s.hashes[-1]) for s in summaries if not s.all_hashes]
     if not limits:
         return len(every)
     limit = min(limits)
-    return round(int(np.searchsorted(every, np.uint64(limit))) / limit * 2**_BITS)
+    below = int(np.searchsorted(every, np.uint64(limit)))
+    return round(below * (float(1 << _BITS) / limit))
 
 
 def _quantiles(summaries: Sequence[Summary]) -> dict[str, float]:

@@ -205,8 +205,6 @@ def _described(
     new: Survey, kept: tables.Kept, before: Stored | None, base: DatasetVersion | None
 ) -> dict[str, ColumnStatistics]:
     """The statistics of each column; of those that are as they were in the version before, its own."""
-    if kept.summaries:
-        return {name: summaries.merge(found) for name, found in kept.summaries.items()}
     known: dict[str, ColumnStatistics] = {}
     if before is not None and base is not None and base.version_id == before.manifest.version_id:
         old = dict(zip(before.manifest.schema.names, before.manifest.columns, strict=True))
@@ -218,5 +216,6 @@ def _described(
             and old[field.name].digest == new.digests[field.name]
             and types[field.name] == type_name(field)
         }
+    known |= {name: summaries.merge(found) for name, found in kept.summaries.items()}
     fresh = statistics.describe(new.table.select([n for n in new.columns if n not in known]))
     return {name: known.get(name) or fresh[name] for name in new.columns}
