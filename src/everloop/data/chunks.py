@@ -1,6 +1,6 @@
 """Bytes -> chunks cut where the content says so, so that an insertion moves only the cuts around it.
 
-After every 32 bytes whose hash is small, a chunk may end; it does at the first such place after ``LEAST`` bytes.
+After 32 bytes whose hash is small a chunk may end; it does at the first such place after ``LEAST`` bytes.
 Where there is none before ``MOST`` bytes (long repetitions) it ends at the place with the smallest hash of
 those that were looked at. Only windows whose first 4 bytes pass a cheap test are hashed at all, which numpy
 finds at the speed of memory. The same bytes must be cut alike for ever, or nothing is recognised any more;

@@ -58,13 +58,14 @@ def given(sources: Mapping[str, Path]) -> list[Found]:
 
 def found(path: str, place: str) -> Found:
     """One regular file, through a link if it is one."""
+    real = Path(place).resolve()
     try:
-        known = os.stat(place)
+        known = real.stat()
     except FileNotFoundError as error:
         raise FileMissing(f"There is no file '{place}'.", remedy="Check the path.") from error
     if not stat.S_ISREG(known.st_mode):
         raise _odd(path)
-    return _found(path, place, kind_of(known.st_mode), known)
+    return _found(path, str(real), kind_of(known.st_mode), known)
 
 
 def kind_of(mode: int) -> str:
@@ -96,7 +97,7 @@ def _walk(
             if not below:
                 yield _found(path, entry.path, FOLDER, known)._replace(size=0)
         elif stat.S_ISLNK(known.st_mode):
-            _refuse_leading_out(path, os.readlink(entry.path))
+            _refuse_leading_out(path, str(Path(entry.path).readlink()))
             yield _found(path, entry.path, LINK, known)
         elif stat.S_ISREG(known.st_mode):
             yield _found(path, entry.path, kind_of(known.st_mode), known)
@@ -130,7 +131,7 @@ def _is_utf8(path: str) -> bool:
 def _refuse_leading_out(path: str, target: str) -> None:
     if not _is_utf8(target) or not leads_inside(path, target):
         raise Unreadable(
-            f"The link '{path}' leads out of the folder, to {ascii(target)}: its content would not be part "
+            f"The link '{path}' leads out of the folder, to {target!a}: its content would not be part "
             "of the version.",
             remedy=f"Put a copy there, make it relative, or leave it out in {IGNORE_FILE}.",
         )

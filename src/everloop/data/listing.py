@@ -1,12 +1,12 @@
 """What a version of files is: a table with one row a file, sorted by path.
 
-``path`` is relative with ``/``; ``kind`` is file, executable, link, or folder (only of empty ones); ``size`` is
-in bytes; ``digest`` is the hash of the bytes by the version's algorithm (of a link: of its target's text);
+``path`` is relative with ``/``; ``kind`` is file, executable, link, or folder (only of empty ones); ``size``
+is in bytes; ``digest`` is the hash of the bytes by the version's algorithm (of a link: of its target's text);
 ``chunks`` names the chunks that hold the bytes, 36 bytes each: the BLAKE3 hash and the length.
 
-Format ``everloop.files/1`` of the id: the hash of a small JSON document with the format, the number of files and
-the digests of the columns path, kind and digest, each as of a table's column (``identity``). So the id does
-not depend on how files are cut, found, dated or owned. Golden tests pin it.
+Format ``everloop.files/1`` of the id: the hash of a small JSON document with the format, the number of files
+and the digests of the columns path, kind and digest, each as of a table's column (``identity``). So the id
+does not depend on how files are cut, found, dated or owned. Golden tests pin it.
 """
 
 from __future__ import annotations

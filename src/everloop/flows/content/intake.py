@@ -1,6 +1,6 @@
-"""Files on their way into the store: read once, hashed, cut into chunks, and those that are new kept in packs.
+"""Files on their way into the store: read once, hashed, cut into chunks; new chunks are kept in packs.
 
-Memory stays bounded however large a file is: a block is read at a time, and a pack is written when it is full.
+Memory stays bounded however large a file is: a block is read at a time, and a full pack is written at once.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
@@ -55,7 +56,7 @@ class Intake:
         if file.kind == FOLDER:
             return Listed(file.path, FOLDER, 0, self._digest(b""), b"")
         if file.kind == LINK:
-            target = os.readlink(file.place).encode()
+            target = str(Path(file.place).readlink()).encode()
             return Listed(
                 file.path, LINK, len(target), self._digest(target), self._take([memoryview(target)])
             )
@@ -168,10 +169,7 @@ class Intake:
 @contextmanager
 def _opened(file: Found) -> Iterator[BinaryIO]:
     """Unbuffered. What became a link since it was found is not followed."""
-    found_as = os.stat(file.place) if os.path.islink(file.place) else None
-    flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
-    if found_as is None or found_as.st_ino != file.inode:
-        flags |= getattr(os, "O_NOFOLLOW", 0)
+    flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
     try:
         handle = os.open(file.place, flags)
     except PermissionError as error:
@@ -183,7 +181,7 @@ def _opened(file: Found) -> Iterator[BinaryIO]:
             f"'{file.place}' was there a moment ago, and cannot be opened now: {error.strerror}.",
             remedy="Register the folder when nobody writes to it.",
         ) from error
-    with open(handle, "rb", buffering=0) as stream:
+    with os.fdopen(handle, "rb", buffering=0) as stream:
         yield stream
 
 

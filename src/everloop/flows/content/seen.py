@@ -1,8 +1,8 @@
 """What was seen of a folder's files when they were last read, so that what did not change is not read again.
 
 A file counts as unchanged while its size, its times of change (of content and of its entry, in nanoseconds)
-and its number on the file system are the same. A file that was changed less than two seconds before it was looked
-at is not remembered: another change at the same instant would not show (as git does with "racy" entries).
+and its number on the file system are the same. A file that was changed less than two seconds before it was
+looked at is not remembered: another change in the same instant would not show (git's "racy" entries).
 """
 
 from __future__ import annotations
