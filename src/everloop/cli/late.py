@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from everloop.flows import runs as runs
     from everloop.flows import status as status
     from everloop.flows import turn as turn
+    from everloop.flows import upkeep as upkeep
 
     from . import log as log
     from . import output as output
@@ -59,6 +60,7 @@ else:
         "runs",
         "status",
         "turn",
+        "upkeep",
     )
     __getattr__ = modules(
         __name__,

@@ -20,7 +20,7 @@ from . import inventory, leases
 from .inventory import Inventory
 from .objects import Objects
 from .removing import drop_manifest
-from .repacking import Document, Sparse, repack, sparse
+from .repacking import Sparse, repack, sparse
 from .verifying import Progress, document_of, quiet, versions_of
 
 GRACE = timedelta(days=1)
@@ -59,7 +59,7 @@ class _Plan:
     leavings: list[tuple[Blobs, Item]]
     poor: list[Sparse]
     young: list[Item]
-    documents: dict[str, Document]
+    users: dict[str, set[str]]  # packs by version
     blocked: str
 
 
@@ -86,7 +86,7 @@ def collect(
 def _collect(project: Project, grace: timedelta, wait: float, progress: Progress) -> Collection:
     there = Objects(project.data, project.tenant)
     plan = _plan(project, grace)
-    written = repack(there, plan.poor, plan.documents)
+    written = repack(there, plan.poor, plan.users)
     dropped = {name: item for name, item in plan.manifests.items() if drop_manifest(project, name)}
     again = _plan(project, grace)
     gone: dict[str, Item] = {}
@@ -123,7 +123,7 @@ def _plan(project: Project, grace: timedelta) -> _Plan:
                 orphans[name] = item
             else:
                 young.append(item)
-    documents, lost = _documents(there, [n for n in {**known, **stock.manifests} if n not in orphans])
+    users, lost = _users(there, [n for n in {**known, **stock.manifests} if n not in orphans])
     blocked = ""
     packs: dict[str, Item] = {}
     poor: list[Sparse] = []
@@ -131,7 +131,7 @@ def _plan(project: Project, grace: timedelta) -> _Plan:
         names = ", ".join(name[:12] for name in lost[:5])
         blocked = f"the manifests of {names} are damaged, and what they need is not known: repair them first"
     else:
-        named = {pack.id for document in documents.values() for pack in manifests.packs_in(document)}
+        named = {pack for packs_of in users.values() for pack in packs_of}
         for name, entry in stock.packs.items():
             if name not in named:
                 since = stock.rewritten.get(name)
@@ -142,11 +142,11 @@ def _plan(project: Project, grace: timedelta) -> _Plan:
                 else:
                     young.append(item)
         try:
-            poor = sparse(there, documents)
-        except Corrupt as error:
+            poor = sparse(there, users)
+        except (Corrupt, NotFound) as error:
             blocked = f"{error.message} Repair it first"
     leavings = _leavings(project, stock, packs, now, grace)
-    return _Plan(orphans, {} if blocked else packs, leavings, poor, young, documents, blocked)
+    return _Plan(orphans, {} if blocked else packs, leavings, poor, young, users, blocked)
 
 
 def _check_owner(project: Project, stock: Inventory, known: Mapping[str, object]) -> None:
@@ -159,16 +159,16 @@ def _check_owner(project: Project, stock: Inventory, known: Mapping[str, object]
         )
 
 
-def _documents(there: Objects, names: list[str]) -> tuple[dict[str, Document], list[str]]:
-    """The manifests' documents, and the versions whose manifests are missing or damaged."""
-    documents: dict[str, Document] = {}
+def _users(there: Objects, names: list[str]) -> tuple[dict[str, set[str]], list[str]]:
+    """The packs that each version names, and the versions whose manifests are missing or damaged."""
+    users: dict[str, set[str]] = {}
     lost = []
     for name in names:
         try:
-            documents[name] = document_of(there, name)
+            users[name] = {pack.id for pack in manifests.packs_in(document_of(there, name))}
         except (NotFound, Corrupt):
             lost.append(name)
-    return documents, lost
+    return users, lost
 
 
 def _leavings(

@@ -7,21 +7,19 @@ before can go on for as long as a collection's grace.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from everloop.core.errors import Corrupt
 from everloop.data import manifest as manifests
-from everloop.data.manifest import Manifest, refs
+from everloop.data.manifest import Manifest, StoredColumn, refs
 from everloop.data.packs import Builder, Pack, Ref
 
 from .objects import Objects
 
 LEAST_NEEDED = 0.5  # of a pack's bytes: below it, it is written anew
 _BATCH = 64 << 20  # bytes of living segments that are held in memory
-
-Document = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -33,37 +31,33 @@ class Sparse:
     bytes: int
 
 
-def sparse(there: Objects, documents: Mapping[str, Document]) -> list[Sparse]:
-    """The packs of which less than half is needed by the versions with these manifests' documents.
-
-    Those that a version of files names are left as they are.
-    """
+def sparse(there: Objects, versions: Iterable[str]) -> list[Sparse]:
+    """The packs of which less than half is needed by these versions, which are all that name them. Those that
+    a version of files names are left as they are. Raises Corrupt, NotFound."""
     packs: dict[str, Pack] = {}
-    runs: dict[str, set[tuple[int, int]]] = {}
+    entries: dict[str, set[int]] = {}
     left: set[str] = set()
-    for document in documents.values():
-        named = manifests.packs_in(document)
-        packs.update({pack.id: pack for pack in named})
-        if "columns" not in document:
-            left.update(pack.id for pack in named)
-            continue
-        for number, first, count in _runs(document):
-            runs.setdefault(named[number].id, set()).add((first, count))
+    for version_id in versions:
+        manifest = there.manifest(version_id)
+        packs.update({pack.id: pack for pack in manifest.packs})
+        if manifest.kind != "table":
+            left.update(pack.id for pack in manifest.packs)
+        for ref in refs(manifest.columns, manifest.order):
+            entries.setdefault(ref.pack, set()).add(ref.entry)
     found = []
-    for name, spans in runs.items():
-        if name in left:
-            continue
-        index = there.index(packs[name])
-        entries = sorted({first + step for first, count in spans for step in range(count)})
-        needed = sum(index.span(entry)[1] for entry in entries)
-        if needed < LEAST_NEEDED * packs[name].index[0]:
-            found.append(Sparse(packs[name], tuple(entries), needed))
-    return sorted(found, key=lambda each: each.pack.id)
+    for name, wanted in sorted(entries.items()):
+        if name not in left:
+            index = there.index(packs[name])
+            needed = sum(index.span(entry)[1] for entry in wanted)
+            if needed < LEAST_NEEDED * packs[name].index[0]:
+                found.append(Sparse(packs[name], tuple(sorted(wanted)), needed))
+    return found
 
 
-def repack(there: Objects, poor: Sequence[Sparse], documents: Mapping[str, Document]) -> int:
-    """Write the living segments of packs anew, and the manifests that name those; returns the bytes of the
-    new packs. Raises Corrupt where a segment is damaged; what was done until then is whole."""
+def repack(there: Objects, poor: Sequence[Sparse], users: Mapping[str, Collection[str]]) -> int:
+    """Write the living segments of packs anew, and the manifests that name those (``users``: which packs each
+    version names); returns the bytes of the new packs. Raises Corrupt where a segment is damaged; what was
+    done until then is whole."""
     written = 0
     for batch in _batches(poor):
         names = {each.pack.id for each in batch}
@@ -83,8 +77,8 @@ def repack(there: Objects, poor: Sequence[Sparse], documents: Mapping[str, Docum
             written += pack.size
         moved = {ref: builder.ref(place) for ref, place in places.items()}
         fresh = {pack.id: pack for pack, _ in builder.sealed}
-        for version_id, document in documents.items():
-            if not names.isdisjoint(pack.id for pack in manifests.packs_in(document)):
+        for version_id, named in users.items():
+            if not names.isdisjoint(named):
                 _rewrite(there, version_id, moved, fresh)
     return written
 
@@ -93,31 +87,25 @@ def _rewrite(there: Objects, version_id: str, moved: Mapping[Ref, Ref], fresh: M
     """Let a manifest name the new places."""
     old = there.manifest(version_id)
 
-    def there_now(ref: Ref) -> Ref:
-        return moved.get(ref, ref)
-
-    columns = tuple(
-        replace(
-            column,
-            segments=tuple(None if ref is None else there_now(ref) for ref in column.segments),
-            patches=tuple(map(there_now, column.patches)),
-            levels=None if column.levels is None else tuple(map(there_now, column.levels)),
-        )
-        for column in old.columns
-    )
-    order = None if old.order is None else there_now(old.order)
+    columns = tuple(_moved(column, moved) for column in old.columns)
+    order = None if old.order is None else moved.get(old.order, old.order)
     known = {**{pack.id: pack for pack in old.packs}, **fresh}
     named = tuple(known[name] for name in dict.fromkeys(ref.pack for ref in refs(columns, order)))
     new: Manifest = replace(old, columns=columns, order=order, packs=named)
     there.blobs.replace(there.manifest_key(version_id), manifests.dump(new))
 
 
-def _runs(document: Document) -> Iterator[tuple[int, int, int]]:
-    """All that a table's manifest points at, as (number of the pack, first entry, count)."""
-    lists: Iterable[Any] = [document["order"]]
-    for column in document["columns"]:
-        lists = [*lists, column["segments"], column["patches"], column["levels"] or ()]
-    return ((number, first, count) for runs in lists for number, first, count in runs if number >= 0)
+def _moved(column: StoredColumn, moved: Mapping[Ref, Ref]) -> StoredColumn:
+    """A column whose segments, of whatever kind, are where they are now."""
+    known: Mapping[str, Any] = vars(column)
+    fresh: dict[str, Any] = {
+        name: tuple(moved.get(v, v) for v in each) for name, each in known.items() if _has_refs(each)
+    }
+    return replace(column, **fresh)
+
+
+def _has_refs(value: Any) -> bool:
+    return isinstance(value, tuple) and any(isinstance(each, Ref) for each in value)
 
 
 def _batches(poor: Sequence[Sparse]) -> Iterator[list[Sparse]]:

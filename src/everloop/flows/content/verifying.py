@@ -20,7 +20,8 @@ from everloop.core.ports import Entry
 from everloop.data import manifest as manifests
 from everloop.data.packs import Pack
 from everloop.flows.project import Project
-from everloop.store import datasets, models, refs
+from everloop.store import datasets, refs
+from everloop.store import models as model_store
 
 from . import inventory
 from .inventory import Inventory
@@ -85,8 +86,11 @@ def quiet(done: int, total: int, text: str) -> None:
     """Nobody looks."""
 
 
-def verify(project: Project, *, full: bool = False, progress: Progress = quiet) -> Verification:
-    """Look at everything that is stored. Other processes may register and collect meanwhile."""
+def verify(
+    project: Project, *, full: bool = False, models: bool = False, progress: Progress = quiet
+) -> Verification:
+    """Look at everything that is stored; ``full`` also decodes it, ``models`` only adds models and plots.
+    Other processes may register and collect meanwhile."""
     begun = project.clock.monotonic()
     there = Objects(project.data, project.tenant)
     known = versions_of(project)  # before the objects: a version's objects are there before it is
@@ -94,8 +98,9 @@ def verify(project: Project, *, full: bool = False, progress: Progress = quiet) 
     look = _Look(project, there, known, stock)
     look.at_manifests()
     look.at_packs(progress)
-    if full:
+    if full or models:
         look.at_artifacts(progress)
+    if full:
         look.at_contents(progress)
     entries = [*stock.packs.values(), *stock.manifests.values(), *look.artifacts.values()]
     return Verification(
@@ -296,7 +301,7 @@ def runs_by_artifact(project: Project) -> dict[str, list[str]]:
     """Which runs name which models, plots and row hashes, by key."""
     named: dict[str, list[str]] = {}
     with project.store.reading() as tx:
-        for run in models.list_runs(tx):
+        for run in model_store.list_runs(tx):
             for key in dict.fromkeys((run.artifact, run.rows_seen, *run.plots.values())):
                 named.setdefault(key, []).append(run.run_id)
     return named
