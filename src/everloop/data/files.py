@@ -23,11 +23,16 @@ _PARQUET = (".parquet",)
 _FEATHER = (".feather", ".arrow")
 
 
+def is_table(path: Path) -> bool:
+    """Whether a file of this name is read as a table."""
+    return path.name.lower().endswith(_CSV + _PARQUET + _FEATHER)
+
+
 def read(path: Path, encoding: str) -> pa.Table:
     """The table in the file, as it is. ``encoding`` is of CSV text. See ``reading.read_file``."""
     _refuse_missing(path)
     name = path.name.lower()
-    if not name.endswith(_CSV + _PARQUET + _FEATHER):
+    if not is_table(path):
         ending = path.suffix or "no ending"
         raise Unreadable(
             f"'{path}' has an ending that is not read ({ending}).",

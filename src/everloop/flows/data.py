@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +10,9 @@ import numpy as np
 import pyarrow as pa
 
 from everloop.core.data import ColumnStatistics, DatasetVersion
-from everloop.core.errors import NotFound
+from everloop.core.errors import NotFound, WrongType
 from everloop.data import identity, reading, statistics, summaries, writing
+from everloop.data.files import is_table
 from everloop.data.names import MAIN
 from everloop.data.stored import Stored
 from everloop.data.survey import Survey, survey
@@ -23,16 +23,11 @@ from everloop.store.database import Tx
 from .content import tables
 from .content.leases import Lease, leased
 from .content.objects import damaged
+from .content.registered import Registered as Registered
+from .files import list_files as list_files
+from .files import open_file as open_file
+from .files import register_files
 from .project import Project
-
-
-@dataclass(frozen=True)
-class Registered:
-    """A registered version with its table. ``new`` is false when the same content was there already."""
-
-    version: DatasetVersion
-    table: pa.Table
-    new: bool
 
 
 def register(
@@ -47,12 +42,25 @@ def register(
     parent: str | None = None,
     branch: str = MAIN,
     rows_needed: bool = False,
+    as_files: bool | None = False,
 ) -> Registered:
     """Version a file (path) or a pandas, Polars or Arrow table. The same content twice is one version.
 
     ``branch`` then stands at it. ``origin`` says where the content came from; ``parent`` is the version
-    before it [where the branch stood]. With ``rows_needed`` an empty table raises EmptyTable.
+    before it [where the branch stood]. With ``rows_needed`` an empty table raises EmptyTable. ``as_files``
+    takes a file or folder as it is (``files.register_files``); None does where the path is not of a table.
     """
+    if as_files or (as_files is None and is_of_files(project, source)):
+        return register_files(
+            project,
+            str(source),
+            dataset,
+            described_as=described_as,
+            tags=tags,
+            origin=origin,
+            parent=parent,
+            branch=branch,
+        )
     if isinstance(source, (str, Path)):
         path = project.settings.root / Path(source).expanduser()
         table, named = reading.read_file(path, encoding=encoding_name), str(source)
@@ -72,6 +80,14 @@ def register(
             tags=dict(tags or {}),
             origin=dict(origin or {}),
         )
+
+
+def is_of_files(project: Project, source: object) -> bool:
+    """Whether a source is a path that is there and is not of a table: a folder, or another ending."""
+    if not isinstance(source, (str, Path)):
+        return False
+    path = project.settings.root / Path(source).expanduser()
+    return path.exists() and (path.is_dir() or not is_table(path))
 
 
 def _register(
@@ -184,6 +200,11 @@ def _doubles(table: pa.Table, names: set[str]) -> pa.Table:
 
 
 def _stored(project: Project, version: DatasetVersion) -> Stored:
+    if version.kind != "table":
+        raise WrongType(
+            f"{version.dataset}@{version.short} is a version of files, not a table.",
+            remedy=f"Write the files to a folder: everloop data get {version.short} --to FOLDER",
+        )
     there = tables.objects(project)
     try:
         return tables.open_version(there, version.version_id)
