@@ -83,7 +83,7 @@ def lengths(array: pa.Array) -> npt.NDArray[np.int64]:
 
 def text(array: pa.Array) -> tuple[npt.NDArray[np.int64], pa.Buffer]:
     """Of large strings or binaries: bytes per value (0 under nulls) and all bytes, one after the other."""
-    if array.null_count and _hides(array):
+    if array.null_count and hides(array):
         array = array.fill_null(pa.scalar(b"" if kinds.is_large_binary(array.type) else "", array.type))
     ends, data = _ends(array)
     if data is None or not len(array):
@@ -91,7 +91,7 @@ def text(array: pa.Array) -> tuple[npt.NDArray[np.int64], pa.Buffer]:
     return np.diff(ends), data.slice(int(ends[0]), int(ends[-1] - ends[0]))
 
 
-def _hides(array: pa.Array) -> bool:
+def hides(array: pa.Array) -> bool:
     """Whether there are bytes under nulls."""
     ends, _ = _ends(array)
     return bool(np.diff(ends)[null_positions(array)].any())

@@ -48,7 +48,7 @@ class Draft:
         self.patches = list(stored.patches)
         suspect = self._suspect(stored, blocks, marks)
         if len(suspect) and isinstance(self._found, Others):
-            strips = np.unique(before.strips_at(self._plan.places[suspect])).tolist()
+            strips = np.flatnonzero(np.bincount(before.strips_at(self._plan.places[suspect]))).tolist()
             self._rewrite([strip for strip in strips if self._differs(before, strip)])
         elif len(suspect):
             self._patch(before, suspect)

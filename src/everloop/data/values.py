@@ -176,7 +176,7 @@ def of(column: pa.ChunkedArray) -> Values:
     text = text_kind(kind)
     if text is not None:
         whole = array.cast(text)
-        return Texts(kind, _emptied(whole) if whole.null_count else whole)
+        return Texts(kind, _emptied(whole) if whole.null_count and canonical.hides(whole) else whole)
     return Others(kind, array)
 
 
