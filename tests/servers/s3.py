@@ -133,6 +133,7 @@ def _command(program: str, data: Path, ports: dict[str, int], server: S3) -> lis
     who = [
         {"name": "everloop", "credentials": keys, "actions": ["Admin", "Read", "Write", "List", "Tagging"]}
     ]
+    (data / "master.toml").write_text("[master.volume_growth]\ncopy_1 = 1\n")  # a bucket has one, not seven
     config = data / "identities.json"
     config.write_text(json.dumps({"identities": who}))
     given = [
@@ -144,7 +145,7 @@ def _command(program: str, data: Path, ports: dict[str, int], server: S3) -> lis
         *("-filer", "-s3", f"-s3.config={config}", "-s3.iam=false", "-s3.autoCreateBucket=false", *given),
         *("-s3.port.iceberg=0", "-s3.port.lance=0", f"-s3.localSocket={data}/s3.sock"),
         *(f"-filer.localSocket={data}/filer.sock", "-master.telemetry=false", "-master.electionTimeout=1s"),
-        *("-master.volumeSizeLimitMB=64", "-volume.max=30", "-volume.readBufferSizeMB=1"),
+        *("-master.volumeSizeLimitMB=64", "-volume.max=400", "-volume.readBufferSizeMB=1"),
     ]
 
 
