@@ -40,7 +40,8 @@ def verify(
     """
     with call.project() as project, late.progress.counted("checking", quiet=call.quiet) as tell:
         found = late.upkeep.verify(project, full=full, progress=tell)
-    call.answer({"sound": found.sound, "verification": found}, lambda: _show_verification(found))
+    document = {"sound": found.sound, **vars(found), "damages": [_told(d) for d in found.damages]}
+    call.answer(document, lambda: _show_verification(found))
     return errors.OK if found.sound else errors.UNHEALTHY
 
 
@@ -163,6 +164,10 @@ def _show_verification(found: Verification) -> None:
     if found.foreign:
         shown = ", ".join(found.foreign[:3]) + (" …" if len(found.foreign) > 3 else "")
         out.line(f"{len(found.foreign):,} files there are none of ours: {shown}")
+
+
+def _told(damage: Damage) -> dict[str, object]:
+    return {**vars(damage), "remedy": damage.remedy}
 
 
 def _show_damages(damages: tuple[Damage, ...]) -> None:

@@ -106,11 +106,11 @@ class _Work:
                         blobs.replace(damage.key, data)
                     self._say(damage, source, aside)
                     return
-        if not damage.versions and not damage.runs:
+        if not damage.needed:
             aside = self._set_aside(blobs, damage.key)
             if not self.dry_run:
                 blobs.remove(damage.key)
-            self._say(damage, "nothing: nobody needs it", aside)
+            self._say(damage, "nowhere: nothing needs it", aside)
 
     def register_again(self, version: DatasetVersion, damages: Sequence[Damage]) -> None:
         """From the file that a version was registered from, if that has the same content still."""
@@ -180,7 +180,7 @@ def _copy_at(project: Project, source: str) -> Fetch:
     for entry in blobs.entries():
         known.setdefault("/".join(entry.key.rsplit("/", 2)[-2:]), []).append(entry.key)
     if not known:
-        raise NotFound(f"There is nothing in {blobs.where('.')}.", remedy="Name the folder of a copy.")
+        raise NotFound(f"There is nothing in {source}.", remedy="Name the folder of a copy.")
 
     def fetch(key: str, store: str) -> bytes | None:
         for candidate in known.get("/".join(key.rsplit("/", 2)[-2:]), ()):

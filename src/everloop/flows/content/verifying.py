@@ -32,7 +32,7 @@ Progress = Callable[[int, int, str], None]
 _PART = 4 << 20  # bytes that are read and hashed at a time
 _AT_ONCE = 4
 _REPAIR = "'everloop data repair' restores it from a backup, a copy, or the file it was registered from."
-_UNNEEDED = "No version needs it: 'everloop data repair' sets it aside."
+_UNNEEDED = "Nothing needs it: 'everloop data repair' sets it aside."
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Touched:
 @dataclass(frozen=True)
 class Damage:
     """An object that is not what was written, or is missing. ``store``: data or artifacts. ``runs`` are those
-    whose models or plots it is."""
+    whose models or plots it is. ``needed`` is false where nothing needs it for certain."""
 
     store: str
     key: str
@@ -59,7 +59,11 @@ class Damage:
     what: str
     versions: tuple[Touched, ...] = ()
     runs: tuple[str, ...] = ()
-    remedy: str = _REPAIR
+    needed: bool = True
+
+    @property
+    def remedy(self) -> str:
+        return _REPAIR if self.needed else _UNNEEDED
 
 
 @dataclass(frozen=True)
@@ -248,19 +252,20 @@ class _Look:
 
     def _damage(self, key: str, what: str) -> Damage:
         versions = [v for name in self._touching(key) for v in self.known.get(name, [])]
+        unsure = any(key.endswith(".manifest") for key in self._wrong)  # it may name this one
         return Damage(
             "data",
             key,
             self.project.data.where(key),
             what,
             touched(self.project, versions),
-            remedy=_REPAIR if versions else _UNNEEDED,
+            needed=bool(versions) or unsure,
         )
 
     def _damage_of_artifact(self, key: str, what: str) -> Damage:
         runs = tuple(self._runs.get(key, ()))
-        remedy = _REPAIR if runs else _UNNEEDED.replace("version", "run")
-        return Damage("artifacts", key, self.project.artifacts.where(key), what, runs=runs, remedy=remedy)
+        where = self.project.artifacts.where(key)
+        return Damage("artifacts", key, where, what, runs=runs, needed=bool(runs))
 
 
 _CHANGED = "Its bytes are not what was written."
