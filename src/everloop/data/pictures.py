@@ -93,7 +93,7 @@ def _columns(ax: Axes, heading: str, bars: Mapping[str, float], count: int) -> N
     shares = heading.startswith("Changed")
     places = range(len(bars))
     ax.barh(places, list(bars.values()), color=_CHANGED if shares else _AFTER, height=0.65)
-    ax.set_yticks(places, [_label(name, 26) for name in bars], fontsize=8)
+    ax.set_yticks(places, _labels(list(bars), 26), fontsize=8)
     widest = max(bars.values(), default=1.0)
     for place, value in zip(places, bars.values(), strict=True):
         shown = _percent(value) if shares else f"{value:.2g}"
@@ -110,13 +110,14 @@ def _columns(ax: Axes, heading: str, bars: Mapping[str, float], count: int) -> N
 def _spreads(figure: Figure, place: SubplotSpec, spreads: Sequence[Spread]) -> None:
     across = 2 if len(spreads) > 1 else 1
     inner = place.subgridspec(-(-len(spreads) // across), across)
+    titles = _labels([found.name for found in spreads], 28)
     for at, found in enumerate(spreads):
         ax = _plain(figure.add_subplot(inner[at // across, at % across]))
         if found.levels:
             _levels(ax, found)
         else:
             _histogram(ax, found)
-        ax.set_title(_label(found.name, 34), loc="left", fontsize=9)
+        ax.set_title(titles[at], loc="left", fontsize=9)
         ax.tick_params(labelsize=7)
         if at == 0:
             ax.legend(frameon=False, fontsize=7, loc="best")
@@ -153,9 +154,26 @@ def _date(seconds: float) -> str:
         return f"{seconds:.3g}"
 
 
+def _labels(names: Sequence[str], longest: int) -> list[str]:
+    """Names cut so that they can still be told apart: where their ends are alike, what they begin with in
+    common is left out."""
+    cut = [_label(name, longest) for name in names]
+    alike = [name for name, label in zip(names, cut, strict=True) if cut.count(label) > 1]
+    letters = enumerate(zip(*alike, strict=False))
+    shared = max(next((at for at, several in letters if len(set(several)) > 1), 0) - 2, 0)
+    return [
+        _escaped(f"…{name[shared : shared + longest - 2]}…") if name in alike else label
+        for name, label in zip(names, cut, strict=True)
+    ]
+
+
 def _label(text: str, longest: int) -> str:
     """``text`` without its middle where it is too long: names that differ often do so at their end."""
     if len(text) > longest:
         half = (longest - 1) // 2
         text = f"{text[:half]}…{text[-half:]}"
-    return text.replace("$", r"\$")
+    return _escaped(text)
+
+
+def _escaped(text: str) -> str:
+    return text.replace("$", r"\$")  # a dollar begins a formula

@@ -20,12 +20,17 @@ def draw(versions: Sequence[DatasetVersion]) -> Iterator[tuple[str, DatasetVersi
             yield _join(lanes, waiting), None
             for at in waiting[1:]:
                 lanes[at] = None
+            _trim(lanes)
         place = waiting[0] if waiting else _free(lanes)
         lanes[place] = version.version_id
         yield _row(lanes, place), version
         lanes[place] = version.parent if version.parent in there else None
-        while lanes and lanes[-1] is None:
-            lanes.pop()
+        _trim(lanes)
+
+
+def _trim(lanes: list[str | None]) -> None:
+    while lanes and lanes[-1] is None:
+        lanes.pop()
 
 
 def _free(lanes: list[str | None]) -> int:

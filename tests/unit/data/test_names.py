@@ -1,0 +1,64 @@
+"""How versions are named, and what a tag or branch may be called."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from everloop.core.errors import Invalid
+from everloop.data import names
+from everloop.data.names import Spec
+
+
+@pytest.mark.parametrize(
+    ("text", "spec"),
+    [
+        ("3f2a91", Spec(None, "3f2a91", 0)),
+        ("flights@latest", Spec("flights", "latest", 0)),
+        ("flights@v1~2", Spec("flights", "v1", 2)),
+        ("flights@~", Spec("flights", "latest", 1)),
+        ("team@site@main~10", Spec("team@site", "main", 10)),
+        ("flights@", Spec("flights", "", 0)),
+        ("3f2a~x", Spec(None, "3f2a~x", 0)),
+    ],
+)
+def test_a_name_is_taken_apart(text: str, spec: Spec) -> None:
+    assert names.parse(text) == spec
+
+
+@pytest.mark.parametrize(
+    "name", ["golden", "v1.0", "may/clean", "2026-05", "bee", "1", "Grün", "before+after"]
+)
+def test_a_word_may_be_a_name(name: str) -> None:
+    assert names.check(name) == name
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("latest", "'latest' always means the newest"),
+        ("Latest", "always means"),
+        ("beef", "beginning of a version's id"),
+        ("20260301", "beginning of a version's id"),
+        ("2026-03-01", "would be taken for a time"),
+        ("2026-W10", "would be taken for a time"),
+        ("a~1", "cannot be the name"),
+        ("a@b", "cannot be the name"),
+        ("", "cannot be the name"),
+        ("-x", "cannot be the name"),
+        ("two words", "cannot be the name"),
+        ("x" * 101, "100 at most"),
+    ],
+)
+def test_what_could_be_taken_for_something_else_is_refused(name: str, message: str) -> None:
+    with pytest.raises(Invalid) as found:
+        names.check(name)
+    assert message in str(found.value)
+
+
+def test_a_time_without_a_zone_is_utc() -> None:
+    assert names.as_time("2026-03-01T12:00") == datetime(2026, 3, 1, 12, tzinfo=UTC)
+    assert names.as_time("2026-03-01T12:00+02:00") == datetime(2026, 3, 1, 10, tzinfo=UTC)
+    assert names.as_time("2026-13-01") is None
+    assert names.as_time("may") is None
