@@ -89,7 +89,9 @@ def revise(new: Survey, before: Stored | None, known: Known) -> Revision:
 
 def _draft(name: str, new: Survey, plan: Plan, before: Stored | None) -> Draft:
     draft = Draft(name, new.columns[name], plan)
-    if before is None or name not in before.manifest.schema.names or _retyped(name, new, before):
+    if before is None or not plan.alive:  # nothing is built upon: no patch of then may meet the rows of now
+        draft.write()
+    elif name not in before.manifest.schema.names or _retyped(name, new, before):
         draft.write()
     elif plan.same and before.manifest.column(name).digest == new.digests[name]:
         draft.keep(before.manifest.column(name))
