@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from everloop.flows import demo as demo
     from everloop.flows import documents as documents
     from everloop.flows import dvc as dvc
+    from everloop.flows import files as files
     from everloop.flows import health as health
     from everloop.flows import history as history
     from everloop.flows import models as models
@@ -49,6 +50,7 @@ else:
         "demo",
         "documents",
         "dvc",
+        "files",
         "health",
         "history",
         "models",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from everloop.core.data import DatasetVersion
 from everloop.core.errors import Corrupt, FileMissing, Invalid, NotFound, nearest
@@ -15,7 +15,7 @@ from everloop.flows.project import Project
 from .content import tables
 from .content.files import open_listing, read_listing
 from .content.files import register_files as register_files
-from .content.reader import FileStream, Reader
+from .content.reader import FileStream, Reader, prove
 from .content.restoring import restore as restore
 
 _BUFFER = 256 << 10
@@ -59,20 +59,12 @@ def compare(project: Project, before: DatasetVersion, after: DatasetVersion) -> 
     return filediff.compare(listings[0], listings[1], (before.version_id, after.version_id))
 
 
-def fault(
-    project: Project, version: DatasetVersion, progress: Callable[[int, int, str], None] | None = None
-) -> str | None:
+def fault(project: Project, version: DatasetVersion) -> str | None:
     """What is wrong with a version of files, after reading all of it; None where every file is what was
     registered."""
+    there = tables.objects(project)
     try:
-        found, manifest = read_listing(project, version)
-        rows = [row for row in listing.rows(found) if row.kind != FOLDER]
-        reader = Reader(tables.objects(project), manifest)
-        for done, (row, pieces) in enumerate(reader.contents(rows)):
-            for _ in pieces:
-                pass
-            if progress:
-                progress(done, len(rows), row.path)
+        prove(there, there.manifest(version.version_id))
     except (Corrupt, NotFound) as error:
         return error.message
     return None

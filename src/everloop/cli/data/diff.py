@@ -11,6 +11,7 @@ import typer
 from everloop.cli import late
 from everloop.cli.call import Call, command
 
+from . import files
 from .group import app
 
 if TYPE_CHECKING:
@@ -34,7 +35,8 @@ def diff(
     rows: Annotated[int, typer.Option(min=0, help="Show so many rows of each kind.")] = _EXAMPLES,
     picture: Annotated[Path | None, typer.Option(help="Draw it into this PNG file too.")] = None,
 ) -> None:
-    """Compare two versions: schema, rows added, removed and changed, cells, and statistics that moved.
+    """Compare two versions: schema, rows added, removed and changed, cells, and statistics that moved; of
+    versions of files: which were added, removed, changed and renamed.
 
     \b
     Example:
@@ -44,6 +46,10 @@ def diff(
     chosen = [] if whole else [name.strip() for name in key.split(",")] if key else None
     with call.project() as project:
         old, new = late.data.find(project, before), late.data.find(project, after)
+        if old.kind == new.kind == "files":
+            between = late.files.compare(project, old, new)
+            call.answer({"diff": between}, lambda: files.show_diff(between))
+            return
         found = late.comparison.compare(project, old, new, key=chosen, examples=rows)
         drawn = late.pictures.draw(project, found, old, new, Path.cwd() / picture) if picture else None
     call.answer({"diff": found, "picture": drawn}, lambda: _show(found, drawn))

@@ -12,10 +12,12 @@ from everloop.cli import late
 from everloop.cli.call import Call, command
 from everloop.core.errors import Invalid, InvalidSettings
 
+from . import files
 from .group import app
 
 if TYPE_CHECKING:
     from everloop.core.data import ColumnStatistics, DataRef, DatasetVersion
+    from everloop.core.files import File
     from everloop.flows.project import Project
     from everloop.flows.refs import Listed
 
@@ -31,7 +33,7 @@ Version = Annotated[
 @command(app)
 def add(
     call: Call,
-    file: Annotated[Path, typer.Argument(help="A CSV, Parquet or Feather file.")],
+    file: Annotated[Path, typer.Argument(help="A CSV, Parquet or Feather file; or any file or folder.")],
     dataset: Annotated[
         str | None, typer.Option(help="[the dataset of the model that reads this file]")
     ] = None,
@@ -39,25 +41,39 @@ def add(
     branch: Annotated[
         str, typer.Option(help="The branch that then stands at it; a new one begins at main.")
     ] = "main",
+    as_files: Annotated[bool, typer.Option("--as-files", help="Keep a table's file as it is too.")] = False,
+    reread: Annotated[
+        bool, typer.Option("--reread", help="Read files again that did not change, and what is stored.")
+    ] = False,
 ) -> None:
     """Register a file as a data version; the same content twice is one version.
+
+    CSV, Parquet and Feather files become tables; any other file, and a folder, is kept as it is.
 
     \b
     Example:
       everloop data add data/may.csv --dataset flights --tag source=billing
       everloop data add data/may.csv --dataset flights --branch trial
+      everloop data add images/ --dataset images
     """
     tags = dict(_tag(text) for text in tag or ())
     with call.project() as project:
+        path = within(project, file)
         chosen, encoding = _dataset(project, file, dataset)
-        registered = late.data.register(
-            project, within(project, file), chosen, encoding_name=encoding, tags=tags, branch=branch
-        )
+        if as_files or late.data.is_of_files(project, path):
+            if not as_files:
+                call.note(f"{file} is not a table; it is kept as it is.")
+            registered = files.register(call, project, path, chosen, tags=tags, branch=branch, reread=reread)
+        else:
+            registered = late.data.register(
+                project, path, chosen, encoding_name=encoding, tags=tags, branch=branch
+            )
     version = registered.version
     known = "new version" if registered.new else "known already:"
+    content = files.describe(version) if version.kind == "files" else f"{version.rows:,} rows"
     call.answer(
         {"version": version, "new": registered.new},
-        lambda: late.output.line(f"{known} {version.dataset}@{version.short}, {version.rows:,} rows"),
+        lambda: late.output.line(f"{known} {version.dataset}@{version.short}, {content}"),
     )
 
 
@@ -90,7 +106,7 @@ def list_(
 
 @command(app)
 def show(call: Call, version: Version) -> None:
-    """Show a version: where it came from, its schema, and statistics of each column.
+    """Show a version: where it came from, its schema, and statistics of each column; or its files.
 
     \b
     Example:
@@ -98,7 +114,9 @@ def show(call: Call, version: Version) -> None:
     """
     with call.project() as project:
         found = late.data.find(project, version)
-    call.answer({"version": found}, lambda: _show_version(found))
+        listed = late.data.list_files(project, found) if found.kind == "files" else None
+    document = {"version": found} if listed is None else {"version": found, "files": listed}
+    call.answer(document, lambda: _show_version(found, listed))
 
 
 @command(app)
@@ -106,17 +124,27 @@ def get(
     call: Call,
     version: Version,
     to: Annotated[
-        Path | None, typer.Option(help="A .parquet, .csv or .feather file [DATASET-ID.parquet]")
+        Path | None,
+        typer.Option(help="A .parquet, .csv or .feather file [DATASET-ID.parquet]; of files, a folder."),
     ] = None,
+    path: Annotated[
+        list[str] | None, typer.Option(metavar="PATTERN", help="Only these files; may be repeated.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace files that are other ones.")] = False,
 ) -> None:
-    """Write a version's content to a file, after checking it against its hash.
+    """Write a version's content to a file (or its files to a folder), after checking it against its hash.
 
     \b
     Example:
       everloop data get 3f2a91 --to may.csv
+      everloop data get images@latest --to images --path 'cats/*'
     """
     with call.project() as project:
         found = late.data.find(project, version)
+        if found.kind == "files":
+            files.restore(call, project, found, to, path or (), force=force)
+            return
+        files.refuse_options(found, path or (), force=force)
         target = Path.cwd() / (to or f"{found.dataset}-{found.short}.parquet")
         written = late.data.export(project, found, target)
     call.answer(
@@ -172,13 +200,13 @@ def _tag(text: str) -> tuple[str, str]:
     return name, value
 
 
-def _show_version(version: DatasetVersion) -> None:
+def _show_version(version: DatasetVersion, listed: Sequence[File] | None) -> None:
     out = late.output
     out.pairs(
         {
             "dataset": version.dataset,
             "version": version.version_id,
-            "rows": version.rows,
+            **({"rows": version.rows} if listed is None else {"content": files.describe(version)}),
             "size": out.size(version.bytes),
             "source": version.source,
             "parent": out.short(version.parent),
@@ -186,6 +214,9 @@ def _show_version(version: DatasetVersion) -> None:
             "tags": ", ".join(f"{name}={value}" for name, value in version.tags.items()),
         }
     )
+    if listed is not None:
+        files.show(listed)
+        return
     rows = [(c.name, c.type, *_figures(version.statistics[c.name])) for c in version.columns]
     names = ("column", "type", "missing", "distinct", "mean", "std", "min", "median", "max", "most frequent")
     out.table(names, rows, right=names[2:9], fold=names[9:])

@@ -8,7 +8,7 @@ from everloop.core.data import DatasetVersion
 from everloop.core.errors import Corrupt, NotFound
 from everloop.core.runs import Run
 from everloop.data import identity
-from everloop.flows import artifacts, data
+from everloop.flows import artifacts, data, files
 from everloop.flows.project import Project
 from everloop.store import models
 
@@ -42,6 +42,9 @@ def check(project: Project, progress: Progress = quiet) -> Checked:
 
 def _of_version(project: Project, version: DatasetVersion) -> list[str]:
     name = f"{version.dataset}@{version.short}"
+    if version.kind == "files":
+        fault = files.fault(project, version)
+        return [f"{name}: {fault}"] if fault else []
     try:
         table = data.load(project, version)
     except (Corrupt, NotFound) as error:
@@ -53,7 +56,7 @@ def _of_version(project: Project, version: DatasetVersion) -> list[str]:
 
 def _of_run(project: Project, run: Run) -> list[str]:
     problems = []
-    for address in (run.artifact, run.rows_seen, *run.plots.values()):
+    for address in artifacts.files_of(run):
         try:
             artifacts.fetch(project, address)
         except (Corrupt, NotFound) as error:

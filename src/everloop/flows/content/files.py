@@ -27,6 +27,7 @@ from . import tables
 from .intake import Intake, Tell
 from .leases import Lease, await_collection, leased, outlast
 from .objects import Objects, damaged
+from .reader import listing_of
 from .registered import Registered
 from .seen import Seen
 
@@ -104,21 +105,12 @@ def read_listing(project: Project, version: DatasetVersion) -> tuple[pa.Table, M
             remedy=f"Write it to a file: everloop data get {version.short} --to FILE.parquet",
         )
     there = tables.objects(project)
-    key = there.manifest_key(version.version_id)
     try:
-        stored = tables.open_version(there, version.version_id)
+        manifest = there.manifest(version.version_id)
     except NotFound as error:
-        raise damaged(
-            project.data.where(key), f"The manifest of {version.dataset}@{version.short} is missing."
-        ) from error
-    found = stored.table()
-    try:
-        listing.check(found)
-        if listing.version_id(found, stored.manifest.algorithm) != version.version_id:
-            raise Corrupt("The listing that it names is another one.")
-    except Corrupt as error:
-        raise damaged(project.data.where(key), error.message) from error
-    return found, stored.manifest
+        where = project.data.where(there.manifest_key(version.version_id))
+        raise damaged(where, f"The manifest of {version.dataset}@{version.short} is missing.") from error
+    return listing_of(there, manifest), manifest
 
 
 def _register(work: _Work, dataset: str, branch: str, parent: str | None, **facts: Any) -> Registered:

@@ -11,6 +11,7 @@ from everloop.data.manifest import Manifest
 from everloop.data.stored import Stored
 
 from .objects import Objects
+from .reader import prove
 
 _AT_ONCE = 2  # columns in memory
 
@@ -26,6 +27,9 @@ class Prover:
         """What is wrong with a version's content; None where it is what its id says."""
         try:
             manifest = self._there.manifest(version_id)
+            if manifest.kind == "files":
+                prove(self._there, manifest)
+                return None
             digests = self._of_columns(manifest)
         except (Corrupt, NotFound) as error:
             return error.message

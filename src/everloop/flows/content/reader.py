@@ -12,11 +12,12 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from everloop.core.errors import Corrupt
-from everloop.data import identity, parts
+from everloop.data import identity, listing, parts
 from everloop.data.listing import CHUNK, Listed, chunks_of
 from everloop.data.manifest import Manifest
 from everloop.data.marks import Marks
 from everloop.data.packs import Ref
+from everloop.data.stored import Stored
 
 from .objects import Objects, damaged
 
@@ -87,6 +88,26 @@ class Reader:
     def _corrupt(self, what: str) -> Corrupt:
         key = self._there.manifest_key(self._manifest.version_id)
         return damaged(self._there.blobs.where(key), what)
+
+
+def listing_of(there: Objects, manifest: Manifest) -> pa.Table:
+    """The listing of a version of files. Raises Corrupt where it is not what the version's id says."""
+    found = Stored(manifest, there.fetcher(manifest.packs)).table()
+    try:
+        listing.check(found)
+        if listing.version_id(found, manifest.algorithm) != manifest.version_id:
+            raise Corrupt("The listing that it names is another one.")
+    except Corrupt as error:
+        raise damaged(there.blobs.where(there.manifest_key(manifest.version_id)), error.message) from error
+    return found
+
+
+def prove(there: Objects, manifest: Manifest) -> None:
+    """Read all files of a version. Raises Corrupt where one is not what was registered."""
+    rows = [row for row in listing.rows(listing_of(there, manifest)) if row.kind != listing.FOLDER]
+    for _, pieces in Reader(there, manifest).contents(rows):
+        for _ in pieces:
+            pass
 
 
 class FileStream(io.RawIOBase):

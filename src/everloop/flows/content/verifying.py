@@ -198,8 +198,7 @@ class _Look:
         """Decode the versions that nothing was found against so far."""
         prover = Prover(self.there)
         touched = {version for key in self._wrong for version in self._touching(key)}
-        tables = [name for name, versions in self.known.items() if versions[0].kind == "table"]
-        wanted = [name for name in tables if name not in touched]
+        wanted = [name for name in self.known if name not in touched]
         for done, version_id in enumerate(wanted, 1):
             what = prover.fault(version_id)
             if what and self._still_registered(version_id):
