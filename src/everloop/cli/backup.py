@@ -19,7 +19,7 @@ from .call import Call, command, group
 
 if TYPE_CHECKING:
     from everloop.flows.backup.schedule import Outcome
-    from everloop.flows.backup.target import Backup
+    from everloop.flows.saved import Backup
 
 app = group("Make backups, by hand or by the clock; check them; restore to any moment.")
 
@@ -54,7 +54,7 @@ def create(
     with call.project() as project, _progress(call) as progress:
         made = late.backup.create(project, _place(to), full=full, adopt=adopt, progress=progress)
     call.answer({"backup": made}, lambda: _show_made(made))
-    return errors.DIFFERENT if made.damaged else errors.OK
+    return errors.DIFFERENT if made.damaged or made.kept else errors.OK
 
 
 @command(app, "list")
@@ -115,7 +115,8 @@ def show(
                 "kind": kind,
                 "objects": f"{objects:,} of {size}, {new} new",
                 "rows": f"{rows:,}",
-                "damaged in the project": found.damaged,
+                "not saved: damaged": found.damaged,
+                "from earlier backups": found.kept,
             }
         )
         late.output.table(("table", "rows"), found.counts.items(), right=("rows",))
@@ -275,7 +276,7 @@ def run(
             call.answer(
                 {"backup": said}, lambda: _show_made(said) if said else late.output.line("None is due.")
             )
-            return errors.DIFFERENT if said and said.damaged else errors.OK
+            return errors.DIFFERENT if said and (said.damaged or said.kept) else errors.OK
         with _until_told() as stopped:
             late.backup.follow(project, lambda outcome: _tell(call, outcome), stopped, place=_place(to))
     return errors.OK
@@ -337,6 +338,8 @@ def _show_made(made: Backup) -> None:
     )
     for name in made.damaged:
         out.line(f"Damaged in the project, so not saved: {name}")
+    for name in made.kept:
+        out.line(f"Damaged or missing in the project; an earlier backup has it: {name}")
 
 
 def _said(moment: datetime) -> str:

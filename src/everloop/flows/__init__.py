@@ -23,6 +23,7 @@ __getattr__ = submodules(
         "report",
         "reproduction",
         "runs",
+        "saved",
         "status",
         "tracking",
         "turn",

@@ -8,6 +8,7 @@ from io import BytesIO
 import numpy as np
 
 from everloop.core.errors import Corrupt
+from everloop.core.runs import Run
 
 from .project import Project
 
@@ -41,3 +42,8 @@ def to_bytes(array: np.ndarray) -> bytes:
 def from_bytes(data: bytes) -> np.ndarray:
     array: np.ndarray = np.load(BytesIO(data), allow_pickle=False)
     return array
+
+
+def files_of(run: Run) -> tuple[str, ...]:
+    """The addresses of all that a run has stored."""
+    return (run.artifact, run.rows_seen, *run.plots.values())

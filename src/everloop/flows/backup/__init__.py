@@ -5,17 +5,17 @@ from __future__ import annotations
 from everloop.core.lazy import attributes
 
 _SOURCES = {
-    "create": "saving",
-    "drill": "drilling",
-    "fetch_object": "target",
-    "follow": "schedule",
-    "make_due": "schedule",
-    "open_backups": "target",
-    "open_target": "target",
-    "prune": "retention",
-    "restore": "restoring",
-    "spelled": "restoring",
-    "verify": "verifying",
-    "windows": "restoring",
+    "create": "backup.saving",
+    "drill": "backup.drilling",
+    "fetch_object": "saved",
+    "follow": "backup.schedule",
+    "make_due": "backup.schedule",
+    "open_backups": "saved",
+    "open_target": "saved",
+    "prune": "backup.retention",
+    "restore": "backup.restoring",
+    "spelled": "backup.restoring",
+    "verify": "backup.verifying",
+    "windows": "backup.restoring",
 }
-__getattr__ = attributes(__name__, {name: f"{__name__}.{module}" for name, module in _SOURCES.items()})
+__getattr__ = attributes(__name__, {name: f"everloop.flows.{module}" for name, module in _SOURCES.items()})

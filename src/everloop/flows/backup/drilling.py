@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import dataclass
+from datetime import timedelta
 
 from everloop.core.ids import token
 from everloop.flows import data
 from everloop.flows.project import Project
+from everloop.flows.saved import open_target
 from everloop.store import history
 
 from .checking import check
 from .restoring import bring, choose, differences, staged
 from .saving import Progress, quiet
-from .target import open_target
+
+_COMMITTED = timedelta(minutes=10)  # after which a version that was dated is surely recorded as well
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,7 @@ def drill(
     problems += [
         f"{version.dataset}@{version.short} is not in the backup"
         for version in data.list_versions(project)
-        if version.created_at < backup.at and version.version_id not in there
+        if version.created_at < backup.at - _COMMITTED and version.version_id not in there
     ]
     problems += [f"{name} was damaged when it was saved" for name in backup.damaged]
     done = Drilled(

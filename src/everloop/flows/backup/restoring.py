@@ -18,6 +18,7 @@ from everloop.core.ids import token
 from everloop.core.ports import Blobs
 from everloop.flows.content.leases import leased
 from everloop.flows.project import Project
+from everloop.flows.saved import Backup, Found, Object, Rows, Target, open_target
 from everloop.settings.writing import standalone
 from everloop.store import changes, history
 from everloop.store.database import Store, Tx
@@ -27,7 +28,6 @@ from everloop.store.times import to_text
 
 from .checking import Checked, check
 from .saving import Progress, quiet, save
-from .target import Backup, Found, Object, Rows, Target, open_target
 
 _AT_ONCE = 4
 DATABASE = "everloop.db"

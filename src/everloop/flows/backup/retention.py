@@ -8,9 +8,8 @@ from datetime import UTC, datetime, timedelta
 
 from everloop.core.errors import Corrupt
 from everloop.flows.project import Project
+from everloop.flows.saved import Backup, Target, open_target
 from everloop.settings.schema import Keep
-
-from .target import Backup, Target, open_target
 
 GRACE = timedelta(days=1)  # a backup that is at work elsewhere may be about to name what it has copied
 

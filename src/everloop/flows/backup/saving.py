@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from hashlib import sha256
@@ -14,19 +15,22 @@ from everloop.core.errors import Corrupt, NotFound, Refused
 from everloop.core.ids import new_id
 from everloop.core.ports import Blobs
 from everloop.data import manifest
+from everloop.flows import data
+from everloop.flows.artifacts import files_of
 from everloop.flows.content.leases import leased
+from everloop.flows.content.objects import Objects
 from everloop.flows.project import Project
-from everloop.store import changes
+from everloop.flows.saved import STORES, Backup, Found, Line, Object, Part, Rows, Saved, Target, open_target
+from everloop.store import changes, models
 from everloop.store.changes import Mark
 from everloop.store.database import Tx, to_json
 from everloop.store.migrations import HEAD
 from everloop.store.tables import BACKED_UP
 
-from .target import STORES, Backup, Found, Line, Object, Part, Rows, Target, open_target
-
 Progress = Callable[[str, int, int], None]
 Key = tuple[str, str]
 _AT_ONCE = 4
+_DAMAGED, _GONE = "damaged", "gone"
 _SIGN_OF_LIFE = 600.0
 _SKEW = timedelta(minutes=5)  # by which the clocks of store and project may differ
 _SMALL = 256_000  # bytes of changes that are always fewer than a new base is worth
@@ -39,11 +43,13 @@ class Stopped(Exception):
 
 @dataclass
 class _Copied:
-    """What became of the project's objects: those the target has now, the new ones of them, the damaged."""
+    """What became of the project's objects: those the target has now, the new ones of them, those that are
+    damaged in the project, and of these those that the target has from earlier."""
 
     present: dict[Key, Object]
     new: list[Object]
-    damaged: list[str]
+    damaged: list[Key]
+    kept: list[Key]
 
 
 def quiet(what: str, done: int, total: int) -> None:
@@ -119,7 +125,8 @@ def save(
         object_bytes=sum(each.size for each in copied.present.values()),
         new_objects=len(copied.new),
         new_bytes=sum(each.size for each in copied.new),
-        damaged=tuple(sorted(copied.damaged)),
+        damaged=tuple("/".join(key) for key in sorted(copied.damaged)),
+        kept=tuple("/".join(key) for key in copied.kept),
     )
     target.write(backup)
     with project.store.writing() as tx:
@@ -195,10 +202,10 @@ def _copy_objects(
     prefix = f"{project.tenant}/objects/"
     there = {entry.key: entry.size for entry in target.blobs.entries(prefix)}
     stores = {"data": project.data, "artifacts": project.artifacts}
-    copied = _Copied({}, [], [])
+    copied = _Copied({}, [], [], [])
     unknown: list[Key] = []
 
-    def copy(key: Key) -> Object | str | None:
+    def copy(key: Key) -> Object | str:
         if stop():
             raise Stopped
         return _copy(stores[key[0]], target, there, *key, full=full)
@@ -224,27 +231,58 @@ def _copy_objects(
                         copied.present[key] = found
                         if target.object_key(found.sha256) not in there:
                             copied.new.append(found)
-                    elif found:
-                        copied.damaged.append(found)
+                    elif found == _DAMAGED:
+                        copied.damaged.append(key)
             except BaseException:
                 pool.shutdown(cancel_futures=True)
                 raise
+    earlier = {
+        key: known
+        for key, known in before.items()
+        if key not in copied.present and there.get(target.object_key(known.sha256)) == known.size
+    }
+    needed = {*copied.damaged, *_still_needed(project, target, newest, earlier)} & set(earlier)
+    for key in sorted(needed):
+        copied.present[key] = replace(earlier[key], gone=False)
+        copied.kept.append(key)
+    copied.damaged = [key for key in copied.damaged if key not in needed]
     return copied
+
+
+def _still_needed(
+    project: Project, target: Target, newest: Backup | None, among: Mapping[Key, Object]
+) -> set[Key]:
+    """Which of the objects that the project no longer has its versions and runs need all the same: those were
+    lost, not collected."""
+    if newest is None or not among:
+        return set()
+    saved = Objects(Saved(target, newest, "data"), project.tenant)
+    with project.store.reading() as tx:
+        runs = models.list_runs(tx)
+    needed = {("artifacts", address) for run in runs for address in files_of(run)}
+    for version in data.list_versions(project):
+        key = saved.manifest_key(version.version_id)
+        needed.add(("data", key))
+        if ("data", key) in among or any(known.endswith(".pack") for _, known in among):
+            for there in (Objects(project.data, project.tenant), saved):
+                with suppress(NotFound, Corrupt):
+                    packs = there.manifest(version.version_id).packs
+                    needed |= {("data", there.pack_key(pack.id)) for pack in packs}
+    return needed & set(among)
 
 
 def _copy(
     source: Blobs, target: Target, there: Mapping[str, int], store: str, key: str, *, full: bool
-) -> Object | str | None:
-    """The copy, made where the target lacks it; the name of an object that is damaged in the project; None
-    for one that was collected meanwhile."""
+) -> Object | str:
+    """The copy, made where the target lacks it; or that the object is damaged in the project, or gone."""
     try:
         content = source.get(key)
         if not _is_named(key, content):
-            return f"{store}/{key}"
+            return _DAMAGED
     except NotFound:
-        return None
+        return _GONE
     except Corrupt:
-        return f"{store}/{key}"
+        return _DAMAGED
     found = Object(store, key, len(content), sha256(content).hexdigest())
     place = target.object_key(found.sha256)
     if there.get(place) != found.size or (full and not target.holds(found)):

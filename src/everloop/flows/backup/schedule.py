@@ -9,11 +9,11 @@ from threading import Event
 
 from everloop.core.errors import Busy, InvalidSettings, MLOpsError
 from everloop.flows.project import Project
+from everloop.flows.saved import Backup, open_target
 from everloop.store import changes
 
 from .retention import Pruned, sweep
 from .saving import Progress, Stopped, quiet, save
-from .target import Backup, open_target
 
 LONGEST = 60.0  # seconds between two looks: the clock may be set, or another process make a backup
 AFTER_ERROR = 60.0

@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from everloop.core.errors import Corrupt, NotFound
-from everloop.flows import data
+from everloop.flows import artifacts, data
 from everloop.flows.content import tables
 from everloop.flows.project import Project
+from everloop.flows.saved import STORES, Backup, Saved, Target, open_target
 from everloop.store import models
 
 from .restoring import staged
 from .saving import Progress, quiet
-from .target import STORES, Backup, Saved, Target, open_target
 
 _AT_ONCE = 4
 
@@ -115,7 +115,7 @@ def touched(project: Project, store: str, key: str) -> Iterator[str]:
         with project.store.reading() as tx:
             runs = models.list_runs(tx)
         for run in runs:
-            if key in (run.artifact, run.rows_seen, *run.plots.values()):
+            if key in artifacts.files_of(run):
                 yield f"run {run.run_id}"
         return
     there = tables.objects(project)

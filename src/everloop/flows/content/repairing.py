@@ -17,7 +17,7 @@ from everloop.core.ids import token
 from everloop.core.ports import Blobs
 from everloop.data import reading
 from everloop.data.survey import survey
-from everloop.flows import backup
+from everloop.flows import saved
 from everloop.flows.project import Project
 
 from . import inventory, tables
@@ -166,7 +166,7 @@ class _Work:
 
 
 def _fetches(project: Project, source: str | None) -> Iterator[tuple[str, Fetch]]:
-    copies = backup.open_backups(project)
+    copies = saved.open_backups(project)
     if copies is not None:
         yield f"backups in {project.settings.backup.to}", copies.fetch
     if source is not None:

@@ -20,7 +20,8 @@ from typing import Any, NoReturn
 from everloop.core.documents import dump, load
 from everloop.core.errors import Corrupt, InvalidSettings, NotFound, Refused, UnknownVersion, nearest
 from everloop.core.ports import Blobs, Entry
-from everloop.flows.project import Project
+
+from .project import Project
 
 STORES = ("data", "artifacts")
 _PART = 4_000_000  # bytes of JSON lines in one part, before compression
@@ -65,7 +66,8 @@ class Backup:
     It holds the project as it was at ``at``, and at any moment since ``rows.base_at``, when all rows were
     saved; ``past`` reaches further back, to the base before that one. ``counts`` are the rows by table.
     ``objects`` are lists of what came and went; the last ``own`` of them are of this backup. ``sequence`` is
-    the last change. ``damaged`` names objects that were damaged in the project already.
+    the last change. ``damaged`` names objects that were damaged in the project already and are not saved,
+    ``kept`` those damaged or missing there for which the copy of an earlier backup stands.
     """
 
     id: str
@@ -86,6 +88,7 @@ class Backup:
     new_objects: int = 0
     new_bytes: int = 0
     damaged: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()
 
     @property
     def parts(self) -> tuple[Part, ...]:
