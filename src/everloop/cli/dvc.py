@@ -44,7 +44,7 @@ def init(call: Call) -> None:
 @command(app)
 def add(
     call: Call,
-    file: Annotated[Path, typer.Argument(help="A CSV, Parquet or Feather file.")],
+    file: Annotated[Path, typer.Argument(help="A table, any other file, or a folder.")],
     dataset: Annotated[
         str | None, typer.Option(help="[of the model that reads this file, else its path]")
     ] = None,
@@ -60,6 +60,7 @@ def add(
         added = late.dvc.add(project, Path.cwd() / file.expanduser(), dataset, commit=commit)
     version = added.version
     known = "new version" if added.new else "known already:"
+    size = f"{version.rows:,} {'rows' if version.kind == 'table' else 'files'}"
     at = f", commit {added.commit[:10]}" if added.commit else "; commit it with git"
     call.answer(
         {
@@ -70,7 +71,7 @@ def add(
             "commit": added.commit,
         },
         lambda: late.output.line(
-            f"{known} {version.dataset}@{version.short}, {version.rows:,} rows, in {added.pointer.name}{at}"
+            f"{known} {version.dataset}@{version.short}, {size}, in {added.pointer.name}{at}"
         ),
     )
 
@@ -125,7 +126,9 @@ def export(
         str,
         typer.Argument(metavar="VERSION", help="An id, its first 4 characters or more, or DATASET@latest."),
     ],
-    to: Annotated[Path, typer.Option(help="A .parquet, .csv or .feather file in the DVC project.")],
+    to: Annotated[
+        Path, typer.Option(help="A file in the DVC project; .parquet, .csv or .feather for a table.")
+    ],
     commit: Commit = False,
     force: Force = False,
 ) -> None:

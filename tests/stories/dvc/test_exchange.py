@@ -266,18 +266,30 @@ def test_an_earlier_version_of_one_file(ours: Path) -> None:
 
 
 def test_a_folder_under_dvc(ours: Path) -> None:
-    """Pulled, checked out and checked file by file."""
+    """Added as files, checked out and checked file by file, and written elsewhere."""
     git(ours, "init", "--quiet")
     manager = DVCManager()
     manager.init()
     (ours / "parts" / "deep").mkdir(parents=True)
     (ours / "parts" / "a.csv").write_bytes(sales(1))
     (ours / "parts" / "deep" / "b ü.csv").write_bytes(sales(2))
-    dvc(ours, "add", "--quiet", "parts")
+    version = manager.add("parts", "images", commit=True)
+    [known] = DataVersioner(dataset="images").list_versions()
+    assert known["row_count"] == 2
+    assert [file.outcome for file in manager.import_history(paths=["parts"], dataset="images").files] == [
+        "done"
+    ]
     shutil.rmtree(ours / "parts")
     assert len(manager.checkout("parts.dvc")) == 2
     assert (ours / "parts" / "deep" / "b ü.csv").read_bytes() == sales(2)
+    assert manager.export(version, "copy of parts").md5 == md5_in(ours, "parts.dvc")
+    assert (ours / "copy of parts" / "deep" / "b ü.csv").read_bytes() == sales(2)
+    with pytest.raises(Refused):
+        manager.export(version, "copy of parts")
     damage(in_cache(ours, md5(sales(2))))
+    with pytest.raises(Invalid, match="everloop data get"):
+        manager.export(version, "other")
+    assert not list(ours.glob(".other*"))
     shutil.rmtree(ours / "parts")
     with pytest.raises(Corrupt, match="b ü"):
         manager.checkout("parts.dvc")

@@ -201,12 +201,14 @@ def test_a_project_of_dvc_2_and_pointers_that_cannot_be_read(ours: Path, tmp_pat
     git(folder, "add", "--all")
     git(folder, "commit", "--quiet", "--message", "from long ago")
     (folder / "broken.csv.dvc").unlink()
-    git(folder, "commit", "--quiet", "--all", "--message", "mended")
+    legacy(folder, "model.bin", bytes(range(256)) * 9)
+    git(folder, "add", "--all")
+    git(folder, "commit", "--quiet", "--message", "mended")
 
     found = DVCManager().import_history(folder)
 
     outcomes = {file.path: file.outcome for file in found.files}
-    assert outcomes == {"yes.csv": "new", "notes.txt": "missing"}
+    assert outcomes == {"yes.csv": "new", "notes.txt": "missing", "model.bin": "new"}
     assert len(found.problems) == 1
     assert "broken.csv.dvc" in found.problems[0]
     assert prices("yes.csv@main") == [5, 6]

@@ -148,13 +148,20 @@ class DvcRepository:
         return self._objects.obtain(pointer.md5, legacy=pointer.legacy, remote=pointer.remote, what=what)
 
     def restore(self, pointer: Pointer, target: Path) -> None:
-        """Write a file's content, whole, to ``target``, in one move."""
+        """Write the content of a file or folder, whole, to ``target``, in one move."""
         draft = target.with_name(f".{target.name}.draft")
+        _clear(draft)
         try:
-            shutil.copyfile(self.obtain(pointer), draft)
+            if not pointer.is_folder:
+                shutil.copyfile(self.obtain(pointer), draft)
+            for path, kept in (self.obtain_folder(pointer) if pointer.is_folder else {}).items():
+                (draft / path).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(kept, draft / path)
+            if target.is_dir():
+                shutil.rmtree(target)
             draft.replace(target)
         finally:
-            draft.unlink(missing_ok=True)
+            _clear(draft)
 
     def obtain_folder(self, pointer: Pointer) -> dict[str, Path]:
         """The files of a folder by their path in it, each whole."""
@@ -218,9 +225,12 @@ class DvcRepository:
 
     def add(self, path: str) -> Pointer:
         """``dvc add``. A damaged object of the same md5 in the cache goes first: DVC would keep it."""
-        md5 = library.md5_of(self.root / path)
-        if self._kept.state(md5, legacy=False) == "damaged":
-            self._kept.place(md5, legacy=False).unlink()
+        place = self.root / path
+        for file in sorted(place.rglob("*")) if place.is_dir() else [place]:
+            if file.is_file():
+                md5 = library.md5_of(file)
+                if self._kept.state(md5, legacy=False) == "damaged":
+                    self._kept.place(md5, legacy=False).unlink()
         dvc(self.root, "add", *_after([path]))
         [pointer] = [p for p in self.read(f"{path}.dvc") if p.path == path]
         return pointer
@@ -284,6 +294,13 @@ class DvcRepository:
                 f"There is no {file} at '{revision}' in git.",
                 remedy=f"'git log --all -- {file}' lists the commits that have it.",
             ) from error
+
+
+def _clear(place: Path) -> None:
+    if place.is_dir():
+        shutil.rmtree(place)
+    else:
+        place.unlink(missing_ok=True)
 
 
 def _after(targets: Sequence[str]) -> list[str]:

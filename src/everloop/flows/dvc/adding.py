@@ -59,7 +59,7 @@ def add(
             repository.commit(pointer, f"Track {path} with DVC")
         at_commit = repository.commit_of(pointer.file)
         author, date = repository.author_of(at_commit) if at_commit else ("", "")
-        registered = content.register(
+        version, new = content.register(
             project,
             repository,
             pointer,
@@ -72,8 +72,8 @@ def add(
         error.message = f"DVC has {path} now ({pointer.file}), but it is no version yet. {error.message}"
         raise
     name = repository_name(project, repository)
-    record(project, registered.version, pointer, at_commit, repository=name, imported=False)
-    return Added(registered.version, registered.new, repository.root / pointer.file, pointer.md5, at_commit)
+    record(project, version, pointer, at_commit, repository=name, imported=False)
+    return Added(version, new, repository.root / pointer.file, pointer.md5, at_commit)
 
 
 def record(

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from everloop.core.data import DatasetVersion
 from everloop.core.dvc import Pointer, Repository
-from everloop.core.errors import Unreadable
+from everloop.data.files import is_table
 from everloop.flows import data
-from everloop.flows.data import Registered
+from everloop.flows.content.files import register_files
 from everloop.flows.project import Project
 
 
@@ -23,21 +24,29 @@ def register(
     origin: Mapping[str, str],
     parent: str | None = None,
     tags: Mapping[str, str] | None = None,
-) -> Registered:
-    """The version of what a pointer points to, each object hashed before it is read.
+) -> tuple[DatasetVersion, bool]:
+    """The version of what a pointer points to, and whether it is new. A file whose name is of a table
+    becomes one; others, and folders, are versioned as they are. Each object is hashed before it is read.
 
-    Raises NotFound and Corrupt for objects, Invalid for content that is no table.
+    Raises NotFound and Corrupt for objects, Invalid for content that cannot be registered.
     """
-    if pointer.is_folder:
-        raise Unreadable(
-            f"{pointer.path} is a folder, and only tables can be registered so far.",
-            remedy="Track its tables one by one: dvc add FOLDER/FILE.csv.",
+    name = Path(pointer.path).name
+    if pointer.is_folder or not is_table(Path(name)):
+        kept = repository.obtain_folder(pointer) if pointer.is_folder else {name: repository.obtain(pointer)}
+        found = register_files(
+            project,
+            kept,
+            dataset,
+            described_as=pointer.path,
+            origin=origin,
+            parent=parent,
+            tags=tags,
         )
-    kept = repository.obtain(pointer)
+        return found.version, found.new
     with TemporaryDirectory() as folder:  # objects have no endings, and those say what a file is
-        named = Path(folder) / Path(pointer.path).name
-        named.symlink_to(kept)
-        return data.register(
+        named = Path(folder) / name
+        named.symlink_to(repository.obtain(pointer))
+        read = data.register(
             project,
             named,
             dataset,
@@ -47,6 +56,7 @@ def register(
             parent=parent,
             tags=tags,
         )
+        return read.version, read.new
 
 
 def origin_of(

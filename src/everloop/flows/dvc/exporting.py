@@ -26,7 +26,7 @@ def export(
     target = project.settings.root / Path(to).expanduser()
     repository = project.open_dvc().open_here(folder_of(project, [to]))
     [path] = within(project, repository, [to])
-    if target.is_dir():
+    if target.is_dir() and version.kind == "table":
         raise Invalid(f"{target} is a folder.", remedy="Name a file.")
     if target.exists() and not force:
         _require_kept(repository, target, path)
@@ -34,7 +34,7 @@ def export(
     target.parent.mkdir(parents=True, exist_ok=True)
     taken = any(_take(project, repository, file, target) for file in known)
     if not taken:
-        data.export(project, version, target)
+        _write(project, version, target)
     pointer = repository.add(path)
     if commit:
         repository.commit(pointer, f"Track {path} with DVC")
@@ -46,11 +46,11 @@ def export(
 
 
 def _known(project: Project, version: DatasetVersion, target: Path) -> list[DvcFile]:
-    """Files that were this version, of the target's kind, oldest first."""
+    """Files that were this version, oldest first; of a table those that end as the target does."""
     with project.store.reading() as tx:
         files = dvc_files.files(tx, version_id=version.version_id)
     ending = _ending(target.name)
-    return [file for file in files if _ending(file.path) == ending]
+    return [file for file in files if version.kind != "table" or _ending(file.path) == ending]
 
 
 def _ending(name: str) -> str:
@@ -76,10 +76,18 @@ def _take(project: Project, repository: Repository, file: DvcFile, target: Path)
     return True
 
 
+def _write(project: Project, version: DatasetVersion, target: Path) -> None:
+    if version.kind != "table":
+        raise Invalid(
+            f"DVC no longer has the files of {version.dataset}@{version.short}.",
+            remedy="Write them with 'everloop data get', then put them under DVC with 'everloop dvc add'.",
+        )
+    data.export(project, version, target)
+
+
 def _require_kept(repository: Repository, target: Path, path: str) -> None:
-    md5 = repository.md5_of(target)
-    pointer = Pointer(f"{path}.dvc", path, md5)
-    if repository.states(pointer)[path] != "whole":
+    pointer = Pointer(f"{path}.dvc", path, "" if target.is_dir() else repository.md5_of(target))
+    if target.is_dir() or repository.states(pointer)[path] != "whole":
         raise Refused(
             f"{target} is there, and DVC does not keep it.",
             remedy="Name another file, keep it with 'everloop dvc add', or say --force.",

@@ -122,7 +122,7 @@ class _Work:
             version, new = data.find(self.project, known, dataset), False
         else:
             try:
-                registered = content.register(
+                version, new = content.register(
                     self.project,
                     self.repository,
                     pointer,
@@ -137,7 +137,6 @@ class _Work:
                 return become("missing", message=str(error))
             except Invalid as error:
                 return become("unreadable", message=str(error))
-            version, new = registered.version, registered.new
         record(self.project, version, pointer, commit, repository=self.name, imported=True)
         self.by_md5[dataset, pointer.md5] = version.version_id
         return become("new" if new else "known", version.version_id)
