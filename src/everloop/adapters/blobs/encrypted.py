@@ -130,7 +130,7 @@ class EncryptedBlobs:
         return [_cut(frames, start, min(start + length, header.size)) for start, length in spans]
 
     def _whole(self, key: str, header: Header, stored: bytes) -> bytes:
-        opened = b"".join(Opener(header, self._key(key, header), key).open(0, stored[HEADER:]))
+        opened = b"".join(Opener(header, self._key(key, header), key).open(0, memoryview(stored)[HEADER:]))
         if len(opened) != header.size or plain_size(len(stored)) != header.size:
             raise Broken("it is cut short or has more than was stored")
         return opened

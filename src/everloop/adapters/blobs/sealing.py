@@ -88,7 +88,7 @@ class Opener:
         self._cipher = _cipher(key, header.salt)
         self._bound = _bound(header, name)
 
-    def open(self, first: int, sealed: bytes) -> list[bytes]:
+    def open(self, first: int, sealed: bytes | memoryview) -> list[bytes]:
         """The plain bytes of the frames that ``sealed`` holds, the first of which is number ``first``; frames
         beyond the object's end are left out. Raises Broken."""
         view = memoryview(sealed)
