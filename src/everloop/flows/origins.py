@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from everloop.core.data import DatasetVersion
 from everloop.core.errors import UnknownVersion
@@ -24,7 +23,7 @@ def trace(project: Project, what: str) -> list[DataLineage]:
     """
     with project.store.reading() as tx:
         try:
-            found = [datasets.find_version(tx, what)]
+            found = [datasets.find_version(tx, what, statistics=False)]
         except UnknownVersion:
             found = _from_file(tx, what)
             if not found:
@@ -43,11 +42,10 @@ def _from_file(tx: Tx, path: str) -> list[DatasetVersion]:
 
 def _lineage(tx: Tx, version: DatasetVersion, every: Sequence[DatasetVersion]) -> DataLineage:
     by_id = {each.version_id: each for each in every}
-    alone = replace(version, statistics={})
     return DataLineage(
-        version=alone,
+        version=version,
         dvc=tuple(dvc.files(tx, version.dataset, version.version_id)),
-        parents=lineage.chain(alone, lambda v: by_id.get(v.parent) if v.parent else None)[1:],
+        parents=lineage.chain(version, lambda v: by_id.get(v.parent) if v.parent else None)[1:],
         children=tuple(each for each in every if each.parent == version.version_id),
         refs=tuple(r for r in refs.list_refs(tx, version.dataset) if r.version_id == version.version_id),
         trained=tuple(_trained(tx, run) for run in models.runs_on(tx, version.version_id)),

@@ -55,7 +55,7 @@ def tag(project: Project, version: str, name: str, *, move: bool = False) -> Mov
     """
     names.check(name)
     with project.store.writing() as tx:
-        found = datasets.find_version(tx, version)
+        found = datasets.find_version(tx, version, statistics=False)
         tx.lock(f"dataset/{found.dataset}")
         return _put(tx, project, "tag", name, found, move=move)
 
@@ -69,7 +69,7 @@ def branch(
     """
     with project.store.writing() as tx:
         of, name = _placed(tx, name, dataset, start)
-        found = datasets.find_version(tx, start or names.LATEST, of)
+        found = datasets.find_version(tx, start or names.LATEST, of, statistics=False)
         if found.dataset != of:
             raise Invalid(
                 f"{start} is a version of {found.dataset}, not of {of}.",
@@ -88,7 +88,7 @@ def rollback(
     with project.store.writing() as tx:
         tx.lock(f"dataset/{dataset}")
         _known(tx, dataset)
-        found = datasets.find_version(tx, version, dataset)
+        found = datasets.find_version(tx, version, dataset, statistics=False)
         if found.dataset != dataset:
             raise Invalid(
                 f"{version} is a version of {found.dataset}, not of {dataset}.",
@@ -188,7 +188,7 @@ def _placed(tx: Tx, name: str, dataset: str | None, start: str | None) -> tuple[
     before, sign, alone = name.rpartition("@")
     of = before if sign else dataset
     if of is None and start is not None and names.parse(start).what != names.LATEST:
-        of = datasets.find_version(tx, start).dataset
+        of = datasets.find_version(tx, start, statistics=False).dataset
     elif of is None and start is not None:
         of = names.parse(start).dataset
     there = datasets.datasets(tx)

@@ -65,14 +65,19 @@ def datasets(tx: Tx) -> list[str]:
     return tx.distinct(dataset_versions, "dataset")
 
 
-def known_version(tx: Tx, version_id: str, dataset: str | None = None) -> DatasetVersion | None:
+def known_version(
+    tx: Tx, version_id: str, dataset: str | None = None, *, statistics: bool = True
+) -> DatasetVersion | None:
     """The version with exactly this id."""
     wanted = [_COLUMNS.version_id == version_id, *([_COLUMNS.dataset == dataset] if dataset else [])]
-    rows = tx.rows(dataset_versions, *wanted, by="created_at", limit=1)
+    only = None if statistics else _BRIEF
+    rows = tx.rows(dataset_versions, *wanted, by="created_at", limit=1, only=only)
     return _version(rows[0]) if rows else None
 
 
-def find_version(tx: Tx, version_id: str, dataset: str | None = None) -> DatasetVersion:
+def find_version(
+    tx: Tx, version_id: str, dataset: str | None = None, *, statistics: bool = True
+) -> DatasetVersion:
     """The version with this id, a unique beginning of one (4 characters or more), a tag or branch, ``latest``
     (where ``main`` stands), or a time (where ``main`` stood then); ``~2`` after it: the second before it.
 
@@ -83,13 +88,16 @@ def find_version(tx: Tx, version_id: str, dataset: str | None = None) -> Dataset
     found_id = _exact(tx, named, what) or _by_name(tx, named, what) or _by_beginning(tx, named, what)
     if found_id is None:
         raise _unknown(tx, named, what)
-    found = known_version(tx, found_id, named)
+    found = known_version(tx, found_id, named, statistics=statistics and not spec.back)
     if found is None:
         raise UnknownVersion(
             f"'{version_id}' stands at {found_id[:12]}, which is no longer there.",
             remedy="'everloop data list' shows what is.",
         )
-    return _before(tx, found, spec.back)
+    if not spec.back:
+        return found
+    above = _before(tx, found, spec.back)
+    return (known_version(tx, above.version_id, above.dataset) or above) if statistics else above
 
 
 def _exact(tx: Tx, dataset: str | None, what: str) -> str | None:
@@ -131,7 +139,7 @@ def _by_beginning(tx: Tx, dataset: str | None, what: str) -> str | None:
 def _before(tx: Tx, version: DatasetVersion, back: int) -> DatasetVersion:
     here = version
     for step in range(back):
-        above = known_version(tx, here.parent, here.dataset) if here.parent else None
+        above = known_version(tx, here.parent, here.dataset, statistics=False) if here.parent else None
         if above is None:
             raise UnknownVersion(
                 f"{version.dataset}@{version.short} has {step} version{'' if step == 1 else 's'} before it, "

@@ -209,6 +209,7 @@ def _show_version(version: DatasetVersion, listed: Sequence[File] | None) -> Non
             **({"rows": version.rows} if listed is None else {"content": files.describe(version)}),
             "size": out.size(version.bytes),
             "source": version.source,
+            "origin": ", ".join(f"{name} {value}" for name, value in version.origin.items()),
             "parent": out.short(version.parent),
             "registered": f"{out.moment(version.created_at)} UTC by {version.created_by}",
             "tags": ", ".join(f"{name}={value}" for name, value in version.tags.items()),
