@@ -1,7 +1,8 @@
 """A process that has everything imported and forks one child a task: many real process deaths in seconds.
 
 It reads one JSON list of tasks a line and answers one JSON line: ``{"died": bool, "answer": …}`` for each.
-A task names a function of ``tests.drills.deeds`` and its arguments.
+A task names a function of ``tests.drills.deeds``, or of a module beside it as ``module.function``, and its
+arguments.
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ import json
 import os
 import sys
 import traceback
+from importlib import import_module
 from typing import Any
 
-from tests.drills import deeds
+from tests.drills import deeds as deeds  # imported before the children are born
 
 
 def main() -> None:
@@ -43,7 +45,8 @@ def serve(tasks: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def work(task: dict[str, Any], writing: int) -> None:
     try:
-        answer = getattr(deeds, task["do"])(**task.get("with", {}))
+        module, _, name = task["do"].rpartition(".")
+        answer = getattr(import_module(f"tests.drills.{module or 'deeds'}"), name)(**task.get("with", {}))
     except Exception:  # noqa: BLE001 (whatever went wrong is told to the test)
         answer = {"error": traceback.format_exc()}
     with os.fdopen(writing, "w") as pipe:

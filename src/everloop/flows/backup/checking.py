@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from everloop.core.data import DatasetVersion
 from everloop.core.errors import Corrupt, NotFound
 from everloop.core.runs import Run
-from everloop.data import identity
-from everloop.flows import artifacts, data, files
+from everloop.flows import artifacts, data
+from everloop.flows.content.objects import Objects
+from everloop.flows.content.proving import Prover
 from everloop.flows.project import Project
 from everloop.store import models
 
@@ -26,32 +26,21 @@ class Checked:
 
 
 def check(project: Project, progress: Progress = quiet) -> Checked:
-    """Load every data version and compute its id anew; read every file of every run."""
+    """Decode every data version and compute its id anew; read every file of every run."""
     versions = data.list_versions(project)
     with project.store.reading() as tx:
         runs = models.list_runs(tx)
+    prover = Prover(Objects(project.data, project.tenant))
     problems = []
     for done, version in enumerate(versions, 1):
-        problems += _of_version(project, version)
+        fault = prover.fault(version.version_id)
+        if fault:
+            problems.append(f"{version.dataset}@{version.short}: {fault}")
         progress("versions compared", done, len(versions))
     for done, run in enumerate(runs, 1):
         problems += _of_run(project, run)
         progress("runs compared", done, len(runs))
     return Checked(len(versions), len(runs), sum(version.rows for version in versions), tuple(problems))
-
-
-def _of_version(project: Project, version: DatasetVersion) -> list[str]:
-    name = f"{version.dataset}@{version.short}"
-    if version.kind == "files":
-        fault = files.fault(project, version)
-        return [f"{name}: {fault}"] if fault else []
-    try:
-        table = data.load(project, version)
-    except (Corrupt, NotFound) as error:
-        return [f"{name}: {error.message}"]
-    if identity.version_id(table, version.hash_algorithm) != version.version_id:
-        return [f"{name}: its content has another hash"]
-    return []
 
 
 def _of_run(project: Project, run: Run) -> list[str]:

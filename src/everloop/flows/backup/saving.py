@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -9,16 +10,15 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from hashlib import sha256
 
-from blake3 import blake3
-
 from everloop.core.errors import Corrupt, NotFound, Refused
 from everloop.core.ids import new_id
 from everloop.core.ports import Blobs
-from everloop.data import manifest
 from everloop.flows import data
 from everloop.flows.artifacts import files_of
+from everloop.flows.content.inventory import COLLECTING, DAMAGED, LEASES, REWRITTEN
 from everloop.flows.content.leases import leased
 from everloop.flows.content.objects import Objects
+from everloop.flows.content.verifying import is_right
 from everloop.flows.project import Project
 from everloop.flows.saved import STORES, Backup, Found, Line, Object, Part, Rows, Saved, Target, open_target
 from everloop.store import changes, models
@@ -31,6 +31,8 @@ Progress = Callable[[str, int, int], None]
 Key = tuple[str, str]
 _AT_ONCE = 4
 _DAMAGED, _GONE = "damaged", "gone"
+_HASHED = re.compile(r"/[0-9a-f]{40,128}\.[^/]+$")  # other files are none of ours, and saved as they are
+_OF_THE_MOMENT = (LEASES, COLLECTING, REWRITTEN, DAMAGED)  # signs of work, and what a repair kept aside
 _SIGN_OF_LIFE = 600.0
 _SKEW = timedelta(minutes=5)  # by which the clocks of store and project may differ
 _SMALL = 256_000  # bytes of changes that are always fewer than a new base is worth
@@ -217,7 +219,7 @@ def _copy_objects(
                 saved = known and there.get(target.object_key(known.sha256)) == known.size == entry.size
                 if known and saved and settled and entry.modified < settled:
                     copied.present[store, entry.key] = replace(known, gone=False)
-                elif not entry.key.startswith(f"{project.tenant}/leases/"):
+                elif entry.key.split("/")[1] not in _OF_THE_MOMENT:
                     unknown.append((store, entry.key))
         renewed = project.clock.monotonic()
         with ThreadPoolExecutor(_AT_ONCE) as pool:
@@ -277,7 +279,7 @@ def _copy(
     """The copy, made where the target lacks it; or that the object is damaged in the project, or gone."""
     try:
         content = source.get(key)
-        if not _is_named(key, content):
+        if _HASHED.search(key) and not is_right(key, content):
             return _DAMAGED
     except NotFound:
         return _GONE
@@ -293,17 +295,6 @@ def _copy(
                 remedy="Check the disk or bucket, then make the backup again.",
             )
     return found
-
-
-def _is_named(key: str, content: bytes) -> bool:
-    """Whether bytes are what their name says, where it is a hash. Raises Corrupt for a broken manifest."""
-    name, _, kind = key.rsplit("/", 1)[-1].partition(".")
-    if kind == "manifest":
-        manifest.load(content)
-        return True
-    if kind == "pack":
-        return bool(blake3(content).hexdigest() == name)
-    return len(name) != 64 or sha256(content).hexdigest() == name
 
 
 def _object_lines(present: dict[Key, Object], before: dict[Key, Object], *, whole: bool) -> Iterator[Line]:
