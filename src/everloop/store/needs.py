@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from .database import Tx
-from .tables import dataset_versions, dvc_files, references, steps, turns
+from .tables import dataset_versions, dvc_files, events, references, steps, turns
 
 
 def references_to(tx: Tx, version_id: str) -> list[str]:
@@ -34,3 +34,9 @@ def take_out(tx: Tx, dataset: str, version_id: str) -> None:
     """Remove a version's row, and which of DVC's files it is."""
     for table in (dvc_files, dataset_versions):
         tx.remove(table, table.c.dataset == dataset, table.c.version_id == version_id)
+
+
+def removed(tx: Tx) -> set[str]:
+    """The ids of versions that were taken out, by the history."""
+    found = tx.rows(events, events.c.kind == "removed", only=("sequence", "details"))
+    return {str(row["details"].get("version_id")) for row in found}

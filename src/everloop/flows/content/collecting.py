@@ -15,6 +15,7 @@ from everloop.core.errors import Corrupt, NotFound, Refused
 from everloop.core.ports import Blobs, Entry
 from everloop.data import manifest as manifests
 from everloop.flows.project import Project
+from everloop.store import needs
 
 from . import inventory, leases
 from .inventory import Inventory
@@ -112,7 +113,6 @@ def _plan(project: Project, grace: timedelta) -> _Plan:
     there = Objects(project.data, project.tenant)
     known = versions_of(project)
     stock = inventory.take(project.data, project.tenant)
-    _check_owner(project, stock, known)
     now = project.clock.now()
     young: list[Item] = []
     orphans: dict[str, Item] = {}
@@ -123,6 +123,8 @@ def _plan(project: Project, grace: timedelta) -> _Plan:
                 orphans[name] = item
             else:
                 young.append(item)
+    if orphans and known.keys().isdisjoint(stock.manifests):
+        _check_owner(project, orphans)
     users, lost = _users(there, [n for n in {**known, **stock.manifests} if n not in orphans])
     blocked = ""
     packs: dict[str, Item] = {}
@@ -149,11 +151,14 @@ def _plan(project: Project, grace: timedelta) -> _Plan:
     return _Plan(orphans, {} if blocked else packs, leavings, poor, young, users, blocked)
 
 
-def _check_owner(project: Project, stock: Inventory, known: Mapping[str, object]) -> None:
-    if stock.manifests and known.keys().isdisjoint(stock.manifests):
+def _check_owner(project: Project, orphans: Mapping[str, Item]) -> None:
+    """A database that knows nothing of what is stored here can only speak of what it has removed itself."""
+    with project.store.reading() as tx:
+        strange = orphans.keys() - needs.removed(tx)
+    if strange:
         raise Refused(
-            f"The database knows none of the {len(stock.manifests):,} versions that are stored in "
-            f"{project.data.where(project.tenant)}.",
+            f"The database knows none of the versions that are stored in {project.settings.data_place}, nor "
+            f"has it removed {len(strange):,} of them.",
             remedy="Is this another project's store, or was the database lost? 'everloop backup restore' "
             "brings it back. Nothing was removed.",
         )
