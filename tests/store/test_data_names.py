@@ -218,3 +218,12 @@ def test_a_database_of_the_first_release_gets_its_branch_and_its_past(url: str) 
         assert datasets.versions(tx, statistics=False)[0].statistics == {}
         assert [ref.updated_by for ref in refs.list_refs(tx)] == ["me"]
     store.close()
+
+
+def test_content_that_came_again_came_when_it_did_and_not_when_it_was_first_made(store: Store) -> None:
+    first = add(store, 1)
+    add(store, 2)
+    with store.writing() as tx:
+        datasets.add_version(tx, first, at=START + timedelta(hours=6), by="you")
+        assert refs.list_moves(tx, "flights")[-1].by == "you"
+    assert [find(store, f"flights@2026-03-01T{hour}:30") for hour in (10, 12, 15)] == [1, 2, 1]
