@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from everloop.core.errors import FileMissing, Unreadable
+from everloop.core.errors import Conflict, FileMissing, Unreadable
 
 from .listing import EXECUTABLE, FILE, FOLDER, LINK, is_inside, leads_inside
 from .patterns import IGNORE_FILE, Ignored
@@ -44,7 +44,13 @@ def scan(root: Path, leave_out: Collection[Path] = ()) -> list[Found]:
     ignore_file = root / IGNORE_FILE
     lines = ignore_file.read_text(encoding="utf-8").splitlines() if ignore_file.is_file() else []
     inside = {str(path) for path in leave_out}
-    return list(_walk(_entries(str(root.resolve())), "", Ignored([*ALWAYS, *lines]), inside))
+    try:
+        return list(_walk(_entries(str(root.resolve())), "", Ignored([*ALWAYS, *lines]), inside))
+    except FileNotFoundError as error:
+        raise Conflict(
+            f"'{error.filename}' went away while its folder was looked at.",
+            remedy="Register the folder when nobody writes to it.",
+        ) from error
 
 
 def given(sources: Mapping[str, Path]) -> list[Found]:
@@ -84,13 +90,16 @@ def _entries(folder: str) -> list[os.DirEntry[str]]:
 def _walk(
     entries: list[os.DirEntry[str]], above: str, ignored: Ignored, leave_out: Collection[str]
 ) -> Iterator[Found]:
-    _refuse_odd_names([above + entry.name for entry in entries])
+    kept = []
     for entry in entries:
+        is_folder = entry.is_dir(follow_symlinks=False)
+        left_out = ignored(above + entry.name, folder=is_folder) or (is_folder and entry.path in leave_out)
+        kept += [] if left_out else [entry]
+    _refuse_odd_names([above + entry.name for entry in kept])
+    for entry in kept:
         path = above + entry.name
         known = entry.stat(follow_symlinks=False)
         is_folder = stat.S_ISDIR(known.st_mode)
-        if ignored(path, folder=is_folder) or (is_folder and entry.path in leave_out):
-            continue
         if is_folder:
             below = _entries(entry.path)
             yield from _walk(below, f"{path}/", ignored, leave_out)
