@@ -5,6 +5,8 @@ from __future__ import annotations
 import codecs
 import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from encodings.aliases import aliases
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -16,11 +18,12 @@ import pyarrow.feather as feather
 import pyarrow.parquet as pq
 import pyarrow.types as kinds
 
-from everloop.core.errors import EmptyTable, FileMissing, InvalidSettings, Unreadable, nearest
+from everloop.core.errors import EmptyTable, FileMissing, InvalidSettings, Unavailable, Unreadable, nearest
 
 _CSV = (".csv", ".csv.gz", ".csv.zip")
 _PARQUET = (".parquet",)
 _FEATHER = (".feather", ".arrow")
+PARSE = pacsv.ParseOptions(newlines_in_values=True)
 
 
 def is_table(path: Path) -> bool:
@@ -38,9 +41,7 @@ def read(path: Path, encoding: str) -> pa.Table:
             f"'{path}' has an ending that is not read ({ending}).",
             remedy=f"Files that are read: {', '.join(_CSV + _PARQUET + _FEATHER)}.",
         )
-    try:
-        if not path.stat().st_size:
-            raise _empty(path)
+    with readable(path):
         if name.endswith(_CSV):
             return _read_csv(path, encoding)
         if name.endswith(_PARQUET):
@@ -48,8 +49,24 @@ def read(path: Path, encoding: str) -> pa.Table:
             with pq.ParquetFile(path, page_checksum_verification=True) as file:
                 return file.read()
         return feather.read_table(path, memory_map=False)
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """What goes wrong with a file while it is read, as errors that say so."""
+    _refuse_missing(path)
+    try:
+        if not path.stat().st_size:
+            raise _empty(path)
+        yield
+    except (MemoryError, pa.ArrowMemoryError) as error:
+        raise Unavailable(
+            f"'{path}' takes more memory than there is.",
+            remedy="Set data_versioning.memory to less than that: a larger file is registered in batches.",
+        ) from error
     except (pa.ArrowException, OSError, EOFError, zlib.error, zipfile.BadZipFile) as error:
-        raise Unreadable(f"'{path}' cannot be read: {_first_line(error)}", remedy=_hint(name)) from error
+        hint = _hint(path.name.lower())
+        raise Unreadable(f"'{path}' cannot be read: {_first_line(error)}", remedy=hint) from error
 
 
 def _refuse_missing(path: Path) -> None:
@@ -105,7 +122,7 @@ def _parse(path: Path, encoding: str, *, quoted_gaps: bool = False, **options: A
     with _utf8(path, encoding) as stream:
         return pacsv.read_csv(
             stream,
-            parse_options=pacsv.ParseOptions(newlines_in_values=True),
+            parse_options=PARSE,
             convert_options=pacsv.ConvertOptions(
                 strings_can_be_null=True, quoted_strings_can_be_null=quoted_gaps, **options
             ),

@@ -102,11 +102,12 @@ def column_digest(column: pa.ChunkedArray, algorithm: str) -> str:
     """The hex digest of one column's values."""
     hasher = new_hasher(algorithm)
     for piece in canonical.pieces(canonical.joined(column)):
-        _part(hasher, piece)
+        add_part(hasher, piece)
     return hasher.hexdigest()
 
 
-def _part(hasher: Hasher, part: bytes | pa.Buffer | npt.NDArray[Any]) -> None:
+def add_part(hasher: Hasher, part: bytes | pa.Buffer | npt.NDArray[Any]) -> None:
+    """Hash one thing: its length in bytes, then its bytes."""
     view = memoryview(part)  # type: ignore[arg-type]  # pa.Buffer has the buffer protocol
     hasher.update(view.nbytes.to_bytes(8, "little"))
     if view.nbytes:

@@ -103,6 +103,13 @@ class Builder:
         self._parts, self._records, self._at = [MAGIC], [], len(MAGIC)
         self._number += 1
 
+    def unwritten(self) -> Iterator[tuple[Pack, bytes]]:
+        """Sealed packs with their bytes, each once: the builder then keeps their names only."""
+        for number, (pack, content) in enumerate(self.sealed):
+            if content:
+                self.sealed[number] = (pack, b"")
+                yield pack, content
+
     def ref(self, place: tuple[int, int]) -> Ref:
         """The name of a place, once its pack is sealed."""
         return Ref(self.sealed[place[0]][0].id, place[1])

@@ -29,13 +29,13 @@ def to_table(source: object) -> pa.Table:
         return read_file(Path(source))
     pandas = sys.modules.get("pandas")
     if pandas is not None and isinstance(source, pandas.DataFrame):
-        return _checked(_from_pandas(source))
+        return checked(_from_pandas(source))
     if isinstance(source, pa.Table):
-        return _checked(source)
+        return checked(source)
     if isinstance(source, pa.RecordBatch):
-        return _checked(pa.Table.from_batches([source]))
+        return checked(pa.Table.from_batches([source]))
     if hasattr(source, "__arrow_c_stream__") and hasattr(source, "columns"):
-        return _checked(_from_stream(source))
+        return checked(_from_stream(source))
     raise WrongType(
         f"A {type(source).__module__}.{type(source).__qualname__} is not a table.",
         remedy="Give a pandas or Polars DataFrame, a pyarrow Table, or the path of a CSV or Parquet file.",
@@ -50,7 +50,7 @@ def read_file(path: Path, *, encoding: str = "utf-8") -> pa.Table:
     columns. Raises FileMissing, Unreadable, EmptyTable for a file with nothing in it, DuplicateColumns, and
     InvalidSettings for an unknown encoding.
     """
-    return _checked(files.read(path, encoding), f"'{path}'")
+    return checked(files.read(path, encoding), f"'{path}'")
 
 
 def refuse_empty(table: pa.Table, what: str = "The table") -> pa.Table:
@@ -61,7 +61,8 @@ def refuse_empty(table: pa.Table, what: str = "The table") -> pa.Table:
     return table
 
 
-def _checked(table: pa.Table, what: str = "The table") -> pa.Table:
+def checked(table: pa.Table, what: str = "The table") -> pa.Table:
+    """The table without views. Raises DuplicateColumns, WrongType for what cannot be versioned."""
     _refuse_duplicates(table.column_names, what)
     for field in table.schema:
         try:

@@ -20,7 +20,7 @@ from .manifest import Manifest, StoredColumn, refs
 from .packs import Builder, Pack, Ref
 from .planning import Plan
 from .stored import Stored, encode_runs, runs_of
-from .summaries import LARGE, Summary, encode, summarise
+from .summaries import LARGE, Summary, encode, mark_of, summarise
 from .survey import Survey
 from .values import Values
 
@@ -89,9 +89,9 @@ def revise(new: Survey, before: Stored | None, known: Known) -> Revision:
 
 def _draft(name: str, new: Survey, plan: Plan, before: Stored | None) -> Draft:
     draft = Draft(name, new.columns[name], plan)
-    if before is None or not plan.alive:  # nothing is built upon: no patch of then may meet the rows of now
-        draft.write()
-    elif name not in before.manifest.schema.names or _retyped(name, new, before):
+    # where nothing is built upon, no patch of then may meet the rows of now
+    unknown = before is None or not plan.alive or name not in before.manifest.schema.names
+    if before is None or unknown or _retyped(name, new, before):
         draft.write()
     elif plan.same and before.manifest.column(name).digest == new.digests[name]:
         draft.keep(before.manifest.column(name))
@@ -129,7 +129,7 @@ def _summarised(
 def _summary(found: Values) -> tuple[Part, Summary | None]:
     summary = summarise(found)
     segment = encode(summary)
-    return (segment, blake3.blake3(segment).digest()), summary
+    return (segment, mark_of(segment)), summary
 
 
 def _retyped(name: str, new: Survey, before: Stored) -> bool:
@@ -142,12 +142,15 @@ def _levels(column: pa.ChunkedArray, builder: Builder, known: Known) -> list[Slo
     array = canonical.joined(column)
     while isinstance(array.type, pa.BaseExtensionType):
         array = array.storage
-    if not kinds.is_dictionary(array.type):
-        return None
-    found = values.of(pa.chunked_array([array.dictionary]))
+    return store_levels(array.dictionary, builder, known) if kinds.is_dictionary(array.type) else None
+
+
+def store_levels(levels: pa.Array, builder: Builder, known: Known) -> list[Slot]:
+    """The values of a dictionary, in strips."""
+    found = values.of(pa.chunked_array([levels]))
     starts = range(0, len(found), rows.AVERAGE)
     cut = (found.cut(start, min(start + rows.AVERAGE, len(found))) for start in starts)
-    return [slot(encoded(levels), builder, known) for levels in cut]
+    return [slot(encoded(some), builder, known) for some in cut]
 
 
 def _order(plan: Plan, builder: Builder, known: Known) -> Slot | None:

@@ -23,9 +23,9 @@ MAX_LEVELS = 100
 MAX_LEVEL_LENGTH = 200
 
 
-def schema(table: pa.Table) -> tuple[Column, ...]:
+def schema(of: pa.Schema) -> tuple[Column, ...]:
     """Name and logical type of each column, in order."""
-    return tuple(Column(field.name, type_name(field)) for field in table.schema)
+    return tuple(Column(field.name, type_name(field)) for field in of)
 
 
 def describe(table: pa.Table) -> dict[str, ColumnStatistics]:

@@ -89,8 +89,16 @@ class Stored:
         inner = parts.split(self._fetch([self.manifest.order])[0])
         return Runs(*(numbers.decode(part).view(np.int64) for part in inner))
 
-    def table(self, names: Sequence[str] | None = None, start: int = 0, stop: int | None = None) -> pa.Table:
-        """The rows from ``start`` to before ``stop``, all columns or those in ``names``, in that order.
+    def table(
+        self,
+        names: Sequence[str] | None = None,
+        start: int = 0,
+        stop: int | None = None,
+        *,
+        rows: Places | None = None,
+    ) -> pa.Table:
+        """The rows from ``start`` to before ``stop``, or those in ``rows``; all columns, or those in
+        ``names``, in that order.
 
         Raises UnknownColumn, and Corrupt from the way to get segments.
         """
@@ -102,8 +110,11 @@ class Stored:
                         f"The table has no column '{name}'.", remedy=nearest(name, schema.names)
                     )
             schema = pa.schema([schema.field(name) for name in names], metadata=schema.metadata)
-        rows = self.manifest.rows
-        runs = self.runs.between(max(start, 0), rows if stop is None else min(stop, rows))
+        if rows is None:
+            count = self.manifest.rows
+            runs = self.runs.between(max(start, 0), count if stop is None else min(stop, count))
+        else:
+            runs = runs_of(self.runs.places()[rows])
         strips = self.strips_of(runs)
         local = Runs(self._local(runs.starts, strips), runs.lengths)
         places = local.places() if len(local.starts) > _FEW_RUNS else None

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import blake3
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -69,6 +70,11 @@ def encode(summary: Summary) -> bytes:
     plain = {k: v for k, v in asdict(summary).items() if k not in ("points", "hashes")}
     text = json.dumps({k: _told(v) for k, v in plain.items()}, separators=(",", ":")).encode()
     return parts.join([text, summary.points.tobytes(), summary.hashes.astype("<u8").tobytes()])
+
+
+def mark_of(segment: bytes) -> bytes:
+    """The fingerprint of an encoded summary."""
+    return bytes(blake3.blake3(segment).digest())
 
 
 def decode(segment: bytes | memoryview) -> Summary:

@@ -20,7 +20,7 @@ from .rows import Hashes
 from .values import Others, Values
 
 Marks = tuple[bytes, ...]
-_MARK = 24  # bytes of a block's fingerprint that are kept
+MARK = 24  # bytes of a block's fingerprint that are kept
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def survey(table: pa.Table, algorithm: str, before: Manifest | None = None) -> S
         blocks = list(pairwise((0, *ends)))
 
         def marked(name: str) -> Marks:
-            return tuple(columns[name].cut(*block).fingerprint()[:_MARK] for block in blocks)
+            return tuple(columns[name].cut(*block).fingerprint()[:MARK] for block in blocks)
 
         marks = dict(zip(columns, pool.map(marked, columns), strict=True))
         known = _known(before, key, ends, marks)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,19 +11,20 @@ import pyarrow as pa
 
 from everloop.core.data import ColumnStatistics, DatasetVersion
 from everloop.core.errors import NotFound, WrongType
-from everloop.data import identity, reading, statistics, summaries, writing
+from everloop.data import conditions, identity, reading, statistics, summaries, writing
+from everloop.data.conditions import Condition
 from everloop.data.files import is_table
 from everloop.data.names import MAIN
 from everloop.data.stored import Stored
 from everloop.data.survey import Survey, survey
 from everloop.data.types import type_name
-from everloop.store import datasets, refs
-from everloop.store.database import Tx
+from everloop.store import datasets
 
-from .content import tables
+from .content import streams, tables
 from .content.leases import Lease, leased
 from .content.objects import damaged
 from .content.registered import Registered as Registered
+from .content.registered import base_of, record
 from .files import list_files as list_files
 from .files import open_file as open_file
 from .files import register_files
@@ -43,12 +44,15 @@ def register(
     branch: str = MAIN,
     rows_needed: bool = False,
     as_files: bool | None = False,
+    tell: streams.Tell = streams.quiet,
 ) -> Registered:
     """Version a file (path) or a pandas, Polars or Arrow table. The same content twice is one version.
 
     ``branch`` then stands at it. ``origin`` says where the content came from; ``parent`` is the version
     before it [where the branch stood]. With ``rows_needed`` an empty table raises EmptyTable. ``as_files``
-    takes a file or folder as it is (``files.register_files``); None does where the path is not of a table.
+    takes a file or folder as it is (``files.register_files``); None does where the path is not of a table. A
+    file whose table is larger than ``data_versioning.memory`` is read in batches, unless rows are needed;
+    ``tell`` is told how far it is.
     """
     if as_files or (as_files is None and is_of_files(project, source)):
         return register_files(
@@ -63,6 +67,18 @@ def register(
         )
     if isinstance(source, (str, Path)):
         path = project.settings.root / Path(source).expanduser()
+        if not rows_needed and streams.is_large(path, encoding_name, project.settings.data_versioning.memory):
+            return streams.register(
+                project,
+                path,
+                dataset,
+                branch=branch,
+                parent=parent,
+                tell=tell,
+                source=described_as or str(source),
+                tags=dict(tags or {}),
+                origin=dict(origin or {}),
+            )
         table, named = reading.read_file(path, encoding=encoding_name), str(source)
     else:
         table, named = reading.to_table(source), "memory"
@@ -101,7 +117,7 @@ def _register(
     **facts: Any,
 ) -> Registered:
     with project.store.reading() as tx:
-        base = _base(tx, dataset, branch, parent)
+        base = base_of(tx, dataset, branch, parent)
     before = tables.try_open(project, base.version_id) if base else None
     algorithm = project.settings.data_versioning.hash_algorithm
     new = survey(table, algorithm, before.manifest if before else None)
@@ -110,27 +126,22 @@ def _register(
     if known is not None and known.parent:  # what is damaged is made again just as it was
         before = tables.try_open(project, known.parent)
     kept = tables.keep(project, lease, new, before)
-    now = project.clock.now()
     version = known or DatasetVersion(
         dataset=dataset,
         version_id=new.version_id,
         sequence=0,
         rows=table.num_rows,
-        columns=statistics.schema(table),
+        columns=statistics.schema(table.schema),
         statistics=_described(new, kept, before, base),
         hash_algorithm=algorithm,
-        created_at=now,
+        created_at=project.clock.now(),
         created_by=project.user,
         bytes=kept.bytes,
         parent=parent,
         **facts,
     )
-    while True:
-        with project.store.writing() as tx:
-            if tables.is_kept(project, tx, new.version_id):
-                placed = datasets.add_version(tx, version, branch, at=now, by=project.user)
-                return Registered(placed, table, new=known is None)
-        tables.keep(project, lease, new, before)
+    placed = record(project, version, branch, lambda: tables.keep(project, lease, new, before))
+    return Registered(placed, table, new=known is None)
 
 
 def find(project: Project, version_id: str, dataset: str | None = None) -> DatasetVersion:
@@ -152,13 +163,37 @@ def load(
     *,
     start: int = 0,
     stop: int | None = None,
+    where: Sequence[Condition] = (),
 ) -> pa.Table:
-    """A version's table: all of it, some columns, the rows from ``start`` to before ``stop``.
+    """A version's table: all of it, some columns, the rows from ``start`` to before ``stop``, and of these
+    the ones for which all of ``where`` holds: (column, one of == != < <= > >= in "not in", value or values).
 
     Only what is asked for is read, and every byte read is checked against its hash. Raises Corrupt, naming
-    the object, when one changed or is missing; UnknownColumn.
+    the object, when one changed or is missing; UnknownColumn, Invalid for a condition that cannot be.
     """
-    return _stored(project, version).table(columns, start, stop)
+    stored = _stored(project, version)
+    if not where:
+        return stored.table(columns, start, stop)
+    return stored.table(columns, rows=conditions.matching(stored, where, start, stop))
+
+
+def batches(
+    project: Project, version: DatasetVersion, columns: Sequence[str] | None = None, *, rows: int = 262_144
+) -> Iterator[pa.Table]:
+    """A version's table as tables of at most ``rows`` rows, in order: memory holds one at a time."""
+    stored = _stored(project, version)
+    for start in range(0, stored.manifest.rows, rows):
+        yield stored.table(columns, start, start + rows)
+
+
+def reader(
+    project: Project, version: DatasetVersion, columns: Sequence[str] | None = None
+) -> pa.RecordBatchReader:
+    """A version's table as a stream that DuckDB, Polars, ``pyarrow.dataset.Scanner.from_batches`` and others
+    take."""
+    schema = _stored(project, version).table(columns, 0, 0).schema
+    parts = (batch for table in batches(project, version, columns) for batch in table.to_batches())
+    return pa.RecordBatchReader.from_batches(schema, parts)
 
 
 def rows_of(project: Project, version: DatasetVersion) -> np.ndarray:
@@ -179,11 +214,35 @@ def shared_rows(project: Project, table: pa.Table, version: DatasetVersion) -> t
     return hashes[0], hashes[1]
 
 
-def export(project: Project, version: DatasetVersion, path: Path) -> Path:
-    """Write a version to ``path`` as Parquet or CSV, by its ending."""
+def export(
+    project: Project,
+    version: DatasetVersion,
+    path: Path,
+    columns: Sequence[str] | None = None,
+    *,
+    where: Sequence[Condition] = (),
+    tell: streams.Tell = streams.quiet,
+) -> Path:
+    """Write a version to ``path`` as Parquet, CSV or Feather, by its ending; part by part, unless there are
+    conditions."""
     target = project.settings.root / path
-    project.write_file(target, writing.to_bytes(load(project, version), target.suffix))
+    parts: Iterable[pa.Table]
+    if where:
+        found = load(project, version, columns, where=where)
+        schema, parts = found.schema, [found]
+    else:
+        schema = load(project, version, columns, stop=0).schema
+        parts = _told(batches(project, version, columns), version.rows, tell)
+    project.write_file(target, writing.pieces(schema, parts, target.suffix.lower()))
     return target
+
+
+def _told(parts: Iterator[pa.Table], rows: int, tell: streams.Tell) -> Iterator[pa.Table]:
+    done = 0
+    for part in parts:
+        yield part
+        done += part.num_rows
+        tell(done, rows, "writing")
 
 
 def _kind(table: pa.Table, name: str) -> str:
@@ -211,15 +270,6 @@ def _stored(project: Project, version: DatasetVersion) -> Stored:
     except NotFound as error:
         where = project.data.where(there.manifest_key(version.version_id))
         raise damaged(where, f"The manifest of {version.dataset}@{version.short} is missing.") from error
-
-
-def _base(tx: Tx, dataset: str, branch: str, parent: str | None) -> DatasetVersion | None:
-    """The version that a new one is compared with."""
-    if parent is not None:
-        return datasets.known_version(tx, parent, dataset)
-    there = refs.find_ref(tx, dataset, branch)
-    head = there.version_id if there else refs.head(tx, dataset)
-    return datasets.known_version(tx, head, dataset) if head else None
 
 
 def _described(

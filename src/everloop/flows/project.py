@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,7 +29,7 @@ class Project:
     clock: Clock
     open_tracker: Callable[[], Tracker]
     environment: Callable[[], Environment]
-    write_file: Callable[[Path, bytes], None]
+    write_file: Callable[[Path, bytes | Iterable[bytes]], None]
     move_folder: Callable[[Path, Path], None]
     open_blobs: Callable[[str], Blobs]
     open_dvc: Callable[[], Dvc]

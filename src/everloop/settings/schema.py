@@ -56,6 +56,9 @@ class Tracking(Section):
 class DataVersioning(Section):
     enabled: Literal[True] = Field(True, description="Always on: everything else refers to data versions.")
     hash_algorithm: str = Field("sha256", description="sha256, sha512, blake2b … or blake3.")
+    memory: int = Field(
+        2_000_000_000, ge=1, description="Bytes: files with larger tables are registered in batches."
+    )
 
 
 class Keep(Section):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -123,17 +123,21 @@ def _unread(error: OSError) -> None:
         ) from error
 
 
-def write_atomically(path: Path, data: bytes, *, new: bool = False, mode: int = 0o666) -> None:
+def write_atomically(
+    path: Path, data: bytes | Iterable[bytes], *, new: bool = False, mode: int = 0o666
+) -> None:
     """Replace ``path`` by ``data``: after a crash there is the old content or the new, never between.
 
-    With ``new`` a file that came there meanwhile stays. ``mode`` is less the process's mask.
+    ``data`` may come in parts. With ``new`` a file that came there meanwhile stays. ``mode`` is less the
+    process's mask.
     """
     with _storage_errors(path):
         _make_folders(path.parent)
         draft = path.with_name(f".{path.name[:40]}.{token()}{DRAFT}")
         try:
             with open(draft, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
-                file.write(data)
+                for part in [data] if isinstance(data, bytes) else data:
+                    file.write(part)
                 file.flush()
                 os.fsync(file.fileno())
             if not (new and _linked(draft, path)):

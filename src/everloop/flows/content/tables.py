@@ -92,13 +92,13 @@ def revised(there: Objects, new: Survey, before: Stored | None) -> Revision:
     """On top of the version before where that can be read, else from nothing."""
     if before is not None and before.manifest.version_id != new.version_id:
         try:
-            return revise(new, before, _finder(there, before.manifest.table_packs))
+            return revise(new, before, finder(there, before.manifest.table_packs))
         except (NotFound, Corrupt):
             pass
     return revise(new, None, lambda _: None)
 
 
-def _finder(there: Objects, packs: Sequence[Pack]) -> Callable[[bytes], Ref | None]:
+def finder(there: Objects, packs: Sequence[Pack]) -> Callable[[bytes], Ref | None]:
     """Finds the segment with a fingerprint in some packs."""
     marks: dict[bytes, Ref] = {}
 

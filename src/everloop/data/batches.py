@@ -1,0 +1,180 @@
+"""Files larger than memory, read a batch of rows at a time; the rows and types are those of ``reading``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pacsv
+import pyarrow.parquet as pq
+import pyarrow.types as kinds
+
+from . import files, reading
+
+_ROWS = 65_536
+_BLOCK = 4 << 20  # bytes of CSV text that are parsed at once
+_LADDER = (  # in the order in which Arrow tries the types of CSV columns
+    pa.null(),
+    pa.int64(),
+    pa.bool_(),
+    pa.date32(),
+    pa.time32("s"),
+    pa.timestamp("s"),
+    pa.timestamp("ns"),
+    pa.float64(),
+    pa.string(),
+)
+_REFUSED = re.compile(r"In CSV column #(\d+)")
+
+Done = Callable[[], int]
+
+
+@dataclass(frozen=True)
+class Batches:
+    """A file's rows. ``size``: what ``each`` tells as done at the end, in bytes or rows."""
+
+    schema: pa.Schema
+    size: int
+    each: Callable[[], Iterator[tuple[pa.Table, int]]]
+
+
+def is_streamable(path: Path, encoding: str) -> bool:
+    """Whether the file can be read a batch at a time: CSV in UTF-8, Parquet, Feather of format 2."""
+    name = path.name.lower()
+    if name.endswith((".csv", ".csv.gz")):
+        return encoding.lower().replace("_", "-") in ("utf-8", "utf8")
+    return name.endswith((".parquet", ".feather", ".arrow"))
+
+
+def size_in_memory(path: Path) -> int:
+    """About how many bytes the table takes when it is held in memory."""
+    size = path.stat().st_size
+    name = path.name.lower()
+    if name.endswith(".parquet"):
+        with files.readable(path), pq.ParquetFile(path) as file:
+            groups = (file.metadata.row_group(at) for at in range(file.metadata.num_row_groups))
+            return sum(int(group.total_byte_size) for group in groups)
+    return size * 5 if name.endswith(".gz") else size
+
+
+def open_file(path: Path) -> Batches:
+    """The rows of a file. Raises what ``reading.read_file`` raises, also while they are read."""
+    name = path.name.lower()
+    with files.readable(path):
+        if name.endswith(".parquet"):
+            return _parquet(path)
+        return _csv(path) if ".csv" in name else _feather(path)
+
+
+def _parquet(path: Path) -> Batches:
+    with pq.ParquetFile(path) as file:
+        schema, rows = file.schema_arrow, file.metadata.num_rows
+
+    def each() -> Iterator[tuple[pa.Table, int]]:
+        done = 0
+        with files.readable(path), pq.ParquetFile(path, page_checksum_verification=True) as file:
+            for batch in file.iter_batches(_ROWS, use_threads=False):
+                done += batch.num_rows
+                yield reading.checked(pa.Table.from_batches([batch], schema), f"'{path}'"), done
+
+    return Batches(reading.checked(schema.empty_table(), f"'{path}'").schema, rows, each)
+
+
+def _feather(path: Path) -> Batches:
+    with pa.OSFile(str(path)) as source, pa.ipc.open_file(source) as file:
+        schema, count = file.schema, file.num_record_batches
+
+    def each() -> Iterator[tuple[pa.Table, int]]:
+        with files.readable(path), pa.OSFile(str(path)) as source, pa.ipc.open_file(source) as file:
+            for number in range(count):
+                table = pa.Table.from_batches([file.get_batch(number)], schema)
+                yield reading.checked(table, f"'{path}'"), number + 1
+
+    return Batches(reading.checked(schema.empty_table(), f"'{path}'").schema, count, each)
+
+
+def _csv(path: Path) -> Batches:
+    plain, gaps = _types(path)
+    schema = pa.schema([pa.field(name, gaps.get(name, kind)) for name, kind in plain.items()])
+    checked = reading.checked(schema.empty_table(), f"'{path}'").schema
+
+    def each() -> Iterator[tuple[pa.Table, int]]:
+        with files.readable(path), _opened(path, plain) as (batches, done):
+            if not gaps:
+                for batch in batches:
+                    yield pa.Table.from_batches([batch]).cast(checked), done()
+                return
+            with _opened(path, gaps, quoted_gaps=True) as (others, _):
+                for batch, other in zip(batches, others, strict=True):
+                    table = pa.Table.from_batches([batch])
+                    for name in gaps:
+                        at = table.column_names.index(name)
+                        table = table.set_column(at, name, pa.chunked_array([other[name]]))
+                    yield table.cast(checked), done()
+
+    return Batches(checked, path.stat().st_size, each)
+
+
+def _types(path: Path) -> tuple[dict[str, pa.DataType], dict[str, pa.DataType]]:
+    """Of each column the first type in Arrow's order that all its values have; and those of text columns that
+    are something other than text but for fields of "" (``files``)."""
+    with pacsv.open_csv(path, parse_options=files.PARSE, read_options=_reading()) as reader:
+        names = reader.schema.names
+    reading.checked(pa.schema([pa.field(n, pa.null()) for n in names]).empty_table(), f"'{path}'")
+    plain, quoted = _settled(path, names, dict.fromkeys(names, pa.null()), quoted_gaps=False)
+    if not quoted:
+        return plain, {}
+    again, _ = _settled(path, names, dict.fromkeys(quoted, pa.null()), quoted_gaps=True)
+    return plain, {n: kind for n, kind in again.items() if not (kinds.is_string(kind) or kinds.is_null(kind))}
+
+
+def _settled(
+    path: Path, names: list[str], types: dict[str, pa.DataType], *, quoted_gaps: bool
+) -> tuple[dict[str, pa.DataType], list[str]]:
+    """Types that all values have, and which text columns hold "" somewhere."""
+    while True:
+        empty: set[str] = set()
+        try:
+            with _opened(path, types, quoted_gaps=quoted_gaps) as (batches, _):
+                for batch in batches:
+                    texts = [f.name for f in batch.schema if kinds.is_string(f.type) and f.name not in empty]
+                    empty.update(n for n in texts if pc.index(batch[n], "").as_py() >= 0)
+            return types, [name for name in types if name in empty]
+        except pa.ArrowInvalid as error:
+            refused = _REFUSED.search(str(error))
+            if refused is None:
+                raise
+            name = names[int(refused.group(1))]
+            if kinds.is_string(types[name]):
+                raise
+            types = {**types, name: _LADDER[_LADDER.index(types[name]) + 1]}
+
+
+@contextmanager
+def _opened(
+    path: Path, types: dict[str, pa.DataType], *, quoted_gaps: bool = False
+) -> Iterator[tuple[Any, Done]]:
+    """The batches of some columns, and how many bytes of the file have been read."""
+    convert = pacsv.ConvertOptions(
+        column_types=types,
+        include_columns=list(types),
+        strings_can_be_null=True,
+        quoted_strings_can_be_null=quoted_gaps,
+    )
+    with pa.OSFile(str(path)) as raw:
+        packed = path.suffix.lower() == ".gz"
+        source = pa.CompressedInputStream(raw, "gzip") if packed else raw
+        with pacsv.open_csv(
+            source, parse_options=files.PARSE, read_options=_reading(), convert_options=convert
+        ) as reader:
+            yield reader, raw.tell
+
+
+def _reading() -> pacsv.ReadOptions:
+    return pacsv.ReadOptions(block_size=_BLOCK, use_threads=False)
