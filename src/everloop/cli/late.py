@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from everloop.adapters.blobs import rekeying as rekeying
     from everloop.flows import backup as backup
     from everloop.flows import comparison as comparison
+    from everloop.data import conditions as conditions
     from everloop.flows import contracts as contracts
     from everloop.flows import data as data
     from everloop.flows import delivery as delivery
@@ -70,6 +71,7 @@ else:
             **{name: f"everloop.flows.{name}" for name in _FLOWS},
             **{name: f"everloop.cli.{name}" for name in ("log", "output", "progress", "weeks")},
             "metadata": "importlib.metadata",
+            "conditions": "everloop.data.conditions",
             "dashboard": "everloop.dashboard",
             "settings": "everloop.settings",
             "wiring": "everloop.wiring",

@@ -222,19 +222,20 @@ def export(
     *,
     where: Sequence[Condition] = (),
     tell: streams.Tell = streams.quiet,
-) -> Path:
+) -> int:
     """Write a version to ``path`` as Parquet, CSV or Feather, by its ending; part by part, unless there are
-    conditions."""
+    conditions. Returns how many rows were written."""
     target = project.settings.root / path
     parts: Iterable[pa.Table]
+    rows: int
     if where:
         found = load(project, version, columns, where=where)
-        schema, parts = found.schema, [found]
+        schema, parts, rows = found.schema, [found], found.num_rows
     else:
         schema = load(project, version, columns, stop=0).schema
-        parts = _told(batches(project, version, columns), version.rows, tell)
+        parts, rows = _told(batches(project, version, columns), version.rows, tell), version.rows
     project.write_file(target, writing.pieces(schema, parts, target.suffix.lower()))
-    return target
+    return rows
 
 
 def _told(parts: Iterator[pa.Table], rows: int, tell: streams.Tell) -> Iterator[pa.Table]:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
 
-import pandas as pd
+import pyarrow as pa
 
 from everloop.core.data import DatasetDiff, DatasetVersion
 from everloop.core.documents import dump
 from everloop.core.errors import UnknownVersion
-from everloop.flows import comparison, data, refs
+from everloop.core.files import File, FilesDiff
+from everloop.data import frames
+from everloop.flows import comparison, data, files, refs, upkeep
+from everloop.flows.content.verifying import Verification
 
 from .places import absolute, close_with, open_place
 
@@ -77,13 +81,32 @@ class DataVersioner:
             self._project, place, self.dataset, tags=texts, described_as=described_as, branch=branch
         ).version.version_id
 
-    def load(self, version_id: str) -> tuple[pd.DataFrame, VersionMeta]:
+    def load(
+        self,
+        version_id: str,
+        *,
+        columns: Sequence[str] | None = None,
+        where: Sequence[tuple[str, str, Any]] = (),
+        start: int = 0,
+        stop: int | None = None,
+        into: str = "pandas",
+    ) -> tuple[Any, VersionMeta]:
         """A version's table and what is known of it. ``version_id`` may be the beginning of one, a
-        tag or branch of the dataset, or ``latest``. Raises UnknownVersion, and Corrupt when what is stored
-        was damaged."""
+        tag or branch of the dataset, or ``latest``.
+
+        ``columns``, the rows from ``start`` to before ``stop``, and conditions, such as ``("city", "in",
+        ["Rome", "Oslo"])`` or ``("amount", ">=", 100)``, choose a part of it; only that part is read.
+        ``into`` is "pandas", "arrow" or "polars". Raises UnknownVersion, UnknownColumn, and Corrupt when what
+        is stored was damaged.
+        """
         version = self._find(version_id)
-        frame: pd.DataFrame = data.load(self._project, version).to_pandas()
-        return frame, _meta(version)
+        table = data.load(self._project, version, columns, start=start, stop=stop, where=where)
+        return frames.convert(table, into), _meta(version)
+
+    def reader(self, version_id: str, *, columns: Sequence[str] | None = None) -> pa.RecordBatchReader:
+        """A version's table as a stream of batches, for tables larger than memory. DuckDB, Polars and
+        ``pyarrow.dataset`` take it; iterating gives record batches."""
+        return data.reader(self._project, self._find(version_id), columns)
 
     def list_versions(self) -> list[VersionMeta]:
         """The dataset's versions, oldest first."""
@@ -97,6 +120,51 @@ class DataVersioner:
         """
         columns = key if key is None else [key] if isinstance(key, str) else list(key)
         return comparison.compare(self._project, self._find(before), self._find(after), key=columns)
+
+    def register_files(
+        self,
+        source: str | Path,
+        *,
+        tags: Mapping[str, str] | None = None,
+        described_as: str | None = None,
+        branch: str = "main",
+        reread: bool = False,
+    ) -> str:
+        """The version id of any file, or of a folder with everything in it, kept as it is. Files that did not
+        change since they were last read are not read again, unless ``reread``.
+
+        Raises FileMissing, Unreadable, StorageDenied, and Conflict when a file changes while it is read.
+        """
+        texts = {str(name): str(value) for name, value in (tags or {}).items()}
+        return files.register_files(
+            self._project,
+            str(absolute(source)),
+            self.dataset,
+            tags=texts,
+            described_as=described_as,
+            branch=branch,
+            reread=reread,
+        ).version.version_id
+
+    def list_files(self, version_id: str, paths: Sequence[str] = ()) -> list[File]:
+        """The files of a version, all or those that ``paths`` (patterns such as ``cats/*``) name."""
+        return files.list_files(self._project, self._find(version_id), paths)
+
+    def open_file(self, version_id: str, path: str) -> io.BufferedReader:
+        """A file of a version, to be read from any place; only the parts that are read are fetched."""
+        return files.open_file(self._project, self._find(version_id), path)
+
+    def get_files(
+        self, version_id: str, to: str | Path, paths: Sequence[str] = (), *, force: bool = False
+    ) -> Path:
+        """Write the files of a version into a folder. Raises Refused where other files are in the way, unless
+        ``force``; Corrupt before a damaged file gets its name."""
+        target = Path(str(absolute(to)))
+        return files.restore(self._project, self._find(version_id), target, paths=paths, force=force).folder
+
+    def diff_files(self, before: str, after: str) -> FilesDiff:
+        """Which files were added, removed, changed and renamed between two versions of files."""
+        return files.compare(self._project, self._find(before), self._find(after))
 
     def tag(self, version_id: str, name: str, *, move: bool = False) -> None:
         """Call a version ``name`` for good: ``DATASET@NAME`` then means it. Raises Conflict where the tag
@@ -116,6 +184,13 @@ class DataVersioner:
         """The dataset's tags and branches: name -> version id."""
         every = refs.list_refs(self._project)
         return {ref.name: ref.version_id for ref in every if ref.dataset == self.dataset}
+
+    def verify(self, *, full: bool = False) -> Verification:
+        """Whether what is stored is what was written: ``sound``, and ``damages`` with what each touches.
+
+        ``full`` also decodes every version, computes its id anew, and hashes models and plots.
+        """
+        return upkeep.verify(self._project, full=full)
 
     def close(self) -> None:
         self._project.close()

@@ -65,9 +65,10 @@ def add(
                 call.note(f"{file} is not a table; it is kept as it is.")
             registered = files.register(call, project, path, chosen, tags=tags, branch=branch, reread=reread)
         else:
-            registered = late.data.register(
-                project, path, chosen, encoding_name=encoding, tags=tags, branch=branch
-            )
+            with late.progress.counted("registering", quiet=call.quiet) as tell:
+                registered = late.data.register(
+                    project, path, chosen, encoding_name=encoding, tags=tags, branch=branch, tell=tell
+                )
     version = registered.version
     known = "new version" if registered.new else "known already:"
     content = files.describe(version) if version.kind == "files" else f"{version.rows:,} rows"
@@ -130,6 +131,11 @@ def get(
     path: Annotated[
         list[str] | None, typer.Option(metavar="PATTERN", help="Only these files; may be repeated.")
     ] = None,
+    columns: Annotated[str | None, typer.Option(metavar="A,B", help="Only these columns of a table.")] = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(metavar="CONDITION", help="Only rows such as 'amount>=100'; repeatable."),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace files that are other ones.")] = False,
 ) -> None:
     """Write a version's content to a file (or its files to a folder), after checking it against its hash.
@@ -137,19 +143,25 @@ def get(
     \b
     Example:
       everloop data get 3f2a91 --to may.csv
+      everloop data get flights@latest --columns origin,dep_delay --where 'dep_delay>60' --to late.parquet
       everloop data get images@latest --to images --path 'cats/*'
     """
     with call.project() as project:
         found = late.data.find(project, version)
+        conditions = [late.conditions.parse(text) for text in where or ()]
         if found.kind == "files":
+            if columns or where:
+                raise Invalid(f"{found.short} is a version of files.", remedy="--path chooses among them.")
             files.restore(call, project, found, to, path or (), force=force)
             return
         files.refuse_options(found, path or (), force=force)
         target = Path.cwd() / (to or f"{found.dataset}-{found.short}.parquet")
-        written = late.data.export(project, found, target)
+        names = [name.strip() for name in columns.split(",")] if columns else None
+        with late.progress.counted("writing", quiet=call.quiet) as tell:
+            rows = late.data.export(project, found, target, names, where=conditions, tell=tell)
     call.answer(
-        {"version_id": found.version_id, "file": written, "rows": found.rows},
-        lambda: late.output.line(f"{found.dataset}@{found.short}: {found.rows:,} rows written to {written}"),
+        {"version_id": found.version_id, "file": target, "rows": rows},
+        lambda: late.output.line(f"{found.dataset}@{found.short}: {rows:,} rows written to {target}"),
     )
 
 
