@@ -24,7 +24,7 @@ from tests.stories.test_cli import everloop
 from everloop import wiring
 from everloop.core.errors import Busy, Conflict, Corrupt, InvalidSettings, Refused, UnknownVersion
 from everloop.data.examples.customers import customers
-from everloop.flows import artifacts, backup, data, history, turn
+from everloop.flows import artifacts, backup, data, delivery, history, turn
 from everloop.flows.backup import restoring, retention, saving, schedule
 from everloop.flows.project import Project
 from everloop.settings import load_settings
@@ -275,6 +275,32 @@ def test_single_objects_are_found_for_a_repair(shop: Project) -> None:
     assert keys == {entry.key for entry in shop.data.entries("default/")}
     for key in keys:
         assert backup.fetch_object(shop, key) == shop.data.get(key)
+
+
+def test_mlflow_follows_a_project_that_went_back(opened: Open, tmp_path: Path) -> None:
+    """A version registered anew under an old number is that one in MLflow; a lost MLflow is filled."""
+    shop = opened("shop", "tracking.enabled=true")
+    backup.create(shop)
+    turn.run(shop, "default")
+    assert delivery.deliver(shop).problem is None
+    backup.restore(shop, restoring.choose(backup.open_target(shop), None, None).id, over=True)
+    turn.run(shop, "default")
+    assert delivery.deliver(shop).problem is None
+    assert runs_of_versions(shop) == {"1.0.0": models_of(shop)[0].run_id}
+
+    for file in shop.settings.state.glob("mlflow.db*"):
+        file.unlink()
+    assert delivery.send_again(shop) == 3
+    assert delivery.deliver(shop).delivered == 3
+    assert runs_of_versions(shop) == {"1.0.0": models_of(shop)[0].run_id}
+
+
+def runs_of_versions(project: Project) -> dict[str, str]:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri=project.settings.tracking_uri)
+    found = client.search_model_versions()
+    return {each.tags["everloop.version"]: each.tags["everloop.run_id"] for each in found}
 
 
 # -- what is kept --------------------------------------------------------------------------------------------

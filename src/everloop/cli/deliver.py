@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from contextlib import closing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from everloop.core.errors import Unavailable
 
@@ -18,7 +20,12 @@ app = group("Send what waits for MLflow, now.")
 
 
 @command(app)
-def deliver(call: Call) -> None:
+def deliver(
+    call: Call,
+    again: Annotated[
+        bool, typer.Option("--again", help="All that was ever sent, for an MLflow that has lost it.")
+    ] = False,
+) -> None:
     """Send what waits for MLflow, now, in order, each record once.
 
     'everloop run' does this by itself; it is for later, when the server was away.
@@ -28,6 +35,8 @@ def deliver(call: Call) -> None:
       everloop deliver
     """
     with call.project() as project:
+        if again:
+            late.delivery.send_again(project)
         done = [_deliver(project)]
         for ledger in late.wiring.ledgers(project.settings):
             with closing(ledger):

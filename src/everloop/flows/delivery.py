@@ -42,6 +42,13 @@ def deliver(project: Project, *, stop: Callable[[], bool] = lambda: False) -> De
             )
 
 
+def send_again(project: Project) -> int:
+    """Let all that was ever delivered wait once more, for an MLflow that has lost it: what it still has stays
+    as it is. Returns how many entries that are."""
+    with project.locks.hold("deliver"), project.store.writing() as tx:
+        return outbox.send_again(tx)
+
+
 def _deliver(project: Project, stop: Callable[[], bool]) -> Delivery:
     delivered = rejected = 0
     tracker: Tracker | None = None

@@ -49,3 +49,8 @@ def mark_failed(tx: Tx, sequence: int, error: str) -> None:
 def mark_rejected(tx: Tx, sequence: int, error: str, at: datetime) -> None:
     """The server understood the entry and will never take it: the ones behind it go on."""
     tx.change(outbox, outbox.c.sequence == sequence, rejected_at=to_text(at), last_error=error)
+
+
+def send_again(tx: Tx) -> int:
+    """Let everything that was delivered wait again; returns how much that is."""
+    return tx.change(outbox, outbox.c.delivered_at.is_not(None), delivered_at=None)

@@ -97,6 +97,9 @@ class MlflowTracker:
             models.ensure_registered_model(client, self.tenant, name)
             found = models.find_version(client, name, wanted)
             source = self._model_of(client, run_id)
+            if found is not None and found.tags.get(experiments.RUN_TAG, run_id) != run_id:
+                client.delete_model_version(name, found.version)  # of a time that a restore has taken back
+                found = None
             if found is None:
                 tags = {
                     key: str(value) for key, value in document.get("tags", {}).items() if value is not None
