@@ -29,7 +29,7 @@ def decode(segments: Sequence[Segment], kind: pa.DataType, patches: Sequence[Pat
             pool.change(places, changed)
         return pool.texts()
     streams = [_stream(segment) for segment in segments]
-    return Others(kind, pa.concat_arrays(streams) if streams else pa.array([], kind))
+    return Others(kind, pa.concat_arrays(streams) if streams else pa.nulls(0, kind))
 
 
 class TextPool:

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as kinds
+from blake3 import blake3
 
 from . import values
 from .identity import mixed
@@ -22,6 +23,7 @@ _STRIP_BYTES = 64 << 20
 _SAMPLE = 4_096
 _UNIQUE = 0.9
 _MOST_KEYS = 4
+_LONG = 1_024  # bytes of a text
 
 
 def choose_key(columns: Mapping[str, Values]) -> tuple[str, ...]:
@@ -135,26 +137,31 @@ def _numbered(marks: Hashes) -> Hashes:
 
 
 def _of_text(column: Texts) -> Hashes:
-    """Text by its 8-byte words, mixed one after the other."""
+    """Text by its 8-byte words, mixed one after the other; of long ones by their beginning and their BLAKE3."""
     ends, text = values.text_of(column.array)
+    whole = np.frombuffer(text, np.uint8) if text.size else np.empty(0, np.uint8)
     total = np.zeros(len(column), np.uint64)
     block = 16_384
     for start in range(0, len(column), block):
         some = ends[start : start + block + 1]
         lengths = np.diff(some)
-        data = (
-            np.frombuffer(text, np.uint8, int(some[-1] - some[0]), int(some[0]))
-            if text.size
-            else np.empty(0, np.uint8)
-        )
-        wide = (lengths + 7) // 8
+        long = np.flatnonzero(lengths > _LONG)
+        first, data, taken = some[:-1] - some[0], whole[some[0] : some[-1]], lengths
+        if len(long):
+            taken = np.minimum(lengths, _LONG)
+            cut = zip(first.tolist(), (first + taken).tolist(), strict=True)
+            data = np.concatenate([data[begin:end] for begin, end in cut])
+            first = np.cumsum(taken) - taken
+        wide = (taken + 7) // 8
         begins = np.cumsum(wide) - wide
         padded = np.zeros(int(wide.sum()) * 8, np.uint8)
-        padded[np.arange(len(data)) + np.repeat(begins * 8 - (some[:-1] - some[0]), lengths)] = data
+        padded[np.arange(len(data)) + np.repeat(begins * 8 - first, taken)] = data
         words = padded.view(np.uint64)
         hashed = lengths.astype(np.uint64)
         for step in range(int(wide.max(initial=0))):
             here = np.flatnonzero(wide > step)
             hashed[here] = mixed(hashed[here] ^ words[begins[here] + step])
+        for row in long.tolist():
+            hashed[row] ^= np.frombuffer(blake3(whole[some[row] : some[row + 1]]).digest(8), np.uint64)[0]
         total[start : start + block] = mixed(hashed)
     return total
