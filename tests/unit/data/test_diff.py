@@ -13,11 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from everloop.core.data import DatasetDiff, DatasetVersion
+from everloop.core.data import Column, DatasetDiff, DatasetVersion
 from everloop.core.errors import Invalid, UnknownColumn, WrongType
 from everloop.data.diff import Side, diff
 from everloop.data.identity import version_id
-from everloop.data.statistics import describe, schema
+from everloop.data.statistics import describe
+from everloop.data.types import type_name
 
 from .families import FAMILIES
 
@@ -28,7 +29,7 @@ def _side(table: pa.Table) -> Side:
         version_id=version_id(table),
         sequence=1,
         rows=table.num_rows,
-        columns=schema(table),
+        columns=tuple(Column(field.name, type_name(field)) for field in table.schema),
         statistics=describe(table),
         hash_algorithm="sha256",
         created_at=datetime(2024, 1, 1, tzinfo=UTC),
