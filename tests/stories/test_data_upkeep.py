@@ -21,6 +21,7 @@ from everloop.core.data import DatasetVersion
 from everloop.core.errors import Invalid, NotFound, Refused, UnknownVersion
 from everloop.data import identity
 from everloop.flows import data, history, refs, upkeep
+from everloop.flows.content.files import open_listing, register_files
 from everloop.flows.content.leases import leased
 from everloop.flows.project import Project
 from everloop.settings import load_settings
@@ -236,6 +237,36 @@ def test_damaged_models_are_found_by_a_full_look_and_mended(tmp_path: Path) -> N
     assert everloop(here, "data", "repair").code == 5
     assert everloop(here, "data", "repair", "--from", str(copy)).code == 0
     assert everloop(here, "data", "verify", "--full").code == 0
+
+
+def test_a_version_of_files_is_looked_after_as_well(project: Project, tmp_path: Path) -> None:
+    folder = project.settings.root / "pictures"
+    folder.mkdir()
+    for n in range(30):
+        (folder / f"{n}.bin").write_bytes(np.random.default_rng(n).bytes(20_000))
+    first = register_files(project, "pictures", "pictures").version
+    shutil.rmtree(folder)
+    folder.mkdir()
+    (folder / "other.bin").write_bytes(np.random.default_rng(99).bytes(50_000))
+    second = register_files(project, "pictures", "pictures").version
+    sound = everything(project)
+    copy = opened(tmp_path / "q")
+    for key, content in sound.items():
+        copy.data.put(key, content)
+    assert upkeep.verify(project, full=True).sound
+    for key in [*keys(project, "packs"), *keys(project, "versions")]:
+        harm(project, key, "flipped")
+        assert [damage.key for damage in upkeep.verify(project).damages] == [key]
+        assert not upkeep.repair(project, source=copy.settings.data_place).lost
+    assert everything(project) == sound
+    upkeep.remove(project, first.version_id)
+    upkeep.collect(project, grace=NOW, dry_run=False)
+    assert sum(map(len, everything(project).values())) < 100_000
+    found = upkeep.verify(project, full=True)
+    assert found.sound
+    assert found.versions == 1
+    assert len(open_listing(project, second)) == 1
+    copy.close()
 
 
 def test_foreign_files_and_leavings_are_told_and_no_damage(local: Project) -> None:
