@@ -137,7 +137,7 @@ def _numbered(marks: Hashes) -> Hashes:
 
 
 def _of_text(column: Texts) -> Hashes:
-    """Text by its 8-byte words, mixed one after the other; of long ones by their beginning and their BLAKE3."""
+    """Text by its 8-byte words, mixed one after the other; of long ones the BLAKE3 as well."""
     ends, text = values.text_of(column.array)
     whole = np.frombuffer(text, np.uint8) if text.size else np.empty(0, np.uint8)
     total = np.zeros(len(column), np.uint64)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -277,15 +276,13 @@ class History(RuleBasedStateMachine):
 
 
 @pytest.fixture(autouse=True)
-def small_strips(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def small_strips(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that a small table has many."""
     monkeypatch.setattr(rows, "AVERAGE", 16)
     monkeypatch.setattr(rows, "LEAST", 4)
     monkeypatch.setattr(rows, "MOST", 40)
-    yield
 
 
-@pytest.mark.usefixtures("small_strips")
 class TestHistory(History.TestCase):
     settings = settings(
         max_examples=400 if LONG else 12,

@@ -260,7 +260,7 @@ def test_unions_and_runs_of_lists_are_refused() -> None:
     )
     runs = pa.RunEndEncodedArray.from_arrays(pa.array([2], pa.int32()), pa.array([[1]]))
     for column in (union, runs):
-        with pytest.raises(WrongType, match="Column 'c'.*cannot be versioned"):
+        with pytest.raises(WrongType, match=r"Column 'c'.*cannot be versioned"):
             to_table(pa.table({"c": column}))
 
 
