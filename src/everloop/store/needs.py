@@ -8,6 +8,14 @@ from .database import Tx
 from .tables import dataset_versions, dvc_files, events, references, steps, turns
 
 
+def holders(tx: Tx) -> dict[str, list[str]]:
+    """The datasets that have each version, by its id."""
+    found: dict[str, list[str]] = {}
+    for row in tx.rows(dataset_versions, by="version_id", only=("version_id", "dataset")):
+        found.setdefault(row["version_id"], []).append(row["dataset"])
+    return found
+
+
 def references_to(tx: Tx, version_id: str) -> list[str]:
     """The models whose later data are compared with this version."""
     found = tx.rows(references, references.c.data_version == version_id, by="model", only=("model",))

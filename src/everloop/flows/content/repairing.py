@@ -19,12 +19,13 @@ from everloop.data import reading
 from everloop.data.survey import survey
 from everloop.flows import saved
 from everloop.flows.project import Project
+from everloop.store import datasets
 
 from . import inventory, tables
 from .leases import COLLECTION, leased
 from .objects import Objects
 from .proving import Prover
-from .verifying import Damage, Progress, Touched, is_right, quiet, verify, versions_of
+from .verifying import Damage, Progress, Touched, is_right, quiet, verify
 
 _ROUNDS = 4  # a manifest that came back may name packs that are missing too
 _WAIT = 30.0
@@ -195,10 +196,10 @@ def _copy_at(project: Project, source: str) -> Fetch:
 
 def _versions(project: Project, damages: Sequence[Damage]) -> list[DatasetVersion]:
     """The versions that damages touch, those that came first first."""
-    known = versions_of(project)
-    names = {each.version_id for damage in damages for each in damage.versions}
-    found = [version for name in names for version in known.get(name, ())]
-    return sorted(found, key=lambda version: (version.created_at, version.sequence))
+    names = {(each.dataset, each.version_id) for damage in damages for each in damage.versions}
+    with project.store.reading() as tx:
+        found = [datasets.known_version(tx, version_id, dataset) for dataset, version_id in names]
+    return sorted((v for v in found if v), key=lambda version: (version.created_at, version.sequence))
 
 
 def _told(project: Project, found: tuple[Damage, ...], left: tuple[Damage, ...], work: _Work) -> Repair:

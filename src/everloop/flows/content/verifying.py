@@ -14,13 +14,11 @@ from typing import Any
 
 from blake3 import blake3
 
-from everloop.core.data import DatasetVersion
 from everloop.core.errors import Corrupt, NotFound
 from everloop.core.ports import Entry
 from everloop.data import manifest as manifests
-from everloop.data.packs import Pack
 from everloop.flows.project import Project
-from everloop.store import datasets, refs
+from everloop.store import datasets, needs, refs
 from everloop.store import models as model_store
 
 from . import inventory
@@ -100,8 +98,7 @@ def verify(
     known = versions_of(project)  # before the objects: a version's objects are there before it is
     stock = inventory.take(project.data, project.tenant)
     look = _Look(project, there, known, stock)
-    look.at_manifests()
-    look.at_packs(progress)
+    look.at_objects(progress)
     if full or models:
         look.at_artifacts(progress)
     if full:
@@ -120,13 +117,10 @@ def verify(
     )
 
 
-def versions_of(project: Project) -> dict[str, list[DatasetVersion]]:
-    """The versions in the database by id: one content may be a version of several datasets."""
-    known: dict[str, list[DatasetVersion]] = {}
+def versions_of(project: Project) -> dict[str, list[str]]:
+    """The versions in the database by id, with their datasets: one content may be in several."""
     with project.store.reading() as tx:
-        for version in datasets.versions(tx, statistics=False):
-            known.setdefault(version.version_id, []).append(version)
-    return known
+        return needs.holders(tx)
 
 
 class _Look:
@@ -136,18 +130,33 @@ class _Look:
         self,
         project: Project,
         there: Objects,
-        known: Mapping[str, list[DatasetVersion]],
+        known: Mapping[str, list[str]],
         stock: Inventory,
     ) -> None:
         self.project, self.there, self.known, self.stock = project, there, known, stock
         self.artifacts: dict[str, Entry] = {}
-        self._named: dict[str, tuple[Pack, ...]] = {}  # by version
+        self._sizes: dict[str, int] = {}  # of packs, as manifests name them
         self._users: dict[str, list[str]] = {}  # versions by pack
         self._wrong: dict[str, str] = {}
         self._of_artifacts: dict[str, str] = {}
         self._runs: dict[str, list[str]] = {}
 
-    def at_manifests(self) -> None:
+    def at_objects(self, progress: Progress) -> None:
+        """The packs' bytes, the large ones first, and meanwhile the manifests."""
+        entries = sorted(self.stock.packs.items(), key=lambda item: -item[1].size)
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            faults = pool.map(lambda item: _fault_of_pack(self.there, item[0], item[1].size), entries)
+            self._at_manifests()
+            for done, ((name, entry), what) in enumerate(zip(entries, faults, strict=True), 1):
+                if what:
+                    named = self._sizes.get(name, entry.size)
+                    cut = f"It has {entry.size:,} of {named:,} bytes."
+                    self._wrong[entry.key] = cut if named != entry.size else what
+                progress(done, len(entries), "packs")
+        for name in self._sizes.keys() - self.stock.packs.keys():
+            self._look_again(name)
+
+    def _at_manifests(self) -> None:
         for version_id in [*self.stock.manifests, *(v for v in self.known if v not in self.stock.manifests)]:
             try:
                 document = document_of(self.there, version_id)
@@ -158,22 +167,9 @@ class _Look:
             except Corrupt as error:
                 self._wrong[self.there.manifest_key(version_id)] = error.message
                 continue
-            self._name(version_id, manifests.packs_in(document))
-
-    def at_packs(self, progress: Progress) -> None:
-        """Hash them all, the large ones first."""
-        sizes = {pack.id: pack.size for packs in self._named.values() for pack in packs}
-        entries = sorted(self.stock.packs.items(), key=lambda item: -item[1].size)
-
-        def fault(item: tuple[str, Entry]) -> str | None:
-            return _fault_of_pack(self.there, item[0], item[1].size, sizes.get(item[0]))
-
-        for (_, entry), what in self._each(fault, entries, progress, "packs"):
-            if what:
-                self._wrong[entry.key] = what
-        for name in sizes:
-            if name not in self.stock.packs:
-                self._look_again(name)
+            for pack in manifests.packs_in(document):
+                self._sizes[pack.id] = pack.size
+                self._users.setdefault(pack.id, []).append(version_id)
 
     def at_artifacts(self, progress: Progress) -> None:
         """The models and plots that are there, and those that runs name."""
@@ -225,11 +221,6 @@ class _Look:
                 progress(done, len(items), text)
                 yield pair
 
-    def _name(self, version_id: str, packs: tuple[Pack, ...]) -> None:
-        self._named[version_id] = packs
-        for pack in packs:
-            self._users.setdefault(pack.id, []).append(version_id)
-
     def _look_again(self, name: str) -> None:
         """A pack that is missing, unless its versions were removed or rewritten since."""
         key = self.there.pack_key(name)
@@ -250,7 +241,7 @@ class _Look:
         return self._users.get(name, []) if key.endswith(".pack") else [name]
 
     def _damage(self, key: str, what: str) -> Damage:
-        versions = [v for name in self._touching(key) for v in self.known.get(name, [])]
+        versions = [(of, name) for name in self._touching(key) for of in self.known.get(name, [])]
         unsure = any(key.endswith(".manifest") for key in self._wrong)  # it may name this one
         return Damage(
             "data",
@@ -270,7 +261,7 @@ class _Look:
 _CHANGED = "Its bytes are not what was written."
 
 
-def _fault_of_pack(there: Objects, name: str, size: int, named: int | None) -> str | None:
+def _fault_of_pack(there: Objects, name: str, size: int) -> str | None:
     """What is wrong with a pack. One that was replaced or collected meanwhile is looked at once more."""
     key = there.pack_key(name)
     for _ in range(2):
@@ -285,7 +276,7 @@ def _fault_of_pack(there: Objects, name: str, size: int, named: int | None) -> s
             return None
         except Corrupt as error:
             return error.message
-    return f"It has {at:,} of {named:,} bytes." if named is not None and at != named else _CHANGED
+    return _CHANGED
 
 
 def document_of(there: Objects, version_id: str) -> dict[str, Any]:
@@ -311,21 +302,21 @@ def runs_by_artifact(project: Project) -> dict[str, list[str]]:
     return named
 
 
-def touched(project: Project, versions: Iterable[DatasetVersion]) -> tuple[Touched, ...]:
-    """Versions as they are told: with the names that stand at them."""
+def touched(project: Project, versions: Iterable[tuple[str, str]]) -> tuple[Touched, ...]:
+    """Versions (dataset, id) as they are told: with the names that stand at them."""
     with project.store.reading() as tx:
         standing = refs.list_refs(tx)
     return tuple(
         Touched(
-            version.dataset,
-            version.version_id,
+            dataset,
+            version_id,
             tuple(
                 ref.name if ref.kind == "branch" else f"#{ref.name}"
                 for ref in standing
-                if (ref.dataset, ref.version_id) == (version.dataset, version.version_id)
+                if (ref.dataset, ref.version_id) == (dataset, version_id)
             ),
         )
-        for version in versions
+        for dataset, version_id in versions
     )
 
 
