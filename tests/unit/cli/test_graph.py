@@ -32,7 +32,16 @@ def test_branches_run_side_by_side_and_meet_where_they_began() -> None:
 
 def test_three_meet_at_once_and_lines_between_go_on() -> None:
     history = ("a", None), ("n", "a"), ("x", "a"), ("o", "n"), ("p", "n"), ("y", "a")
-    assert drawn(*history) == ["● y", "│ ● p", "│ │ ● o", "│ │ │ ● x", "│ ├─┘ │", "│ ●   │ n", "├─┴───┘", "● a"]
+    assert drawn(*history) == [
+        "● y",
+        "│ ● p",
+        "│ │ ● o",
+        "│ │ │ ● x",
+        "│ ├─┘ │",
+        "│ ●   │ n",
+        "├─┴───┘",
+        "● a",
+    ]
 
 
 def test_what_is_left_out_ends_its_line() -> None:
