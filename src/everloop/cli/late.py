@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from everloop import wiring as wiring
     from everloop.adapters.blobs import keys as keys
     from everloop.adapters.blobs import rekeying as rekeying
+    from everloop.data import conditions as conditions
     from everloop.flows import backup as backup
     from everloop.flows import comparison as comparison
-    from everloop.data import conditions as conditions
     from everloop.flows import contracts as contracts
     from everloop.flows import data as data
     from everloop.flows import delivery as delivery

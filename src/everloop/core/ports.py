@@ -51,7 +51,7 @@ class Blobs(Protocol):
         """A path or URL to show to people."""
 
     def sweep_drafts(self, older_than: datetime) -> int:
-        """Remove what writes that were killed before ``older_than`` have left; returns how many there were."""
+        """Remove what writes that were killed before ``older_than`` left; returns how many there were."""
 
 
 class Locks(Protocol):

@@ -17,7 +17,7 @@ import pyarrow.types as kinds
 
 from . import files, reading
 
-_ROWS = 65_536
+_ROWS, _BYTES = 65_536, 16 << 20  # of a batch, at most
 _BLOCK = 4 << 20  # bytes of CSV text that are parsed at once
 _LADDER = (  # in the order in which Arrow tries the types of CSV columns
     pa.null(),
@@ -27,6 +27,8 @@ _LADDER = (  # in the order in which Arrow tries the types of CSV columns
     pa.time32("s"),
     pa.timestamp("s"),
     pa.timestamp("ns"),
+    pa.timestamp("s", "UTC"),
+    pa.timestamp("ns", "UTC"),
     pa.float64(),
     pa.string(),
 )
@@ -75,11 +77,16 @@ def open_file(path: Path) -> Batches:
 def _parquet(path: Path) -> Batches:
     with pq.ParquetFile(path) as file:
         schema, rows = file.schema_arrow, file.metadata.num_rows
+    at_once = max(1, min(_ROWS, _BYTES * rows // max(size_in_memory(path), 1)))
 
     def each() -> Iterator[tuple[pa.Table, int]]:
         done = 0
-        with files.readable(path), pq.ParquetFile(path, page_checksum_verification=True) as file:
-            for batch in file.iter_batches(_ROWS, use_threads=False):
+        # With pre_buffer, which is the default, what was read stays in memory until the end.
+        with (
+            files.readable(path),
+            pq.ParquetFile(path, page_checksum_verification=True, pre_buffer=False) as file,
+        ):
+            for batch in file.iter_batches(at_once, use_threads=False):
                 done += batch.num_rows
                 yield reading.checked(pa.Table.from_batches([batch], schema), f"'{path}'"), done
 

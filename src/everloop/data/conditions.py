@@ -23,7 +23,7 @@ _COMPARED: dict[str, Callable[[Any, Any], Any]] = {
     ">": operator.gt,
     ">=": operator.ge,
     "in": lambda field, many: field.isin(list(many)),
-    "not in": lambda field, many: ~field.isin(list(many)),
+    "not in": lambda field, many: field.is_valid() & ~field.isin(list(many)),
 }
 
 

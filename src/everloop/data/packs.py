@@ -20,7 +20,7 @@ from everloop.core.errors import Corrupt
 MAGIC = b"everloop.pack/1\n"
 CHECK = 16  # bytes of a segment's or index's hash
 _RECORD = np.dtype([("start", "<u8"), ("length", "<u8"), ("check", "V16"), ("mark", "V32")])
-_FULL = 64 << 20
+FULL = 64 << 20  # bytes after which a pack ends
 
 
 @dataclass(frozen=True)
@@ -64,9 +64,10 @@ class Index:
 
 
 class Builder:
-    """Collects segments into packs; equal fingerprints are stored once."""
+    """Collects segments into packs, ended after ``full`` bytes; equal fingerprints are stored once."""
 
-    def __init__(self) -> None:
+    def __init__(self, full: int = FULL) -> None:
+        self._full = full
         self._parts: list[bytes] = [MAGIC]
         self._records: list[tuple[int, int, bytes, bytes]] = []
         self._at = len(MAGIC)
@@ -84,7 +85,7 @@ class Builder:
         self._parts.append(segment)
         self._at += len(segment)
         self._places[mark] = place
-        if self._at >= _FULL:
+        if self._at >= self._full:
             self.seal()
         return place
 

@@ -84,12 +84,16 @@ def found(new: Hashes, old: Hashes) -> Places:
     return places
 
 
+def longest(row_bytes: float, size: int = MOST) -> int:
+    """How many rows a strip may have; fewer where they are very wide."""
+    return max(1, size // max(1, int(np.ceil(AVERAGE * row_bytes / _STRIP_BYTES))))
+
+
 def cuts(marks: Hashes, row_bytes: float = 0.0) -> list[int]:
     """Where strips of new rows end (row numbers), by what the rows are and not where they stand, so that
     the same rows are cut alike wherever they come. ``row_bytes``: the width of a row, to keep strips of very
     wide rows small."""
-    shrink = max(1, int(np.ceil(AVERAGE * row_bytes / _STRIP_BYTES)))
-    average, least, most = (max(1, size // shrink) for size in (AVERAGE, LEAST, MOST))
+    average, least, most = (longest(row_bytes, size) for size in (AVERAGE, LEAST, MOST))
     ends: list[int] = []
     last = 0
     for at in np.flatnonzero(marks < np.uint64(2**64 // (average + 1))).tolist():

@@ -24,9 +24,10 @@ class Cutter:
 
     def feed(self, batch: pa.Table) -> Iterator[pa.Table]:
         """The strips that are complete with a further batch."""
+        self._width = self._width or batch.nbytes / max(batch.num_rows, 1)
         self._waiting.append(batch)
         self._count += batch.num_rows
-        if self._count >= 2 * rows.MOST:
+        if self._count > rows.longest(self._width):
             yield from self._cut(last=False)
 
     def finish(self) -> Iterator[pa.Table]:
@@ -52,7 +53,6 @@ class Cutter:
         known = self._before.key if self._before else ()
         columns = {name: values.of(table[name]) for name in table.column_names}
         self.key = known if known and set(known) <= set(columns) else rows.choose_key(columns)
-        self._width = table.nbytes / max(table.num_rows, 1)
 
 
 def column_digest(

@@ -15,6 +15,7 @@ from everloop.data import conditions, identity, reading, statistics, summaries, 
 from everloop.data.conditions import Condition
 from everloop.data.files import is_table
 from everloop.data.names import MAIN
+from everloop.data.rows import longest
 from everloop.data.stored import Stored
 from everloop.data.survey import Survey, survey
 from everloop.data.types import type_name
@@ -29,6 +30,8 @@ from .files import list_files as list_files
 from .files import open_file as open_file
 from .files import register_files
 from .project import Project
+
+_FIRST_BATCH = 1_024  # rows, to see how wide they are
 
 
 def register(
@@ -178,12 +181,20 @@ def load(
 
 
 def batches(
-    project: Project, version: DatasetVersion, columns: Sequence[str] | None = None, *, rows: int = 262_144
+    project: Project,
+    version: DatasetVersion,
+    columns: Sequence[str] | None = None,
+    *,
+    rows: int | None = None,
 ) -> Iterator[pa.Table]:
-    """A version's table as tables of at most ``rows`` rows, in order: memory holds one at a time."""
+    """A version's table as tables of at most ``rows`` rows [131,072; fewer of wide ones], in order: memory
+    holds one at a time."""
     stored = _stored(project, version)
-    for start in range(0, stored.manifest.rows, rows):
-        yield stored.table(columns, start, start + rows)
+    start, step = 0, rows or _FIRST_BATCH
+    while start < stored.manifest.rows:
+        table = stored.table(columns, start, start + step)
+        yield table
+        start, step = start + step, rows or longest(table.nbytes / table.num_rows)
 
 
 def reader(

@@ -117,11 +117,3 @@ def test_stages_are_names(untracked: Path) -> None:
         pipeline.run_stage(None)  # type: ignore[arg-type]
     with pytest.raises(Invalid, match="is no stage"):
         pipeline.add_stage("publish", 3)  # type: ignore[arg-type]
-
-
-def test_lost_row_hashes_come_back_by_registering_again(untracked: Path) -> None:
-    summary = run_pipeline("config.yaml")
-    [lost] = (untracked / "data_versions").rglob("*.rows.npy")
-    lost.unlink()
-    assert run_pipeline("config.yaml")["data_version"] == summary["data_version"]
-    assert lost.exists()

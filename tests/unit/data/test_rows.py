@@ -32,7 +32,7 @@ def test_found_pairs_all_that_can_be_paired_and_nothing_twice(new: list[int], ol
 
 @given(st.lists(st.integers(0, 2**64 - 1), unique=True, max_size=40), st.randoms())
 @settings(max_examples=200, deadline=None)
-def test_found_is_the_obvious_answer_where_no_hash_repeats(old: list[int], chance) -> None:  # noqa: ANN001
+def test_found_is_the_obvious_answer_where_no_hash_repeats(old: list[int], chance) -> None:
     new = [h for h in old if chance.random() < 0.8]
     new = new[:3] + [2**63 + n for n in range(3) if 2**63 + n not in old] + new[3:]
     if chance.random() < 0.5:

@@ -37,7 +37,7 @@ def test_schema_names_logical_types() -> None:
             "u": pa.array([b"0123456789abcdef"], pa.uuid()),
         }
     )
-    assert {column.name: column.type for column in schema(table)} == {
+    assert {column.name: column.type for column in schema(table.schema)} == {
         "s": "string",
         "c": "string",
         "o": "ordered<string>",
@@ -54,7 +54,7 @@ def test_schema_names_logical_types() -> None:
         "m": "map<string, int64>",
         "u": "extension<arrow.uuid, binary[16]>",
     }
-    assert schema(pa.table({"b": [1], "a": [True]})) == (Column("b", "int64"), Column("a", "bool"))
+    assert schema(pa.table({"b": [1], "a": [True]}).schema) == (Column("b", "int64"), Column("a", "bool"))
 
 
 def test_numbers_are_those_of_pandas() -> None:

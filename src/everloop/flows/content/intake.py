@@ -57,9 +57,7 @@ class Intake:
             return Listed(file.path, FOLDER, 0, self._digest(b""), b"")
         if file.kind == LINK:
             target = str(Path(file.place).readlink()).encode()
-            return Listed(
-                file.path, LINK, len(target), self._digest(target), self._take([memoryview(target)])
-            )
+            return Listed(file.path, LINK, len(target), self._digest(target), self._take([target]))
         for _ in range(_TRIES):
             with _opened(file) as stream:
                 before = os.fstat(stream.fileno())
@@ -102,10 +100,10 @@ class Intake:
         if size <= chunks.LEAST:
             data = stream.read(chunks.LEAST + 1)
             tell(len(data))
-            return self._digest(data), len(data), self._take([memoryview(data)] if data else [])
+            return self._digest(data), len(data), self._take([data] if data else [])
         hasher = identity.new_hasher(self._algorithm)
         read, named = 0, []
-        for pieces in chunks.chunks(stream.read):
+        for pieces in chunks.chunks(stream):
             hashing = self._threads.submit(_update, hasher, pieces)
             named.append(self._take(pieces))
             hashing.result()
@@ -115,7 +113,7 @@ class Intake:
             self._stay_alive()
         return bytes.fromhex(hasher.hexdigest()), read, b"".join(named)
 
-    def _take(self, pieces: Sequence[memoryview]) -> bytes:
+    def _take(self, pieces: Sequence[bytes]) -> bytes:
         """Keep the chunks that are new; how a listing names them."""
         several = len(pieces) > 1
         each = self._threads.map if several else map
@@ -189,14 +187,14 @@ def _state(known: os.stat_result) -> tuple[int, int, int]:
     return known.st_size, known.st_mtime_ns, known.st_ino
 
 
-def _update(hasher: identity.Hasher, pieces: Sequence[memoryview]) -> None:
+def _update(hasher: identity.Hasher, pieces: Sequence[bytes]) -> None:
     for piece in pieces:
         hasher.update(piece)
 
 
-def _mark(piece: memoryview) -> bytes:
+def _mark(piece: bytes) -> bytes:
     return bytes(blake3(piece).digest())
 
 
-def _encode(piece: memoryview) -> bytes:
+def _encode(piece: bytes) -> bytes:
     return parts.join([piece])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -17,7 +18,7 @@ from everloop.core.errors import Conflict
 from everloop.data import batches, identity, statistics, streaming, summaries, values
 from everloop.data.drafts import Known, Slot, slot
 from everloop.data.manifest import Manifest, StoredColumn, dump, refs
-from everloop.data.packs import Builder, Pack, Ref
+from everloop.data.packs import FULL, Builder, Pack, Ref
 from everloop.data.revision import store_levels
 from everloop.data.stored import Stored
 from everloop.data.survey import MARK
@@ -93,7 +94,7 @@ class _Intake:
         self._cutter = streaming.Cutter(before.manifest if before else None)
         self._packs = list(before.manifest.packs) if before else []
         self._find: Known = tables.finder(self._there, self._packs)
-        self._builder = Builder()
+        self._builder = Builder(min(FULL, project.settings.data_versioning.memory // 16))
         names = source.schema.names
         self._segments: dict[str, list[Slot]] = {name: [] for name in names}
         self._summaries: dict[str, list[Slot]] = {name: [] for name in names}
@@ -104,7 +105,7 @@ class _Intake:
 
     def read(self, tell: Tell) -> None:
         """Take in the whole file."""
-        with ThreadPoolExecutor() as pool:
+        with ThreadPoolExecutor(os.cpu_count()) as pool:  # more would only take more memory
             for batch, done in self._source.each():
                 for strip in self._cutter.feed(batch):
                     self._take(strip, pool)
