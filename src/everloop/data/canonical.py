@@ -105,37 +105,25 @@ def _ends(array: pa.Array) -> tuple[npt.NDArray[np.int64], pa.Buffer | None]:
     return np.frombuffer(offsets, np.int64, len(array) + 1, array.offset * 8), data
 
 
-COUNT, PLACES, DATA = "count", "places", "data"
-
-
 def pieces(array: pa.Array) -> Iterator[Piece]:
     """What an array holds, in the order in which it is hashed: how many values, where they are missing, and
     the values; a struct's and a list's own values after that."""
-    if kinds.is_dictionary(array.type) and array.type.ordered:
-        yield from pieces(array.dictionary)
-    for _, piece in parts_of(array):
-        yield piece.to_bytes(8, "little") if isinstance(piece, int) else piece
-
-
-def parts_of(array: pa.Array) -> Iterator[tuple[str, Any]]:
-    """The same, each with what it is: a ``count`` (an int), ``places`` of values, or other ``data``. Of every
-    array of one type there are as many, in one order."""
     array = decoded(array)
     nulls = null_positions(array)
-    yield COUNT, len(array)
+    yield len(array).to_bytes(8, "little")
     if kinds.is_null(array.type):
         return
-    yield PLACES, nulls
+    yield nulls
     if kinds.is_struct(array.type):
         for child in array.flatten():
-            yield from parts_of(child)
+            yield from pieces(child)
     elif is_list(array.type):
-        yield DATA, lengths(array)
-        yield from parts_of(array.flatten())
+        yield lengths(array)
+        yield from pieces(array.flatten())
+    elif is_text(array.type):
+        yield from text(array)
     else:
-        found = text(array) if is_text(array.type) else numbers(array, nulls)
-        for piece in found:
-            yield DATA, piece
+        yield from numbers(array, nulls)
 
 
 def numbers(array: pa.Array, nulls: npt.NDArray[np.int64]) -> tuple[Numbers, ...]:

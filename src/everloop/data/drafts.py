@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import blake3
 import numpy as np
 
 from .manifest import StoredColumn
 from .packs import Builder, Ref
-from .planning import Plan
-from .stored import Places, Stored, encode_patch
+from .planning import Kept, Plan
+from .stored import Stored, encode_patch
 from .survey import Marks
 from .values import Others, Values
 
@@ -39,19 +39,21 @@ class Draft:
         """A column that is as it was, in rows that are as they were."""
         self.segments, self.patches = list(stored.segments), list(stored.patches)
 
-    def change(self, before: Stored, blocks: list[tuple[int, int]], marks: Marks) -> None:
+    def change(self, before: Stored, ends: Sequence[int], marks: Marks) -> None:
         """A column that was there before: the rows that stayed keep their segments, and what changed in them
         becomes a patch. Blocks whose fingerprint is what it was are not looked at."""
         stored = before.manifest.column(self._name)
         for strip in self._plan.kept:
             self.segments[strip] = stored.segments[strip]
         self.patches = list(stored.patches)
-        suspect = self._suspect(stored, blocks, marks)
-        if len(suspect) and isinstance(self._found, Others):
-            strips = np.flatnonzero(np.bincount(before.strips_at(self._plan.places[suspect]))).tolist()
-            self._rewrite([strip for strip in strips if self._differs(before, strip)])
-        elif len(suspect):
-            self._patch(before, suspect)
+        pairs = zip(self._plan.blocks, marks, strict=True)
+        suspect = tuple(block < 0 or stored.marks[block] != mark for block, mark in pairs)
+        if any(suspect):
+            stayed = self._plan.stayed(before, ends, suspect)
+            if len(stayed.rows) and isinstance(self._found, Others):
+                self._rewrite([strip for strip in stayed.strips if self._differs(before, strip)])
+            elif len(stayed.rows):
+                self._patch(before, stayed)
         self._add_fresh()
 
     def placed(self, builder: Builder, known: Known) -> tuple[list[Slot | None], list[Slot]]:
@@ -70,13 +72,6 @@ class Draft:
             )
             begin = end
 
-    def _suspect(self, stored: StoredColumn, blocks: list[tuple[int, int]], marks: Marks) -> Places:
-        """The rows of the new table that were stored before and whose values may have changed since."""
-        suspect = np.zeros(len(self._plan.places), bool)
-        for (start, stop), mark, block in zip(blocks, marks, self._plan.blocks, strict=True):
-            suspect[start:stop] = block < 0 or stored.marks[block] != mark
-        return np.flatnonzero(suspect & (self._plan.places < self._plan.begins[len(self._plan.alive)]))
-
     def _differs(self, before: Stored, strip: int) -> bool:
         """Whether what is left of a strip is other than it was."""
         source = self._plan.source(strip)
@@ -84,14 +79,15 @@ class Draft:
         now, then = self._found.at(source[here]), before.values(self._name, [strip]).at(here)
         return now.fingerprint() != then.fingerprint()
 
-    def _patch(self, before: Stored, suspect: Places) -> None:
+    def _patch(self, before: Stored, stayed: Kept) -> None:
         """Compare values with what they were; keep what differs as a patch, or write its strips anew."""
-        there = self._plan.places[suspect]
-        then = before.at(self._name, there)
-        changed = np.flatnonzero(self._found.at(suspect).differs(then))  # type: ignore[union-attr,arg-type]  # of one kind, not Others
+        stored = before.values(self._name, stayed.strips)
+        then = stored.cut(*stayed.local_span) if stayed.local_span else stored.at(stayed.local)
+        now = self._found.cut(*stayed.span) if stayed.span else self._found.at(stayed.rows)
+        changed = np.flatnonzero(now.differs(then))  # type: ignore[union-attr,arg-type]  # of one kind, not Others
         if not len(changed):
             return
-        places = np.sort(there[changed])
+        places = np.sort(stayed.there[changed])
         patched = before.patched_rows(self._name)
         full = len(self.patches) >= _MOST_PATCHES
         if full:  # all patches become one: the present values of every row they touch

@@ -1,10 +1,12 @@
 """What a table is called: hashes of its logical content, never of Parquet or Arrow bytes.
 
-Format ``everloop.table/1``. A column's digest is the hash of its values in canonical form (``canonical``):
-first the number of values, then the positions of the missing ones, then the values, each part preceded by its
-length in bytes. The version id is the hash of a small JSON document with the format, the row count and each
-column's name, logical type and digest, in order. So the id does not change with chunks, encodings, time
-units, schema metadata, or the version of any library. Golden tests pin it.
+Format ``everloop.table/2``. A leaf is 65,536 values of a column (the last one: what is left). Its digest is
+the hash of these values in canonical form (``canonical``): first how many, then the positions of the missing
+ones, then the values, each part preceded by its length in bytes. A column's digest is the hash of its number
+of values and the digests of its leaves; in between, of an ordered category, the digest of its levels. The
+version id is the hash of a small JSON document with the format, the row count and each column's name, logical
+type and digest, in order. So the id does not change with chunks, encodings, time units, schema metadata, or
+the version of any library. Golden tests pin it.
 """
 
 from __future__ import annotations
@@ -12,7 +14,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
 import numpy as np
@@ -25,8 +26,10 @@ from everloop.core.errors import InvalidSettings, UnknownColumn, nearest
 
 from . import canonical
 from .types import type_name
+from .workers import workers
 
-FORMAT = "everloop.table/1"
+FORMAT = "everloop.table/2"
+LEAF = 65_536  # values
 ALGORITHMS = (*sorted(a for a in hashlib.algorithms_guaranteed if not a.startswith("shake")), "blake3")
 
 Hashes = npt.NDArray[np.uint64]
@@ -34,6 +37,8 @@ Hashes = npt.NDArray[np.uint64]
 
 class Hasher(Protocol):
     def update(self, data: Any, /) -> Any: ...
+
+    def digest(self) -> bytes: ...
 
     def hexdigest(self) -> str: ...
 
@@ -49,7 +54,7 @@ def version_id(table: pa.Table, algorithm: str = "sha256") -> str:
 def column_digests(table: pa.Table, algorithm: str) -> list[str]:
     """The hex digest of each column's values, in order. Raises as ``version_id`` does."""
     check(table.schema, algorithm)
-    with ThreadPoolExecutor() as pool:
+    with workers() as pool:
         return list(pool.map(lambda column: column_digest(column, algorithm), table.columns))
 
 
@@ -100,10 +105,37 @@ def new_hasher(algorithm: str) -> Hasher:
 
 def column_digest(column: pa.ChunkedArray, algorithm: str) -> str:
     """The hex digest of one column's values."""
+    array = canonical.joined(column)
+    leaves = [leaf(array.slice(start, LEAF), algorithm) for start in range(0, len(array), LEAF)]
+    return root(len(array), leaves, algorithm, levels_of(column, algorithm))
+
+
+def leaf(array: pa.Array, algorithm: str) -> bytes:
+    """The digest of some values."""
     hasher = new_hasher(algorithm)
-    for piece in canonical.pieces(canonical.joined(column)):
+    for piece in canonical.pieces(array):
         add_part(hasher, piece)
+    return hasher.digest()
+
+
+def root(count: int, leaves: Sequence[bytes], algorithm: str, levels: bytes = b"") -> str:
+    """The hex digest of a column with ``count`` values, from the digests of its leaves."""
+    hasher = new_hasher(algorithm)
+    hasher.update(count.to_bytes(8, "little") + levels + b"".join(leaves))
     return hasher.hexdigest()
+
+
+def levels_of(column: pa.ChunkedArray, algorithm: str) -> bytes:
+    """The digest of an ordered category's levels, whose order is part of what it is; nothing of others."""
+    kind = column.type
+    while isinstance(kind, pa.BaseExtensionType):
+        kind = kind.storage_type
+    if not (kinds.is_dictionary(kind) and kind.ordered):
+        return b""
+    array = canonical.joined(column)
+    while isinstance(array.type, pa.BaseExtensionType):
+        array = array.storage
+    return bytes.fromhex(column_digest(pa.chunked_array([array.dictionary]), algorithm))
 
 
 def add_part(hasher: Hasher, part: bytes | pa.Buffer | npt.NDArray[Any]) -> None:

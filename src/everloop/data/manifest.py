@@ -24,6 +24,7 @@ import pyarrow.types as kinds
 
 from everloop.core.errors import Corrupt
 
+from .identity import LEAF
 from .packs import Pack, Ref
 
 FORMAT = 1
@@ -35,7 +36,7 @@ _SEAL = 32
 class StoredColumn:
     """``segments``: one a strip, None where no row of the strip is left. ``patches``: oldest first.
     ``levels``: the values of a dictionary, in its order. ``marks``: the fingerprint of each block;
-    ``summaries``: what its statistics are made of, in large tables."""
+    ``summaries``: what its statistics are made of, in large tables; ``leaves``: what its digest is."""
 
     digest: str
     segments: tuple[Ref | None, ...]
@@ -43,6 +44,7 @@ class StoredColumn:
     levels: tuple[Ref, ...] | None = None
     marks: tuple[bytes, ...] = ()
     summaries: tuple[Ref, ...] = ()
+    leaves: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,7 @@ def dump(manifest: Manifest) -> bytes:
                 "levels": None if column.levels is None else _runs(column.levels, numbers),
                 "summaries": _runs(column.summaries, numbers),
                 "marks": base64.b64encode(b"".join(column.marks)).decode(),
+                "leaves": base64.b64encode(b"".join(column.leaves)).decode(),
             }
             for column in manifest.columns
         ],
@@ -152,8 +155,9 @@ def _manifest(document: Mapping[str, Any]) -> Manifest:
                 tuple(_unrun(column["segments"], packs)),
                 tuple(_present(_unrun(column["patches"], packs))),
                 None if column["levels"] is None else tuple(_present(_unrun(column["levels"], packs))),
-                _marks(column["marks"], len(document["blocks"])),
+                _cut(column["marks"], len(document["blocks"])),
                 tuple(_present(_unrun(column["summaries"], packs))),
+                _cut(column["leaves"], -(-document["rows"] // LEAF)),
             )
             for column in document["columns"]
         ),
@@ -235,10 +239,11 @@ def _unrun(runs: list[list[int]], packs: tuple[Pack, ...]) -> list[Ref | None]:
     ]
 
 
-def _marks(text: str, blocks: int) -> tuple[bytes, ...]:
+def _cut(text: str, count: int) -> tuple[bytes, ...]:
+    """As many pieces of one length."""
     data = base64.b64decode(text)
-    size = len(data) // max(blocks, 1)
-    return tuple(data[at * size : (at + 1) * size] for at in range(blocks))
+    size = len(data) // max(count, 1)
+    return tuple(data[at * size : (at + 1) * size] for at in range(count if data else 0))
 
 
 def _present(places: Iterable[Ref | None]) -> list[Ref]:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
+from threading import Lock
 
 import numpy as np
 
@@ -15,6 +18,22 @@ from .survey import Survey
 
 _LEAST_ALIVE = 0.6  # of a strip's rows: below it, they are stored again as new rows
 _LEAST_SHARED = 0.1  # of the rows: below it, the version before is of no use
+
+
+Span = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Rows that stayed: of the new table (``rows``), as stored rows (``there``), and as rows of some
+    ``strips`` laid side by side (``local``). ``span`` and ``local_span``: where they are side by side."""
+
+    rows: Places
+    there: Places
+    strips: list[int]
+    local: Places
+    span: Span | None
+    local_span: Span | None
 
 
 @dataclass(frozen=True)
@@ -34,6 +53,22 @@ class Plan:
     alive: tuple[bool, ...]
     blocks: tuple[int, ...]
     same: bool
+    _asked: dict[tuple[bool, ...], Kept] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _one: Lock = field(default_factory=Lock, init=False, repr=False, compare=False)
+
+    def stayed(self, before: Stored, ends: Sequence[int], among: tuple[bool, ...]) -> Kept:
+        """The rows of some blocks of the new table (which end at ``ends``) that were stored before. Many
+        columns ask for the same ones."""
+        with self._one:
+            if among not in self._asked:
+                old = self.begins[len(self.alive)]
+                spans = [span for span, asked in zip(pairwise((0, *ends)), among, strict=True) if asked]
+                found = [np.flatnonzero(self.places[slice(*span)] < old) + span[0] for span in spans]
+                rows = np.concatenate([np.empty(0, np.int64), *found])
+                there = self.places[rows]
+                strips, local = before.lying(there)
+                self._asked[among] = Kept(rows, there, strips, local, _span(rows), _span(local))
+            return self._asked[among]
 
     @cached_property
     def kept(self) -> list[int]:
@@ -78,8 +113,8 @@ def plan(new: Survey, before: Stored | None) -> Plan:
         if (places >= 0).sum() >= _LEAST_SHARED * max(count, 1):
             strips = before.manifest.strips
             alive = _still_alive(places, before)
-            gone = ~np.array(alive)[np.maximum(before.strips_at(places), 0)]
-            places[gone] = -1
+            if not all(alive):
+                places[~np.array(alive)[np.maximum(before.strips_at(places), 0)]] = -1
         else:
             places[:] = -1
     fresh = np.flatnonzero(places < 0)
@@ -87,6 +122,13 @@ def plan(new: Survey, before: Stored | None) -> Plan:
     places[fresh] = sum(strips) + np.arange(len(fresh))
     sizes = np.diff([0, *ends]).tolist()
     return Plan(places, fresh, ends, (*strips, *sizes), alive, tuple(blocks), False)
+
+
+def _span(rows: Places) -> Span | None:
+    """Where rows begin and end that are side by side, in order."""
+    if not len(rows) or rows[-1] - rows[0] != len(rows) - 1 or (np.diff(rows) != 1).any():
+        return None
+    return int(rows[0]), int(rows[-1]) + 1
 
 
 def _in_place(new: Survey, before: Manifest) -> bool:

@@ -7,7 +7,6 @@ were, and what differs becomes a patch, or new segments if it is much (``drafts`
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import blake3
@@ -23,6 +22,7 @@ from .stored import Stored, encode_runs, runs_of
 from .summaries import LARGE, Summary, encode, mark_of, summarise
 from .survey import Survey
 from .values import Values
+from .workers import workers
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,11 @@ def revise(new: Survey, before: Stored | None, known: Known) -> Revision:
     """
     plan = planning.plan(new, before)
     builder = Builder()
-    with ThreadPoolExecutor() as pool:
-        drafts = list(pool.map(lambda name: _draft(name, new, plan, before), new.columns))
-        told = list(pool.map(lambda name: _summarised(name, new, plan, before), new.columns))
+    with workers() as pool:
+        both = pool.map(
+            lambda name: (_draft(name, new, plan, before), _summarised(name, new, plan, before)), new.columns
+        )
+        drafts, told = list(zip(*both, strict=True)) or ((), ())
     slots = [draft.placed(builder, known) for draft in drafts]
     levels = [_levels(column, builder, known) for column in new.table.columns]
     summaries = [[slot(part, builder, known) for part, _ in column] for column in told]
@@ -58,6 +60,7 @@ def revise(new: Survey, before: Stored | None, known: Known) -> Revision:
             None if dictionary is None else tuple(_ref(s, builder) for s in dictionary),
             new.marks[name],
             tuple(_ref(s, builder) for s in known_of),
+            new.leaves[name],
         )
         for name, (segments, patches), dictionary, known_of in zip(
             new.columns, slots, levels, summaries, strict=True
@@ -96,7 +99,7 @@ def _draft(name: str, new: Survey, plan: Plan, before: Stored | None) -> Draft:
     elif plan.same and before.manifest.column(name).digest == new.digests[name]:
         draft.keep(before.manifest.column(name))
     else:
-        draft.change(before, new.blocks, new.marks[name])
+        draft.change(before, new.ends, new.marks[name])
     return draft
 
 

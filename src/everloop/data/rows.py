@@ -24,6 +24,7 @@ _SAMPLE = 4_096
 _UNIQUE = 0.9
 _MOST_KEYS = 4
 _LONG = 1_024  # bytes of a text
+_AT_ONCE = 16_384  # rows that fit into the processor's cache
 
 
 def choose_key(columns: Mapping[str, Values]) -> tuple[str, ...]:
@@ -54,17 +55,18 @@ def hashes(columns: Mapping[str, Values], key: Sequence[str], count: int) -> Has
     """64 bits per row over the key's columns. Only to find rows again: what is found is compared in full.
     Without a key all are alike."""
     total = np.full(count, 2**64 - 1, np.uint64)
-    for name in key:
-        column = columns[name]
-        one = _of_text(column) if isinstance(column, Texts) else mixed(_words(column))
-        total = mixed(total ^ one)
+    for start in range(0, count, _AT_ONCE):
+        part = total[start : start + _AT_ONCE]
+        for name in key:
+            column = columns[name].cut(start, min(start + _AT_ONCE, count))
+            part[:] = mixed(part ^ (_of_text(column) if isinstance(column, Texts) else _of_numbers(column)))
     return total
 
 
-def _words(column: Values) -> Hashes:
+def _of_numbers(column: Values) -> Hashes:
     if not isinstance(column, Numbers):
         raise TypeError(f"{column.kind} is never part of a key")
-    return column.words.astype(np.uint64)
+    return mixed(column.words.astype(np.uint64, copy=False))
 
 
 def found(new: Hashes, old: Hashes) -> Places:
@@ -143,29 +145,24 @@ def _numbered(marks: Hashes) -> Hashes:
 def _of_text(column: Texts) -> Hashes:
     """Text by its 8-byte words, mixed one after the other; of long ones the BLAKE3 as well."""
     ends, text = values.text_of(column.array)
-    whole = np.frombuffer(text, np.uint8) if text.size else np.empty(0, np.uint8)
-    total = np.zeros(len(column), np.uint64)
-    block = 16_384
-    for start in range(0, len(column), block):
-        some = ends[start : start + block + 1]
-        lengths = np.diff(some)
-        long = np.flatnonzero(lengths > _LONG)
-        first, data, taken = some[:-1] - some[0], whole[some[0] : some[-1]], lengths
-        if len(long):
-            taken = np.minimum(lengths, _LONG)
-            cut = zip(first.tolist(), (first + taken).tolist(), strict=True)
-            data = np.concatenate([data[begin:end] for begin, end in cut])
-            first = np.cumsum(taken) - taken
-        wide = (taken + 7) // 8
-        begins = np.cumsum(wide) - wide
-        padded = np.zeros(int(wide.sum()) * 8, np.uint8)
-        padded[np.arange(len(data)) + np.repeat(begins * 8 - first, taken)] = data
-        words = padded.view(np.uint64)
-        hashed = lengths.astype(np.uint64)
-        for step in range(int(wide.max(initial=0))):
-            here = np.flatnonzero(wide > step)
-            hashed[here] = mixed(hashed[here] ^ words[begins[here] + step])
-        for row in long.tolist():
-            hashed[row] ^= np.frombuffer(blake3(whole[some[row] : some[row + 1]]).digest(8), np.uint64)[0]
-        total[start : start + block] = mixed(hashed)
-    return total
+    data = np.frombuffer(text, np.uint8) if text.size else np.empty(0, np.uint8)
+    lengths = np.diff(ends)
+    long = np.flatnonzero(lengths > _LONG)
+    first, taken, shown = ends[:-1], lengths, data
+    if len(long):
+        taken = np.minimum(lengths, _LONG)
+        cut = zip(first.tolist(), (first + taken).tolist(), strict=True)
+        shown = np.concatenate([data[begin:end] for begin, end in cut])
+        first = np.cumsum(taken) - taken
+    wide = (taken + 7) // 8
+    begins = np.cumsum(wide) - wide
+    padded = np.zeros(int(wide.sum()) * 8, np.uint8)
+    padded[np.arange(len(shown)) + np.repeat(begins * 8 - first, taken)] = shown
+    words = padded.view(np.uint64)
+    hashed = lengths.astype(np.uint64)
+    for step in range(int(wide.max(initial=0))):
+        here = np.flatnonzero(wide > step)
+        hashed[here] = mixed(hashed[here] ^ words[begins[here] + step])
+    for row in long.tolist():
+        hashed[row] ^= np.frombuffer(blake3(data[ends[row] : ends[row + 1]]).digest(8), np.uint64)[0]
+    return mixed(hashed)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from everloop.core.data import Column, ColumnStatistics
 
 from . import canonical, identity
 from .types import type_name
+from .workers import workers
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 MAX_LEVELS = 100
@@ -37,7 +37,7 @@ def describe(table: pa.Table) -> dict[str, ColumnStatistics]:
 
     All figures are exact. Of large tables they are put together from blocks instead (``summaries``).
     """
-    with ThreadPoolExecutor() as pool:
+    with workers() as pool:
         return dict(zip(table.column_names, pool.map(_describe, table.columns), strict=True))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -21,6 +20,7 @@ from .manifest import Manifest
 from .packs import Ref
 from .summaries import Summary, decode
 from .values import Values
+from .workers import workers
 
 Places = npt.NDArray[np.int64]
 Fetch = Callable[[Sequence[Ref]], list[memoryview]]
@@ -118,7 +118,7 @@ class Stored:
         strips = self.strips_of(runs)
         local = Runs(self._local(runs.starts, strips), runs.lengths)
         places = local.places() if len(local.starts) > _FEW_RUNS else None
-        with ThreadPoolExecutor() as pool:
+        with workers() as pool:
             columns = list(pool.map(lambda name: self._column(name, strips, local, places), schema.names))
         if not columns:
             bare = pa.schema([("", pa.null())], metadata=schema.metadata)
@@ -131,8 +131,16 @@ class Stored:
 
     def at(self, name: str, places: Places) -> Values:
         """A column's values in some stored rows."""
+        strips, local = self.lying(places)
+        return self.values(name, strips).at(local)
+
+    def lying(self, places: Places) -> tuple[list[int], Places]:
+        """The strips in which stored rows lie, and the rows as rows of these strips laid side by side."""
+        if len(places) and places[-1] - places[0] == len(places) - 1 and (np.diff(places) == 1).all():
+            first, last = self.strips_at(places[[0, -1]]).tolist()
+            return list(range(first, last + 1)), places - self.begins[first]
         strips = np.flatnonzero(np.bincount(self.strips_at(places))).tolist()
-        return self.values(name, strips).at(self._local(places, strips))
+        return strips, self._local(places, strips)
 
     def patched_rows(self, name: str) -> Places:
         """The stored rows that a column's patches touch."""

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
-import numpy as np
 import pyarrow as pa
 
 from . import canonical, identity, rows, values
@@ -55,47 +53,28 @@ class Cutter:
         self.key = known if known and set(known) <= set(columns) else rows.choose_key(columns)
 
 
-def column_digest(
-    arrays: Callable[[], Iterable[pa.Array]],
-    kind: pa.DataType,
-    algorithm: str,
-    levels: pa.Array | None = None,
-) -> str:
-    """What ``identity.column_digest`` gives for a column of which ``arrays()`` gives the pieces, again each
-    time it is called. ``levels``: of an ordered dictionary.
+class Leaves:
+    """The digests of a column's leaves (``identity``), as its values come."""
 
-    What is hashed is one kind of thing after the other (where values are missing, how long they are, what
-    they are), so the pieces are gone through once for each.
-    """
-    hasher = identity.new_hasher(algorithm)
-    if levels is not None:
-        for piece in canonical.pieces(levels):
-            identity.add_part(hasher, piece)
-    totals = _totals(canonical.parts_of(pa.array([], kind)), [])
-    for array in arrays():
-        totals = _totals(canonical.parts_of(array), totals)
-    for number, (what, total) in enumerate(totals):
-        if what == canonical.COUNT:
-            identity.add_part(hasher, total.to_bytes(8, "little"))
-            continue
-        hasher.update(total.to_bytes(8, "little"))
-        if not total:
-            continue
-        gone = 0
-        for array in arrays():
-            every = list(canonical.parts_of(array))
-            data = every[number][1]
-            if what == canonical.PLACES:
-                hasher.update(np.ascontiguousarray(data + gone).data)
-                gone += every[number - 1][1]
-            elif memoryview(data).nbytes:
-                hasher.update(memoryview(data).cast("B"))
-    return hasher.hexdigest()
+    def __init__(self, algorithm: str) -> None:
+        self._algorithm = algorithm
+        self._waiting: list[pa.Array] = []
+        self._count = 0
+        self.digests: list[bytes] = []
 
+    def feed(self, array: pa.Array) -> None:
+        """Further values."""
+        while self._count + len(array) >= identity.LEAF:
+            size = identity.LEAF - self._count
+            self._waiting.append(array.slice(0, size))
+            array = array.slice(size)
+            self.finish()
+        self._waiting.append(array)
+        self._count += len(array)
 
-def _totals(parts: Iterable[tuple[str, Any]], before: list[tuple[str, int]]) -> list[tuple[str, int]]:
-    """Rows or bytes of each kind of thing, so far."""
-    sizes = [(what, data if what == canonical.COUNT else memoryview(data).nbytes) for what, data in parts]
-    if not before:
-        return sizes
-    return [(what, size + more) for (what, size), (_, more) in zip(sizes, before, strict=True)]
+    def finish(self) -> None:
+        """What waits is a leaf."""
+        whole = canonical.joined(pa.chunked_array(self._waiting)) if self._waiting else pa.nulls(0)
+        if len(whole):
+            self.digests.append(identity.leaf(whole, self._algorithm))
+        self._waiting, self._count = [], 0

@@ -7,17 +7,18 @@ at again.
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from bisect import bisect_right
 from dataclasses import dataclass
 from itertools import pairwise
 
 import pyarrow as pa
-import pyarrow.types as kinds
 
 from . import identity, rows, values
+from .identity import LEAF
 from .manifest import Manifest
 from .rows import Hashes
 from .values import Others, Values
+from .workers import workers
 
 Marks = tuple[bytes, ...]
 MARK = 24  # bytes of a block's fingerprint that are kept
@@ -36,6 +37,7 @@ class Survey:
     hashes: Hashes
     ends: tuple[int, ...]
     marks: dict[str, Marks]
+    leaves: dict[str, tuple[bytes, ...]]
 
     @property
     def blocks(self) -> list[tuple[int, int]]:
@@ -53,57 +55,65 @@ def survey(table: pa.Table, algorithm: str, before: Manifest | None = None) -> S
     Raises InvalidSettings for an unknown algorithm, WrongType for what cannot be versioned.
     """
     identity.check(table.schema, algorithm)
-    with ThreadPoolExecutor() as pool:
-        columns = dict(zip(table.column_names, pool.map(values.of, table.columns), strict=True))
-        if before is not None and before.algorithm != algorithm:
-            before = None  # the digests are of another kind
-        key = before.key if before and all(_tells_rows(columns.get(name)) for name in before.key) else ()
-        key = key or rows.choose_key(columns)
-        hashes = rows.hashes(columns, key, table.num_rows)
+    if before is not None and before.algorithm != algorithm:
+        before = None  # the digests are of another kind
+    with workers() as pool:
+        key = before.key if before and set(before.key) <= set(table.column_names) else ()
+        first = {name: values.of(table[name]) for name in key}
+        if not key or not all(map(_tells_rows, first.values())):
+            first = dict(zip(table.column_names, pool.map(values.of, table.columns), strict=True))
+            key = rows.choose_key(first)
+        hashes = rows.hashes(first, key, table.num_rows)
         ends = tuple(rows.cuts(hashes, table.nbytes / max(table.num_rows, 1)))
         blocks = list(pairwise((0, *ends)))
+        pairs = _in_place(before, blocks) if before else {}
 
-        def marked(name: str) -> Marks:
-            return tuple(columns[name].cut(*block).fingerprint()[:MARK] for block in blocks)
+        def looked_at(name: str) -> tuple[Values, Marks, tuple[bytes, ...], str]:
+            found = first[name] if name in first else values.of(table[name])
+            marks = tuple(found.cut(*block).fingerprint()[:MARK] for block in blocks)
+            known: dict[int, bytes] = {}
+            if before is not None and name in before.schema.names:
+                there = before.column(name)
+                same = [blocks[at] for at, then in pairs.items() if there.marks[then] == marks[at]]
+                known = _known(there.leaves, before.rows, same, len(found))
+            numbers = range(-(-len(found) // LEAF))
+            leaves = tuple(known.get(at) or _leaf(found, at, algorithm) for at in numbers)
+            levels = identity.levels_of(table[name], algorithm)
+            return found, marks, leaves, identity.root(len(found), leaves, algorithm, levels)
 
-        marks = dict(zip(columns, pool.map(marked, columns), strict=True))
-        known = _known(before, key, ends, marks)
-
-        def digested(name: str) -> str:
-            return known.get(name) or _digest(table[name], columns[name], algorithm)
-
-        digests = dict(zip(columns, pool.map(digested, columns), strict=True))
+        every = list(pool.map(looked_at, table.column_names))
+    parts = zip(*every, strict=True) if every else [()] * 4
+    columns, marks, leaves, digests = (dict(zip(table.column_names, part, strict=True)) for part in parts)
     version_id = identity.assemble(table.schema, table.num_rows, list(digests.values()), algorithm)
-    return Survey(table, algorithm, version_id, columns, digests, key, hashes, ends, marks)
+    return Survey(table, algorithm, version_id, columns, digests, key, hashes, ends, marks, leaves)
 
 
-def _tells_rows(found: Values | None) -> bool:
+def _tells_rows(found: Values) -> bool:
     """Whether a column can be part of a key."""
-    return found is not None and not isinstance(found, Others)
+    return not isinstance(found, Others)
 
 
-def _known(
-    before: Manifest | None, key: tuple[str, ...], ends: tuple[int, ...], marks: dict[str, Marks]
-) -> dict[str, str]:
-    """The digests of columns that are block by block what they were."""
-    if before is None or before.key != key or before.blocks != ends or not ends:
-        return {}
-    same = zip(before.schema, before.columns, strict=True)
-    return {
-        field.name: column.digest
-        for field, column in same
-        if marks.get(field.name) == column.marks and not _ordered(field.type)
-    }
+def _in_place(before: Manifest, blocks: list[tuple[int, int]]) -> dict[int, int]:
+    """The blocks that begin and end where a block of the version before does, and which one."""
+    then = {span: at for at, span in enumerate(pairwise((0, *before.blocks)))}
+    return {at: then[span] for at, span in enumerate(blocks) if span in then}
 
 
-def _digest(column: pa.ChunkedArray, found: Values, algorithm: str) -> str:
-    if _ordered(column.type):  # the order of the levels is part of what it is
-        return identity.column_digest(column, algorithm)
-    array = found.to_arrow() if not isinstance(found, values.Texts | Others) else found.array
-    return identity.column_digest(pa.chunked_array([array]), algorithm)
+def _known(leaves: tuple[bytes, ...], count: int, same: list[tuple[int, int]], now: int) -> dict[int, bytes]:
+    """Which leaves of a column with ``count`` values are leaves of one with ``now``: those whose values are
+    all in blocks that are the ``same``."""
+    runs: list[tuple[int, int]] = []
+    for start, stop in same:
+        runs[-1:] = [(runs[-1][0], stop)] if runs and runs[-1][1] == start else [*runs[-1:], (start, stop)]
+    known = {}
+    for at, leaf in enumerate(leaves):
+        begin, end = at * LEAF, min(at * LEAF + LEAF, count)
+        run = bisect_right(runs, begin, key=lambda run: run[0]) - 1
+        if run >= 0 and end <= runs[run][1] and end == min(at * LEAF + LEAF, now):
+            known[at] = leaf
+    return known
 
 
-def _ordered(kind: pa.DataType) -> bool:
-    while isinstance(kind, pa.BaseExtensionType):
-        kind = kind.storage_type
-    return bool(kinds.is_dictionary(kind) and kind.ordered)
+def _leaf(found: Values, number: int, algorithm: str) -> bytes:
+    some = found.cut(number * LEAF, min(number * LEAF + LEAF, len(found)))
+    return identity.leaf(values.plain(some), algorithm)

@@ -180,6 +180,11 @@ def of(column: pa.ChunkedArray) -> Values:
     return Others(kind, array)
 
 
+def plain(found: Values) -> pa.Array:
+    """Values as an array, of large texts where they are texts."""
+    return found.to_arrow() if isinstance(found, Numbers) else found.array
+
+
 def stored_kind(kind: pa.DataType) -> pa.DataType:
     """The type that the values of a column of type ``kind`` are stored as."""
     while True:

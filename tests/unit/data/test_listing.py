@@ -31,9 +31,9 @@ FILES = [
 @pytest.mark.parametrize(
     ("rows", "algorithm", "expected"),
     [
-        (FILES, "sha256", "7ba801c32a41fbb2bf9832cbb454a926b156571bb8f84bca5e29b764a52a93d5"),
-        (FILES, "blake3", "1d4ac3a2c984159b9bd972ed1401e0e21a543dab85af2bcbfb8c582de1eaaef9"),
-        (FILES[:1], "sha256", "ba017c24b1caaea42e476fd7d6b2eb88268fa7570ccc59fad8cfa7b5477a6bd0"),
+        (FILES, "sha256", "8d46ffc5e9e3de8267ce184717852f0c9df0061b9b0f623bf80a398d52da21ed"),
+        (FILES, "blake3", "6c5755e4445ebf59c6a6e4bb7a0e8aa07019e967a4884931eff9daf7155ad68b"),
+        (FILES[:1], "sha256", "f50ebed48faa270ece5c97e0d20ca54fdaec61dc810bf7a1db289610b5db175c"),
     ],
     ids=["folder", "folder, blake3", "one file"],
 )

@@ -21,6 +21,7 @@ from everloop.data.folders import Found
 from everloop.data.listing import CHUNK, FOLDER, LINK, Listed
 from everloop.data.marks import Marks, marks_of
 from everloop.data.packs import Builder, Pack, Ref
+from everloop.data.workers import workers
 from everloop.flows.project import Project
 
 from .leases import Lease
@@ -43,7 +44,7 @@ class Intake:
         self._packs = list(packs)
         self._algorithm = algorithm
         self._builder = Builder()
-        self._threads = ThreadPoolExecutor()
+        self._threads = workers()
         self._writing: Future[None] | None = None
         self._renewed = project.clock.monotonic()
         self.written: list[Pack] = []

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +17,11 @@ from everloop.core.errors import Conflict
 from everloop.data import batches, identity, statistics, streaming, summaries, values
 from everloop.data.drafts import Known, Slot, slot
 from everloop.data.manifest import Manifest, StoredColumn, dump, refs
-from everloop.data.packs import FULL, Builder, Pack, Ref
+from everloop.data.packs import FULL, Builder, Ref
 from everloop.data.revision import store_levels
 from everloop.data.stored import Stored
 from everloop.data.survey import MARK
+from everloop.data.workers import workers
 from everloop.flows.project import Project
 from everloop.store import datasets
 
@@ -61,7 +61,7 @@ def register(
         identity.check(source.schema, algorithm)
         intake = _Intake(project, lease, source, before)
         intake.read(tell)
-        manifest = intake.finish(algorithm, tell)
+        manifest = intake.finish()
         with project.store.reading() as tx:
             known = datasets.known_version(tx, manifest.version_id, dataset)
         intake.keep(manifest)
@@ -95,7 +95,9 @@ class _Intake:
         self._packs = list(before.manifest.packs) if before else []
         self._find: Known = tables.finder(self._there, self._packs)
         self._builder = Builder(min(FULL, project.settings.data_versioning.memory // 16))
+        self._algorithm = project.settings.data_versioning.hash_algorithm
         names = source.schema.names
+        self._leaves = {name: streaming.Leaves(self._algorithm) for name in names}
         self._segments: dict[str, list[Slot]] = {name: [] for name in names}
         self._summaries: dict[str, list[Slot]] = {name: [] for name in names}
         self._marks: dict[str, list[bytes]] = {name: [] for name in names}
@@ -105,7 +107,7 @@ class _Intake:
 
     def read(self, tell: Tell) -> None:
         """Take in the whole file."""
-        with ThreadPoolExecutor(os.cpu_count()) as pool:  # more would only take more memory
+        with workers() as pool:
             for batch, done in self._source.each():
                 for strip in self._cutter.feed(batch):
                     self._take(strip, pool)
@@ -113,30 +115,25 @@ class _Intake:
             for strip in self._cutter.finish():
                 self._take(strip, pool)
 
-    def finish(self, algorithm: str, tell: Tell) -> Manifest:
+    def finish(self) -> Manifest:
         """The manifest of what was taken in, under the name that its content gives it."""
         levels = {n: store_levels(a, self._builder, self._find) for n, a in self._levels.items()}
         self._builder.seal()
         self._flush()
-        columns = tuple(
-            StoredColumn(
-                "",
-                tuple(map(self._ref, self._segments[name])),
-                levels=tuple(map(self._ref, levels[name])) if name in levels else None,
-                marks=tuple(self._marks[name]),
-                summaries=tuple(map(self._ref, self._summaries[name])),
+        columns = []
+        for name, leaves in self._leaves.items():
+            leaves.finish()
+            columns.append(
+                StoredColumn(
+                    identity.root(sum(self._strips), leaves.digests, self._algorithm, self._order_of(name)),
+                    tuple(map(self._ref, self._segments[name])),
+                    levels=tuple(map(self._ref, levels[name])) if name in levels else None,
+                    marks=tuple(self._marks[name]),
+                    summaries=tuple(map(self._ref, self._summaries[name])),
+                    leaves=tuple(leaves.digests),
+                )
             )
-            for name in self._source.schema.names
-        )
-        draft = self._manifest(algorithm, columns)
-        stored = tables.stored(self._there, draft)
-        digests = []
-        for number, name in enumerate(draft.schema.names):
-            tell(number, len(columns), f"hashing {name}")
-            digests.append(self._digest(stored, name, algorithm))
-        named = tuple(replace(c, digest=digest) for c, digest in zip(columns, digests, strict=True))
-        version_id = identity.assemble(draft.schema, draft.rows, digests, algorithm)
-        return replace(draft, version_id=version_id, columns=named)
+        return self._manifest(tuple(columns))
 
     def keep(self, manifest: Manifest) -> None:
         """Write the manifest, unless the version is there. Raises Conflict when a collection took packs that
@@ -165,7 +162,7 @@ class _Intake:
         return {name: summaries.merge(stored.summaries(column.summaries)) for name, column in named}
 
     def _take(self, strip: pa.Table, pool: ThreadPoolExecutor) -> None:
-        found = list(pool.map(lambda name: self._parts(strip[name]), strip.column_names))
+        found = list(pool.map(lambda name: self._parts(name, strip[name]), strip.column_names))
         for name, (mark, segment, told) in zip(strip.column_names, found, strict=True):
             self._marks[name].append(mark[:MARK])
             where = self._find(mark) if segment is None else self._builder.add(segment, mark)
@@ -176,9 +173,10 @@ class _Intake:
         self._strips.append(strip.num_rows)
         self._flush()
 
-    def _parts(self, column: pa.ChunkedArray) -> tuple[bytes, bytes | None, tuple[bytes, bytes]]:
+    def _parts(self, name: str, column: pa.ChunkedArray) -> tuple[bytes, bytes | None, tuple[bytes, bytes]]:
         """A segment's fingerprint, its bytes unless it is there, and its summary."""
         found = values.of(column)
+        self._leaves[name].feed(values.plain(found))
         mark = found.fingerprint()
         told = summaries.encode(summaries.summarise(found))
         segment = None if self._find(mark) or mark in self._builder else found.encode()
@@ -199,32 +197,26 @@ class _Intake:
     def _ref(self, where: Slot) -> Ref:
         return where if isinstance(where, Ref) else self._builder.ref(where)
 
-    def _manifest(self, algorithm: str, columns: tuple[StoredColumn, ...]) -> Manifest:
+    def _order_of(self, name: str) -> bytes:
+        """The digest of the levels of an ordered category."""
+        kind = self._source.schema.field(name).type
+        if name not in self._levels or not kind.ordered:
+            return b""
+        levels = pa.chunked_array([self._levels[name]])
+        return bytes.fromhex(identity.column_digest(levels, self._algorithm))
+
+    def _manifest(self, columns: tuple[StoredColumn, ...]) -> Manifest:
         needed = {ref.pack for ref in refs(columns, None)}
-        packs: tuple[Pack, ...] = tuple(pack for pack in self._packs if pack.id in needed)
-        ends, total = [], 0
-        for rows in self._strips:
-            total += rows
-            ends.append(total)
+        schema, rows = self._source.schema, sum(self._strips)
         return Manifest(
-            version_id="",
-            algorithm=algorithm,
-            rows=total,
-            schema=self._source.schema,
+            version_id=identity.assemble(schema, rows, [c.digest for c in columns], self._algorithm),
+            algorithm=self._algorithm,
+            rows=rows,
+            schema=schema,
             columns=columns,
             strips=tuple(self._strips),
             order=None,
             key=self._cutter.key or (),
-            blocks=tuple(ends),
-            packs=packs,
+            blocks=tuple(accumulate(self._strips)),
+            packs=tuple(pack for pack in self._packs if pack.id in needed),
         )
-
-    def _digest(self, stored: Stored, name: str, algorithm: str) -> str:
-        kind = stored.manifest.schema.field(name).type
-        levels = self._levels.get(name) if kinds.is_dictionary(kind) and kind.ordered else None
-
-        def arrays() -> Iterator[pa.Array]:
-            for number in range(len(self._strips)):
-                yield stored.values(name, [number]).to_arrow()
-
-        return streaming.column_digest(arrays, values.stored_kind(kind), algorithm, levels)
