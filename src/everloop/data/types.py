@@ -19,8 +19,8 @@ _FLOATS = {pa.float16(): "float16", pa.float32(): "float32", pa.float64(): "floa
 
 
 def type_name(field: pa.Field) -> str:
-    """The logical type of ``field``. Raises WrongType for unions, and for runs of what is itself nested or
-    encoded."""
+    """The logical type of ``field``. Raises WrongType for unions, for runs of what is itself nested or
+    encoded, and for ordered categories within other values."""
     extension = (field.metadata or {}).get(b"ARROW:extension:name")
     if extension is not None and not isinstance(field.type, pa.BaseExtensionType):
         parameters = field.metadata.get(b"ARROW:extension:metadata", b"")
@@ -79,14 +79,24 @@ def _simple(kind: pa.DataType) -> str:
 def _nested(kind: pa.DataType) -> str:
     if kinds.is_struct(kind):
         fields = [kind.field(i) for i in range(kind.num_fields)]
-        return f"struct<{', '.join(f'{_quoted(f.name)}: {type_name(f)}' for f in fields)}>"
+        return f"struct<{', '.join(f'{_quoted(f.name)}: {_inner(f)}' for f in fields)}>"
     if kinds.is_map(kind):
-        return f"map<{type_name(kind.key_field)}, {type_name(kind.item_field)}>"
+        return f"map<{_inner(kind.key_field)}, {_inner(kind.item_field)}>"
     if kinds.is_fixed_size_list(kind):
-        return f"list<{type_name(kind.value_field)}>[{kind.list_size}]"
+        return f"list<{_inner(kind.value_field)}>[{kind.list_size}]"
     if kinds.is_union(kind):
         raise unsupported(kind)
-    return f"list<{type_name(kind.value_field)}>"
+    return f"list<{_inner(kind.value_field)}>"
+
+
+def _inner(field: pa.Field) -> str:
+    """Of a value within another. The order of levels is a part of a whole column's id only."""
+    if kinds.is_dictionary(field.type) and field.type.ordered:
+        raise WrongType(
+            f"An ordered category within a list, map or struct ('{field.name}') cannot be versioned.",
+            remedy="Make it a column of its own, or unordered.",
+        )
+    return type_name(field)
 
 
 def _quoted(name: str) -> str:

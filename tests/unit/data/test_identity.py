@@ -274,6 +274,16 @@ def test_an_unknown_algorithm_is_refused_with_the_nearest() -> None:
         version_id(FAMILIES["texts"], "shake_128")
 
 
+def test_an_ordered_category_within_another_value_has_no_id() -> None:
+    levels = pa.DictionaryArray.from_arrays([0, 1], ["lo", "hi"], ordered=True)
+    for array in (
+        pa.StructArray.from_arrays([levels], ["size"]),
+        pa.ListArray.from_arrays([0, 2], levels),
+    ):
+        with pytest.raises(WrongType, match="ordered category within"):
+            version_id(pa.table({"x": array}))
+
+
 def test_unions_have_no_id() -> None:
     union = pa.UnionArray.from_sparse(pa.array([0], pa.int8()), [pa.array([1])])
     with pytest.raises(WrongType, match="union"):

@@ -42,6 +42,22 @@ def test_leaves_that_are_known_are_not_told_wrongly(change: str) -> None:
     assert survey(first, "sha256", after).version_id == version_id(first)
 
 
+def test_a_text_that_becomes_an_ordered_category_is_another_content() -> None:
+    """Whatever was there before: the values are the same, the order of the levels is not."""
+    plain = pa.table({"c": ["lo", "hi", "mid"]})
+    before = MemoryStore().revise(plain).manifest
+
+    def ordered(*levels: str) -> pa.Table:
+        codes = [levels.index(value) for value in plain["c"].to_pylist()]
+        return pa.table({"c": pa.DictionaryArray.from_arrays(pa.array(codes), list(levels), ordered=True)})
+
+    found = [
+        survey(ordered(*levels), "sha256", before) for levels in (("lo", "mid", "hi"), ("hi", "mid", "lo"))
+    ]
+    assert len({version_id(plain), *(each.version_id for each in found)}) == 3
+    assert found[0].version_id == version_id(ordered("lo", "mid", "hi"))
+
+
 def test_leaves_that_did_not_change_are_not_hashed_again(monkeypatch: pytest.MonkeyPatch) -> None:
     first = pa.table({"id": np.arange(5 * LEAF), "x": np.arange(5 * LEAF) / 8})
     before = MemoryStore().revise(first).manifest
