@@ -5,15 +5,20 @@ from __future__ import annotations
 import sqlite3
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import inspect, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import OperationalError
 
-from everloop.core.errors import Corrupt, InvalidSettings, StorageDenied, Unavailable
-from everloop.store import history, models, outbox, tables
+from everloop.core.data import DatasetVersion
+from everloop.core.errors import Corrupt, InvalidSettings, MLOpsError, StorageDenied, StorageFull, Unavailable
+from everloop.store import datasets, history, models, outbox, tables
 from everloop.store.database import Store, open_store
+from everloop.store.engine import translate
 from everloop.store.migrations import HEAD
 
 NOW = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)
@@ -173,3 +178,73 @@ def test_plain_sqlite_reads_what_we_wrote(tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / "e.db") as plain:
         assert plain.execute("SELECT tenant, summary FROM events").fetchall() == [("acme", "readable")]
     plain.close()
+
+
+def test_a_document_that_is_no_json_is_told_with_its_row(tmp_path: Path) -> None:
+    store = open_store(f"sqlite:///{tmp_path / 'db'}", "acme")
+    for dataset in ("good", "bad"):
+        with store.writing() as tx:
+            datasets.add_version(tx, version(dataset))
+    for garbage in ("{cut", "{}", "[1]", '{"format": 1}'):
+        with sqlite3.connect(tmp_path / "db") as raw:
+            raw.execute("UPDATE dataset_versions SET document = ? WHERE dataset = 'bad'", [garbage])
+        raw.close()
+        with store.reading() as tx:
+            assert datasets.versions(tx, "good")
+        with pytest.raises(Corrupt, match=r"dataset_versions.* bad/aaaa") as raised, store.reading() as tx:
+            datasets.versions(tx)
+        assert "everloop backup restore" in raised.value.remedy
+        assert "newer" not in str(raised.value)
+    store.close()
+
+
+def version(dataset: str) -> DatasetVersion:
+    return DatasetVersion(
+        dataset=dataset,
+        version_id="a" * 64,
+        sequence=0,
+        rows=1,
+        columns=(),
+        statistics={},
+        source="x",
+        hash_algorithm="sha256",
+        created_at=NOW,
+        created_by="me",
+    )
+
+
+def test_a_table_that_is_gone_is_a_damage_and_no_silence(store: Store) -> None:
+    with store.engine.begin() as connection:
+        connection.execute(text("DROP TABLE events"))
+    with pytest.raises(Corrupt, match="events") as raised:
+        summaries(store)
+    assert "restore" in raised.value.remedy
+
+
+@pytest.mark.parametrize(("free", "expected"), [(0, StorageFull), (1 << 30, Unavailable)])
+def test_a_disk_that_fails_is_not_a_server_that_is_away(
+    monkeypatch: pytest.MonkeyPatch, free: int, expected: type[MLOpsError]
+) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=free))
+    failed = OperationalError("INSERT", {}, sqlite3.OperationalError("disk I/O error"))
+    told = translate(failed, make_url("sqlite:////tmp/x.db"))
+    assert isinstance(told, expected)
+    assert "space" in str(told)
+    assert "server" not in str(told)
+
+
+def test_a_database_that_cannot_be_written_can_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"sqlite:///{tmp_path / 'db'}"
+    writable = open_store(url)
+    append(writable, "kept")
+    writable.close()
+    there = sorted(tmp_path.iterdir())
+    monkeypatch.setattr("os.access", lambda path, how: not str(path).startswith(str(tmp_path)))
+    store = open_store(url)
+    assert summaries(store) == ["kept"]
+    with pytest.raises(StorageDenied, match="cannot be written"):
+        append(store)
+    assert sorted(tmp_path.iterdir()) == there
+    store.close()

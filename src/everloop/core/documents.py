@@ -31,15 +31,26 @@ def load(kind: type[T], document: Mapping[str, Any]) -> T:
     upgrades = getattr(kind, "UPGRADES", {})
     document = dict(document)
     number = document.pop("format", None)
-    if not isinstance(number, int) or number > current:
+    if not isinstance(number, int) or number < 1:
+        raise Corrupt(
+            f"A {kind.__name__} document is damaged: it has no format number.",
+            remedy="Restore it from a backup: everloop backup restore.",
+        )
+    if number > current:
         raise Corrupt(
             f"A {kind.__name__} document has format {number!r}; this release reads 1 to {current}.",
             remedy="It was written by a newer release: upgrade everloop.",
         )
-    while number < current:
-        document = upgrades[number](document)
-        number += 1
-    noun: T = _build(kind, document)
+    try:
+        while number < current:
+            document = upgrades[number](document)
+            number += 1
+        noun: T = _build(kind, document)
+    except (TypeError, ValueError, KeyError, AttributeError) as error:
+        raise Corrupt(
+            f"A {kind.__name__} document is damaged: {error}.",
+            remedy="Restore it from a backup: everloop backup restore.",
+        ) from error
     return noun
 
 

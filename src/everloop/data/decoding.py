@@ -41,38 +41,51 @@ class TextPool:
         self._pools: list[pa.Array] = [pa.array([None], self._type)]
         self._size = 1
         self._as_they_are = True
-        codes = [self._add(parts.split(segment)) for segment in segments]
-        self._codes = np.concatenate(codes) if codes else np.empty(0, np.int64)
-
-    def __len__(self) -> int:
-        return len(self._codes)
+        self._found = [self._add(parts.split(segment)) for segment in segments]
+        self._changes: list[tuple[Places, int]] = []
 
     def change(self, places: Places, changed: Values) -> None:
         if not isinstance(changed, Texts):
             raise Corrupt("A patch of texts holds something else.")
-        self._codes[places] = self._pooled(changed.array) + np.arange(len(places))
+        self._changes.append((places, self._pooled(changed.array)))
         self._as_they_are = False
 
     def texts(self, places: Places | None = None) -> Texts:
         """All of them, or those at ``places``, in that order."""
         if self._as_they_are and places is None:
             return Texts(self._kind, pa.concat_arrays(self._pools[1:] or [pa.array([], self._type)]))
-        codes = self._codes if places is None else self._codes[places]
+        codes = self._codes() if places is None else self._codes()[places]
         return Texts(self._kind, pa.concat_arrays(self._pools).take(pa.array(codes)))
 
-    def _add(self, inner: list[pa.Buffer]) -> Places:
+    def _codes(self) -> npt.NDArray[Any]:
+        """The place in the pool of each text."""
+        narrow = np.int32 if self._size < 2**31 else np.int64
+        whole = np.empty(sum(rows for rows, *_ in self._found), narrow)
+        begin = 0
+        for rows, codes, first, mask in self._found:
+            some = whole[begin : begin + rows]
+            if codes is None:
+                some[:] = np.arange(first, first + rows)
+            else:
+                np.add(codes, narrow(first), out=some, dtype=narrow, casting="unsafe")
+            if mask is not None:
+                some[~mask] = 0
+            begin += rows
+        for places, first in self._changes:
+            whole[places] = np.arange(first, first + len(places))
+        return whole
+
+    def _add(self, inner: list[pa.Buffer]) -> tuple[int, npt.NDArray[Any] | None, int, Mask | None]:
+        """How many texts a segment holds, their codes where they are coded, where in the pool code 0 is, and
+        which of them are there."""
         if len(inner) == 3:
             lengths = numbers.decode(inner[1])
             texts = _texts(self._type, lengths, inner[2], _mask(inner[0], len(lengths)))
-            return self._pooled(texts) + np.arange(len(texts), dtype=np.int64)
+            return len(texts), None, self._pooled(texts), None
         self._as_they_are = False
         codes = numbers.decode(inner[1])
         first = self._pooled(_texts(self._type, numbers.decode(inner[2]), inner[3], None))
-        places: Places = codes.astype(np.int64) + first
-        mask = _mask(inner[0], len(codes))
-        if mask is not None:
-            places[~mask] = 0
-        return places
+        return len(codes), codes, first, _mask(inner[0], len(codes))
 
     def _pooled(self, texts: pa.Array) -> int:
         """Where texts begin in the pool, now that they are there."""
@@ -83,27 +96,25 @@ class TextPool:
 
 
 def _numbers(segments: Sequence[Segment], kind: pa.DataType, patches: Sequence[Patch]) -> Numbers:
-    words: list[npt.NDArray[Any]] = [np.empty(0, f"u{width_of(kind)}")]
-    masks: list[Mask | None] = [None]
-    for segment in segments:
-        inner = parts.split(segment)
-        words.append(numbers.decode(inner[1]))
-        masks.append(_mask(inner[0], len(words[-1])))
-    joined = words[1] if len(words) == 2 and not patches else np.concatenate(words)
-    gaps = any(mask is not None for mask in masks) or any(
-        isinstance(changed, Numbers) and changed.valid is not None for _, changed in patches
-    )
+    inner = [parts.split(segment) for segment in segments]
+    if len(segments) == 1 and not patches:
+        words = numbers.decode(inner[0][1])
+    else:
+        words = numbers.decode_all([both[1] for both in inner], np.dtype(f"u{width_of(kind)}"))
+    changes = [(places, changed) for places, changed in patches if isinstance(changed, Numbers)]
+    if len(changes) < len(patches):
+        raise Corrupt("A patch of numbers holds something else.")
     valid = None
-    if gaps:
-        whole = [np.ones(len(w), bool) if m is None else m for w, m in zip(words, masks, strict=True)]
-        valid = np.concatenate(whole)
-    for places, changed in patches:
-        if not isinstance(changed, Numbers):
-            raise Corrupt("A patch of numbers holds something else.")
-        joined[places] = changed.words
+    if any(both[0].size for both in inner) or any(changed.valid is not None for _, changed in changes):
+        sizes = [numbers.rows_of(both[1]) for both in inner]
+        masks = [_mask(both[0], size) for both, size in zip(inner, sizes, strict=True)]
+        filled = [np.ones(n, bool) if mask is None else mask for n, mask in zip(sizes, masks, strict=True)]
+        valid = np.concatenate([np.empty(0, bool), *filled])
+    for places, changed in changes:
+        words[places] = changed.words
         if valid is not None:
             valid[places] = present(changed)
-    return Numbers(kind, joined, valid)
+    return Numbers(kind, words, valid)
 
 
 def _texts(kind: pa.DataType, lengths: npt.NDArray[Any], text: pa.Buffer, valid: Mask | None) -> pa.Array:

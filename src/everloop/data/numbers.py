@@ -11,7 +11,7 @@ Decimal multiples follow ALP (Afroozeh, Kuffo and Boncz 2023), without its excep
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -67,9 +67,30 @@ def encode(words: Words, *, floating: bool) -> bytes:
 def decode(data: bytes | memoryview) -> Words:
     """The words that were encoded."""
     view = memoryview(data)
-    form, width, _, rows, first, second = _HEAD.unpack_from(view)
+    form, width, narrow, rows, first, second = _HEAD.unpack_from(view)
     inner = parts.split(view[_HEAD.size :])
-    return _DECODERS[form](inner, np.dtype(f"u{width}"), rows, first, second, view[2])
+    if form == _PLAIN:
+        return np.frombuffer(inner[0], f"u{width}", rows)
+    words: Words = np.empty(rows, f"u{width}")
+    _DECODERS[form](words, inner, first, second, narrow)
+    return words
+
+
+def decode_all(segments: Sequence[bytes | memoryview], kind: np.dtype[Any]) -> Words:
+    """The words of several segments, one after the other, each written once."""
+    heads = [_HEAD.unpack_from(segment) for segment in segments]
+    words: Words = np.empty(sum(head[3] for head in heads), kind)
+    begin = 0
+    for segment, (form, _, narrow, rows, first, second) in zip(segments, heads, strict=True):
+        inner = parts.split(memoryview(segment)[_HEAD.size :])
+        _DECODERS[form](words[begin : begin + rows], inner, first, second, narrow)
+        begin += rows
+    return words
+
+
+def rows_of(data: bytes | memoryview) -> int:
+    """How many words were encoded."""
+    return int(_HEAD.unpack_from(data)[3])
 
 
 def _stored(
@@ -138,49 +159,43 @@ def _divided(numbers: Words, scale: float, kind: np.dtype[Any]) -> Words:
     return (numbers / scale).astype(f"f{kind.itemsize}", copy=False).view(kind)
 
 
-def _decode_plain(inner: list[Any], kind: np.dtype[Any], rows: int, *_: int) -> Words:
-    return np.frombuffer(inner[0], kind, rows)
+def _decode_plain(words: Words, inner: list[Any], *_: int) -> None:
+    words[:] = np.frombuffer(inner[0], words.dtype, len(words))
 
 
-def _decode_offset(
-    inner: list[Any], kind: np.dtype[Any], rows: int, first: int, _: int, narrow: int
-) -> Words:
-    low = np.uint64(first).astype(kind)
-    if not narrow:
-        return np.full(rows, low, kind)
-    with np.errstate(over="ignore"):
-        return np.asarray(np.frombuffer(inner[0], f"u{narrow}", rows).astype(kind) + low)
-
-
-def _decode_delta(
-    inner: list[Any], kind: np.dtype[Any], rows: int, first: int, second: int, narrow: int
-) -> Words:
-    steps = np.full(rows, np.uint64(second), np.uint64)
+def _decode_offset(words: Words, inner: list[Any], first: int, _: int, narrow: int) -> None:
+    low = np.uint64(first).astype(words.dtype)
     if narrow:
-        steps[1:] += np.frombuffer(inner[0], f"u{narrow}", rows - 1)
+        np.add(np.frombuffer(inner[0], f"u{narrow}", len(words)), low, out=words, dtype=words.dtype)
+    else:
+        words[:] = low
+
+
+def _decode_delta(words: Words, inner: list[Any], first: int, second: int, narrow: int) -> None:
+    steps = np.full(len(words), np.uint64(second), np.uint64)
+    if narrow:
+        steps[1:] += np.frombuffer(inner[0], f"u{narrow}", len(words) - 1)
     steps[0] = first
-    return np.cumsum(steps, dtype=np.uint64).astype(kind, copy=False)
+    words[:] = np.cumsum(steps, out=steps)
 
 
-def _decode_decimal(inner: list[Any], kind: np.dtype[Any], rows: int, first: int, *_: int) -> Words:
-    return _divided(decode(inner[0]).view(np.int64), float(first), kind)
+def _decode_decimal(words: Words, inner: list[Any], first: int, *_: int) -> None:
+    words[:] = _divided(decode(inner[0]).view(np.int64), float(first), words.dtype)
 
 
-def _decode_table(inner: list[Any], kind: np.dtype[Any], rows: int, first: int, *_: int) -> Words:
-    return np.frombuffer(inner[1], kind, first)[decode(inner[0]).astype(np.intp)]
+def _decode_table(words: Words, inner: list[Any], first: int, *_: int) -> None:
+    words[:] = np.frombuffer(inner[1], words.dtype, first)[decode(inner[0])]
 
 
-def _decode_split(inner: list[Any], kind: np.dtype[Any], rows: int, *_: int) -> Words:
-    words = np.empty(rows, np.uint64)
+def _decode_split(words: Words, inner: list[Any], *_: int) -> None:
     lanes = words.view(np.uint16).reshape(-1, 4)
-    top = np.empty((rows, 2), np.uint8)
+    top = np.empty((len(words), 2), np.uint8)
     top[:, 1], top[:, 0] = np.frombuffer(inner[0], np.uint8), np.frombuffer(inner[1], np.uint8)
     lanes[:, 3] = top.view(np.uint16)[:, 0]
-    lanes[:, :3] = np.frombuffer(inner[2], np.uint16).reshape(rows, 3)
-    return words
+    lanes[:, :3] = np.frombuffer(inner[2], np.uint16).reshape(-1, 3)
 
 
-_DECODERS: dict[int, Callable[..., Words]] = {
+_DECODERS: dict[int, Callable[..., None]] = {
     _PLAIN: _decode_plain,
     _OFFSET: _decode_offset,
     _DELTA: _decode_delta,

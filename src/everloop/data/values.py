@@ -44,8 +44,8 @@ class Numbers:
         """The values at ``places``; missing ones where a place is negative."""
         words = self.words[places]
         valid = None if self.valid is None else self.valid[places]
-        absent = places < 0
-        if absent.any():
+        if len(places) and places.min() < 0:
+            absent = places < 0
             words[absent] = 0
             valid = ~absent if valid is None else valid & ~absent
         return replace(self, words=words, valid=valid)

@@ -14,17 +14,20 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import (
+    JSON,
     ColumnElement,
     Connection,
     Engine,
     RowMapping,
     Select,
     Table,
+    Text,
     cast,
     func,
     insert,
     select,
     tuple_,
+    type_coerce,
     update,
 )
 from sqlalchemy.dialects.postgresql import REGCLASS
@@ -32,7 +35,7 @@ from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from everloop.core.clock import Clock, SystemClock
-from everloop.core.errors import StorageDenied
+from everloop.core.errors import Corrupt, StorageDenied
 
 from .engine import create_sqlite_file, open_engine, transaction
 from .migrate import current, newer, upgrade
@@ -66,17 +69,20 @@ class Tx:
         order = table.c[by].desc() if newest else table.c[by]
         columns = table.c if only is None else [table.c[name] for name in only]
         query = self._mine(select(*columns), table).where(*conditions).order_by(order).limit(limit)
-        return self._connection.execute(query).mappings().all()
+        with self._understood(table):
+            return self._connection.execute(query).mappings().all()
 
     def each(self, table: Table, *conditions: ColumnElement[bool]) -> Iterator[Row]:
         """The tenant's rows by primary key, a few at a time in memory."""
         order = list(table.primary_key.columns)
         query = self._mine(select(table), table).where(*conditions).order_by(*order)
-        yield from self._connection.execution_options(yield_per=_MANY).execute(query).mappings()
+        with self._understood(table):
+            yield from self._connection.execution_options(yield_per=_MANY).execute(query).mappings()
 
     def row(self, table: Table, *conditions: ColumnElement[bool]) -> Row | None:
         query = self._mine(select(table), table).where(*conditions)
-        return self._connection.execute(query).mappings().first()
+        with self._understood(table):
+            return self._connection.execute(query).mappings().first()
 
     def count(self, table: Table, *conditions: ColumnElement[bool]) -> int:
         query = self._mine(select(func.count()).select_from(table), table).where(*conditions)
@@ -180,6 +186,30 @@ class Tx:
         for key in gone:
             named = {column.name: value for column, value in zip(columns, key, strict=True)}
             yield {"table_name": table.name, "op": "remove", "content": to_json(named)}
+
+    @contextmanager
+    def _understood(self, table: Table) -> Iterator[None]:
+        """A document that is no JSON any more becomes an error that names its row."""
+        try:
+            yield
+        except json.JSONDecodeError as error:
+            raise Corrupt(
+                f"The database is damaged: in the table {table.name} the document of {self._garbled(table)} "
+                "is no JSON.",
+                remedy="Restore it from a backup: everloop backup restore --replace.",
+            ) from error
+
+    def _garbled(self, table: Table) -> str:
+        """Which row has a document that is no JSON."""
+        keys = [column for column in table.primary_key.columns if column.name != "tenant"]
+        documents = [type_coerce(c, Text) for c in table.c if isinstance(c.type, JSON)]
+        for row in self._connection.execute(self._mine(select(*keys, *documents), table)):
+            try:
+                for text in filter(None, row[len(keys) :]):
+                    json.loads(text)
+            except ValueError:
+                return "/".join(str(value) for value in row[: len(keys)])
+        return "a row"
 
     def _returning(self, table: Table, query: Any) -> int:
         keys = self._connection.execute(query.returning(*table.primary_key.columns)).all()

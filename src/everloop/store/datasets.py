@@ -9,7 +9,7 @@ from typing import Any
 from everloop.core.contracts import Contract
 from everloop.core.data import DataRef, DatasetVersion
 from everloop.core.documents import dump, load
-from everloop.core.errors import Conflict, UnknownVersion, nearest
+from everloop.core.errors import Conflict, Corrupt, UnknownVersion, nearest
 from everloop.data import names
 
 from . import refs
@@ -210,8 +210,13 @@ def _insert(tx: Tx, version: DatasetVersion) -> None:
 
 
 def _version(row: Row) -> DatasetVersion:
-    document = {"statistics": row.get("statistics") or {}, **row["document"]}
-    return load(DatasetVersion, document)
+    kept = row["document"] if isinstance(row["document"], dict) else {}
+    document = {"statistics": row.get("statistics") or {}, **kept}
+    try:
+        return load(DatasetVersion, document)
+    except Corrupt as error:
+        where = f"In the table dataset_versions, {row['dataset']}/{row['version_id']}"
+        raise Corrupt(f"{where}: {error.message}", remedy=error.remedy) from error
 
 
 def add_contract(tx: Tx, model: str, contract: Contract, at: str) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
+from sqlalchemy.pool import NullPool
 
 from everloop.core.errors import (
     Corrupt,
@@ -24,6 +26,8 @@ from everloop.core.errors import (
 )
 
 BUSY_SECONDS = 60
+_LITTLE = 1 << 20  # bytes: with less, a disk counts as full
+_LACKS = ("42P01", "42703")  # PostgreSQL: a table, a column that is not there
 _EXAMPLES = "Write it as sqlite:///everloop.db or postgresql://user:password@host/database."
 
 
@@ -60,7 +64,12 @@ def _postgresql(url: URL) -> Engine:
 
 
 def _sqlite(url: URL) -> Engine:
-    engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False})
+    options = {"timeout": BUSY_SECONDS, "check_same_thread": False}
+    path = Path(url.database or "")
+    if path.is_file() and not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)):
+        engine = create_engine(url, creator=lambda: _only_reading(path, options), poolclass=NullPool)
+    else:
+        engine = create_engine(url, connect_args=options)
 
     @event.listens_for(engine, "connect")
     def _prepare(connection: sqlite3.Connection, _: Any) -> None:
@@ -75,6 +84,13 @@ def _sqlite(url: URL) -> Engine:
         connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
 
     return engine
+
+
+def _only_reading(path: Path, options: Mapping[str, Any]) -> sqlite3.Connection:
+    """A file that may not be written can be read all the same. SQLite would make its WAL beside the file,
+    unless it is told that nobody writes: which is so where there is none."""
+    how = "mode=ro" if Path(f"{path}-wal").exists() else "immutable=1"
+    return sqlite3.connect(f"{path.resolve().as_uri()}?{how}", uri=True, **options)
 
 
 @contextmanager
@@ -96,8 +112,14 @@ def transaction(engine: Engine, *, reading: bool = False) -> Iterator[Connection
 def translate(error: DBAPIError, url: URL) -> MLOpsError | None:
     """The database's failure in our words; None for what is none of its own but a mistake of ours."""
     shown, said = url.render_as_string(hide_password=True), str(error.orig)
-    if "disk is full" in said:
+    first = said.partition("\n")[0]
+    if "disk is full" in said or "No space left" in said or ("disk I/O error" in said and _is_full(url)):
         return StorageFull(f"No space left for {shown}.", remedy="Free some space and run again.")
+    if "disk I/O error" in said:
+        return Unavailable(
+            f"{shown} cannot be read or written: {first}.",
+            remedy="There may be no space left, or the disk failed: check both, then try again.",
+        )
     if "readonly database" in said or "unable to open database" in said:
         return StorageDenied(
             f"{shown} cannot be written.", remedy="Check the folder's owner and permissions."
@@ -108,12 +130,25 @@ def translate(error: DBAPIError, url: URL) -> MLOpsError | None:
             remedy="Move the file, and those beside it that end in -wal and -shm, away; then restore it "
             "with 'everloop backup restore'.",
         )
+    if "no such table" in said or "no such column" in said or getattr(error.orig, "sqlstate", "") in _LACKS:
+        return Corrupt(
+            f"{shown} is damaged, something is missing in it: {first}.",
+            remedy="Restore it from a backup: everloop backup restore --replace.",
+        )
     if isinstance(error, OperationalError):
         return Unavailable(
-            f"The database {shown} does not answer: {said.splitlines()[0]}.",
+            f"The database {shown} does not answer: {first}.",
             remedy="Check store.url and that the server runs, then try again.",
         )
     return None
+
+
+def _is_full(url: URL) -> bool:
+    """SQLite also tells of an I/O error where it cannot lengthen the files beside the database."""
+    try:
+        return shutil.disk_usage(Path(url.database or ".").parent).free < _LITTLE
+    except OSError:
+        return False
 
 
 def create_sqlite_file(path: Path, prepare: Callable[[Engine], None]) -> None:
