@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import blake3
 import numpy as np
 
 from .manifest import StoredColumn
 from .packs import Builder, Ref
-from .planning import Kept, Plan
+from .planning import Kept, Plan, Span
 from .stored import Stored, encode_patch
 from .survey import Marks
 from .values import Others, Values
@@ -24,8 +24,8 @@ _PATCH_SHARE = 0.3  # of a column's rows: beyond it, segments are written anew
 class Draft:
     """Segments and patches of one column, to keep and to store."""
 
-    def __init__(self, name: str, found: Values, plan: Plan) -> None:
-        self._name, self._found, self._plan = name, found, plan
+    def __init__(self, name: str, found: Values, pieces: Mapping[Span, Values], plan: Plan) -> None:
+        self._name, self._found, self._pieces, self._plan = name, found, pieces, plan
         self.segments: list[Part | None] = [None] * len(plan.alive)
         self.patches: list[Part] = []
 
@@ -66,10 +66,12 @@ class Draft:
         for end in self._plan.ends:
             some = self._plan.fresh[begin:end]
             first, last = int(some[0]), int(some[-1])
-            side_by_side = last - first == len(some) - 1
-            self.segments.append(
-                encoded(self._found.cut(first, last + 1) if side_by_side else self._found.at(some))
-            )
+            span = (first, last + 1)
+            if last - first == len(some) - 1:
+                fresh = self._pieces[span] if span in self._pieces else self._found.cut(*span)
+            else:
+                fresh = self._found.at(some)
+            self.segments.append(encoded(fresh))
             begin = end
 
     def _differs(self, before: Stored, strip: int) -> bool:
@@ -77,7 +79,7 @@ class Draft:
         source = self._plan.source(strip)
         here = np.flatnonzero(source >= 0)
         now, then = self._found.at(source[here]), before.values(self._name, [strip]).at(here)
-        return now.fingerprint() != then.fingerprint()
+        return now.fingerprint != then.fingerprint
 
     def _patch(self, before: Stored, stayed: Kept) -> None:
         """Compare values with what they were; keep what differs as a patch, or write its strips anew."""
@@ -109,7 +111,7 @@ class Draft:
 
 def encoded(found: Values) -> tuple[bytes, bytes]:
     """A segment and its fingerprint."""
-    return found.encode(), found.fingerprint()
+    return found.encode(), found.fingerprint
 
 
 def slot(part: Part, builder: Builder, known: Known) -> Slot:

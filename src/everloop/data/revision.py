@@ -91,7 +91,7 @@ def revise(new: Survey, before: Stored | None, known: Known) -> Revision:
 
 
 def _draft(name: str, new: Survey, plan: Plan, before: Stored | None) -> Draft:
-    draft = Draft(name, new.columns[name], plan)
+    draft = Draft(name, new.columns[name], dict(zip(new.blocks, new.pieces[name], strict=True)), plan)
     # where nothing is built upon, no patch of then may meet the rows of now
     unknown = before is None or not plan.alive or name not in before.manifest.schema.names
     if before is None or unknown or _retyped(name, new, before):
@@ -119,13 +119,13 @@ def _summarised(
                 for block, mark in zip(plan.blocks, new.marks[name], strict=True)
             ]
     if before is None or not any(refs):
-        return [_summary(new.columns[name].cut(*block)) for block in new.blocks]
+        return [_summary(piece) for piece in new.pieces[name]]
     if all(refs) and before.manifest.column(name).digest == new.digests[name]:
         return [(ref, None) for ref in refs if ref is not None]
     found = iter(before.summaries([ref for ref in refs if ref is not None]))
     return [
-        (ref, next(found)) if ref is not None else _summary(new.columns[name].cut(*block))
-        for ref, block in zip(refs, new.blocks, strict=True)
+        (ref, next(found)) if ref is not None else _summary(piece)
+        for ref, piece in zip(refs, new.pieces[name], strict=True)
     ]
 
 

@@ -32,6 +32,7 @@ _POINTS = 64
 _SPREAD = 4_096
 _HASHES = 512
 _LEVELS = 200
+_UNIQUE = 0.95  # of a sample of texts
 _BITS = 40  # of each hash that are kept
 
 
@@ -116,9 +117,21 @@ def merge(summaries: Sequence[Summary]) -> ColumnStatistics:
 
 
 def _of_texts(found: Texts) -> Summary:
-    counted = found.array.drop_null().value_counts()
-    values, counts = counted.field("values"), counted.field("counts")
-    count = pc.sum(counts).as_py() or 0
+    count = len(found) - found.array.null_count
+    if found.sampled > _UNIQUE and count > _LEVELS:  # its levels tell nothing
+        present = Texts(found.kind, found.array.drop_null() if found.array.null_count else found.array)
+        kept, complete = _smallest(rows.hashes({"": present}, ("",), count))
+        return Summary(count, len(found) - count, hashes=kept, all_hashes=complete)
+    if found.coded is not None:
+        codes = found.coded.indices.drop_null().to_numpy()
+        values, counts = (
+            found.coded.dictionary,
+            pa.array(np.bincount(codes, minlength=len(found.coded.dictionary))),
+        )
+    else:
+        counted = found.array.value_counts()
+        counted = counted.filter(counted.field("values").is_valid())
+        values, counts = counted.field("values"), counted.field("counts")
     kept, complete = _smallest(rows.hashes({"": Texts(values.type, values)}, ("",), len(values)))
     levels: dict[str, int] = {}
     if kinds.is_large_string(values.type):
@@ -155,7 +168,8 @@ def _of_numbers(found: Numbers) -> Summary:
         around = values - mean
         m2 = float(np.multiply(around, around, out=around).sum())
     sample = np.sort(statistics.spread(values, _SPREAD))
-    points = np.quantile(sample, (np.arange(_POINTS) + 0.5) / _POINTS) if len(sample) > _POINTS else sample
+    places = (np.arange(_POINTS) + 0.5) / _POINTS * (len(sample) - 1)
+    points = np.interp(places, np.arange(len(sample)), sample) if len(sample) > _POINTS else sample
     return Summary(
         len(words),
         missing,

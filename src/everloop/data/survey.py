@@ -26,7 +26,8 @@ MARK = 24  # bytes of a block's fingerprint that are kept
 
 @dataclass(frozen=True)
 class Survey:
-    """``hashes``: of each row's key; ``ends``: where blocks end; ``marks``: of each column, by block."""
+    """``hashes``: of each row's key; ``ends``: where blocks end; ``pieces`` and their ``marks``: of each
+    column, by block."""
 
     table: pa.Table
     algorithm: str
@@ -36,6 +37,7 @@ class Survey:
     key: tuple[str, ...]
     hashes: Hashes
     ends: tuple[int, ...]
+    pieces: dict[str, tuple[Values, ...]]
     marks: dict[str, Marks]
     leaves: dict[str, tuple[bytes, ...]]
 
@@ -68,9 +70,10 @@ def survey(table: pa.Table, algorithm: str, before: Manifest | None = None) -> S
         blocks = list(pairwise((0, *ends)))
         pairs = _in_place(before, blocks) if before else {}
 
-        def looked_at(name: str) -> tuple[Values, Marks, tuple[bytes, ...], str]:
+        def looked_at(name: str) -> tuple[Values, tuple[Values, ...], Marks, tuple[bytes, ...], str]:
             found = first[name] if name in first else values.of(table[name])
-            marks = tuple(found.cut(*block).fingerprint()[:MARK] for block in blocks)
+            pieces = tuple(found.cut(*block) for block in blocks)
+            marks = tuple(piece.fingerprint[:MARK] for piece in pieces)
             known: dict[int, bytes] = {}
             if before is not None and name in before.schema.names:
                 there = before.column(name)
@@ -79,13 +82,15 @@ def survey(table: pa.Table, algorithm: str, before: Manifest | None = None) -> S
             numbers = range(-(-len(found) // LEAF))
             leaves = tuple(known.get(at) or _leaf(found, at, algorithm) for at in numbers)
             levels = identity.levels_of(table[name], algorithm)
-            return found, marks, leaves, identity.root(len(found), leaves, algorithm, levels)
+            return found, pieces, marks, leaves, identity.root(len(found), leaves, algorithm, levels)
 
         every = list(pool.map(looked_at, table.column_names))
-    parts = zip(*every, strict=True) if every else [()] * 4
-    columns, marks, leaves, digests = (dict(zip(table.column_names, part, strict=True)) for part in parts)
+    parts = zip(*every, strict=True) if every else [()] * 5
+    columns, pieces, marks, leaves, digests = (
+        dict(zip(table.column_names, part, strict=True)) for part in parts
+    )
     version_id = identity.assemble(table.schema, table.num_rows, list(digests.values()), algorithm)
-    return Survey(table, algorithm, version_id, columns, digests, key, hashes, ends, marks, leaves)
+    return Survey(table, algorithm, version_id, columns, digests, key, hashes, ends, pieces, marks, leaves)
 
 
 def _tells_rows(found: Values) -> bool:

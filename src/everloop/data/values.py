@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import blake3
@@ -56,6 +57,7 @@ class Numbers:
             different |= present(self) != present(other)
         return different
 
+    @cached_property
     def fingerprint(self) -> bytes:
         return _digest(self.kind, len(self), bits_of(self.valid), self.words.data)
 
@@ -91,31 +93,34 @@ class Texts:
         mask: Mask = pc.or_(different, gaps).to_numpy(zero_copy_only=False)
         return mask
 
+    @cached_property
     def fingerprint(self) -> bytes:
         ends, text = text_of(self.array)
         return _digest(self.kind, len(self), bits_of(_valid(self.array)), ends.data, text)
 
-    def encode(self) -> bytes:
+    @cached_property
+    def sampled(self) -> float:
+        """The share of different ones in a sample of the values."""
         sample = self.array.take(pa.array(np.arange(0, len(self), max(1, len(self) // 256))))
-        if pc.count_distinct(sample).as_py() <= len(sample) // 2:
-            table = self.array.dictionary_encode()
-            if len(table.dictionary) <= len(self) // 4:
-                codes = table.indices.fill_null(0).to_numpy().astype(np.uint32)
-                levels = [
-                    numbers.encode(np.diff(text_of(table.dictionary)[0]).view(np.uint64), floating=False)
-                ]
-                return parts.join(
-                    [
-                        bits_of(_valid(self.array)),
-                        numbers.encode(codes, floating=False),
-                        *levels,
-                        text_of(table.dictionary)[1],
-                    ]
-                )
+        return float(pc.count_distinct(sample).as_py() / max(len(sample), 1))
+
+    @cached_property
+    def coded(self) -> pa.DictionaryArray | None:
+        """Codes and the values they stand for, where many values are equal."""
+        if self.sampled > 0.5:
+            return None
+        found = self.array.dictionary_encode()
+        return found if len(found.dictionary) <= len(self) // 4 else None
+
+    def encode(self) -> bytes:
+        missing = bits_of(_valid(self.array))
+        if self.coded is not None:
+            codes = self.coded.indices.fill_null(0).to_numpy().astype(np.uint32)
+            ends, text = text_of(self.coded.dictionary)
+            levels = numbers.encode(np.diff(ends).view(np.uint64), floating=False)
+            return parts.join([missing, numbers.encode(codes, floating=False), levels, text])
         ends, text = text_of(self.array)
-        return parts.join(
-            [bits_of(_valid(self.array)), numbers.encode(np.diff(ends).view(np.uint64), floating=False), text]
-        )
+        return parts.join([missing, numbers.encode(np.diff(ends).view(np.uint64), floating=False), text])
 
     def to_arrow(self) -> pa.Array:
         return self.array if self.array.type == self.kind else self.array.cast(self.kind)
@@ -137,6 +142,7 @@ class Others:
     def at(self, places: Places) -> Others:
         return replace(self, array=_taken(self.array, places))
 
+    @cached_property
     def fingerprint(self) -> bytes:
         return _digest(self.kind, len(self), *canonical.pieces(self.array))
 

@@ -177,7 +177,7 @@ class _Intake:
         """A segment's fingerprint, its bytes unless it is there, and its summary."""
         found = values.of(column)
         self._leaves[name].feed(values.plain(found))
-        mark = found.fingerprint()
+        mark = found.fingerprint
         told = summaries.encode(summaries.summarise(found))
         segment = None if self._find(mark) or mark in self._builder else found.encode()
         return mark, segment, (told, summaries.mark_of(told))
