@@ -88,7 +88,9 @@ def _held(column: pa.ChunkedArray, name: str, sign: str, value: Any) -> pa.Chunk
         else:
             column = column.cast(column.type.value_type)
     elif kinds.is_run_end_encoded(column.type):
-        column = pa.chunked_array([pc.run_end_decode(chunk) for chunk in column.chunks], column.type.value_type)
+        column = pa.chunked_array(
+            [pc.run_end_decode(chunk) for chunk in column.chunks], column.type.value_type
+        )
     try:
         if sign not in _AMONG:
             return _COMPARED[sign](column, _typed(column.type, name, value))
@@ -123,6 +125,8 @@ def _typed(kind: pa.DataType, name: str, value: Any) -> pa.Scalar:
             return pa.scalar(bool(value))
         if kinds.is_decimal(kind) and isinstance(value, (int, float, str)):
             return pa.scalar(Decimal(str(value)))
+        if kinds.is_unsigned_integer(kind) and isinstance(value, int) and value > 0:
+            return pa.scalar(value, pa.uint64())
         if isinstance(value, str) and not (kinds.is_string(kind) or kinds.is_large_string(kind)):
             return pa.scalar(value).cast(kind)
         return pa.scalar(value)

@@ -14,9 +14,9 @@ KINDS = ("arrow", "pandas", "polars")
 
 def convert(table: pa.Table, into: str) -> Any:
     """``table`` as it is ("arrow"), as a pandas DataFrame with the index and attributes it was registered
-    with, or as a Polars one. Raises Invalid for another kind, MissingExtra."""
+    with (the first time this content came), or as a Polars one. Raises Invalid for another kind, MissingExtra."""
     if into not in KINDS:
-        raise Invalid(f"'{into}' is no kind of table.", remedy=nearest(into, KINDS))
+        raise Invalid(f"'{into}' is no kind of table.", remedy=nearest(str(into), KINDS))
     if into == "arrow":
         return table
     if into == "pandas":

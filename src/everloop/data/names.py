@@ -15,6 +15,7 @@ SHORTEST = 4
 
 _NAME = re.compile(r"[^\W_][\w.+/-]{0,99}")
 _HEX = re.compile(r"[0-9a-f]+", re.IGNORECASE)
+_LONGEST = 200  # letters of a dataset's name
 _BACK = re.compile(r"~(\d*)\Z")
 
 
@@ -58,8 +59,10 @@ def check(name: str) -> str:
     Raises Invalid for what could be taken for an id, a time or ``latest``, and for signs that mean something.
     """
     remedy = "Take a word such as 'golden', 'v1.0' or 'before-cleaning'."
+    if not isinstance(name, str):
+        raise Invalid(f"{name!r} cannot be the name of a tag or branch.", remedy=remedy)
     if name.lower() == LATEST:
-        raise Invalid("'latest' always means the newest version: no tag can be called so.", remedy=remedy)
+        raise Invalid("'latest' always means the newest version: no tag or branch can be called so.", remedy=remedy)
     if is_prefix(name):
         raise Invalid(f"'{name}' could be taken for the beginning of a version's id.", remedy=remedy)
     if as_time(name) is not None:
@@ -71,3 +74,32 @@ def check(name: str) -> str:
             remedy=remedy,
         )
     return name
+
+
+def check_dataset(name: str) -> str:
+    """``name``, where a dataset may be called so: a word, or the path of a file inside a folder.
+
+    Raises Invalid for anything that leads out of a folder or cannot be seen.
+    """
+    parts = name.split("/") if isinstance(name, str) else []
+    if (
+        not parts
+        or len(name) > _LONGEST
+        or name != name.strip()
+        or not name.isprintable()
+        or any(part in ("", ".", "..") for part in parts)
+        or name.startswith("-")
+        or "\\" in name
+    ):
+        shown = repr(name) if len(repr(name)) <= _LONGEST else f"{repr(name)[:_LONGEST]}…"
+        raise Invalid(
+            f"{shown} cannot be the name of a dataset.",
+            remedy=f"Take letters, digits and . _ - / with no '..' between slashes, {_LONGEST} letters at most: "
+            "'customers', 'sales/2024'.",
+        )
+    return name
+
+
+def file_name(dataset: str) -> str:
+    """A dataset's name as the beginning of a file's name."""
+    return re.sub(r"[^\w.-]+", "-", dataset).lstrip(".-")[:100] or "data"

@@ -28,9 +28,10 @@ from . import identity, parts, rows, statistics
 from .values import Numbers, Texts, Values
 
 LARGE = 131_072  # rows: below, statistics are those of all values at once
+EXACT = 512  # different values that are counted, and not estimated, however many rows there are
 _POINTS = 64
 _SPREAD = 4_096
-_HASHES = 512
+_HASHES = EXACT
 _LEVELS = 200
 _UNIQUE = 0.95  # of a sample of texts
 _BITS = 40  # of each hash that are kept

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import operator
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,11 +12,10 @@ import numpy as np
 import pyarrow as pa
 
 from everloop.core.data import ColumnStatistics, DatasetVersion
-from everloop.core.errors import NotFound, WrongType
-from everloop.data import conditions, identity, reading, statistics, summaries, writing
+from everloop.core.errors import Invalid, NotFound, Refused, StorageDenied, WrongType
+from everloop.data import conditions, identity, names, reading, statistics, summaries, writing
 from everloop.data.conditions import Condition
 from everloop.data.files import is_table
-from everloop.data.names import MAIN
 from everloop.data.rows import longest
 from everloop.data.stored import Stored
 from everloop.data.survey import Survey, survey
@@ -44,7 +45,7 @@ def register(
     tags: Mapping[str, str] | None = None,
     origin: Mapping[str, str] | None = None,
     parent: str | None = None,
-    branch: str = MAIN,
+    branch: str = names.MAIN,
     rows_needed: bool = False,
     as_files: bool | None = False,
     tell: streams.Tell = streams.quiet,
@@ -55,8 +56,9 @@ def register(
     before it [where the branch stood]. With ``rows_needed`` an empty table raises EmptyTable. ``as_files``
     takes a file or folder as it is (``files.register_files``); None does where the path is not of a table. A
     file whose table is larger than ``data_versioning.memory`` is read in batches, unless rows are needed;
-    ``tell`` is told how far it is.
+    ``tell`` is told how far it is. Raises Invalid for a name that no dataset can have.
     """
+    check_name(project, dataset)
     if as_files or (as_files is None and is_of_files(project, source)):
         return register_files(
             project,
@@ -99,6 +101,12 @@ def register(
             tags=dict(tags or {}),
             origin=dict(origin or {}),
         )
+
+
+def check_name(project: Project, dataset: str) -> None:
+    """Raises Invalid where there is no such dataset and none can be called so."""
+    with project.store.reading() as tx:
+        datasets.check_name(tx, dataset)
 
 
 def is_of_files(project: Project, source: object) -> bool:
@@ -172,12 +180,14 @@ def load(
     the ones for which all of ``where`` holds: (column, one of == != < <= > >= in "not in", value or values).
 
     Only what is asked for is read, and every byte read is checked against its hash. Raises Corrupt, naming
-    the object, when one changed or is missing; UnknownColumn, Invalid for a condition that cannot be.
+    the object, when one changed or is missing; UnknownColumn, Invalid for what cannot be asked.
     """
     stored = _stored(project, version)
-    if not where:
-        return stored.table(columns, start, stop)
-    return stored.table(columns, rows=conditions.matching(stored, where, start, stop))
+    chosen = _listed(columns)
+    start, stop = _row("start", start), None if stop is None else _row("stop", stop)
+    if not conditions.checked(where):
+        return stored.table(chosen, start, stop)
+    return stored.table(chosen, rows=conditions.matching(stored, where, start, stop))
 
 
 def batches(
@@ -232,11 +242,21 @@ def export(
     columns: Sequence[str] | None = None,
     *,
     where: Sequence[Condition] = (),
+    force: bool = False,
     tell: streams.Tell = streams.quiet,
 ) -> int:
     """Write a version to ``path`` as Parquet, CSV or Feather, by its ending; part by part, unless there are
-    conditions. Returns how many rows were written."""
+    conditions. Returns how many rows were written.
+
+    Raises Refused where a file is there, unless ``force``, and StorageDenied where none can be written.
+    """
     target = project.settings.root / path
+    if target.is_dir():
+        raise Refused(f"'{target}' is a folder.", remedy="Name a file in it.")
+    if os.path.lexists(target) and not force:
+        raise Refused(
+            f"'{target}' is there already.", remedy="Say --force to replace it, or write to another file."
+        )
     parts: Iterable[pa.Table]
     rows: int
     if where:
@@ -245,8 +265,18 @@ def export(
     else:
         schema = load(project, version, columns, stop=0).schema
         parts, rows = _told(batches(project, version, columns), version.rows, tell), version.rows
-    project.write_file(target, writing.pieces(schema, parts, target.suffix.lower()))
+    try:
+        project.write_file(target, writing.pieces(schema, parts, target.suffix.lower()))
+    except (FileNotFoundError, FileExistsError) as error:  # of a folder that is no place for files
+        raise StorageDenied(
+            f"'{target}' cannot be written: {error.strerror}.", remedy="Write to another folder."
+        ) from error
     return rows
+
+
+def is_estimate(version: DatasetVersion, known: ColumnStatistics) -> bool:
+    """Whether a column's number of different values may be an estimate: of large tables with many of them."""
+    return version.rows > summaries.LARGE and known.distinct > summaries.EXACT
 
 
 def _told(parts: Iterator[pa.Table], rows: int, tell: streams.Tell) -> Iterator[pa.Table]:
@@ -255,6 +285,31 @@ def _told(parts: Iterator[pa.Table], rows: int, tell: streams.Tell) -> Iterator[
         yield part
         done += part.num_rows
         tell(done, rows, "writing")
+
+
+def _listed(columns: Sequence[str] | None) -> list[str] | None:
+    """The names of columns. Raises Invalid for what is no list of names."""
+    if columns is None:
+        return None
+    if isinstance(columns, str) or not isinstance(columns, Sequence):
+        raise Invalid(f"{columns!r} is no list of columns.", remedy='Write columns=["age", "city"].')
+    for name in columns:
+        if not isinstance(name, str):
+            raise Invalid(f"{name!r} is no name of a column.", remedy="Columns are named by text.")
+    return list(columns)
+
+
+def _row(name: str, value: Any) -> int:
+    """The number of a row. Raises Invalid for what is none."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = -1
+    if not 0 <= number < 2**63:
+        raise Invalid(
+            f"{name} cannot be {value!r}.", remedy="Rows are counted from 0; the last of them is before stop."
+        )
+    return number
 
 
 def _kind(table: pa.Table, name: str) -> str:

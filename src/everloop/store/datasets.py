@@ -9,7 +9,7 @@ from typing import Any
 from everloop.core.contracts import Contract
 from everloop.core.data import DataRef, DatasetVersion
 from everloop.core.documents import dump, load
-from everloop.core.errors import Conflict, Corrupt, UnknownVersion, nearest
+from everloop.core.errors import Conflict, Corrupt, Invalid, UnknownVersion, nearest
 from everloop.data import names
 
 from . import refs
@@ -33,8 +33,9 @@ def add_version(
 
     ``at`` and ``by``: when and through whom the branch came there [when and by whom the version was made].
     Without a parent it follows the branch's head. A branch that is not there begins at the head of ``main``.
-    Raises Invalid for an impossible name, Conflict where a tag has it.
+    Raises Invalid for an impossible name of a dataset or branch, Conflict where a tag has it.
     """
+    check_name(tx, version.dataset)
     there = _branch(tx, version.dataset, branch)
     known = known_version(tx, version.version_id, version.dataset)
     if known is not None:
@@ -52,6 +53,15 @@ def add_version(
     ref = DataRef(placed.dataset, branch, "branch", placed.version_id, placed.created_at, placed.created_by)
     refs.move(tx, ref, "registered")
     return placed
+
+
+def check_name(tx: Tx, dataset: str) -> None:
+    """Raises Invalid where there is no such dataset and none can be called so."""
+    try:
+        names.check_dataset(dataset)
+    except Invalid:
+        if not isinstance(dataset, str) or dataset not in datasets(tx):
+            raise
 
 
 def versions(tx: Tx, dataset: str | None = None, *, statistics: bool = True) -> list[DatasetVersion]:

@@ -82,7 +82,7 @@ def _write(project: Project, version: DatasetVersion, target: Path) -> None:
             f"DVC no longer has the files of {version.dataset}@{version.short}.",
             remedy="Write them with 'everloop data get', then put them under DVC with 'everloop dvc add'.",
         )
-    data.export(project, version, target)
+    data.export(project, version, target, force=True)
 
 
 def _require_kept(repository: Repository, target: Path, path: str) -> None:
