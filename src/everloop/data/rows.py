@@ -120,6 +120,55 @@ def _same(left: Hashes, right: Hashes) -> int:
 
 
 def _matched(new: Hashes, old: Hashes) -> Places:
+    """The number of an old row for each new one. Most rows follow the row that they followed before, so they
+    are looked for beside it; what is left is looked for everywhere."""
+    places = _beside(new, old)
+    rest_new = np.flatnonzero(places < 0)
+    taken = np.zeros(len(old), bool)
+    taken[places[places >= 0]] = True
+    rest_old = np.flatnonzero(~taken)
+    if len(rest_new) and len(rest_old):
+        found = _anywhere(new[rest_new], old[rest_old])
+        places[rest_new] = np.where(found < 0, -1, rest_old[found])
+    return places
+
+
+def _beside(new: Hashes, old: Hashes) -> Places:
+    """Every 32nd row or so is looked for everywhere, as an anchor; the rows between two anchors where they
+    would be if none had come or gone since the one, or until the other."""
+    places = np.full(len(new), -1, np.int64)
+    few = np.uint64(2**64 // 32)
+    anchors, there = np.flatnonzero(new < few), np.flatnonzero(old < few)
+    if not len(anchors) or not len(there):
+        return places
+    found = _first_match(new[anchors], old[there])
+    anchors, there = anchors[found >= 0], there[found[found >= 0]]
+    if not len(anchors):
+        return places
+    shifts = there - anchors
+    spans = np.diff(np.r_[0, anchors, len(new)])
+    for shift in (np.r_[shifts[:1], shifts], np.r_[shifts, shifts[-1:]]):
+        missing = np.flatnonzero(places < 0)
+        guess = missing + np.repeat(shift, spans)[missing]
+        inside = (guess >= 0) & (guess < len(old))
+        missing, guess = missing[inside], guess[inside]
+        same = new[missing] == old[guess]
+        places[missing[same]] = guess[same]
+    return _once(places, len(old))
+
+
+def _once(places: Places, count: int) -> Places:
+    """No old row twice: all but the first new row that has it lose it."""
+    known = np.flatnonzero(places >= 0)
+    if len(known) and np.bincount(places[known], minlength=count).max() > 1:
+        _, first = np.unique(places[known], return_index=True)
+        kept = np.full(len(places), -1, np.int64)
+        kept[known[first]] = places[known[first]]
+        return kept
+    return places
+
+
+def _anywhere(new: Hashes, old: Hashes) -> Places:
     places = _first_match(new, old)
     taken = np.bincount(places[places >= 0], minlength=len(old))
     if len(taken) and taken.max() > 1:

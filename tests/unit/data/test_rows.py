@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -9,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from everloop.data import rows, values
+from everloop.data.identity import mixed
 
 
 def obvious(new: list[int], old: list[int]) -> set[tuple[int, int]]:
@@ -39,6 +42,21 @@ def test_found_is_the_obvious_answer_where_no_hash_repeats(old: list[int], chanc
         chance.shuffle(new)
     places = rows.found(np.array(new, np.uint64), np.array(old, np.uint64))
     assert places.tolist() == [old.index(h) if h in old else -1 for h in new]
+
+
+@pytest.mark.parametrize("different", [2**64 - 1, 3_000], ids=["all different", "many equal"])
+def test_found_where_rows_came_went_and_moved(different: int) -> None:
+    """Rows between anchors, gaps and insertions between them, and equal rows that anchors send to one place."""
+    chance = np.random.default_rng(4)
+    old = mixed(chance.integers(0, different, 20_000, dtype=np.uint64))
+    new = np.delete(old, chance.integers(0, len(old), 400))
+    new = np.insert(new, chance.integers(0, len(new), 300), mixed(np.arange(300, dtype=np.uint64)))
+    new = np.r_[new[-500:], new[:-500]]
+    places = rows.found(new, old)
+    paired = places >= 0
+    assert np.array_equal(new[paired], old[places[paired]])
+    assert len(np.unique(places[paired])) == paired.sum()
+    assert paired.sum() == (Counter(new.tolist()) & Counter(old.tolist())).total()
 
 
 def test_texts_hash_by_all_their_bytes() -> None:
