@@ -11,8 +11,7 @@ import pyarrow as pa
 
 from everloop import wiring
 from everloop.core.data import DatasetVersion
-from everloop.core.errors import MLOpsError
-from everloop.flows import data, refs
+from everloop.flows import data, refs, upkeep
 from everloop.flows.project import Project
 from everloop.settings.loading import folder_settings
 
@@ -47,21 +46,15 @@ def database_bytes(project: Project) -> int:
 
 
 def checks(project: Project) -> dict[str, Cost]:
-    """Seconds of checking the whole store."""
-    return {"full": best(cost(lambda: _load_all(project)) for _ in range(2))}
+    """Seconds of checking the whole store: bytes against their hashes, and every version's id anew."""
+    return {
+        "fast": best(cost(lambda: upkeep.verify(project)) for _ in range(5)),
+        "full": best(cost(lambda: upkeep.verify(project, full=True)) for _ in range(2)),
+    }
 
 
 def notices_damage(project: Project) -> bool:
-    try:
-        _load_all(project)
-    except MLOpsError:
-        return True
-    return False
-
-
-def _load_all(project: Project) -> None:
-    for version in data.list_versions(project, DATASET):
-        data.load(project, version)
+    return not upkeep.verify(project).sound
 
 
 def rollbacks(project: Project, versions: dict[int, DatasetVersion]) -> list[Cost]:
@@ -73,6 +66,6 @@ def rollbacks(project: Project, versions: dict[int, DatasetVersion]) -> list[Cos
     return [quiet_cost(lambda number=number: roll(number)) for number in (10, 20) * 5]
 
 
-def batches(project: Project, version: DatasetVersion) -> Iterator[pa.RecordBatch]:
+def batches(project: Project, version: DatasetVersion) -> Iterator[pa.Table]:
     """A version in parts."""
-    yield from data.load(project, version).to_batches()
+    yield from data.batches(project, version)

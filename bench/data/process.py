@@ -36,7 +36,7 @@ def writer(folder: Path, who: int, count: int) -> None:
 
 
 def register_within(folder: Path, parquet: Path, megabytes: int) -> None:
-    project = ours.open_in(folder)
+    project = ours.open_in(folder, {"data_versioning": {"memory": megabytes * 2**20 // 8}})
     _limit(megabytes)
     begun = time.perf_counter()
     version = data.register(project, parquet, ours.DATASET).version

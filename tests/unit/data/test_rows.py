@@ -46,7 +46,7 @@ def test_found_is_the_obvious_answer_where_no_hash_repeats(old: list[int], chanc
 
 @pytest.mark.parametrize("different", [2**64 - 1, 3_000], ids=["all different", "many equal"])
 def test_found_where_rows_came_went_and_moved(different: int) -> None:
-    """Rows between anchors, gaps and insertions between them, and equal rows that anchors send to one place."""
+    """Rows between anchors, gaps and insertions there, and equal rows that anchors send to one place."""
     chance = np.random.default_rng(4)
     old = mixed(chance.integers(0, different, 20_000, dtype=np.uint64))
     new = np.delete(old, chance.integers(0, len(old), 400))
