@@ -32,6 +32,7 @@ from everloop.store.locks import DatabaseLocks
 
 if TYPE_CHECKING:
     from everloop.adapters.blobs.encrypted import EncryptedBlobs
+    from everloop.adapters.blobs.keys import Keyring
 
 
 def open_project(
@@ -77,10 +78,10 @@ def open_blobs(settings: Settings, place: str) -> Blobs:
     return blobs
 
 
-def open_encrypted(settings: Settings) -> list[EncryptedBlobs]:
-    """Every place where this project keeps encrypted objects."""
+def open_encrypted(settings: Settings, ring: Keyring | None = None) -> list[EncryptedBlobs]:
+    """Every place where this project keeps encrypted objects, with this ring [that of the settings]."""
     encrypted = import_module("everloop.adapters.blobs.encrypted")
-    ring = encrypted.ring_of(settings)
+    ring = ring or encrypted.ring_of(settings)
     return [encrypted.EncryptedBlobs(_inner_blobs(settings, place), ring) for place in _places(settings)]
 
 

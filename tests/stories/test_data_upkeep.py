@@ -6,6 +6,7 @@ import json
 import random
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -18,14 +19,17 @@ from tests.stories.test_cli import everloop
 
 from everloop import wiring
 from everloop.core.data import DatasetVersion
-from everloop.core.errors import Invalid, NotFound, Refused, UnknownVersion
+from everloop.core.errors import Invalid, NotFound, Refused, StorageDenied, UnknownVersion
 from everloop.data import identity
+from everloop.data import manifest as manifests
 from everloop.flows import data, history, refs, upkeep
 from everloop.flows.content.files import open_listing, register_files
 from everloop.flows.content.leases import leased
+from everloop.flows.content.objects import Objects
 from everloop.flows.project import Project
 from everloop.settings import load_settings
 from everloop.store import models
+from everloop.store.tables import data_refs, dataset_versions
 
 NOW = timedelta(0)
 
@@ -284,6 +288,43 @@ def test_foreign_files_and_leavings_are_told_and_no_damage(local: Project) -> No
     assert local.data.get(f"{local.tenant}/notes.txt") == b"mine"
 
 
+def test_a_content_under_the_wrong_id_is_found_by_decoding_and_can_be_removed(local: Project) -> None:
+    first, second, third = series(local, 3)
+    objects = Objects(local.data, local.tenant)
+    forged = replace(objects.manifest(second.version_id), version_id=first.version_id)
+    local.data.replace(objects.manifest_key(first.version_id), manifests.dump(forged))
+    assert upkeep.verify(local).sound
+    [damage] = upkeep.verify(local, full=True).damages
+    assert "another one" in damage.what
+    assert "everloop data remove" in damage.remedy
+    upkeep.remove(local, first.version_id, force=True)
+    assert_right(local, [second, third])
+
+
+def test_names_that_stand_at_nothing_and_a_lost_database_are_damage(local: Project) -> None:
+    version = series(local, 1)[0]
+    refs.tag(local, version.version_id, "golden")
+    with local.store.writing() as tx:
+        tx.remove(dataset_versions)
+        assert tx.count(data_refs)
+    found = {damage.key: damage for damage in upkeep.verify(local).damages}
+    assert set(found) == {"tag d@golden", "branch d@main", "versions"}
+    assert version.version_id[:12] in found["tag d@golden"].what
+    assert "backup restore" in found["versions"].remedy
+    assert {damage.key for damage in upkeep.repair(local).lost} == set(found)
+
+
+def test_a_folder_where_an_object_belongs_is_moved_out_of_the_way(local: Project, tmp_path: Path) -> None:
+    versions = series(local, 2)
+    shutil.copytree(local.settings.state / "data", tmp_path / "copy")
+    for key in (keys(local, "packs")[0], keys(local, "versions")[0]):
+        local.data.remove(key)
+        (Path(local.data.where(key)) / "mine").mkdir(parents=True)
+    done = upkeep.repair(local, source=str(tmp_path / "copy"))
+    assert not done.lost
+    assert_right(local, versions)
+
+
 # -- collecting ----------------------------------------------------------------------------------------------
 
 
@@ -450,6 +491,26 @@ def test_a_content_that_two_datasets_have_stays_for_the_other(local: Project) ->
     upkeep.remove(local, f"one@{one.version_id}", force=True)
     upkeep.collect(local, grace=NOW, dry_run=False)
     assert_right(local, [two])
+
+
+def test_a_removal_is_told_when_the_store_cannot_be_written(
+    local: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    versions = series(local, 3)
+
+    def refuse(key: str) -> None:
+        raise StorageDenied(f"{key} cannot be written.")
+
+    with monkeypatch.context() as read_only:
+        read_only.setattr(local.data, "remove", refuse)
+        one = upkeep.remove(local, "d@latest", force=True)
+        old = upkeep.remove_old(local, "d", older_than=NOW)
+    assert [len(done.versions) for done in (one, old)] == [1, 1]
+    assert all("cannot be written" in why for why in (*one.left, *old.left))
+    assert upkeep.verify(local).sound
+    upkeep.collect(local, grace=NOW, dry_run=False)
+    assert len(keys(local, "versions")) == 1
+    assert_right(local, versions[1:2])
 
 
 # -- the commands --------------------------------------------------------------------------------------------

@@ -253,6 +253,13 @@ def test_ignored_and_own_files_stay_out(project: Project, tmp_path: Path) -> Non
     ]
 
 
+def test_the_projects_own_state_is_no_data(project: Project) -> None:
+    data.register(project, pa.table({"a": [1, 2]}), "t")
+    for own in (".everloop", ".everloop/data", ".everloop/everloop.db"):
+        with pytest.raises(Invalid, match="keeps its own state"):
+            files.register_files(project, own, "own")
+
+
 def test_what_cannot_be_versioned_is_said(project: Project, folder: Path, tmp_path: Path) -> None:
     def refused(kind: type[MLOpsError], words: str, source: object = folder) -> None:
         with pytest.raises(kind, match=words):
@@ -350,8 +357,9 @@ def test_damage_is_never_restored_and_is_mended_by_registering_again(
     version = files.register_files(project, folder, "bilder").version
     [pack] = chunk_packs(project, version.version_id)
     flip(pack, 100_000)
-    with pytest.raises(Corrupt, match=pack.name):
+    with pytest.raises(Corrupt, match=pack.name) as raised:
         files.restore(project, version, tmp_path / "out")
+    assert "--reread" in raised.value.remedy
     assert not list((tmp_path / "out").rglob("*.jpg"))
     assert not (tmp_path / "out/.everloop-get").exists()
     assert not files.register_files(project, folder, "bilder", reread=True).new

@@ -154,7 +154,10 @@ def test_without_its_keys_a_project_says_which_it_needs(
     everloop(capsys, "data", "add", "some.csv", "--dataset", "people")
     (home / "keys/shop.json").rename(home / "keys/old.json")
     everloop(capsys, "data", "get", "people@latest", code=12)
-    everloop(capsys, "data", "keys", "new")
+    told = everloop(capsys, "data", "keys", "new", code=40)["error"]
+    assert made["key"] in told["message"]
+    assert "--force" in told["remedy"]
+    everloop(capsys, "data", "keys", "new", "--force")
     told = everloop(capsys, "data", "get", "people@latest", code=21)["error"]
     assert f"needs the key '{made['key']}'" in told["message"]
     (home / "everloop.yaml").write_text(before)

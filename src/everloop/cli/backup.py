@@ -54,7 +54,7 @@ def create(
     with call.project() as project, _progress(call) as progress:
         made = late.backup.create(project, _place(to), full=full, adopt=adopt, progress=progress)
     call.answer({"backup": made}, lambda: _show_made(made))
-    return errors.DIFFERENT if made.damaged or made.kept else errors.OK
+    return _code(made)
 
 
 @command(app, "list")
@@ -162,11 +162,15 @@ def restore(
     replace: Annotated[
         bool, typer.Option("--replace", help="Replace what is in place; it is backed up first.")
     ] = False,
+    keep_going: Annotated[
+        bool, typer.Option("--keep-going", help="Restore what is whole, and tell of the rest.")
+    ] = False,
     source: From = None,
-) -> None:
+) -> int:
     """Restore a backup [the newest], or any moment that the backups cover, after checking all of it.
 
     In place, what is there now is backed up first. Killed at any moment, there is the old state or the new.
+    Exit code 4: with --keep-going, something could not be restored.
 
     \b
     Example:
@@ -183,6 +187,7 @@ def restore(
             source=_place(source),
             into=(Path.cwd() / into.expanduser()) if into else None,
             over=replace,
+            keep_going=keep_going,
             progress=progress,
         )
 
@@ -194,10 +199,13 @@ def restore(
             f"{done.rows:,} rows, {done.objects} objects ({out.size(done.bytes)}) brought, "
             f"{out.seconds(done.seconds)}."
         )
+        for problem in done.problems:
+            out.line(f"Not as it was: {problem}")
         if done.before:
             out.line(f"What was there before: everloop backup restore {done.before} --replace")
 
     call.answer({"restored": done}, show)
+    return errors.DIFFERENT if done.problems else errors.OK
 
 
 @command(app)
@@ -232,8 +240,10 @@ def prune(
     call: Call,
     to: To = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
-) -> None:
+) -> int:
     """Remove the backups that backup.keep does not keep, and what only they needed.
+
+    Exit code 4: a backup that stays is damaged, so objects stay as well.
 
     \b
     Example:
@@ -251,8 +261,13 @@ def prune(
         )
         for name in done.removed:
             out.line(f"  {name}")
+        for name in done.unread:
+            out.line(f"Damaged: {name}")
+        if done.unread:
+            out.line("What these need is not known, so all objects stay until they go or are mended.")
 
     call.answer({"pruned": done}, show)
+    return errors.DIFFERENT if done.unread else errors.OK
 
 
 @command(app)
@@ -276,7 +291,7 @@ def run(
             call.answer(
                 {"backup": said}, lambda: _show_made(said) if said else late.output.line("None is due.")
             )
-            return errors.DIFFERENT if said and (said.damaged or said.kept) else errors.OK
+            return _code(said) if said else errors.OK
         with _until_told() as stopped:
             late.backup.follow(project, lambda outcome: _tell(call, outcome), stopped, place=_place(to))
     return errors.OK
@@ -310,7 +325,9 @@ def _progress(call: Call) -> Iterator[Callable[[str, int, int], None]]:
 
 def _place(given: str | None) -> str | None:
     """A folder is meant from where the user is, as anywhere on a command line."""
-    return given if given is None or "://" in given else str(Path.cwd() / Path(given).expanduser())
+    if given is None or "://" in given or not given.strip():
+        return given
+    return str(Path.cwd() / Path(given).expanduser())
 
 
 def _moment(text: str) -> datetime:
@@ -330,6 +347,10 @@ def _figures(backup: Backup) -> tuple[int, str, int, str, str]:
     return sum(backup.counts.values()), kind, backup.object_count, *sizes
 
 
+def _code(made: Backup) -> int:
+    return errors.DIFFERENT if made.damaged or made.kept or made.unread else errors.OK
+
+
 def _show_made(made: Backup) -> None:
     out = late.output
     out.line(
@@ -340,6 +361,8 @@ def _show_made(made: Backup) -> None:
         out.line(f"Damaged in the project, so not saved: {name}")
     for name in made.kept:
         out.line(f"Damaged or missing in the project; an earlier backup has it: {name}")
+    for name in made.unread:
+        out.line(f"Damaged, so not gone on from ('everloop backup verify' tells more): {name}")
 
 
 def _said(moment: datetime) -> str:

@@ -20,6 +20,7 @@ from typing import Any, NoReturn
 from everloop.core.documents import dump, load
 from everloop.core.errors import Corrupt, InvalidSettings, NotFound, Refused, UnknownVersion, nearest
 from everloop.core.ports import Blobs, Entry
+from everloop.settings.storage import is_url, place_of
 
 from .project import Project
 
@@ -67,7 +68,8 @@ class Backup:
     saved; ``past`` reaches further back, to the base before that one. ``counts`` are the rows by table.
     ``objects`` are lists of what came and went; the last ``own`` of them are of this backup. ``sequence`` is
     the last change. ``damaged`` names objects that were damaged in the project already and are not saved,
-    ``kept`` those damaged or missing there for which the copy of an earlier backup stands.
+    ``kept`` those damaged or missing there for which the copy of an earlier backup stands. ``unread`` are
+    earlier backups that are damaged themselves, so that this one does not go on from them.
     """
 
     id: str
@@ -89,6 +91,7 @@ class Backup:
     new_bytes: int = 0
     damaged: tuple[str, ...] = ()
     kept: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()
 
     @property
     def parts(self) -> tuple[Part, ...]:
@@ -244,6 +247,18 @@ class Target:
             self._inventories[backup.id] = known
         return self._inventories[backup.id]
 
+    def is_whole(self, backup: Backup, *, full: bool = False) -> bool:
+        """Whether a backup's rows and lists are there: the lists in every byte, rows by their size, or with
+        ``full`` as well."""
+        try:
+            self.inventory(backup)
+            if full:
+                for part in backup.parts:
+                    self.checked(self.part_key(part), part.sha256)
+            return all(self.blobs.size(self.part_key(part)) == part.size for part in backup.parts)
+        except Corrupt:
+            return False
+
     def object_key(self, digest: str) -> str:
         """Where an object lies: by its hash, as the project may write another content under the same name."""
         return f"{self.tenant}/objects/{digest[:2]}/{digest}"
@@ -342,8 +357,8 @@ class Copies:
 
 def open_target(project: Project, place: str | None = None) -> Target:
     """The target that was named, else that of ``backup.to``."""
-    chosen = place or project.settings.backup.to
-    if not chosen:
+    chosen = project.settings.backup.to if place is None else place
+    if chosen is None:
         raise InvalidSettings(
             "It is not said where backups go.",
             remedy="Set backup.to in the settings, or name a folder or s3://… on the command line.",
@@ -354,8 +369,14 @@ def open_target(project: Project, place: str | None = None) -> Target:
 
 def normal(project: Project, place: str) -> str:
     """One spelling for one place: a folder as its absolute path, a URL without the slash at its end."""
-    if "://" in place:
-        return place.rstrip("/")
+    if not place.strip():
+        raise InvalidSettings("The place for backups is empty.", remedy=_PLACES)
+    try:
+        named = place_of(place)
+    except ValueError as error:
+        raise InvalidSettings(f"The place for backups: {error}.", remedy=_PLACES) from None
+    if is_url(named):
+        return named
     return str((project.settings.root / place).expanduser().resolve())
 
 
@@ -374,4 +395,5 @@ def _digest(document: Mapping[str, Any]) -> str:
     return sha256(json.dumps(document, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
+_PLACES = "Name a folder, or s3://BUCKET/PREFIX."
 _OTHER = "'everloop backup verify' says what is whole in {place}; restore from another backup or place."

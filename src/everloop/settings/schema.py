@@ -69,7 +69,7 @@ class Keep(Section):
 
 
 class BackupSection(Section):
-    to: str | None = Field(None, description="A folder, or s3://bucket/prefix.")
+    to: Place | None = Field(None, description="A folder, or s3://bucket/prefix.")
     every: str | None = Field(
         None, pattern=r"^[1-9]\d{0,4}[mhd]$", description="How often: 30m, 6h, 1d [only when asked for]."
     )

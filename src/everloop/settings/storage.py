@@ -28,15 +28,16 @@ def is_url(place: str) -> bool:
     return place.startswith("s3://")
 
 
-def _place(place: str | None) -> str | None:
-    if place is None or not _SCHEME.match(place):
+def place_of(place: str) -> str:
+    """A folder, or ``s3://BUCKET/PREFIX`` in one spelling. Raises ValueError for any other URL."""
+    if not _SCHEME.match(place):
         return place
     if not _URL.fullmatch(place):
         raise ValueError(f"'{place}' is neither a folder nor s3://BUCKET/PREFIX")
     return place.rstrip("/")
 
 
-Place = Annotated[str, AfterValidator(_place)]
+Place = Annotated[str, AfterValidator(place_of)]
 
 
 class Encryption(Section):

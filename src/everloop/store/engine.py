@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -64,12 +64,11 @@ def _postgresql(url: URL) -> Engine:
 
 
 def _sqlite(url: URL) -> Engine:
-    options = {"timeout": BUSY_SECONDS, "check_same_thread": False}
     path = Path(url.database or "")
     if path.is_file() and not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)):
-        engine = create_engine(url, creator=lambda: _only_reading(path, options), poolclass=NullPool)
+        engine = create_engine(url, creator=lambda: _only_reading(path), poolclass=NullPool)
     else:
-        engine = create_engine(url, connect_args=options)
+        engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False})
 
     @event.listens_for(engine, "connect")
     def _prepare(connection: sqlite3.Connection, _: Any) -> None:
@@ -86,11 +85,12 @@ def _sqlite(url: URL) -> Engine:
     return engine
 
 
-def _only_reading(path: Path, options: Mapping[str, Any]) -> sqlite3.Connection:
+def _only_reading(path: Path) -> sqlite3.Connection:
     """A file that may not be written can be read all the same. SQLite would make its WAL beside the file,
     unless it is told that nobody writes: which is so where there is none."""
     how = "mode=ro" if Path(f"{path}-wal").exists() else "immutable=1"
-    return sqlite3.connect(f"{path.resolve().as_uri()}?{how}", uri=True, **options)
+    address = f"{path.resolve().as_uri()}?{how}"
+    return sqlite3.connect(address, BUSY_SECONDS, check_same_thread=False, uri=True)
 
 
 @contextmanager

@@ -135,7 +135,8 @@ def read_keys(path: Path) -> Keyring:
     except FileNotFoundError as error:
         raise FileMissing(
             f"There is no key file {path}.",
-            remedy="Restore it from where you keep a copy, or make one: everloop data keys new.",
+            remedy="Restore it from where you keep a copy: without its keys nothing that is encrypted can be "
+            "read. For a new store make one: everloop data keys new.",
         ) from error
     except (PermissionError, IsADirectoryError) as error:
         raise StorageDenied(f"The key file {path} cannot be read.", remedy="Check its owner.") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -28,7 +29,8 @@ class LocalBlobs:
         """Store ``data`` under ``key``, durably, whole or not at all. A key that is there stays as it is, and
         so does one that another process puts at the same time."""
         path = self._path(key)
-        if not path.exists():
+        if not path.is_file():
+            _make_way(path)
             write_atomically(path, data, new=True)
         else:
             _sync_folder(path.parent)  # whoever wrote it may not have come to that yet
@@ -39,7 +41,9 @@ class LocalBlobs:
         return data if self._sealed else unsealed(data, self.where(key))
 
     def replace(self, key: str, data: bytes) -> None:
-        write_atomically(self._path(key), data)
+        path = self._path(key)
+        _make_way(path)
+        write_atomically(path, data)
 
     def ranges(self, key: str, spans: Sequence[tuple[int, int]]) -> list[bytes]:
         """Read by position, not by mapping the file into memory: a file cut short meanwhile would end the
@@ -53,9 +57,10 @@ class LocalBlobs:
 
     def size(self, key: str) -> int | None:
         try:
-            return self._path(key).stat().st_size
-        except FileNotFoundError:
+            known = self._path(key).stat()
+        except (FileNotFoundError, NotADirectoryError):
             return None
+        return known.st_size if stat.S_ISREG(known.st_mode) else None
 
     def exists(self, key: str) -> bool:
         return self._path(key).is_file()
@@ -74,7 +79,7 @@ class LocalBlobs:
         with _storage_errors(path):
             try:
                 path.unlink()
-            except FileNotFoundError:
+            except (FileNotFoundError, IsADirectoryError):
                 return
             _sync_folder(path.parent)
 
@@ -121,6 +126,13 @@ def _unread(error: OSError) -> None:
         raise StorageDenied(
             f"{error.filename} cannot be read: {error.strerror}.", remedy="Check its owner and permissions."
         ) from error
+
+
+def _make_way(path: Path) -> None:
+    """A folder that stands where an object belongs is none of ours: it is kept under another name."""
+    if path.is_dir() and not path.is_symlink():
+        with _storage_errors(path):
+            path.rename(path.with_name(f"{path.name}.{token()}.aside"))
 
 
 def write_atomically(

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from everloop.core.errors import Corrupt, NotFound
 
 from .encrypted import EncryptedBlobs
+from .keys import PLAIN
 
 Tell = Callable[[int, int, str], None]
 _AT_ONCE = 8  # requests; a store far away answers each after a while
@@ -55,6 +56,13 @@ def needed(stores: Sequence[EncryptedBlobs], prefix: str = "") -> Counter[str]:
     counted = Counter(key_id for _, _, key_id in _keys_of(stores, prefix, damaged))
     if damaged:
         raise damaged[0]
+    return counted
+
+
+def lost(stores: Sequence[EncryptedBlobs]) -> Counter[str]:
+    """How many objects need which keys that are not in the ring; damaged ones do not tell."""
+    counted = Counter(key_id for blobs, _, key_id in _keys_of(stores, "", []) if not blobs.ring.find(key_id))
+    del counted[PLAIN]
     return counted
 
 

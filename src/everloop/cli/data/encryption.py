@@ -44,6 +44,9 @@ def keys(
         Path | None, typer.Option(help="For new: the key file [storage.encryption.key_file].")
     ] = None,
     count: Annotated[bool, typer.Option("--count", help="For list: how many objects need each key.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="For new: also where the keys of stored objects are lost.")
+    ] = False,
 ) -> None:
     """The keys that stored objects are encrypted with: the newest encrypts, all decrypt.
 
@@ -60,7 +63,7 @@ def keys(
     if (action is Action.drop) != (key is not None):
         raise Invalid("'drop' takes the id of a key.", remedy="everloop data keys shows the ids.")
     if action is Action.new:
-        _new(call, file)
+        _new(call, file, force=force)
         return
     settings = _encrypted(call)
     if action is Action.list:
@@ -114,7 +117,7 @@ def rekey(call: Call) -> None:
     call.answer(document, show)
 
 
-def _new(call: Call, file: Path | None) -> None:
+def _new(call: Call, file: Path | None, *, force: bool) -> None:
     settings = call.settings()
     chosen = settings.storage.encryption
     path = Path(os.path.normpath(Path.cwd() / file.expanduser())) if file else None
@@ -125,6 +128,9 @@ def _new(call: Call, file: Path | None) -> None:
             "It is not said where the key goes.", remedy="Give --file, or set storage.encryption.key_file."
         )
     ring = late.keys.Keyring((late.keys.new_key(SystemClock().now()),), late.wiring.holds_objects(settings))
+    in_use = chosen.wanted and (path is None or path == late.keys.key_file(settings))
+    if in_use and not force and not (path and path.exists()):
+        _refuse_lost(settings, ring)
     if path is not None:
         late.keys.write_keys(path, ring, new=True)
     document = {"key": ring.newest.id, "file": path, "plain": ring.plain}
@@ -141,6 +147,18 @@ def _new(call: Call, file: Path | None) -> None:
             out.line("Then encrypt what is stored already: everloop data rekey")
 
     call.answer(document if path else {**document, "keys": late.keys.to_text(ring)}, show)
+
+
+def _refuse_lost(settings: Settings, ring: Keyring) -> None:
+    """New keys in the place of those that stored objects need would only hide that these are lost."""
+    lost = late.rekeying.lost(late.wiring.open_encrypted(settings, ring))
+    if lost:
+        names = ", ".join(f"'{name}'" for name in lost)
+        raise Conflict(
+            f"{lost.total():,} stored objects are encrypted with {names}, and no new key can read them.",
+            remedy="Restore the keys from where you keep a copy. If they are lost for good, --force makes "
+            "new ones for what comes from now on.",
+        )
 
 
 def _list(call: Call, settings: Settings, *, count: bool) -> None:

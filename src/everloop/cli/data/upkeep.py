@@ -40,7 +40,7 @@ def verify(
     """
     with call.project() as project, late.progress.counted("checking", quiet=call.quiet) as tell:
         found = late.upkeep.verify(project, full=full, progress=tell)
-    document = {"sound": found.sound, **vars(found), "damages": [_told(d) for d in found.damages]}
+    document = {"sound": found.sound, **vars(found)}
     call.answer(document, lambda: _show_verification(found))
     return errors.OK if found.sound else errors.UNHEALTHY
 
@@ -132,7 +132,8 @@ def remove(
     listed = [{"dataset": v.dataset, "version_id": v.version_id} for v in done.versions]
     kept = [{"dataset": v.dataset, "version_id": v.version_id, "needed_by": why} for v, why in done.kept]
     call.answer(
-        {"dry_run": dry_run, "removed": listed, "kept": kept}, lambda: _show_removed(done, dry_run=dry_run)
+        {"dry_run": dry_run, "removed": listed, "kept": kept, "left": done.left},
+        lambda: _show_removed(done, dry_run=dry_run),
     )
 
 
@@ -166,10 +167,6 @@ def _show_verification(found: Verification) -> None:
         out.line(f"{len(found.foreign):,} files there are none of ours: {shown}")
 
 
-def _told(damage: Damage) -> dict[str, object]:
-    return {**vars(damage), "remedy": damage.remedy}
-
-
 def _show_damages(damages: tuple[Damage, ...]) -> None:
     rows = [(d.where, d.what, [*map(str, d.versions), *d.runs] or "nothing", d.remedy) for d in damages]
     names = ("object", "what is wrong", "touches", "what to do")
@@ -179,7 +176,7 @@ def _show_damages(damages: tuple[Damage, ...]) -> None:
 def _show_repair(done: Repair) -> None:
     out = late.output
     if not done.damages:
-        out.line("Nothing is damaged.")
+        out.line("No object is damaged. 'everloop data verify --full' also decodes what they hold.")
         return
     would = "could be restored" if done.dry_run else "restored"
     out.line(f"{len(done.damages):,} damaged or missing, {len(done.restored):,} {would}.")
@@ -234,6 +231,8 @@ def _show_removed(done: Removed, *, dry_run: bool) -> None:
         out.line(f"{version.dataset}@{version.short} {word} ({version.rows:,} rows, {version.source})")
     for version, why in done.kept:
         out.line(f"{version.dataset}@{version.short} stays: {', '.join(why)}")
+    for reason in done.left:
+        out.line(f"A manifest is left in the store, where nothing needs it: {reason}")
     if not done.versions:
         out.line("No version was removed.")
     elif not dry_run:

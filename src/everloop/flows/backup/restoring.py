@@ -48,6 +48,7 @@ class Restored:
     bytes: int
     seconds: float
     before: str | None = None
+    problems: tuple[str, ...] = ()
 
 
 def restore(
@@ -58,12 +59,14 @@ def restore(
     source: str | None = None,
     into: Path | None = None,
     over: bool = False,
+    keep_going: bool = False,
     progress: Progress = quiet,
 ) -> Restored:
     """The project as it was in a backup [the newest], or at any moment that the backups cover.
 
     With ``into`` as a project of its own in a new folder; else in place, where what is there now is backed up
-    first and ``over`` has to say that it may be replaced. All that comes is checked before anything changes.
+    first and ``over`` has to say that it may be replaced. All that comes is checked before anything changes;
+    what is not as it was saved is an error, or with ``keep_going`` told in ``problems`` while all else comes.
     Killed at any moment there is the old state or the new one.
 
     Raises:
@@ -78,10 +81,10 @@ def restore(
             held.enter_context(project.locks.hold(name))
         backup = choose(target, backup_id, at)
         if into is not None:
-            return _restore_beside(project, target, backup, at, into, progress)
+            return _restore_beside(project, target, backup, at, into, keep_going, progress)
         # What is brought is needed by no row until the end: a lease keeps a collection away from it.
         held.enter_context(leased(project.data, project.tenant, project.clock))
-        return _restore_in_place(project, target, backup, at, over, progress)
+        return _restore_in_place(project, target, backup, at, over, keep_going, progress)
 
 
 def choose(target: Target, backup_id: str | None, at: datetime | None) -> Backup:
@@ -144,8 +147,15 @@ def staged(
         store.close()
 
 
-def bring(target: Target, backup: Backup, stores: Mapping[str, Blobs], progress: Progress) -> list[Object]:
-    """Copy the objects of a backup that are missing or damaged in ``stores``; returns those. All are read."""
+def bring(
+    target: Target,
+    backup: Backup,
+    stores: Mapping[str, Blobs],
+    progress: Progress,
+    damaged: list[str] | None = None,
+) -> list[Object]:
+    """Copy the objects of a backup that are missing or damaged in ``stores``; returns those. All are read.
+    One that is damaged in the backup raises Corrupt, or is told in ``damaged``."""
     everything = target.inventory(backup).values()
     # A manifest comes after the packs that it names: killed in between, the one in place is good still.
     wanted = sorted(everything, key=lambda found: (found.key.endswith(".manifest"), found.store, found.key))
@@ -156,7 +166,14 @@ def bring(target: Target, backup: Backup, stores: Mapping[str, Blobs], progress:
         with suppress(NotFound, Corrupt):
             if sha256(there.get(found.key)).hexdigest() == found.sha256:
                 return False
-        there.replace(found.key, target.fetch(found))
+        try:
+            content = target.fetch(found)
+        except Corrupt as error:
+            if damaged is None:
+                raise
+            damaged.append(error.message)
+            return False
+        there.replace(found.key, content)
         return True
 
     brought = []
@@ -173,7 +190,13 @@ def bring(target: Target, backup: Backup, stores: Mapping[str, Blobs], progress:
 
 
 def _restore_beside(
-    project: Project, target: Target, backup: Backup, at: datetime | None, into: Path, progress: Progress
+    project: Project,
+    target: Target,
+    backup: Backup,
+    at: datetime | None,
+    into: Path,
+    keep_going: bool,
+    progress: Progress,
 ) -> Restored:
     begun = project.clock.monotonic()
     if into.exists() and (not into.is_dir() or any(into.iterdir())):
@@ -186,9 +209,10 @@ def _restore_beside(
     state.mkdir(parents=True)
     try:
         stores = {name: project.open_blobs(str(state / place)) for name, place in _PLACES.items()}
-        brought = bring(target, backup, stores, progress)
+        damaged: list[str] | None = [] if keep_going else None
+        brought = bring(target, backup, stores, progress, damaged)
         with staged(project, target, backup, at, state, stores) as copy:
-            checked = _proved(copy, backup, at, progress)
+            checked = _proved(copy, backup, at, damaged, progress)
             _note(copy, backup, at)
             rows = sum(counts(copy.store).values())
         _write_settings(project, target, backup, draft)
@@ -217,7 +241,13 @@ def _write_settings(project: Project, target: Target, backup: Backup, folder: Pa
 
 
 def _restore_in_place(
-    project: Project, target: Target, backup: Backup, at: datetime | None, over: bool, progress: Progress
+    project: Project,
+    target: Target,
+    backup: Backup,
+    at: datetime | None,
+    over: bool,
+    keep_going: bool,
+    progress: Progress,
 ) -> Restored:
     begun = project.clock.monotonic()
     there = sum(counts(project.store).values())
@@ -232,9 +262,10 @@ def _restore_in_place(
     folder.mkdir(parents=True)
     try:
         stores = {"data": project.data, "artifacts": project.artifacts}
-        brought = bring(target, backup, stores, progress)
+        damaged: list[str] | None = [] if keep_going else None
+        brought = bring(target, backup, stores, progress, damaged)
         with staged(project, target, backup, at, folder, stores) as copy:
-            checked = _proved(copy, backup, at, progress)
+            checked = _proved(copy, backup, at, damaged, progress)
             _note(copy, backup, at, before)
             with copy.store.snapshot() as source, project.store.writing() as tx:
                 _check_untouched(tx, before)
@@ -306,16 +337,20 @@ def differences(store: Store, backup: Backup) -> list[str]:
     ]
 
 
-def _proved(copy: Project, backup: Backup, at: datetime | None, progress: Progress) -> Checked:
+def _proved(
+    copy: Project, backup: Backup, at: datetime | None, damaged: list[str] | None, progress: Progress
+) -> Checked:
+    """What was looked at, with all that is wrong. Raises Corrupt for that unless ``damaged`` is a list."""
     checked = check(copy, progress)
     problems = [*checked.problems, *(differences(copy.store, backup) if at is None else ())]
-    if problems:
-        shown = "; ".join(problems[:5])
+    if problems and damaged is None:
+        shown = "; ".join(problem.rstrip(".") for problem in problems[:5])
         raise Corrupt(
             f"{len(problems)} things in this backup are not what was saved: {shown}.",
-            remedy="Nothing was changed. Try another backup ('everloop backup verify' says which are whole).",
+            remedy="Nothing was changed. --keep-going restores all else; 'everloop backup drill ID' says "
+            "whether another backup has them whole.",
         )
-    return checked
+    return replace(checked, problems=(*(damaged or ()), *problems))
 
 
 def _summary(
@@ -338,6 +373,7 @@ def _summary(
         objects=len(brought),
         bytes=sum(found.size for found in brought),
         seconds=project.clock.monotonic() - begun,
+        problems=checked.problems,
     )
 
 

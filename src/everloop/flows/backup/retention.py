@@ -16,13 +16,15 @@ GRACE = timedelta(days=1)  # a backup that is at work elsewhere may be about to 
 
 @dataclass(frozen=True)
 class Pruned:
-    """What was removed, or would be. ``kept`` says why of each backup that stays."""
+    """What was removed, or would be. ``kept`` says why of each backup that stays; ``unread`` names those that
+    are damaged: what they need is not known, so no objects go as long as they are there."""
 
     removed: tuple[str, ...]
     kept: tuple[tuple[str, str], ...]
     objects: int
     bytes: int
     dry_run: bool
+    unread: tuple[str, ...] = ()
 
 
 def choose(backups: Sequence[tuple[str, datetime]], keep: Keep) -> dict[str, str]:
@@ -51,7 +53,7 @@ def prune(
     """Remove the backups that the policy does not keep, then what none of the kept ones needs.
 
     What was written within GRACE stays for a backup that is at work on another machine. Interrupted, the next
-    one goes on. Raises Corrupt when a kept backup cannot be read: nobody knows what it needs.
+    one goes on. While one that stays cannot be read nobody knows what it needs, and all objects stay.
     """
     target = open_target(project, place)
     with project.locks.hold("backup"):
@@ -61,19 +63,15 @@ def prune(
 def sweep(project: Project, target: Target, keep: Keep, *, dry_run: bool = False) -> Pruned:
     """``prune`` for one that holds the lock."""
     found = target.found()
-    if found.damaged:
-        raise Corrupt(
-            f"The backup {target.blobs.where(found.damaged[0])} is damaged, and nobody knows what it needs.",
-            remedy="Copy that file from elsewhere, or remove it if you can do without that backup.",
-        )
     chosen = choose([(backup.id, backup.at) for backup in found.backups], keep)
     kept = [backup for backup in found.backups if backup.id in chosen]
     leaving = [backup for backup in found.backups if backup.id not in chosen]
-    needed = _needed(target, kept)
+    needed, unread = _needed(target, kept)
+    unread = [*map(target.blobs.where, found.damaged), *unread]
     until = project.clock.now() - GRACE
     waste = [
         entry
-        for folder in ("metadata", "objects")
+        for folder in (() if unread else ("metadata", "objects"))
         for entry in target.blobs.entries(f"{target.tenant}/{folder}/")
         if entry.key not in needed and entry.modified < until
     ]
@@ -89,12 +87,17 @@ def sweep(project: Project, target: Target, keep: Keep, *, dry_run: bool = False
         objects=len(waste),
         bytes=sum(entry.size for entry in waste),
         dry_run=dry_run,
+        unread=tuple(unread),
     )
 
 
-def _needed(target: Target, kept: Sequence[Backup]) -> set[str]:
-    needed = set()
+def _needed(target: Target, kept: Sequence[Backup]) -> tuple[set[str], list[str]]:
+    """The keys that backups need, and which of these do not tell."""
+    needed, unread = set(), []
     for backup in kept:
         needed |= {target.part_key(part) for part in backup.parts}
-        needed |= {target.object_key(found.sha256) for found in target.inventory(backup).values()}
-    return needed
+        try:
+            needed |= {target.object_key(found.sha256) for found in target.inventory(backup).values()}
+        except Corrupt:
+            unread.append(backup.id)
+    return needed, unread

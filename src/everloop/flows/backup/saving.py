@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from hashlib import sha256
 
-from everloop.core.errors import Corrupt, NotFound, Refused
+from everloop.core.errors import Corrupt, InvalidSettings, NotFound, Refused
 from everloop.core.ids import new_id
 from everloop.core.ports import Blobs
 from everloop.flows import data
@@ -20,7 +20,20 @@ from everloop.flows.content.leases import leased
 from everloop.flows.content.objects import Objects
 from everloop.flows.content.verifying import is_right
 from everloop.flows.project import Project
-from everloop.flows.saved import STORES, Backup, Found, Line, Object, Part, Rows, Saved, Target, open_target
+from everloop.flows.saved import (
+    STORES,
+    Backup,
+    Found,
+    Line,
+    Object,
+    Part,
+    Rows,
+    Saved,
+    Target,
+    normal,
+    open_target,
+)
+from everloop.settings.storage import is_url
 from everloop.store import changes, models
 from everloop.store.changes import Mark
 from everloop.store.database import Tx, to_json
@@ -70,11 +83,13 @@ def create(
     """Save what has changed since the newest backup in the target. With ``full`` all rows are saved again,
     all objects read, here and there, and those that are damaged in the target replaced.
 
+    A backup in the target that is damaged is not gone on from: then all rows are saved again by itself.
     One at a time. Interrupted at any point there is no new backup, and the next one goes on with what was
     copied. An object that is damaged in the project is named in ``damaged``; all others are saved.
 
     Raises:
         Refused: the target belongs to a project in another folder, and not ``adopt``.
+        InvalidSettings: the target is in the project's own state, or around it.
         Busy: another backup, restore or drill is at work.
     """
     target = open_target(project, to)
@@ -92,6 +107,7 @@ def save(
     stop: Callable[[], bool] = lambda: False,
 ) -> Backup:
     """``create`` for one that holds the lock."""
+    _check_place(project, target)
     found = target.found()
     newest = found.backups[-1] if found.backups else None
     with project.store.writing() as tx:
@@ -99,7 +115,10 @@ def save(
         if newest and not known and not adopt:
             _check_owner(project, target, newest)
         mark, at = changes.begin(tx, target.place, project.clock)
-    parent = _parent(found, mark)
+    unread = _unread(target, found, full=full)
+    whole_ones = [backup for backup in found.backups if backup.id not in unread]
+    newest = whole_ones[-1] if whole_ones else None
+    parent = _parent(whole_ones, mark)
     blank = Backup(
         id=new_id("backup", at),
         at=at,
@@ -129,11 +148,36 @@ def save(
         new_bytes=sum(each.size for each in copied.new),
         damaged=tuple("/".join(key) for key in sorted(copied.damaged)),
         kept=tuple("/".join(key) for key in copied.kept),
+        unread=unread,
     )
     target.write(backup)
     with project.store.writing() as tx:
         changes.reach(tx, mark, backup.id, backup.sequence, backup.at)
     return backup
+
+
+def _check_place(project: Project, target: Target) -> None:
+    """A backup in what it saves would save itself, and one around it would be lost with it."""
+    settings = project.settings
+    for own in (str(settings.state), settings.data_place, settings.models_place):
+        here, there = normal(project, own), target.place
+        inside = f"{there}/".startswith(f"{here}/")
+        if inside or (not is_url(there) and f"{here}/".startswith(f"{there.rstrip('/')}/")):
+            how = "in" if inside else "around"
+            raise InvalidSettings(
+                f"The place for backups, {there}, is {how} {here}, which is to be saved.",
+                remedy="Name a folder that is neither in the project's state nor around it, or s3://….",
+            )
+
+
+def _unread(target: Target, found: Found, *, full: bool) -> tuple[str, ...]:
+    """The newest backups that are damaged, back to one that is whole."""
+    unread = [key.rsplit("/", 1)[-1].removesuffix(".json") for key in found.damaged]
+    for backup in reversed(found.backups):
+        if target.is_whole(backup, full=full):
+            break
+        unread.append(backup.id)
+    return tuple(sorted(unread))
 
 
 def _check_owner(project: Project, target: Target, newest: Backup) -> None:
@@ -144,9 +188,9 @@ def _check_owner(project: Project, target: Target, newest: Backup) -> None:
         )
 
 
-def _parent(found: Found, mark: Mark) -> Backup | None:
+def _parent(backups: Sequence[Backup], mark: Mark) -> Backup | None:
     """The backup that this one goes on from: one that is there, and whose later changes are all kept."""
-    fitting = [backup for backup in found.backups if mark.reached(backup.id) is not None]
+    fitting = [backup for backup in backups if mark.reached(backup.id) is not None]
     return fitting[-1] if fitting else None
 
 

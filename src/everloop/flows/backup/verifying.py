@@ -49,7 +49,12 @@ def verify(
     found = target.found()
     chosen = [target.find(backup_id)] if backup_id else list(found.backups)
     damage = [
-        Damage(key, "its file is damaged", (key.rsplit("/", 1)[-1].removesuffix(".json"),), ("everything",))
+        Damage(
+            key,
+            f"{target.blobs.where(key)} is damaged.",
+            (key.rsplit("/", 1)[-1].removesuffix(".json"),),
+            ("everything",),
+        )
         for key in (() if backup_id else found.damaged)
     ]
     parts = {part.sha256: part for backup in chosen for part in backup.parts}

@@ -81,6 +81,7 @@ def register_files(
             files, seen, named = folders.given(source), None, "files"
         else:
             root, named = project.settings.root / Path(source).expanduser(), str(source)
+            _refuse_own(project, root)
             files = folders.scan(root, _own_folders(project))
             seen = Seen(project, root, algorithm)
         if not files:
@@ -249,6 +250,17 @@ def _is_there(there: Objects, version_id: str) -> bool:
     return all(there.is_intact(pack) for pack in manifest.table_packs) and all(
         there.blobs.size(there.pack_key(pack.id)) == pack.size for pack in manifest.chunks
     )
+
+
+def _refuse_own(project: Project, root: Path) -> None:
+    """What lies in the project's own folders changes with each registration."""
+    real = root.resolve()
+    for own in _own_folders(project):
+        if real.is_relative_to(own):
+            raise Invalid(
+                f"'{root}' is in {own}, where the project keeps its own state.",
+                remedy="Name a folder or file of yours. For copies of the state: everloop backup create.",
+            )
 
 
 def _own_folders(project: Project) -> list[Path]:

@@ -97,7 +97,7 @@ class Objects:
         except NotFound as error:
             raise damaged(self.blobs.where(key), "It is missing.") from error
         except Corrupt as error:
-            raise damaged(self.blobs.where(key), "Its index changed.") from error
+            raise damaged(self.blobs.where(key), error.message, error.remedy) from error
 
 
 def damaged(where: str, what: str, remedy: str = "") -> Corrupt:
@@ -106,5 +106,5 @@ def damaged(where: str, what: str, remedy: str = "") -> Corrupt:
         f"The stored object {where} is damaged. {what}",
         remedy=remedy
         or "'everloop data verify' lists what it touches; 'everloop data repair' restores it from a backup "
-        "or remote, and so does registering the same data again.",
+        "or a copy, and so does registering the same data again (of files: 'everloop data add' --reread).",
     )

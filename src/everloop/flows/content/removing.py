@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from everloop.core.data import DataRef, DatasetVersion
-from everloop.core.errors import Invalid, Refused
+from everloop.core.errors import Invalid, MLOpsError, Refused
 from everloop.flows.project import Project
 from everloop.store import datasets, history, models, needs, refs
 from everloop.store.database import Tx
@@ -28,10 +28,12 @@ class Need:
 
 @dataclass(frozen=True)
 class Removed:
-    """Versions that went, and those of the ones asked for that stayed, with what needs each."""
+    """Versions that went, and those of the ones asked for that stayed, with what needs each. ``left`` says
+    why manifests of the former are still in the store, until a collection takes them."""
 
     versions: tuple[DatasetVersion, ...]
     kept: tuple[tuple[DatasetVersion, tuple[str, ...]], ...] = ()
+    left: tuple[str, ...] = ()
 
 
 def remove(project: Project, version: str, *, force: bool = False) -> Removed:
@@ -48,8 +50,8 @@ def remove(project: Project, version: str, *, force: bool = False) -> Removed:
             if [need for need in there if need.firm or not force]:
                 raise _refused(found, there, force=force)
             _take_out(tx, project, found)
-        drop_manifest(project, found.version_id)
-    return Removed((found,))
+        left = _drop(project, found)
+    return Removed((found,), left=left)
 
 
 def remove_old(
@@ -60,6 +62,7 @@ def remove_old(
     if keep_last < 1:
         raise Invalid(f"--keep-last {keep_last} would leave nothing.", remedy="Keep at least one version.")
     gone, kept = [], []
+    left: list[str] = []
     with project.locks.hold(COLLECTION, wait=_WAIT):
         with project.store.reading() as tx:
             versions = datasets.versions(tx, dataset, statistics=False)
@@ -78,8 +81,17 @@ def remove_old(
                     _take_out(tx, project, version)
             gone.append(version)
             if not dry_run:
-                drop_manifest(project, version.version_id)
-    return Removed(tuple(gone), tuple(kept))
+                left += _drop(project, version)
+    return Removed(tuple(gone), tuple(kept), tuple(left))
+
+
+def _drop(project: Project, version: DatasetVersion) -> tuple[str, ...]:
+    """The version is gone already: a store that cannot be written keeps garbage, and hides no removal."""
+    try:
+        drop_manifest(project, version.version_id)
+    except MLOpsError as error:
+        return (error.message,)
+    return ()
 
 
 def drop_manifest(project: Project, version_id: str) -> bool:

@@ -96,7 +96,9 @@ class _Work:
         self.registered: set[str] = set()
 
     def restore(self, damage: Damage) -> None:
-        """From a backup or copy; what nobody needs is only set aside."""
+        """From a backup or copy; what nobody needs is only set aside. What the database lacks is its own."""
+        if damage.store == "database":
+            return
         blobs = self.project.data if damage.store == "data" else self.project.artifacts
         for source, fetch in self.fetches.items():
             with suppress(MLOpsError):  # a source that does not answer is none

@@ -30,6 +30,12 @@ Progress = Callable[[int, int, str], None]
 _PART = 4 << 20  # bytes that are read and hashed at a time
 _AT_ONCE = 4
 _REPAIR = "'everloop data repair' restores it from a backup, a copy, or the file it was registered from."
+_OTHER = (
+    "Its objects are whole, and hold another content: 'everloop data remove' takes the version away; then "
+    "register the same data again. Or restore a backup from before."
+)
+_DATABASE = "'everloop backup restore --replace' brings the database back as it was saved."
+_MOVE = "Move it to a version that is there, or delete it: everloop data tag, everloop data branch."
 _UNNEEDED = "Nothing needs it: 'everloop data repair' sets it aside."
 
 
@@ -48,8 +54,9 @@ class Touched:
 
 @dataclass(frozen=True)
 class Damage:
-    """An object that is not what was written, or is missing. ``store``: data or artifacts. ``runs`` are those
-    whose models or plots it is. ``needed`` is false where nothing needs it for certain."""
+    """An object that is not what was written, or is missing. ``store``: data, artifacts, or database for what
+    the database lacks. ``runs`` are those whose models or plots it is. ``needed`` is false where nothing
+    needs it for certain. ``remedy`` says what to do."""
 
     store: str
     key: str
@@ -58,10 +65,7 @@ class Damage:
     versions: tuple[Touched, ...] = ()
     runs: tuple[str, ...] = ()
     needed: bool = True
-
-    @property
-    def remedy(self) -> str:
-        return _REPAIR if self.needed else _UNNEEDED
+    remedy: str = _REPAIR
 
 
 @dataclass(frozen=True)
@@ -98,6 +102,7 @@ def verify(
     known = versions_of(project)  # before the objects: a version's objects are there before it is
     stock = inventory.take(project.data, project.tenant)
     look = _Look(project, there, known, stock)
+    look.at_database()
     look.at_objects(progress)
     if full or models:
         look.at_artifacts(progress)
@@ -138,8 +143,25 @@ class _Look:
         self._sizes: dict[str, int] = {}  # of packs, as manifests name them
         self._users: dict[str, list[str]] = {}  # versions by pack
         self._wrong: dict[str, str] = {}
+        self._decoded: set[str] = set()  # of these, what was found by decoding only
+        self._of_database: list[Damage] = []
         self._of_artifacts: dict[str, str] = {}
         self._runs: dict[str, list[str]] = {}
+
+    def at_database(self) -> None:
+        """Names that stand at no version, and a database that knows nothing of what is stored."""
+        with self.project.store.reading() as tx:
+            standing, gone, known = refs.list_refs(tx), needs.removed(tx), needs.holders(tx)
+        for ref in standing:
+            if ref.dataset not in known.get(ref.version_id, ()):
+                name = f"{ref.kind} {ref.dataset}@{ref.name}"
+                what = f"It stands at {ref.version_id[:12]}, which the database does not have."
+                self._of_database.append(Damage("database", name, name, what, remedy=_MOVE))
+        strange = self.stock.manifests.keys() - gone
+        if strange and not known and not self.stock.leases:  # else a first registration is at work
+            where = self.project.store.engine.url.render_as_string(hide_password=True)
+            what = f"It knows no version, and {len(strange):,} are stored: it was lost, or is another one's."
+            self._of_database.append(Damage("database", "versions", where, what, remedy=_DATABASE))
 
     def at_objects(self, progress: Progress) -> None:
         """The packs' bytes, the large ones first, and meanwhile the manifests."""
@@ -199,10 +221,12 @@ class _Look:
             what = prover.fault(version_id)
             if what and self._still_registered(version_id):
                 self._wrong[self.there.manifest_key(version_id)] = what
+                self._decoded.add(self.there.manifest_key(version_id))
             progress(done, len(wanted), "contents")
 
     def damages(self) -> tuple[Damage, ...]:
         return (
+            *self._of_database,
             *(self._damage(key, what) for key, what in sorted(self._wrong.items())),
             *(self._damage_of_artifact(key, what) for key, what in sorted(self._of_artifacts.items())),
         )
@@ -243,19 +267,23 @@ class _Look:
     def _damage(self, key: str, what: str) -> Damage:
         versions = [(of, name) for name in self._touching(key) for of in self.known.get(name, [])]
         unsure = any(key.endswith(".manifest") for key in self._wrong)  # it may name this one
+        needed = bool(versions) or unsure
+        remedy = _OTHER if key in self._decoded else _REPAIR if needed else _UNNEEDED
         return Damage(
             "data",
             key,
             self.project.data.where(key),
             what,
             touched(self.project, versions),
-            needed=bool(versions) or unsure,
+            needed=needed,
+            remedy=remedy,
         )
 
     def _damage_of_artifact(self, key: str, what: str) -> Damage:
         runs = tuple(self._runs.get(key, ()))
         where = self.project.artifacts.where(key)
-        return Damage("artifacts", key, where, what, runs=runs, needed=bool(runs))
+        remedy = _REPAIR if runs else _UNNEEDED
+        return Damage("artifacts", key, where, what, runs=runs, needed=bool(runs), remedy=remedy)
 
 
 _CHANGED = "Its bytes are not what was written."

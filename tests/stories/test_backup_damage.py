@@ -1,0 +1,135 @@
+"""Damage in a place for backups: what is whole is saved and restored, and what is not is named."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from everloop import wiring
+from everloop.core.clock import SystemClock
+from everloop.core.errors import Corrupt, InvalidSettings
+from everloop.data import manifest as manifests
+from everloop.data.examples.customers import customers
+from everloop.flows import backup, data
+from everloop.flows.content.objects import Objects
+from everloop.flows.project import Project
+from everloop.settings import load_settings
+from everloop.settings.schema import Keep
+
+
+def opened(folder: Path) -> Project:
+    folder.mkdir(exist_ok=True)
+    flags = ["tracking.enabled=false", "backup.to=../backups"]
+    return wiring.connect(load_settings(folder=folder, flags=flags, variables={}))
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Iterator[Project]:
+    with closing(opened(tmp_path / "shop")) as project:
+        yield project
+
+
+class Later(SystemClock):
+    def now(self) -> datetime:
+        return super().now() + timedelta(days=3)
+
+
+def everything(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if "locks" not in path.parts)
+
+
+def register(project: Project, seed: int) -> str:
+    return data.register(project, customers(rows=60, seed=seed), "sales").version.version_id
+
+
+@pytest.mark.parametrize("full", [True, False])
+def test_a_damaged_list_stops_no_later_backup(shop: Project, tmp_path: Path, full: bool) -> None:
+    register(shop, 1)
+    first = backup.create(shop)
+    for part in (*first.rows.base, *first.objects):
+        path = tmp_path / "backups" / "default" / "metadata" / f"{part.sha256}.jsonl.gz"
+        path.write_bytes(b"other" * 9)
+    register(shop, 2)
+    second = backup.create(shop, full=full)
+    assert (second.unread, second.is_full, second.past) == ((first.id,), True, None)
+    assert not backup.verify(shop, second.id).damage
+    assert not backup.drill(shop).problems
+    assert not backup.create(shop).unread
+    assert backup.prune(shop).unread == (first.id,)
+    later = replace(shop, clock=Later())
+    backup.create(later)
+    pruned = backup.prune(later, keep=Keep(last=1, daily=0, weekly=0, monthly=0))
+    assert not pruned.unread
+    assert pruned.objects
+    assert not backup.verify(shop).damage
+
+
+def test_from_a_damaged_backup_the_next_goes_back_to_a_whole_one(shop: Project, tmp_path: Path) -> None:
+    register(shop, 1)
+    first = backup.create(shop)
+    register(shop, 2)
+    second = backup.create(shop)
+    [part] = set(second.rows.changes) - set(first.rows.changes)
+    (tmp_path / "backups" / "default" / "metadata" / f"{part.sha256}.jsonl.gz").unlink()
+    register(shop, 3)
+    third = backup.create(shop)
+    assert (third.parent, third.unread) == (first.id, (second.id,))
+    assert not backup.drill(shop).problems
+
+
+def test_a_version_that_is_not_what_it_says_keeps_the_others_from_nobody(
+    shop: Project, tmp_path: Path
+) -> None:
+    bad, fine = register(shop, 1), register(shop, 2)
+    objects = Objects(shop.data, shop.tenant)
+    forged = replace(objects.manifest(fine), version_id=bad)
+    shop.data.replace(objects.manifest_key(bad), manifests.dump(forged))
+    backup.create(shop)
+    assert [bad[:12] in problem for problem in backup.drill(shop).problems] == [True]
+    with pytest.raises(Corrupt, match=bad[:12]) as raised:
+        backup.restore(shop, into=tmp_path / "copy")
+    assert "--keep-going" in raised.value.remedy
+    assert ".." not in raised.value.message
+    for done in (
+        backup.restore(shop, into=tmp_path / "copy", keep_going=True),
+        backup.restore(shop, over=True, keep_going=True),
+    ):
+        assert [bad[:12] in problem for problem in done.problems] == [True]
+    with closing(opened(tmp_path / "copy")) as copy:
+        assert data.load(copy, data.find(copy, fine)).num_rows == 60
+
+
+def test_a_missing_object_keeps_the_others_from_nobody(shop: Project, tmp_path: Path) -> None:
+    register(shop, 1)
+    hurt = register(shop, 2)
+    backup.create(shop)
+    manifest = shop.data.get(f"default/versions/{hurt}.manifest")
+    next(p for p in (tmp_path / "backups").glob("*/objects/*/*") if p.read_bytes() == manifest).unlink()
+    done = backup.restore(shop, into=tmp_path / "copy", keep_going=True)
+    assert ["missing from the backup" in problem for problem in done.problems] == [True, False]
+    assert hurt[:12] in done.problems[1]
+
+
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [
+        ("", "is empty"),
+        ("s3://", "neither a folder nor s3://BUCKET"),
+        ("file:///tmp/x", "neither a folder nor s3://BUCKET"),
+        (".everloop/data", "is in .*/.everloop, which"),
+        (".everloop", "is in .*/.everloop, which"),
+        (".", "is around .*/.everloop, which"),
+    ],
+)
+def test_a_place_that_would_save_itself_or_is_none_is_refused(
+    shop: Project, tmp_path: Path, place: str, said: str
+) -> None:
+    before = everything(tmp_path)
+    with pytest.raises(InvalidSettings, match=said):
+        backup.create(shop, place)
+    assert everything(tmp_path) == before
