@@ -176,7 +176,9 @@ def _still_alive(places: Places, before: Stored) -> tuple[bool, ...]:
     """Which of the old strips to keep: those with most of their rows left, and at the end of the table not
     those that are small beside the rows that follow, so that many small additions do not make many strips."""
     strips = np.array(before.manifest.strips)
-    used = np.bincount(before.strips_at(places[places >= 0]), minlength=len(strips))
+    there = np.zeros(int(before.begins[-1]), bool)
+    there[places[places >= 0]] = True
+    used = np.diff(np.r_[0, np.cumsum(there)][before.begins])
     kept = used >= np.maximum(_LEAST_ALIVE * strips, 1)
     added = int(len(places) - used[kept].sum())
     for strip in reversed(np.flatnonzero(kept).tolist()):

@@ -12,7 +12,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import blake3
@@ -69,7 +69,7 @@ def summarise(found: Values) -> Summary:
 
 def encode(summary: Summary) -> bytes:
     """A summary as a segment."""
-    plain = {k: v for k, v in asdict(summary).items() if k not in ("points", "hashes")}
+    plain = {k: v for k, v in vars(summary).items() if k not in ("points", "hashes")}
     text = json.dumps({k: _told(v) for k, v in plain.items()}, separators=(",", ":")).encode()
     return parts.join([text, summary.points.tobytes(), summary.hashes.astype("<u8").tobytes()])
 
@@ -204,9 +204,8 @@ def _unique(hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
 
 
 def _distinct(summaries: Sequence[Summary]) -> int:
-    every: npt.NDArray[np.uint64] = (
-        np.unique(np.concatenate([s.hashes for s in summaries])) if summaries else np.empty(0, np.uint64)
-    )
+    ordered = np.sort(np.concatenate([np.empty(0, np.uint64), *(s.hashes for s in summaries)]))
+    every = ordered[np.r_[True, ordered[1:] != ordered[:-1]]] if len(ordered) else ordered
     limits: list[int] = [int(s.hashes[-1]) for s in summaries if not s.all_hashes]
     if not limits:
         return len(every)
