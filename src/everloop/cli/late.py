@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from everloop.adapters.blobs import keys as keys
     from everloop.adapters.blobs import rekeying as rekeying
     from everloop.data import conditions as conditions
+    from everloop.data import names as names
     from everloop.flows import backup as backup
     from everloop.flows import comparison as comparison
     from everloop.flows import contracts as contracts
@@ -72,6 +73,7 @@ else:
             **{name: f"everloop.cli.{name}" for name in ("log", "output", "progress", "weeks")},
             "metadata": "importlib.metadata",
             "conditions": "everloop.data.conditions",
+            "names": "everloop.data.names",
             "dashboard": "everloop.dashboard",
             "settings": "everloop.settings",
             "wiring": "everloop.wiring",

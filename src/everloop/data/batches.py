@@ -107,17 +107,24 @@ def _feather(path: Path) -> Batches:
 
 
 def _csv(path: Path) -> Batches:
-    plain, gaps = _types(path)
+    try:
+        names = _names(path, alone=False)
+    except UnicodeDecodeError:
+        files.refuse_other_encoding(path)
+        raise
+    reading.checked(pa.schema([pa.field(n, pa.null()) for n in names]).empty_table(), f"'{path}'")
+    alone = len(names) == 1 and _names(path, alone=True) == names  # else blank lines are before the header
+    plain, gaps = _types(path, names, alone=alone)
     schema = pa.schema([pa.field(name, gaps.get(name, kind)) for name, kind in plain.items()])
     checked = reading.checked(schema.empty_table(), f"'{path}'").schema
 
     def each() -> Iterator[tuple[pa.Table, int]]:
-        with files.readable(path), _opened(path, plain) as (batches, done):
+        with files.readable(path), _opened(path, plain, alone=alone) as (batches, done):
             if not gaps:
                 for batch in batches:
                     yield pa.Table.from_batches([batch]).cast(checked), done()
                 return
-            with _opened(path, gaps, quoted_gaps=True) as (others, _):
+            with _opened(path, gaps, alone=alone, quoted_gaps=True) as (others, _):
                 for batch, other in zip(batches, others, strict=True):
                     table = pa.Table.from_batches([batch])
                     for name in gaps:
@@ -128,30 +135,40 @@ def _csv(path: Path) -> Batches:
     return Batches(checked, path.stat().st_size, each)
 
 
-def _types(path: Path) -> tuple[dict[str, pa.DataType], dict[str, pa.DataType]]:
+def _names(path: Path, *, alone: bool) -> list[str]:
+    options = files.parse_options(alone=alone)
+    with pacsv.open_csv(path, parse_options=options, read_options=_reading()) as reader:
+        return list(reader.schema.names)
+
+
+def _types(
+    path: Path, names: list[str], *, alone: bool
+) -> tuple[dict[str, pa.DataType], dict[str, pa.DataType]]:
     """Of each column the first type in Arrow's order that all its values have; and those of text columns that
     are something other than text but for fields of "" (``files``)."""
-    with pacsv.open_csv(path, parse_options=files.PARSE, read_options=_reading()) as reader:
-        names = reader.schema.names
-    reading.checked(pa.schema([pa.field(n, pa.null()) for n in names]).empty_table(), f"'{path}'")
-    plain, quoted = _settled(path, names, dict.fromkeys(names, pa.null()), quoted_gaps=False)
+    plain, quoted = _settled(path, names, dict.fromkeys(names, pa.null()), alone=alone)
     if not quoted:
         return plain, {}
-    again, _ = _settled(path, names, dict.fromkeys(quoted, pa.null()), quoted_gaps=True)
+    again, _ = _settled(path, names, dict.fromkeys(quoted, pa.null()), alone=alone, quoted_gaps=True)
     return plain, {n: kind for n, kind in again.items() if not (kinds.is_string(kind) or kinds.is_null(kind))}
 
 
 def _settled(
-    path: Path, names: list[str], types: dict[str, pa.DataType], *, quoted_gaps: bool
+    path: Path, names: list[str], types: dict[str, pa.DataType], *, alone: bool, quoted_gaps: bool = False
 ) -> tuple[dict[str, pa.DataType], list[str]]:
-    """Types that all values have, and which text columns hold "" somewhere."""
+    """Types that all values have, and which text columns hold "" somewhere. Raises Unreadable for text that
+    is not UTF-8, and for a quote that is not closed."""
     while True:
         empty: set[str] = set()
+        last: list[pa.RecordBatch] = []
         try:
-            with _opened(path, types, quoted_gaps=quoted_gaps) as (batches, _):
+            with _opened(path, types, alone=alone, quoted_gaps=quoted_gaps) as (batches, _):
                 for batch in batches:
                     texts = [f.name for f in batch.schema if kinds.is_string(f.type) and f.name not in empty]
                     empty.update(n for n in texts if pc.index(batch[n], "").as_py() >= 0)
+                    last = [batch] if batch.num_rows else last
+            if last and not quoted_gaps:
+                files.refuse_open_quote(path, pa.Table.from_batches(last))
             return types, [name for name in types if name in empty]
         except pa.ArrowInvalid as error:
             refused = _REFUSED.search(str(error))
@@ -159,13 +176,14 @@ def _settled(
                 raise
             name = names[int(refused.group(1))]
             if kinds.is_string(types[name]):
+                files.refuse_other_encoding(path)
                 raise
             types = {**types, name: _LADDER[_LADDER.index(types[name]) + 1]}
 
 
 @contextmanager
 def _opened(
-    path: Path, types: dict[str, pa.DataType], *, quoted_gaps: bool = False
+    path: Path, types: dict[str, pa.DataType], *, alone: bool, quoted_gaps: bool = False
 ) -> Iterator[tuple[Any, Done]]:
     """The batches of some columns, and how many bytes of the file have been read."""
     convert = pacsv.ConvertOptions(
@@ -178,7 +196,10 @@ def _opened(
         packed = path.suffix.lower() == ".gz"
         source = pa.CompressedInputStream(raw, "gzip") if packed else raw
         with pacsv.open_csv(
-            source, parse_options=files.PARSE, read_options=_reading(), convert_options=convert
+            source,
+            parse_options=files.parse_options(alone=alone),
+            read_options=_reading(),
+            convert_options=convert,
         ) as reader:
             yield reader, raw.tell
 

@@ -146,14 +146,20 @@ def _by_key(
 
 
 def _by_rows(before: Side, after: Side, shared: Sequence[str], rows: tuple[int, int]) -> Pairs:
-    """Rows paired whole: by a hash of what both have. Values are compared afterwards."""
+    """Rows paired whole: by a hash of what both have. Values are compared afterwards. Where no column of one
+    can be compared with one of the other, no row is paired."""
     totals = [np.zeros(count, np.uint64) for count in rows]
+    comparable = False
     for at, name in enumerate(shared):
         arrays = cells.aligned(before.column(name), after.column(name))
+        comparable |= arrays is not None
         for words in cells.words(*arrays) if arrays else ():
             salt = mixed(np.array([at + 1], np.uint64))
             for total, word in zip(totals, words, strict=True):
                 total[:] = mixed(total ^ mixed(word + salt))
+    if not comparable and (before.kinds or after.kinds):
+        none = np.empty(0, np.int64)
+        return Pairs(none, none, np.arange(rows[0]), np.arange(rows[1]), (0, 0))
     return pair([(totals[0], totals[1])], rows)
 
 

@@ -23,7 +23,14 @@ from everloop.core.errors import EmptyTable, FileMissing, InvalidSettings, Unava
 _CSV = (".csv", ".csv.gz", ".csv.zip")
 _PARQUET = (".parquet",)
 _FEATHER = (".feather", ".arrow")
-PARSE = pacsv.ParseOptions(newlines_in_values=True)
+_BLOCK = 4 << 20  # bytes
+_ENCODING = "Set `encoding` to the encoding of the file (for example latin-1 or cp1252), or convert it: "
+
+
+def parse_options(*, alone: bool) -> pacsv.ParseOptions:
+    """How the rows of a CSV file are told apart. Where a column is ``alone``, a blank line is a missing value
+    of it; else it is nothing."""
+    return pacsv.ParseOptions(newlines_in_values=True, ignore_empty_lines=not alone)
 
 
 def is_table(path: Path) -> bool:
@@ -64,6 +71,10 @@ def readable(path: Path) -> Iterator[None]:
             f"'{path}' takes more memory than there is.",
             remedy="Set data_versioning.memory to less than that: a larger file is registered in batches.",
         ) from error
+    except FileNotFoundError as error:
+        raise FileMissing(
+            f"'{path}' was removed while it was read.", remedy="Put it back and register it again."
+        ) from error
     except (pa.ArrowException, OSError, EOFError, zlib.error, zipfile.BadZipFile) as error:
         hint = _hint(path.name.lower())
         raise Unreadable(f"'{path}' cannot be read: {_first_line(error)}", remedy=hint) from error
@@ -86,22 +97,70 @@ def _refuse_missing(path: Path) -> None:
 
 def _read_csv(path: Path, encoding: str) -> pa.Table:
     try:
-        table = _parse(path, encoding)
+        table, alone = _parse(path, encoding), False
         types = dict(zip(table.column_names, table.schema.types, strict=True))  # this decodes the names
+        if len(types) == 1:
+            again = _parse(path, encoding, alone=True)
+            if again.column_names == table.column_names:  # else there are blank lines before the header
+                table, alone = again, True
     except pa.ArrowInvalid as error:
         if "Empty CSV file" in str(error):
             raise _empty(path) from error
-        _decoded(path, "utf-8")
+        refuse_other_encoding(path)
         raise
     except UnicodeDecodeError:
-        _decoded(path, "utf-8")
+        refuse_other_encoding(path)
         raise
     if any(kinds.is_binary(kind) for kind in types.values()):  # so pyarrow takes text that is not UTF-8
-        _decoded(path, "utf-8")
-    return _with_quoted_gaps(table, path, encoding)
+        refuse_other_encoding(path)
+    refuse_open_quote(path, table, encoding)
+    return _with_quoted_gaps(table, path, encoding, alone=alone)
 
 
-def _with_quoted_gaps(table: pa.Table, path: Path, encoding: str) -> pa.Table:
+def refuse_open_quote(path: Path, table: pa.Table, encoding: str = "utf-8") -> None:
+    """Raises Unreadable where the last field of a CSV file began with a quote that is not closed: all lines
+    behind it were taken for its text. ``table`` has the file's last rows."""
+    if not table.num_columns or not table.num_rows or not _is_text(table.schema.types[-1]):
+        return
+    last = table.column(table.num_columns - 1)[-1].as_py()
+    if last is None or "\n" not in last:
+        return
+    quotes = lines = 0
+    with _utf8(path, encoding) as stream:
+        while block := stream.read(_BLOCK):
+            quotes += block.count(b'"')
+            lines += block.count(b"\n")
+    if quotes % 2:
+        raise Unreadable(
+            f"'{path}' has a quote in line {lines - last.count(chr(10)) + 1} that is not closed.",
+            remedy="Close it, or write it twice where it is part of the text.",
+        )
+
+
+def refuse_other_encoding(path: Path) -> None:
+    """Raises Unreadable with the first byte of a CSV file that is not UTF-8."""
+    at, rest = 0, b""
+    with _open(path) as stream:
+        while True:
+            block = stream.read(_BLOCK)
+            data = rest + block
+            try:
+                data.decode()
+                rest = b""
+            except UnicodeDecodeError as error:
+                if not block or len(data) - error.start > 3:  # not the beginning of a letter
+                    raise _other_encoding(path, "utf-8", data[error.start], at + error.start) from error
+                rest = data[error.start :]
+            at += len(data) - len(rest)
+            if not block:
+                return
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(kinds.is_string(kind) or kinds.is_large_string(kind))
+
+
+def _with_quoted_gaps(table: pa.Table, path: Path, encoding: str, *, alone: bool) -> pa.Table:
     """Exports that quote every field write a missing number as "", which makes all of its column text. Where
     a column is something other than text but for such fields, they are taken as missing."""
     if len(set(table.column_names)) < table.num_columns:
@@ -111,22 +170,21 @@ def _with_quoted_gaps(table: pa.Table, path: Path, encoding: str) -> pa.Table:
     ]
     if not texts:
         return table
-    again = _parse(path, encoding, quoted_gaps=True, include_columns=texts)
+    again = _parse(path, encoding, alone=alone, quoted_gaps=True, include_columns=texts)
     for name in texts:
         if not (kinds.is_string(again[name].type) or kinds.is_null(again[name].type)):
             table = table.set_column(table.column_names.index(name), name, again[name])
     return table
 
 
-def _parse(path: Path, encoding: str, *, quoted_gaps: bool = False, **options: Any) -> pa.Table:
+def _parse(
+    path: Path, encoding: str, *, alone: bool = False, quoted_gaps: bool = False, **options: Any
+) -> pa.Table:
+    convert = pacsv.ConvertOptions(
+        strings_can_be_null=True, quoted_strings_can_be_null=quoted_gaps, **options
+    )
     with _utf8(path, encoding) as stream:
-        return pacsv.read_csv(
-            stream,
-            parse_options=PARSE,
-            convert_options=pacsv.ConvertOptions(
-                strings_can_be_null=True, quoted_strings_can_be_null=quoted_gaps, **options
-            ),
-        )
+        return pacsv.read_csv(stream, parse_options=parse_options(alone=alone), convert_options=convert)
 
 
 def _utf8(path: Path, encoding: str) -> BinaryIO:
@@ -166,11 +224,14 @@ def _decoded(path: Path, codec: str) -> str:
     try:
         return data.decode(codec)
     except UnicodeDecodeError as error:
-        raise Unreadable(
-            f"'{path}' is not {codec} text: byte {data[error.start]:#04x} at position {error.start}.",
-            remedy="Set `encoding` to the encoding of the file (for example latin-1 or cp1252), or convert "
-            f"it: iconv -f latin1 -t utf-8 '{path.name}' > converted.csv",
-        ) from error
+        raise _other_encoding(path, codec, data[error.start], error.start) from error
+
+
+def _other_encoding(path: Path, codec: str, byte: int, position: int) -> Unreadable:
+    return Unreadable(
+        f"'{path}' is not {codec} text: byte {byte:#04x} at position {position}.",
+        remedy=f"{_ENCODING}iconv -f latin1 -t utf-8 '{path.name}' > converted.csv",
+    )
 
 
 def _first_line(error: BaseException) -> str:
@@ -180,5 +241,8 @@ def _first_line(error: BaseException) -> str:
 
 def _hint(name: str) -> str:
     if name.endswith(_CSV):
-        return "Check that it is comma-separated text with one header line and as many fields in every row."
+        return (
+            "Check that it is comma-separated text with one header line and as many fields in every row, and "
+            "that every quote is closed."
+        )
     return "The file is damaged or not what its ending says: write it again, or rename it."

@@ -13,8 +13,8 @@ KINDS = ("arrow", "pandas", "polars")
 
 
 def convert(table: pa.Table, into: str) -> Any:
-    """``table`` as it is ("arrow"), as a pandas DataFrame with the index and attributes it was registered
-    with (the first time this content came), or as a Polars one. Raises Invalid for another kind, MissingExtra."""
+    """``table`` as it is ("arrow"), as a pandas DataFrame with the index and attributes that its content
+    had when it was first registered, or as a Polars one. Raises Invalid for another kind, MissingExtra."""
     if into not in KINDS:
         raise Invalid(f"'{into}' is no kind of table.", remedy=nearest(str(into), KINDS))
     if into == "arrow":

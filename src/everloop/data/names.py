@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from everloop.core.data import DatasetVersion
 from everloop.core.errors import Invalid
 
 MAIN = "main"
@@ -16,6 +17,7 @@ SHORTEST = 4
 _NAME = re.compile(r"[^\W_][\w.+/-]{0,99}")
 _HEX = re.compile(r"[0-9a-f]+", re.IGNORECASE)
 _LONGEST = 200  # letters of a dataset's name
+_LONGEST_FILE = 60
 _BACK = re.compile(r"~(\d*)\Z")
 
 
@@ -62,7 +64,9 @@ def check(name: str) -> str:
     if not isinstance(name, str):
         raise Invalid(f"{name!r} cannot be the name of a tag or branch.", remedy=remedy)
     if name.lower() == LATEST:
-        raise Invalid("'latest' always means the newest version: no tag or branch can be called so.", remedy=remedy)
+        raise Invalid(
+            "'latest' always means the newest version: no tag or branch is called so.", remedy=remedy
+        )
     if is_prefix(name):
         raise Invalid(f"'{name}' could be taken for the beginning of a version's id.", remedy=remedy)
     if as_time(name) is not None:
@@ -94,12 +98,13 @@ def check_dataset(name: str) -> str:
         shown = repr(name) if len(repr(name)) <= _LONGEST else f"{repr(name)[:_LONGEST]}…"
         raise Invalid(
             f"{shown} cannot be the name of a dataset.",
-            remedy=f"Take letters, digits and . _ - / with no '..' between slashes, {_LONGEST} letters at most: "
+            remedy=f"Take letters, digits and . _ - / with no '..' between slashes, {_LONGEST} at most: "
             "'customers', 'sales/2024'.",
         )
     return name
 
 
-def file_name(dataset: str) -> str:
-    """A dataset's name as the beginning of a file's name."""
-    return re.sub(r"[^\w.-]+", "-", dataset).lstrip(".-")[:100] or "data"
+def file_name(version: DatasetVersion) -> str:
+    """What a version's file or folder is called, without an ending: never one of another folder."""
+    plain = re.sub(r"[^\w.-]+", "-", version.dataset).lstrip(".-")[:_LONGEST_FILE]
+    return f"{plain or 'data'}-{version.short}"

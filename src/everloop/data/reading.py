@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 import warnings
 from collections import Counter
+from datetime import date, datetime
+from decimal import Decimal
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,8 @@ from everloop.core.errors import DuplicateColumns, EmptyTable, WrongType
 
 from . import files
 from .types import type_name
+
+_ONE_TYPE = "Give every value of the column one type, for example with astype(str) or pandas.to_numeric."
 
 
 def to_table(source: object) -> pa.Table:
@@ -91,7 +95,10 @@ def _from_stream(source: Any) -> pa.Table:
     try:
         return pa.table(source)
     except (pa.ArrowException, TypeError, ValueError) as error:
-        raise WrongType(f"The table cannot be read as Arrow: {error}") from error
+        raise WrongType(
+            f"The table cannot be read as Arrow: {error}",
+            remedy="Convert the column to a type that Arrow has, such as Int64, Float64 or String.",
+        ) from error
 
 
 def _from_pandas(frame: Any) -> pa.Table:
@@ -99,6 +106,10 @@ def _from_pandas(frame: Any) -> pa.Table:
     _refuse_duplicates(names)
     if frame.columns.nlevels == 1 and len({type(name) for name in frame.columns}) > 1:
         frame = frame.set_axis(names, axis=1)
+    for position, name in enumerate(names):
+        column = frame.iloc[:, position]
+        if column.dtype == object:
+            _refuse_changed(column, name)
     try:
         with warnings.catch_warnings():
             # pyarrow still takes times with a zone in a way that pandas 3.1 announces the end of
@@ -108,15 +119,35 @@ def _from_pandas(frame: Any) -> pa.Table:
         raise _pandas_error(frame, error) from error
 
 
+def _refuse_changed(column: Any, name: str) -> None:
+    """Raises WrongType for Python objects that Arrow would take, and change without a word."""
+    types = set(map(type, column)) - {type(None), float}
+    dates = {each for each in types if issubclass(each, date) and each.__name__ != "NaTType"}
+    times = {each for each in dates if issubclass(each, datetime)}
+    if (times and dates - times) or (bytes in types and str in types):
+        raise WrongType(f"Column '{name}' {_offence(column)}", remedy=_ONE_TYPE)
+    for row, value in enumerate(column) if types & {set, frozenset, Decimal} else ():
+        if isinstance(value, (set, frozenset)):
+            raise WrongType(
+                f"Column '{name}' holds a {type(value).__name__}, which has no order, in row {row}: "
+                f"{_shown(value)}.",
+                remedy="Make a list of each: .map(sorted).",
+            )
+        if isinstance(value, Decimal) and not value.is_finite():
+            raise WrongType(
+                f"Column '{name}' holds {_shown(value)} in row {row}, which is no number.",
+                remedy="Put None where a value is missing.",
+            )
+
+
 def _pandas_error(frame: Any, error: Exception) -> WrongType:
-    remedy = "Give every value of the column one type, for example with astype(str) or pandas.to_numeric."
     for position, name in enumerate(frame.columns):
         column = frame.iloc[:, position]
         try:
             pa.array(column, from_pandas=True)
         except (pa.ArrowException, TypeError, ValueError, OverflowError):
-            return WrongType(f"Column '{name}' {_offence(column)}", remedy=remedy)
-    return WrongType(f"The index or a column cannot be stored: {error}", remedy=remedy)
+            return WrongType(f"Column '{name}' {_offence(column)}", remedy=_ONE_TYPE)
+    return WrongType(f"The index or a column cannot be stored: {error}", remedy=_ONE_TYPE)
 
 
 def _offence(column: Any) -> str:

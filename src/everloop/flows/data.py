@@ -212,7 +212,7 @@ def reader(
 ) -> pa.RecordBatchReader:
     """A version's table as a stream that DuckDB, Polars, ``pyarrow.dataset.Scanner.from_batches`` and others
     take."""
-    schema = _stored(project, version).table(columns, 0, 0).schema
+    schema = _stored(project, version).table(_listed(columns), 0, 0).schema
     parts = (batch for table in batches(project, version, columns) for batch in table.to_batches())
     return pa.RecordBatchReader.from_batches(schema, parts)
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from everloop.core.data import DatasetDiff, DatasetVersion
 from everloop.core.documents import dump
-from everloop.core.errors import UnknownVersion
+from everloop.core.errors import Invalid, UnknownVersion
 from everloop.core.files import File, FilesDiff
 from everloop.data import frames
 from everloop.flows import comparison, data, files, refs, upkeep
@@ -73,10 +73,13 @@ class DataVersioner:
         """The version id of a table (pandas, Polars, Arrow) or file. The same content twice is one version.
         ``branch`` then stands at it; one that is not there begins at main's head.
 
-        Raises EmptyTable, DuplicateColumns, WrongType, and for files FileMissing and Unreadable.
+        A pandas index and ``attrs`` are no content: ``load`` gives back those that came first with it. Call
+        ``reset_index()`` first where the index matters.
+
+        Raises EmptyTable, DuplicateColumns, WrongType, Invalid, and for files FileMissing and Unreadable.
         """
         place = absolute(source)
-        texts = {str(name): str(value) for name, value in (tags or {}).items()}
+        texts = _texts(tags)
         return data.register(
             self._project, place, self.dataset, tags=texts, described_as=described_as, branch=branch
         ).version.version_id
@@ -96,8 +99,8 @@ class DataVersioner:
 
         ``columns``, the rows from ``start`` to before ``stop``, and conditions, such as ``("city", "in",
         ["Rome", "Oslo"])`` or ``("amount", ">=", 100)``, choose a part of it; only that part is read.
-        ``into`` is "pandas", "arrow" or "polars". Raises UnknownVersion, UnknownColumn, and Corrupt when what
-        is stored was damaged.
+        ``into`` is "pandas", "arrow" or "polars". Raises UnknownVersion, UnknownColumn, Invalid, WrongType,
+        and Corrupt when what is stored was damaged.
         """
         version = self._find(version_id)
         table = data.load(self._project, version, columns, start=start, stop=stop, where=where)
@@ -118,7 +121,11 @@ class DataVersioner:
         ``key`` names the columns that tell rows apart [one that is unique in both]; empty: whole rows.
         Raises UnknownColumn, WrongType.
         """
-        columns = key if key is None else [key] if isinstance(key, str) else list(key)
+        columns = [key] if isinstance(key, str) else key
+        if columns is not None and not (
+            isinstance(columns, Sequence) and all(isinstance(name, str) for name in columns)
+        ):
+            raise Invalid(f"{key!r} is no key.", remedy='Write the names of columns: key=["id"].')
         return comparison.compare(self._project, self._find(before), self._find(after), key=columns)
 
     def register_files(
@@ -135,7 +142,8 @@ class DataVersioner:
 
         Raises FileMissing, Unreadable, StorageDenied, and Conflict when a file changes while it is read.
         """
-        texts = {str(name): str(value) for name, value in (tags or {}).items()}
+        texts = _texts(tags)
+        data.check_name(self._project, self.dataset)
         return files.register_files(
             self._project,
             str(absolute(source)),
@@ -204,6 +212,13 @@ class DataVersioner:
     def _spelt(self, version_id: str) -> str:
         found = self._find(version_id)
         return f"{found.dataset}@{found.version_id}"
+
+
+def _texts(tags: Mapping[str, str] | None) -> dict[str, str]:
+    """Tags as texts."""
+    if tags is not None and not isinstance(tags, Mapping):
+        raise Invalid(f"{tags!r} are no tags.", remedy='Write tags={"source": "billing"}.')
+    return {str(name): str(value) for name, value in (tags or {}).items()}
 
 
 def _meta(version: DatasetVersion) -> VersionMeta:

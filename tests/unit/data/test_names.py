@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
+from everloop.core.data import DatasetVersion
 from everloop.core.errors import Invalid
 from everloop.data import names
 from everloop.data.names import Spec
@@ -37,7 +39,7 @@ def test_a_word_may_be_a_name(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("latest", "'latest' always means the newest"),
+        ("latest", "'latest' always means the newest version: no tag or branch"),
         ("Latest", "always means"),
         ("beef", "beginning of a version's id"),
         ("20260301", "beginning of a version's id"),
@@ -46,6 +48,7 @@ def test_a_word_may_be_a_name(name: str) -> None:
         ("a~1", "cannot be the name"),
         ("a@b", "cannot be the name"),
         ("", "cannot be the name"),
+        (None, "cannot be the name"),
         ("-x", "cannot be the name"),
         ("two words", "cannot be the name"),
         ("x" * 101, "100 at most"),
@@ -55,6 +58,51 @@ def test_what_could_be_taken_for_something_else_is_refused(name: str, message: s
     with pytest.raises(Invalid) as found:
         names.check(name)
     assert message in str(found.value)
+
+
+@pytest.mark.parametrize("name", ["customers", "sales/2024", ".data/a b (1).csv", "Grün", "a..b", "x" * 200])
+def test_a_dataset_may_be_called_like_a_word_or_a_path(name: str) -> None:
+    assert names.check_dataset(name) == name
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        " ",
+        "a ",
+        "../../etc",
+        "a/../b",
+        "/a",
+        "a/",
+        "a//b",
+        ".",
+        "..",
+        "a\nb",
+        "a\x00b",
+        "-a",
+        "a\\b",
+        "x" * 201,
+        None,
+        5,
+    ],
+)
+def test_a_name_that_leads_elsewhere_or_cannot_be_seen_is_of_no_dataset(name: Any) -> None:
+    with pytest.raises(Invalid, match="cannot be the name of a dataset") as caught:
+        names.check_dataset(name)
+    assert caught.value.remedy
+    assert len(caught.value.message) < 300
+
+
+@pytest.mark.parametrize(
+    ("dataset", "name"),
+    [("customers", "customers-0123456789ab"), ("../../etc", "etc-0123456789ab"), ("..", "data-0123456789ab")],
+)
+def test_the_file_of_a_version_is_in_the_folder_where_one_is(dataset: str, name: str) -> None:
+    version = DatasetVersion(
+        dataset, "0123456789ab" * 2, 1, 0, (), {}, "sha256", datetime(2024, 1, 1, tzinfo=UTC), "me", "x"
+    )
+    assert names.file_name(version) == name
 
 
 def test_a_time_without_a_zone_is_utc() -> None:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import gzip
 import zipfile
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
+import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 import pytest
 
@@ -23,7 +26,9 @@ from everloop.core.errors import (
     Unreadable,
     WrongType,
 )
+from everloop.data import batches, files
 from everloop.data.reading import read_file, refuse_empty, to_table
+from everloop.data.writing import to_bytes
 
 
 def _file(folder: Path, name: str, data: bytes | str) -> Path:
@@ -59,6 +64,55 @@ def test_csv_types_come_from_whole_columns_and_quotes_may_hold_newlines(tmp_path
     assert table["s"][59_999].as_py() == "a\nb\nc\nd, e"
 
 
+def both_ways(path: Path) -> list[pa.Table]:
+    """The table of a CSV file as it is read whole, and in batches."""
+    source = batches.open_file(path)
+    parts = [part for part, _ in source.each()]
+    return [read_file(path), pa.concat_tables([source.schema.empty_table(), *parts])]
+
+
+@pytest.mark.parametrize(
+    ("text", "column"),
+    [
+        ("a\n1\n\n2\n", [1, None, 2]),
+        ("a\r\n1\r\n\r\n2\r\n\r\n", [1, None, 2, None]),
+        ('a\n"x"\n\n""\n', ["x", None, ""]),
+        ('a\n"1"\n\n""\n', [1, None, None]),
+        ("\n\na\n1\n\n2\n", [1, 2]),
+    ],
+)
+def test_a_blank_line_of_one_column_is_a_missing_value(tmp_path: Path, text: str, column: list[Any]) -> None:
+    for table in both_ways(_file(tmp_path, "a.csv", text)):
+        assert table.to_pydict() == {"a": column}
+
+
+def test_blank_lines_of_several_columns_are_nothing(tmp_path: Path) -> None:
+    for table in both_ways(_file(tmp_path, "a.csv", 'a,b\n1,"2"\n\n3,""\n')):
+        assert table.to_pydict() == {"a": [1, 3], "b": [2, None]}
+
+
+@pytest.mark.parametrize("values", [["x", None, "", None], [1, None], [None, None]])
+def test_a_column_that_was_exported_is_read_back(tmp_path: Path, values: list[Any]) -> None:
+    path = _file(tmp_path, "a.csv", to_bytes(pa.table({"a": values}), ".csv"))
+    for table in both_ways(path):
+        assert table["a"].to_pylist() == values
+
+
+@pytest.mark.parametrize("text", ['a,b\n1,"x\n2,y\n3,z\n', 'a,b\n1,"x\n2,y\n3,"", z\n'])
+def test_a_quote_that_is_not_closed_does_not_swallow_rows(tmp_path: Path, text: str) -> None:
+    path = _file(tmp_path, "a.csv", text)
+    for read in (read_file, batches.open_file):
+        with pytest.raises(Unreadable, match="a quote in line 2 that is not closed") as caught:
+            read(path)
+        assert str(path) in caught.value.message
+        assert caught.value.remedy
+
+
+def test_quotes_within_text_and_lines_within_quotes_are_text(tmp_path: Path) -> None:
+    for table in both_ways(_file(tmp_path, "a.csv", 'a,b\n1,5" pipe\n2,"x\ny"\n3,7" pipe\n')):
+        assert table["b"].to_pylist() == ['5" pipe', "x\ny", '7" pipe']
+
+
 def test_packed_csv_is_unpacked(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "a.csv.zip", "w") as archive:
         archive.writestr("README", "hello")
@@ -90,12 +144,37 @@ def test_csv_that_is_not_utf8_is_refused_with_the_place(
     tmp_path: Path, text: str, position: int, byte: str
 ) -> None:
     path = _file(tmp_path, "a.csv", text.encode("latin-1"))
-    with pytest.raises(Unreadable) as caught:
-        to_table(path)
-    assert f"not utf-8 text: byte {byte} at position {position}." in caught.value.message
-    assert str(path) in caught.value.message
-    assert "`encoding`" in caught.value.remedy
-    assert "iconv -f latin1 -t utf-8 'a.csv'" in caught.value.remedy
+    for read in (to_table, batches.open_file):
+        with pytest.raises(Unreadable) as caught:
+            read(path)
+        assert f"not utf-8 text: byte {byte} at position {position}." in caught.value.message
+        assert str(path) in caught.value.message
+        assert "`encoding`" in caught.value.remedy
+        assert "iconv -f latin1 -t utf-8 'a.csv'" in caught.value.remedy
+
+
+def test_a_letter_that_is_cut_in_two_by_the_end_of_a_block_is_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "_BLOCK", 5)
+    text = "a\n" + "né€𝄞" * 20
+    assert files.refuse_other_encoding(_file(tmp_path, "a.csv", text)) is None
+    with pytest.raises(Unreadable, match=f"position {len(text.encode()) + 1}"):
+        files.refuse_other_encoding(_file(tmp_path, "a.csv", f"{text}x".encode() + "€".encode()[:2]))
+
+
+def test_a_file_that_goes_away_while_it_is_read_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = _file(tmp_path, "a.csv", "a,b\n1,2\n")
+    source = batches.open_file(path)
+    path.unlink()
+    with pytest.raises(FileMissing, match="no file"):
+        list(source.each())
+    _file(tmp_path, "a.csv", "a,b\n1,2\n")
+    monkeypatch.setattr(pacsv, "open_csv", lambda *_, **__: path.unlink() or path.open())
+    with pytest.raises(FileMissing, match="removed while it was read"):
+        batches.open_file(path)
 
 
 def test_an_encoding_that_does_not_fit_or_exist_is_refused(tmp_path: Path) -> None:
@@ -252,11 +331,36 @@ def test_column_names_that_are_not_text_become_text() -> None:
         ([1j], "Column 'v' has the type complex128"),
         (pd.arrays.SparseArray([1, 0]), "Column 'v' has the type Sparse"),
         ([object()], r"Column 'v' holds <object object at .*> \(object\) in row 0"),
+        ([None, date(2024, 1, 1), datetime(2024, 1, 1, 5)], r"row 2 holds .*\(datetime\), .* date such as"),
+        ([datetime(2024, 1, 1, 5), date(2024, 1, 1)], r"row 1 holds .*\(date\), .* datetime such as"),
+        ([b"x", "x"], r"Column 'v' mixes types: row 1 holds 'x' \(str\), .* bytes such as b'x'"),
+        ([None, {1, 2}], r"Column 'v' holds a set, which has no order, in row 1: \{1, 2\}"),
+        ([Decimal("1.5"), Decimal("NaN")], r"Column 'v' holds Decimal\('NaN'\) in row 1"),
     ],
 )
-def test_columns_that_arrow_refuses_are_named_with_the_value(values: list[object], says: str) -> None:
-    with pytest.raises(WrongType, match=says):
+def test_columns_that_arrow_refuses_or_changes_are_named_with_the_value(
+    values: list[object], says: str
+) -> None:
+    with pytest.raises(WrongType, match=says) as caught:
         to_table(pd.DataFrame({"ok": range(len(values)), "v": values}))
+    assert caught.value.remedy
+
+
+def test_python_objects_of_one_kind_are_taken() -> None:
+    columns = {
+        "d": [date(2024, 1, 1), None, pd.NaT],
+        "t": [datetime(2024, 1, 1, 5), pd.Timestamp("2024-01-02"), pd.NaT],
+        "n": [Decimal("1.5"), None, float("nan")],
+        "b": [b"x", None, b""],
+    }
+    table = to_table(pd.DataFrame({name: pd.Series(v, dtype=object) for name, v in columns.items()}))
+    assert [str(kind) for kind in table.schema.types] == [
+        "date32[day]",
+        "timestamp[us]",
+        "decimal128(2, 1)",
+        "binary",
+    ]
+    assert [column.null_count for column in table.columns] == [2, 1, 2, 1]
 
 
 @pytest.mark.parametrize(

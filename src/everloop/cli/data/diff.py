@@ -10,6 +10,7 @@ import typer
 
 from everloop.cli import late
 from everloop.cli.call import Call, command
+from everloop.core.errors import Invalid
 
 from . import files
 from .group import app
@@ -43,6 +44,8 @@ def diff(
       everloop data diff flights@latest~1 flights@latest
       everloop data diff flights@golden flights@latest --key carrier,flight,day --picture diff.png
     """
+    if picture and picture.suffix.lower() != ".png":
+        raise Invalid(f"--picture '{picture}' is no PNG file.", remedy="End the name in .png.")
     chosen = [] if whole else [name.strip() for name in key.split(",")] if key else None
     with call.project() as project:
         old, new = late.data.find(project, before), late.data.find(project, after)
@@ -112,6 +115,8 @@ def _schema(diff: DatasetDiff) -> dict[str, object]:
 
 def _remarks(diff: DatasetDiff) -> list[str]:
     remarks = []
+    if not diff.compared:
+        remarks.append("The versions share no column that can be compared, and so no row.")
     if any(diff.repeated):
         a, b = diff.repeated
         remarks.append(

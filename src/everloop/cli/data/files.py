@@ -53,7 +53,7 @@ def restore(
     force: bool,
 ) -> None:
     """Write a version's files into a folder, and say so."""
-    folder = Path.cwd() / (to or f"{version.dataset}-{version.short}")
+    folder = Path.cwd() / (to or late.names.file_name(version))
     with late.progress.counted("Writing, MB", quiet=call.quiet or call.json) as tell:
         done = late.files.restore(
             project,
@@ -73,12 +73,12 @@ def restore(
     )
 
 
-def refuse_options(version: DatasetVersion, paths: Sequence[str], *, force: bool) -> None:
-    """Options that only make sense for files."""
-    if paths or force:
+def refuse_paths(version: DatasetVersion, paths: Sequence[str]) -> None:
+    """--path only makes sense for files."""
+    if paths:
         raise Invalid(
-            f"{version.dataset}@{version.short} is a table: --path and --force are for versions of files.",
-            remedy="Leave them away.",
+            f"{version.dataset}@{version.short} is a table: --path is for versions of files.",
+            remedy="--columns and --where choose a part of a table.",
         )
 
 

@@ -136,7 +136,7 @@ def get(
         list[str] | None,
         typer.Option(metavar="CONDITION", help="Only rows such as 'amount>=100'; repeatable."),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace files that are other ones.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace files that are there.")] = False,
 ) -> None:
     """Write a version's content to a file (or its files to a folder), after checking it against its hash.
 
@@ -154,11 +154,11 @@ def get(
                 raise Invalid(f"{found.short} is a version of files.", remedy="--path chooses among them.")
             files.restore(call, project, found, to, path or (), force=force)
             return
-        files.refuse_options(found, path or (), force=force)
-        target = Path.cwd() / (to or f"{found.dataset}-{found.short}.parquet")
+        files.refuse_paths(found, path or ())
+        target = Path.cwd() / (to or f"{late.names.file_name(found)}.parquet")
         names = [name.strip() for name in columns.split(",")] if columns else None
         with late.progress.counted("writing", quiet=call.quiet) as tell:
-            rows = late.data.export(project, found, target, names, where=conditions, tell=tell)
+            rows = late.data.export(project, found, target, names, where=conditions, force=force, tell=tell)
     call.answer(
         {"version_id": found.version_id, "file": target, "rows": rows},
         lambda: late.output.line(f"{found.dataset}@{found.short}: {rows:,} rows written to {target}"),
@@ -176,7 +176,8 @@ def _dataset(project: Project, file: Path, given: str | None) -> tuple[str, str]
     """The dataset's name and the file's encoding."""
     models = project.settings.models.values()
     reading = [m for m in models if m.data.path and project.settings.root / m.data.path == Path.cwd() / file]
-    if given:
+    if given is not None:
+        late.data.check_name(project, given)
         same = [m for m in models if m.dataset == given]
         return given, same[0].data.encoding if same else "utf-8"
     chosen = reading or (list(models) if len(models) == 1 else [])
@@ -230,14 +231,15 @@ def _show_version(version: DatasetVersion, listed: Sequence[File] | None) -> Non
     if listed is not None:
         files.show(listed)
         return
-    rows = [(c.name, c.type, *_figures(version.statistics[c.name])) for c in version.columns]
+    rows = [(c.name, c.type, *_figures(version, version.statistics[c.name])) for c in version.columns]
     names = ("column", "type", "missing", "distinct", "mean", "std", "min", "median", "max", "most frequent")
     out.table(names, rows, right=names[2:9], fold=names[9:])
 
 
-def _figures(known: ColumnStatistics) -> tuple[object, ...]:
+def _figures(version: DatasetVersion, known: ColumnStatistics) -> tuple[object, ...]:
     share = known.missing / max(known.count + known.missing, 1)
     levels = ", ".join(f"{name} ({count:,})" for name, count in list(known.levels.items())[:3])
     missing = f"{share:.1%}" if known.missing else None
     median = known.quantiles.get("0.5")
-    return missing, known.distinct, known.mean, known.std, known.minimum, median, known.maximum, levels
+    distinct = f"about {known.distinct:,}" if late.data.is_estimate(version, known) else known.distinct
+    return missing, distinct, known.mean, known.std, known.minimum, median, known.maximum, levels
