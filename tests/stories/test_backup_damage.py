@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
+from tests.stories.test_cli import everloop
 
 from everloop import wiring
 from everloop.core.clock import SystemClock
@@ -82,6 +83,15 @@ def test_from_a_damaged_backup_the_next_goes_back_to_a_whole_one(shop: Project, 
     assert not backup.drill(shop).problems
 
 
+def test_a_damaged_file_of_a_backup_is_told_in_a_sentence(shop: Project, tmp_path: Path) -> None:
+    made = backup.create(shop)
+    path = tmp_path / "backups" / "default" / "backups" / f"{made.id}.json"
+    path.write_text("{}")
+    [damage] = backup.verify(shop).damage
+    assert damage.message == f"{path} is damaged."
+    assert backup.create(shop).unread == (made.id,)
+
+
 def test_a_version_that_is_not_what_it_says_keeps_the_others_from_nobody(
     shop: Project, tmp_path: Path
 ) -> None:
@@ -133,3 +143,27 @@ def test_a_place_that_would_save_itself_or_is_none_is_refused(
     with pytest.raises(InvalidSettings, match=said):
         backup.create(shop, place)
     assert everything(tmp_path) == before
+
+
+def test_the_commands_say_what_is_not_as_it_was(tmp_path: Path) -> None:
+    here = tmp_path / "shop"
+    assert everloop(tmp_path, "init", "shop", "--example", "customers").code == 0
+    assert everloop(here, "data", "add", "data/customers.csv", "--dataset", "c").code == 0
+    assert "is empty" in everloop(here, "backup", "create", "--to", "").err
+    assert everloop(here, "backup", "create", "--to", "../saved").code == 0
+    pack = max((tmp_path / "saved").glob("*/objects/*/*"), key=lambda path: path.stat().st_size)
+    pack.unlink()
+    copied = ("backup", "restore", "--from", "../saved", "--into", "../copy")
+    refused = everloop(here, *copied)
+    assert refused.code == 60
+    done = everloop(here, *copied, "--keep-going")
+    assert done.code == 4
+    assert "Not as it was: c@" in done.out
+    [path] = (tmp_path / "saved").glob("*/backups/*.json")
+    path.write_text("{}")
+    pruned = everloop(here, "backup", "prune", "--to", "../saved")
+    assert pruned.code == 4
+    assert str(path) in pruned.out
+    made = everloop(here, "backup", "create", "--to", "../saved")
+    assert made.code == 4
+    assert "Damaged, so not gone on from" in made.out

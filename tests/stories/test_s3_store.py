@@ -137,6 +137,7 @@ def test_encryption_is_turned_on_and_keys_change(
     s3.client().put_object(Bucket=s3_bucket, Key=key, Body=content)
     told = everloop(capsys, "data", "get", version, "--to", "never.csv", code=60)["error"]
     assert key in told["message"]
+    assert "is not encrypted" in told["message"]
     project = wiring.open_project()
     with pytest.raises(Corrupt, match="is not encrypted, and such objects are not accepted"):
         project.data.get(key.removeprefix("shop/data/"))
