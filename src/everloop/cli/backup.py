@@ -303,6 +303,8 @@ def _tell(call: Call, outcome: Outcome) -> None:
     elif outcome.backup:
         made = outcome.backup
         call.answer({"backup": made}, lambda: _show_made(made))
+        for name in outcome.pruned.unread if outcome.pruned else ():
+            call.note(f"Nothing was pruned but backups, since this one is damaged: {name}")
 
 
 @contextmanager

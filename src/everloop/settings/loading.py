@@ -210,7 +210,10 @@ def _explain(path: str, error: Mapping[str, Any]) -> tuple[str, str]:
         return f"'{path}' is {value!r}, which YAML reads as no text", "Put it in quotes."
     if kind == "string_pattern_mismatch":
         if path.endswith(".every"):
-            return f"'{path}' is {value!r}, which is no length of time", "Write it as 30m, 6h or 1d."
+            return (
+                f"'{path}' is {value!r}, which is no time in minutes, hours or days",
+                "Write it as 30m, 6h or 1d.",
+            )
         return f"'{path}' is {value!r}, which cannot be a name", _NAMES
     if kind in ("tuple_type", "model_type"):
         form = "a list, such as [a, b]" if kind == "tuple_type" else "a section, with settings under it"

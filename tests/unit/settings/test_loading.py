@@ -134,7 +134,7 @@ def test_the_file_is_found_from_a_folder_below(tmp_path: Path) -> None:
             "Unknown setting",
         ),
         ("tenant: 'a b'", "tenant.*cannot be a name.*letters, digits"),
-        ("backup: {every: 5x}", "is '5x', which is no length of time.*30m, 6h or 1d"),
+        ("backup: {every: 5x}", "is '5x', which is no time in minutes.*30m, 6h or 1d"),
         ("backup: {to: 's3://'}", "neither a folder nor s3://BUCKET"),
         ("models: {m: {data: {path: a}, target: y, positive: yes}}", "is True.*in quotes"),
         ("models: {m: {data: {path: a}, target: y, exclude: x}}", "is 'x', which is not a list"),
