@@ -189,6 +189,37 @@ def test_two_deliveries_are_compared_cell_by_cell_and_drawn(folder: Path) -> Non
     assert "4 added, 3 removed, 0 changed, 37 kept" in whole
 
 
+def test_only_png_pictures_are_drawn_and_no_shared_column_is_said(folder: Path) -> None:
+    add(range(3))
+    Path("flights.csv").write_text("other\n1\n\n2\n")
+    assert everloop("data", "add", "flights.csv").code == 0
+    for name in ("x.jpg", "x"):
+        said = everloop("data", "diff", "flights@~", "flights@latest", "--picture", name)
+        assert (said.code, Path(name).exists()) == (EXIT_CODES["invalid"], False)
+        assert ".png" in said.err
+    told = everloop("data", "diff", "flights@~", "flights@latest").out
+    assert "3 added, 3 removed, 0 changed, 0 kept" in told
+    assert "share no column" in told
+
+
+def test_a_table_is_written_into_this_folder_and_over_nothing_unless_asked(folder: Path) -> None:
+    version = add(range(3))
+    path = Path("copy.csv")
+    path.write_text("mine")
+    said = everloop("data", "get", "flights@latest", "--to", "copy.csv")
+    assert (said.code, path.read_text()) == (EXIT_CODES["refused"], "mine")
+    assert "--force" in said.err
+    assert everloop("data", "get", "flights@latest", "--to", "copy.csv", "--force").code == 0
+    assert path.read_text().startswith('"id"')
+    assert everloop("data", "add", "copy.csv", "--dataset", "a/b c").code == 0
+    assert everloop("data", "get", "a/b c@latest").code == 0
+    assert Path(f"a-b-c-{version[:12]}.parquet").is_file()
+    for name in ("", "../../etc"):
+        said = everloop("data", "add", "copy.csv", "--dataset", name)
+        assert said.code == EXIT_CODES["invalid"]
+        assert "cannot be the name of a dataset" in said.err
+
+
 def test_a_raw_file_is_followed_to_the_model_and_back(folder: Path) -> None:
     write("flights.csv", range(90))
     assert everloop("run", "--quiet").code == 0

@@ -114,6 +114,24 @@ def test_a_small_table_read_in_batches_has_exact_statistics_and_may_have_no_rows
         assert parts.version.statistics == whole.version.statistics
 
 
+def test_what_was_estimated_is_known_to_be(tmp_path: Path) -> None:
+    count = 140_000
+    table = pa.table(
+        {
+            "none": pa.nulls(count, pa.string()),
+            "few": pa.array([f"n{n % 500}" for n in range(count)]),
+            "many": pa.array(range(count)),
+        }
+    )
+    pyarrow.parquet.write_table(table, tmp_path / "t.parquet")
+    for memory in (1_000_000, 10**9):
+        here = project(tmp_path / str(memory), memory=memory)
+        version = data.register(here, tmp_path / "t.parquet", "d").version
+        known = version.statistics
+        assert [(c.count, c.distinct) for c in (known["none"], known["few"])] == [(0, 0), (count, 500)]
+        assert [data.is_estimate(version, known[name]) for name in known] == [False, False, True]
+
+
 def test_what_is_wrong_with_a_large_file_is_said(files: Path, tmp_path: Path) -> None:
     here = project(tmp_path / "p", memory=1)
     (tmp_path / "torn.csv").write_text("a,b\n" + "1,2\n" * 100_000 + "3\n")
