@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 app = group("Work with DVC: take its files in with their history, give versions to it, and check both.")
 
+_SHOWN = 10
+
 Targets = Annotated[
     list[str] | None,
     typer.Argument(metavar="[FILE]...", help="A .dvc file, or the data beside it [all]."),
@@ -69,11 +71,13 @@ def add(
             "dvc": added.pointer,
             "md5": added.md5,
             "commit": added.commit,
+            "left_out": added.left_out,
         },
         lambda: late.output.line(
             f"{known} {version.dataset}@{version.short}, {size}, in {added.pointer.name}{at}"
         ),
     )
+    _note_left_out(call, added.left_out)
 
 
 @command(app, "import")
@@ -127,12 +131,13 @@ def export(
         typer.Argument(metavar="VERSION", help="An id, its first 4 characters or more, or DATASET@latest."),
     ],
     to: Annotated[
-        Path, typer.Option(help="A file in the DVC project; .parquet, .csv or .feather for a table.")
+        Path,
+        typer.Option(help="A file or folder in the DVC project; .parquet, .csv or .feather for a table."),
     ],
     commit: Commit = False,
     force: Force = False,
 ) -> None:
-    """Write a version to a file that DVC tracks; a file that came from DVC comes back byte by byte.
+    """Write a version to a file or folder that DVC tracks; a file that came from DVC comes back byte by byte.
 
     \b
     Example:
@@ -142,11 +147,12 @@ def export(
         found = late.data.find(project, version)
         done = late.dvc.export(project, found, Path.cwd() / to.expanduser(), force=force, commit=commit)
     call.answer({"export": done}, lambda: _show_export(done))
+    _note_left_out(call, done.left_out)
 
 
 @command(app)
 def push(call: Call, files: Targets = None, remote: Remote = None) -> None:
-    """Bring what DVC tracks to its remote; a damaged object stays here and is an error.
+    """Bring what DVC tracks to its remote; damaged objects stay here, and what is nowhere is an error.
 
     \b
     Example:
@@ -214,11 +220,21 @@ def status(call: Call, files: Targets = None) -> int:
         late.output.table(("file", "work tree", "cache", "version", "md5"), rows, fold=("file", "version"))
 
     call.answer({"files": found}, show)
-    return EXIT_CODES["corrupt"] if any(t.cache == "damaged" for t in found) else 0
+    return EXIT_CODES["corrupt"] if any(t.cache != "whole" for t in found) else 0
 
 
 def _places(files: list[str] | None) -> list[Path]:
     return [Path.cwd() / Path(file).expanduser() for file in files or ()]
+
+
+def _note_left_out(call: Call, left_out: tuple[str, ...]) -> None:
+    if left_out:
+        shown = ", ".join(f"'{path}'" for path in left_out[:_SHOWN])
+        more = f" and {len(left_out) - _SHOWN:,} more" if len(left_out) > _SHOWN else ""
+        call.note(
+            f"DVC keeps no empty folders, no links to folders and nothing that .dvcignore names. "
+            f"Left out: {shown}{more}."
+        )
 
 
 def _version(dataset: str | None, version_id: str | None) -> str:

@@ -129,7 +129,8 @@ class Import:
 @dataclass(frozen=True)
 class Exported:
     """``source`` is "dvc" where the bytes are those that DVC keeps, "written" where they were written anew;
-    ``first_md5`` is then of the first export or the original, where it is another."""
+    ``first_md5`` is then of the first export or the original, where it is another. ``left_out`` is what of a
+    folder DVC does not keep: empty folders, links to folders."""
 
     version_id: str
     file: Path
@@ -137,6 +138,7 @@ class Exported:
     md5: str
     source: Literal["dvc", "written"]
     first_md5: str | None = None
+    left_out: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -172,7 +174,7 @@ class Repository(Protocol):
 
     def author_of(self, commit: str) -> tuple[str, str]: ...
 
-    def status(self, targets: Sequence[str] = ()) -> dict[str, str]: ...
+    def status(self, pointers: Sequence[Pointer], targets: Sequence[str]) -> dict[str, str]: ...
 
     def md5_of(self, path: Path) -> str: ...
 
@@ -188,13 +190,15 @@ class Repository(Protocol):
 
     def require_whole(self, pointers: Sequence[Pointer], *, missing: bool = False) -> None: ...
 
+    def left_out(self, pointer: Pointer) -> tuple[str, ...]: ...
+
     def require_same(self, pointers: Sequence[Pointer]) -> list[Path]: ...
 
     def add(self, path: str) -> Pointer: ...
 
     def commit(self, pointer: Pointer, message: str) -> None: ...
 
-    def push(self, targets: Sequence[str], remote: str | None) -> str: ...
+    def push(self, pointers: Sequence[Pointer], targets: Sequence[str], remote: str | None) -> str: ...
 
     def pull(self, targets: Sequence[str], remote: str | None, *, force: bool) -> str: ...
 

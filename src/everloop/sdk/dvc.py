@@ -61,12 +61,13 @@ class DVCManager:
     def export(
         self, version_id: str, to: str | PathLike[str], *, commit: bool = False, force: bool = False
     ) -> Exported:
-        """Write a version to a file that DVC tracks. Raises Refused over a file that DVC does not keep."""
+        """Write a version to a file or folder that DVC tracks. Raises Refused over what DVC does not keep."""
         version = data.find(self._project, version_id)
         return dvc.export(self._project, version, _place(to), commit=commit, force=force)
 
     def push(self, targets: Files = (), *, remote: str | None = None) -> str:
-        """Bring objects to the remote; what DVC said. Raises Corrupt for a damaged one, which stays here."""
+        """Bring objects to the remote; what DVC said. Raises Corrupt for a damaged one, which stays here, and
+        NotFound, when the rest is pushed, for one that neither the cache nor the remote has."""
         return dvc.push(self._project, _places(targets), remote)
 
     def pull(self, targets: Files = (), *, remote: str | None = None, force: bool = False) -> list[Path]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+from contextlib import chdir
 from pathlib import Path
 
 import pyarrow as pa
@@ -25,32 +26,46 @@ def md5(content: bytes) -> str:
     return hashlib.md5(content).hexdigest()
 
 
-def started(folder: Path, remote: str = "") -> DVCManager:
-    """A DVC project with one file in three versions, all committed."""
+@pytest.fixture(scope="module")
+def empty(alone: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A DVC project with nothing in it. Each test has a copy of it."""
+    folder = tmp_path_factory.mktemp("empty")
     git(folder, "init", "--quiet", "--initial-branch=main")
-    manager = DVCManager()
-    assert manager.init() == folder
+    with chdir(folder):
+        manager = DVCManager()
+        assert manager.init() == folder
+        manager.close()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def begun(empty: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A DVC project with one file in two versions, all committed. Each test has a copy of it."""
+    folder = tmp_path_factory.mktemp("begun")
+    with chdir(folder):
+        manager = started(empty, folder)
+        (folder / ".gitignore").write_text("/.everloop\n")
+        commit(folder, "begin")
+        (folder / "data").mkdir()
+        for prices in ((1, 2), (1, 2, 3)):
+            (folder / FILE).write_bytes(sales(*prices))
+            manager.add(FILE, "sales", commit=True)
+        manager.close()
+    return folder
+
+
+def started(project: Path, folder: Path, remote: str = "", *more: str) -> DVCManager:
+    """A copy of a project; with a remote its configuration is not committed yet."""
+    shutil.copytree(project, folder, symlinks=True, dirs_exist_ok=True)
     if remote:
-        dvc(folder, "remote", "add", "--quiet", "--default", "store", remote)
-    (folder / ".gitignore").write_text("/.everloop\n")
-    commit(folder, "begin")
-    (folder / "data").mkdir()
-    for prices in ((1, 2), (1, 2, 3)):
-        (folder / FILE).write_bytes(sales(*prices))
-        manager.add(FILE, "sales", commit=True)
-    return manager
+        lines = ["[core]", "remote = store", "['remote \"store\"']", f"url = {remote}", *more]
+        (folder / ".dvc" / "config").write_text("\n".join(lines))
+    return DVCManager()
 
 
 def clone(folder: Path, to: Path) -> Path:
     git(to.parent, "clone", "--quiet", str(folder), to.name)
     return to
-
-
-def use_s3(folder: Path, s3: S3, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in s3.environment.items():
-        monkeypatch.setenv(name, value)
-    dvc(folder, "remote", "add", "--quiet", "--force", "--default", "store", f"s3://{s3.new_bucket()}/dvc")
-    dvc(folder, "remote", "modify", "--quiet", "store", "endpointurl", s3.endpoint)
 
 
 # -- DVC's users lose nothing ------------------------------------------------------------------------------
@@ -73,11 +88,11 @@ dvc.checkout('data/raw/customers.csv.dvc')
     assert (ours / "data" / "raw" / "customers.csv").read_bytes() == sales(7)
 
 
-def test_added_in_one_pass_and_remembered(ours: Path) -> None:
+def test_added_in_one_pass_and_remembered(begun: Path, ours: Path) -> None:
     code, answer, _ = everloop(ours, "dvc", "init")
     assert (code, answer["error"]["code"]) == (20, "invalid")
     assert "git init" in answer["error"]["remedy"]
-    started(ours)
+    started(begun, ours)
     first, second = DataVersioner(dataset="sales").list_versions()
 
     code, shown, _ = everloop(ours, "data", "show", second["version_id"])
@@ -104,23 +119,37 @@ def test_added_in_one_pass_and_remembered(ours: Path) -> None:
     assert (there.changed, there.cache, there.dataset) == ("", "whole", "data/broken.csv")
 
 
-@pytest.mark.parametrize("store", ["folder", "s3"])
-def test_a_version_comes_out_of_a_fresh_clone(
-    ours: Path, tmp_path: Path, store: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+def test_versions_come_out_of_a_fresh_clone(
+    begun: Path, ours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    manager = started(ours, str(tmp_path / "remote"))
+    """A table, a folder and a file that DVC never had; what it cannot keep of a folder is told."""
+    manager = started(begun, ours, str(tmp_path / "remote"))
     before = git(ours, "rev-parse", "HEAD~1")
-    if store == "s3":
-        use_s3(ours, request.getfixturevalue("s3"), monkeypatch)
     table = pa.table({"n": list(range(1000)), "größe": [f"g{n % 7}" for n in range(1000)]})
     version = DataVersioner(dataset="made").register(table)
+    made = tmp_path / "made"
+    (made / "deep").mkdir(parents=True)
+    (made / "empty").mkdir()
+    (made / "a.png").write_bytes(bytes(range(256)))
+    (made / "deep" / "b ü.png").write_bytes(b"b")
+    (made / "link").symlink_to("deep")
+    (tmp_path / "model").write_bytes(b"a model")
+    pictures = DataVersioner(dataset="pictures").register_files(made)
+    model = DataVersioner(dataset="model").register_files(tmp_path / "model")
 
     done = manager.export(version, "data/made here.parquet", commit=True)
-    assert (done.source, done.first_md5) == ("written", None)
-    git(ours, "commit", "--quiet", "--all", "--allow-empty", "--message", "the remote")
+    assert (done.source, done.first_md5, done.left_out) == ("written", None, ())
+    code, answer, said = everloop(ours, "dvc", "export", pictures, "--to", "data/pictures", "--commit")
+    assert (code, answer["export"]["source"]) == (0, "written")
+    assert answer["export"]["left_out"] == ["data/pictures/empty", "data/pictures/link"]
+    assert "Left out: 'data/pictures/empty', 'data/pictures/link'." in said
+    assert manager.export(model, "data/model.bin", commit=True).source == "written"
+    git(ours, "commit", "--quiet", "--all", "--message", "the remote")
     code, answer, said = everloop(ours, "dvc", "push")
     assert code == 0, said
-    assert "2 files pushed" in answer["dvc"]
+    assert "6 files pushed" in answer["dvc"]
+    known = {file.path: file.dataset for file in manager.status(["data/model.bin", "data/pictures"])}
+    assert known == {"data/model.bin": "model", "data/pictures": None}  # that one is not all of its version
 
     fresh = clone(ours, tmp_path / "fresh")
     dvc(fresh, "pull", "--quiet")
@@ -128,24 +157,58 @@ def test_a_version_comes_out_of_a_fresh_clone(
     assert dvc(fresh, "status", "--cloud", "--json") == "{}"
     assert pq.read_table(fresh / "data" / "made here.parquet").equals(table)
     assert (fresh / FILE).read_bytes() == sales(1, 2, 3)
+    assert (fresh / "data" / "model.bin").read_bytes() == b"a model"
+    found = [file for file in (fresh / "data" / "pictures").rglob("*") if file.is_file()]
+    assert sorted(file.read_bytes() for file in found) == [bytes(range(256)), b"b"]
+    assert (fresh / "data" / "pictures" / "deep" / "b ü.png").read_bytes() == b"b"
 
     # our own pull and checkout in another clone, which has neither cache nor versions
     monkeypatch.chdir(clone(ours, tmp_path / "other"))
     other = DVCManager()
-    assert len(other.pull()) == 2
+    assert len(other.pull()) == 5
     assert other.checkout(f"{FILE}.dvc") == [Path.cwd() / FILE]
     with pytest.raises(NotFound, match="neither DVC's cache nor a remote"):  # that one was never pushed
         other.checkout(f"{FILE}.dvc", rev=before)
     assert (Path.cwd() / FILE).read_bytes() == sales(1, 2, 3)
     assert git(Path.cwd(), "status", "--porcelain") == ""
     outcomes = {file.path: file.outcome for file in other.import_history().files}
-    assert outcomes == {FILE: "new", "data/made here.parquet": "new"}
+    assert outcomes == dict.fromkeys(
+        [FILE, *(f"data/{n}" for n in ("made here.parquet", "model.bin", "pictures"))], "new"
+    )
     assert DataVersioner(dataset="data/made here.parquet").list_versions()[0]["version_id"] == version
 
 
-def test_the_bytes_that_dvc_had_come_back(ours: Path, tmp_path: Path) -> None:
+def test_by_a_remote_in_s3(
+    begun: Path, ours: Path, tmp_path: Path, s3: S3, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in s3.environment.items():
+        monkeypatch.setenv(name, value)
+    started(begun, ours, f"s3://{s3.new_bucket()}/dvc", f"endpointurl = {s3.endpoint}")
+    git(ours, "commit", "--quiet", "--all", "--message", "the remote")
+    code, answer, said = everloop(ours, "dvc", "push")
+    assert code == 0, said
+    assert "1 file pushed" in answer["dvc"]
+
+    fresh = clone(ours, tmp_path / "fresh")
+    dvc(fresh, "pull", "--quiet")
+    assert dvc(fresh, "status", "--cloud", "--json") == "{}"
+    assert (fresh / FILE).read_bytes() == sales(1, 2, 3)
+
+    monkeypatch.chdir(clone(ours, tmp_path / "other"))
+    other = DVCManager()
+    assert other.pull() == [Path.cwd() / FILE]
+    with pytest.raises(NotFound, match="neither DVC's cache nor a remote"):  # that one was never pushed
+        other.checkout(f"{FILE}.dvc", rev="HEAD~2")
+    assert (Path.cwd() / FILE).read_bytes() == sales(1, 2, 3)
+    assert git(Path.cwd(), "status", "--porcelain") == ""
+    shutil.rmtree(Path.cwd() / ".dvc" / "cache")
+    outcomes = {file.commit: file.outcome for file in other.import_history().files}
+    assert sorted(outcomes.values()) == ["missing", "new"]
+
+
+def test_the_bytes_that_dvc_had_come_back(empty: Path, begun: Path, ours: Path, tmp_path: Path) -> None:
     """A CSV that no writer of ours would write so; and a Parquet file that some other version wrote."""
-    manager = started(ours)
+    manager = started(begun, ours)
     first, second = (v["version_id"] for v in DataVersioner(dataset="sales").list_versions())
     kept = in_cache(ours, md5(sales(1, 2)))
 
@@ -177,9 +240,7 @@ def test_the_bytes_that_dvc_had_come_back(ours: Path, tmp_path: Path) -> None:
     away = tmp_path / "away"
     away.mkdir()
     os.chdir(away)
-    git(away, "init", "--quiet")
-    there = DVCManager()
-    there.init()
+    there = started(empty, away)
     found = there.import_history(other, paths=[FILE])
     assert [file.version_id for file in found.files] == [first, second]
     out = there.export(first, "x.csv")
@@ -189,18 +250,47 @@ def test_the_bytes_that_dvc_had_come_back(ours: Path, tmp_path: Path) -> None:
 # -- what DVC takes for good and is not ---------------------------------------------------------------------
 
 
-def test_damaged_objects_never_pass(ours: Path, tmp_path: Path) -> None:
+def test_what_is_nowhere_is_named(
+    begun: Path, ours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``dvc push`` leaves such objects out with a warning, and 0; the clone then cannot have them."""
+    manager = started(begun, ours, str(tmp_path / "remote"))
+    (ours / "lost.csv").write_bytes(sales(8))
+    manager.add("lost.csv", commit=True)
+    git(ours, "commit", "--quiet", "--all", "--message", "the remote")
+    in_cache(ours, md5(sales(8))).unlink()
+
+    code, answer, _ = everloop(ours, "dvc", "push")
+    assert (code, answer["error"]["code"]) == (11, "not_found")
+    assert answer["error"]["message"].startswith("1 file pushed, but neither DVC's cache nor the remote has")
+    assert "'lost.csv'" in answer["error"]["message"]
+    assert FILE not in answer["error"]["message"]
+    code, answer, _ = everloop(ours, "dvc", "status")
+    assert (code, {t["path"]: t["cache"] for t in answer["files"]}) == (
+        60,
+        {FILE: "whole", "lost.csv": "missing"},
+    )
+
+    monkeypatch.chdir(clone(ours, tmp_path / "fresh"))
+    with pytest.raises(NotFound, match=r"'lost\.csv'.*dvc push"):
+        DVCManager().pull()
+    assert Path(FILE).read_bytes() == sales(1, 2, 3)
+
+
+def test_damaged_objects_never_pass(begun: Path, ours: Path, tmp_path: Path) -> None:
     """DVC's own checkout takes a damaged object for good; ours leaves the file alone, and pull repairs."""
-    manager = started(ours, str(tmp_path / "remote"))
+    manager = started(begun, ours, str(tmp_path / "remote"))
     now, before = in_cache(ours, md5(sales(1, 2, 3))), in_cache(ours, md5(sales(1, 2)))
     manager.push()
     damage(now)
     (ours / FILE).unlink()
 
-    [there] = manager.status()
-    assert there.cache == "damaged"
-    code, _, _ = everloop(ours, "dvc", "status")
+    now.chmod(0o644)  # one that can be written to DVC would delete when it is asked for the status
+    code, answer, _ = everloop(ours, "dvc", "status")
     assert code == 60
+    assert [(file["cache"], file["changed"]) for file in answer["files"]] == [("damaged", "deleted")]
+    assert now.stat().st_mode & 0o777 == 0o644
+    now.chmod(0o444)
     with pytest.raises(Corrupt, match="everloop dvc pull") as told:
         manager.checkout(f"{FILE}.dvc")
     assert str(now) in told.value.message
@@ -240,8 +330,8 @@ def test_damaged_objects_never_pass(ours: Path, tmp_path: Path) -> None:
     assert now.read_bytes() == sales(1, 2, 3) == (ours / FILE).read_bytes()
 
 
-def test_an_earlier_version_of_one_file(ours: Path) -> None:
-    manager = started(ours)
+def test_an_earlier_version_of_one_file(begun: Path, ours: Path) -> None:
+    manager = started(begun, ours)
     (ours / "other.csv").write_text("a\n1\n")
     manager.add("other.csv", commit=True)
 
@@ -265,15 +355,18 @@ def test_an_earlier_version_of_one_file(ours: Path) -> None:
     assert (ours / FILE).read_bytes() == sales(1, 2, 3)
 
 
-def test_a_folder_under_dvc(ours: Path) -> None:
+def test_a_folder_under_dvc(empty: Path, ours: Path) -> None:
     """Added as files, checked out and checked file by file, and written elsewhere."""
-    git(ours, "init", "--quiet")
-    manager = DVCManager()
-    manager.init()
+    manager = started(empty, ours)
     (ours / "parts" / "deep").mkdir(parents=True)
     (ours / "parts" / "a.csv").write_bytes(sales(1))
     (ours / "parts" / "deep" / "b ü.csv").write_bytes(sales(2))
-    version = manager.add("parts", "images", commit=True)
+    (ours / "parts" / "link").symlink_to("deep")
+    (ours / "parts" / "empty").mkdir()
+    code, answer, said = everloop(ours, "dvc", "add", "parts", "--dataset", "images", "--commit")
+    assert (code, answer["left_out"]) == (0, ["parts/empty", "parts/link"])
+    assert "Left out: 'parts/empty', 'parts/link'." in said
+    version = answer["version"]["version_id"]
     [known] = DataVersioner(dataset="images").list_versions()
     assert known["row_count"] == 2
     assert [file.outcome for file in manager.import_history(paths=["parts"], dataset="images").files] == [
@@ -287,17 +380,23 @@ def test_a_folder_under_dvc(ours: Path) -> None:
     with pytest.raises(Refused):
         manager.export(version, "copy of parts")
     damage(in_cache(ours, md5(sales(2))))
-    with pytest.raises(Invalid, match="everloop data get"):
-        manager.export(version, "other")
+    assert manager.export(version, "other").source == "written"  # we have it still
+    assert (ours / "other" / "deep" / "b ü.csv").read_bytes() == sales(2)
     assert not list(ours.glob(".other*"))
+    damage(in_cache(ours, md5(sales(2))))
     shutil.rmtree(ours / "parts")
     with pytest.raises(Corrupt, match="b ü"):
         manager.checkout("parts.dvc")
     assert not (ours / "parts").exists()
+    listed = in_cache(ours, md5_in(ours, "parts.dvc"))
+    damage(listed)
+    listed.chmod(0o644)
+    assert {file.path: file.cache for file in manager.status("parts")} == {"parts": "damaged"}
+    assert listed.is_file()
 
 
-def test_what_cannot_be_done(ours: Path, tmp_path: Path) -> None:
-    manager = started(ours)
+def test_what_cannot_be_done(begun: Path, ours: Path, tmp_path: Path) -> None:
+    manager = started(begun, ours)
     with pytest.raises(NotFound, match=r"Did you mean 'data/ventas año 1\.csv\.dvc'"):
         manager.checkout("data/ventas año 2.csv.dvc")
     with pytest.raises(NotFound, match="dvc remote add"):

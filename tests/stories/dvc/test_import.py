@@ -223,3 +223,6 @@ def test_where_there_is_no_dvc_project(ours: Path, tmp_path: Path) -> None:
         DVCManager().import_history()
     code, answer, _ = everloop(ours, "dvc", "import", "../nowhere")
     assert (code, answer["error"]["code"]) == (12, "file_missing")
+    assert "URL" in answer["error"]["remedy"]
+    with pytest.raises(Invalid, match=r"nowhere\.git cannot be cloned: .*git ls-remote"):
+        DVCManager().import_history(f"file://{tmp_path}/nowhere.git")

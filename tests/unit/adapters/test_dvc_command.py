@@ -21,6 +21,10 @@ from everloop.core.errors import Busy, Invalid, MissingExtra, MLOpsError, NotFou
         ),
         ("ERROR: unexpected error - s3 is supported, but requires 'dvc-s3' to be installed", MissingExtra),
         ("ERROR: output 'x' is already tracked by SCM (e.g. Git).\n    You can remove it from Git", Invalid),
+        (
+            "ERROR: Checkout failed for following targets:\ndata/c\nf\nIs your cache up to date?\n<https://x>",
+            NotFound,
+        ),
         ("ERROR: failed to connect to s3 (bucket/dvc)", Unavailable),
         ("", Unavailable),
     ],
@@ -38,3 +42,10 @@ def test_dvcs_own_words_are_told() -> None:
     assert error_of("add", Path("/x"), said).message == (
         "dvc add: output 'x' is already specified in stages a and b."
     )
+
+
+def test_targets_without_content_are_named() -> None:
+    said = (
+        "ERROR: Checkout failed for following targets:\ndata/c d\nf\nIs your cache up to date?\n<https://x>"
+    )
+    assert "has all of 'data/c d', 'f'." in error_of("checkout", Path("/x"), said).message

@@ -11,6 +11,8 @@ from everloop.core.errors import Busy, Invalid, MissingExtra, MLOpsError, NotFou
 
 from . import library
 
+_NOT_FILLED = re.compile(r"Checkout failed for following targets:\n(.+?)\nIs your cache", re.DOTALL)
+
 
 def git(folder: Path, *arguments: str, given: bytes | None = None) -> bytes:
     """What git says. Raises Invalid with git's own words."""
@@ -20,21 +22,31 @@ def git(folder: Path, *arguments: str, given: bytes | None = None) -> bytes:
     except OSError as error:
         raise Unavailable("git cannot be run.", remedy="Install git.") from error
     if done.returncode:
-        said = done.stderr.decode(errors="replace").strip().removeprefix("fatal: ")
-        raise Invalid(f"git {arguments[0]} in {folder}: {said}.")
+        lines = done.stderr.decode(errors="replace").removeprefix("fatal: ").splitlines()
+        said = " ".join(line.strip() for line in lines if line.strip())
+        raise Invalid(
+            f"git {arguments[0]} in {folder}: {said.rstrip('.')}.",
+            remedy="Put right what git says there, then run this again.",
+        )
     return done.stdout
 
 
 def dvc(folder: Path, *arguments: str) -> str:
     """What DVC says. Raises MissingExtra, Busy, Refused, NotFound or Unavailable with DVC's own words."""
+    return dvc_warned(folder, *arguments)[0]
+
+
+def dvc_warned(folder: Path, *arguments: str) -> tuple[str, str]:
+    """What DVC says, and what it warns of on stderr; it raises as ``dvc`` does."""
     library.require()
     command = [sys.executable, "-m", "dvc", *arguments]
     done = subprocess.run(  # noqa: S603
         command, cwd=folder, capture_output=True, check=False, stdin=subprocess.DEVNULL
     )
+    warned = done.stderr.decode(errors="replace")
     if done.returncode:
-        raise error_of(arguments[0], folder, done.stderr.decode(errors="replace"))
-    return done.stdout.decode(errors="replace")
+        raise error_of(arguments[0], folder, warned)
+    return done.stdout.decode(errors="replace"), warned
 
 
 def error_of(verb: str, folder: Path, said: str) -> MLOpsError:
@@ -52,6 +64,13 @@ def error_of(verb: str, folder: Path, said: str) -> MLOpsError:
         return NotFound(
             f"The DVC project {folder} has no remote to {verb} from or to.",
             remedy="Name one with 'dvc remote add -d NAME URL'.",
+        )
+    not_filled = _NOT_FILLED.search(said)
+    if not_filled:
+        named = ", ".join(f"'{name.strip()}'" for name in not_filled[1].splitlines() if name.strip())
+        return NotFound(
+            f"Neither DVC's cache nor the remote has all of {named}. The others are in place.",
+            remedy="Run 'dvc push' where they were added, then 'everloop dvc pull' here.",
         )
     if "already tracked by scm" in low:
         return Invalid(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from everloop.core.dvc import Pointer, State
 from everloop.core.errors import Corrupt, NotFound, Unavailable
 
 from . import library
+
+_AGAIN = "'dvc add' the original folder again where it is, and push."
 
 
 class Objects:
@@ -41,14 +44,30 @@ class Objects:
         """Whether the cache has an object, by hashing it once."""
         return self._state(self.place(md5, legacy=legacy), md5, legacy)
 
-    def states(self, pointer: Pointer) -> dict[str, State]:
-        """Of each object that a pointer needs, the list of a folder first, by the path of the data."""
-        found = {pointer.path: self.state(pointer.md5, legacy=pointer.legacy)}
-        if pointer.is_folder and found[pointer.path] == "whole":
-            place = self.place(pointer.md5, legacy=pointer.legacy)
-            for path, md5 in read_folder(place):
-                found[f"{pointer.path}/{path}"] = self.state(md5, legacy=pointer.legacy)
-        return found
+    def examine(self, pointer: Pointer) -> Iterator[tuple[str, str, State]]:
+        """Path, md5 and state of each object that a pointer needs, the list of a folder first."""
+        state = self.state(pointer.md5, legacy=pointer.legacy)
+        yield pointer.path, pointer.md5, state
+        if pointer.is_folder and state == "whole":
+            for path, md5 in read_folder(self.place(pointer.md5, legacy=pointer.legacy)):
+                yield f"{pointer.path}/{path}", md5, self.state(md5, legacy=pointer.legacy)
+
+    @contextmanager
+    def guarded(self, pointers: Sequence[Pointer]) -> Iterator[None]:
+        """Keep DVC from deleting objects: it removes a damaged one that can be written to, and trusts one
+        that cannot. So the damaged ones are read-only meanwhile."""
+        modes: dict[Path, int] = {}
+        try:
+            for pointer in pointers:
+                for _, md5, state in self.examine(pointer):
+                    if state == "damaged":
+                        place = self.place(md5, legacy=pointer.legacy)
+                        modes.setdefault(place, place.stat().st_mode)
+                        place.chmod(0o444)
+            yield
+        finally:
+            for place, mode in modes.items():
+                place.chmod(mode)
 
     def obtain(self, md5: str, *, legacy: bool, remote: str | None = None, what: str) -> Path:
         """An object's file, whole: from the cache, else from the remote. ``what`` names it to people.
@@ -140,6 +159,8 @@ def read_folder(place: Path) -> Iterator[tuple[str, str]]:
         listed = json.loads(place.read_bytes())
         yield from ((str(entry["relpath"]), str(entry["md5"])) for entry in listed)
     except (ValueError, TypeError, KeyError) as error:
-        raise Corrupt(f"DVC's list of a folder, {place}, cannot be read: {error}.") from error
+        raise Corrupt(f"DVC's list of a folder, {place}, cannot be read: {error}.", remedy=_AGAIN) from error
     except OSError as error:
-        raise Unavailable(f"DVC's object {place} cannot be read: {error.strerror}.") from error
+        raise Unavailable(
+            f"DVC's object {place} cannot be read: {error.strerror}.", remedy="Check its permissions."
+        ) from error

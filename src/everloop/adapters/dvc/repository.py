@@ -18,13 +18,14 @@ from everloop.core.dvc import History, Pointer, State
 from everloop.core.errors import FileMissing, Invalid, NotFound, Refused, nearest
 
 from . import library
-from .command import dvc, git
+from .command import dvc, dvc_warned, git
 from .commits import read_history
 from .objects import Objects, read_folder
 from .pointers import is_pointer, read_pointers
 
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://|[\w.-]+@[\w.-]+:")
 _USER = re.compile(r"(?<=://)[^/@]*@")
+_SHOWN = 10
 
 
 def initialise(folder: Path, ignored: Sequence[str] = ()) -> tuple[Path, bool]:
@@ -59,10 +60,21 @@ def open_for_reading(source: str | Path, scratch: Path) -> Iterator[DvcRepositor
         folder, name = Path(source), str(source)
         if _URL.match(str(source)) or _is_bare(folder):
             folder, name = scratch / "clone", _USER.sub("", str(source))
-            git(scratch, "clone", "--quiet", "--", str(source), "clone")
+            _clone(str(source), name, scratch)
         yield DvcRepository(_find_root(folder), name, scratch / "objects")
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _clone(url: str, name: str, scratch: Path) -> None:
+    try:
+        git(scratch, "clone", "--quiet", "--", url, "clone")
+    except Invalid as error:
+        said = _USER.sub("", error.message.partition(f"{scratch}: ")[2])
+        raise Invalid(
+            f"{name} cannot be cloned: {said}",
+            remedy=f"Check the URL and that you may read it; 'git ls-remote {name}' tries that.",
+        ) from error
 
 
 def open_here(folder: Path) -> DvcRepository:
@@ -72,7 +84,9 @@ def open_here(folder: Path) -> DvcRepository:
 
 def _find_root(folder: Path) -> Path:
     if not folder.is_dir():
-        raise FileMissing(f"There is no folder {folder}.")
+        raise FileMissing(
+            f"There is no folder {folder}.", remedy="Check the path, or give the URL of a git repository."
+        )
     root = _dvc_root(folder.resolve(), _git_root(folder))
     if root is None:
         raise NotFound(f"{folder} is not in a DVC project.", remedy="'everloop dvc init' makes it one.")
@@ -131,9 +145,11 @@ class DvcRepository:
         )
         return author, date.strip()
 
-    def status(self, targets: Sequence[str] = ()) -> dict[str, str]:
-        """What ``dvc status`` says of data: path -> ``modified``, ``deleted``, ``not in cache`` …"""
-        told = loads(dvc(self.root, "status", "--json", *_after(targets)) or "{}")
+    def status(self, pointers: Sequence[Pointer], targets: Sequence[str]) -> dict[str, str]:
+        """What ``dvc status`` says of data: path -> ``modified``, ``deleted``, ``not in cache`` …
+        ``pointers`` are those of the targets; their objects stay as they are."""
+        with self._kept.guarded(pointers):
+            told = loads(dvc(self.root, "status", "--json", *_after(targets)) or "{}")
         changes = [change for stage in told.values() for change in stage if isinstance(change, dict)]
         return {path: str(said) for c in changes for path, said in c.get("changed outs", {}).items()}
 
@@ -168,7 +184,10 @@ class DvcRepository:
         found = {}
         for path, md5 in read_folder(self.obtain(pointer)):
             if Path(path).is_absolute() or ".." in Path(path).parts:
-                raise Invalid(f"{pointer.file} names '{path}', which lies outside of {pointer.path}.")
+                raise Invalid(
+                    f"{pointer.file} names '{path}', which lies outside of {pointer.path}.",
+                    remedy="DVC does not write such lists: ask whoever made it.",
+                )
             what = f"{pointer.path}/{path}"
             found[path] = self._objects.obtain(md5, legacy=pointer.legacy, remote=pointer.remote, what=what)
         return found
@@ -179,16 +198,15 @@ class DvcRepository:
 
     def states(self, pointer: Pointer) -> dict[str, State]:
         """Of each object that a pointer needs in the cache, by the path of its data."""
-        return self._kept.states(pointer)
+        return {path: state for path, _, state in self._kept.examine(pointer)}
 
     def require_whole(self, pointers: Sequence[Pointer], *, missing: bool = False) -> None:
         """Raises Corrupt where the cache has damaged objects; brings ``missing`` ones from the remote."""
         for pointer in pointers:
             if missing:
                 self._bring(pointer, replace=False)
-            for path, state in self._kept.states(pointer).items():
+            for path, md5, state in self._kept.examine(pointer):
                 if state == "damaged":
-                    md5 = dict(self._parts(pointer))[path]
                     raise self._kept.damaged(md5, legacy=pointer.legacy, what=f"{path} ({pointer.file})")
 
     def require_same(self, pointers: Sequence[Pointer]) -> list[Path]:
@@ -208,6 +226,20 @@ class DvcRepository:
             place = self._kept.place(pointer.md5, legacy=pointer.legacy)
             for path, md5 in read_folder(place):
                 yield f"{pointer.path}/{path}", md5
+
+    def left_out(self, pointer: Pointer) -> tuple[str, ...]:
+        """What lies in a folder of the work tree and is not in DVC's list of it: empty folders, links to
+        folders, what ``.dvcignore`` names."""
+        if not pointer.is_folder:
+            return ()
+        listed = {path for path, _ in self._parts(pointer)}
+        found = []
+        for place, folders, files in os.walk(self.root / pointer.path):
+            above = Path(place).relative_to(self.root)
+            ends = [*files, *(name for name in folders if (Path(place) / name).is_symlink())]
+            found += [(above / name).as_posix() for name in ends]
+            found += [] if folders or files else [above.as_posix()]
+        return tuple(sorted(path for path in found if path not in listed))
 
     def _bring(self, pointer: Pointer, *, replace: bool) -> None:
         """Have the objects of a pointer in the cache, whole; damaged ones stay unless ``replace``."""
@@ -243,15 +275,31 @@ class DvcRepository:
         if git(self.root, "status", "--porcelain", "--", *paths):
             git(self.root, "commit", "--quiet", "--message", message, "--", *paths)
 
-    def push(self, targets: Sequence[str], remote: str | None) -> str:
-        return dvc(self.root, "push", *_remote(remote), *_after(targets)).strip()
+    def push(self, pointers: Sequence[Pointer], targets: Sequence[str], remote: str | None) -> str:
+        """``dvc push``. Raises NotFound, once the rest is pushed, for objects that DVC only warns of."""
+        told, warned = dvc_warned(self.root, "push", *_remote(remote), *_after(targets))
+        lacking = [
+            path
+            for pointer in pointers
+            for path, md5, state in self._kept.examine(pointer)
+            if state == "missing" and md5 in warned
+        ]
+        if lacking:
+            shown = ", ".join(f"'{path}'" for path in lacking[:_SHOWN])
+            more = f" and {len(lacking) - _SHOWN:,} more" if len(lacking) > _SHOWN else ""
+            raise NotFound(
+                f"{told.strip().rstrip('.')}, but neither DVC's cache nor the remote has {shown}{more}: "
+                "nobody can pull that.",
+                remedy="Say 'everloop dvc add' of the original again, or push from where it was added.",
+            )
+        return told.strip()
 
     def pull(self, targets: Sequence[str], remote: str | None, *, force: bool) -> str:
         """Damaged objects in the cache are replaced by the remote's, missing ones brought by ``dvc fetch``,
         all hashed, and only then ``dvc checkout`` runs."""
         pointers = self.pointers(targets)
         for pointer in pointers:
-            if "damaged" in self._kept.states(pointer).values():
+            if "damaged" in self.states(pointer).values():
                 self._bring(pointer, replace=True)
         told = dvc(self.root, "fetch", *_remote(remote), *_after(targets)).strip()
         self.require_whole(pointers)
@@ -286,7 +334,7 @@ class DvcRepository:
 
     def _show(self, revision: str, file: str) -> str:
         if revision.startswith("-"):
-            raise Invalid(f"'{revision}' is no git revision.")
+            raise Invalid(f"'{revision}' is no git revision.", remedy="Give a branch, a tag or a commit.")
         try:
             return git(self.root, "show", f"{revision}:./{file}").decode("utf-8", errors="replace")
         except Invalid as error:

@@ -18,13 +18,15 @@ from .places import dataset_of, folder_of, repository_name, within
 
 @dataclass(frozen=True)
 class Added:
-    """``commit`` is empty where git does not have the pointer file yet."""
+    """``commit`` is empty where git does not have the pointer file yet. ``left_out`` is what of a folder DVC
+    does not keep: empty folders, links to folders, what ``.dvcignore`` names."""
 
     version: DatasetVersion
     new: bool
     pointer: Path
     md5: str
     commit: str
+    left_out: tuple[str, ...] = ()
 
 
 def initialise(project: Project) -> tuple[Path, bool]:
@@ -73,7 +75,8 @@ def add(
         raise
     name = repository_name(project, repository)
     record(project, version, pointer, at_commit, repository=name, imported=False)
-    return Added(version, new, repository.root / pointer.file, pointer.md5, at_commit)
+    left_out = repository.left_out(pointer)
+    return Added(version, new, repository.root / pointer.file, pointer.md5, at_commit, left_out)
 
 
 def record(

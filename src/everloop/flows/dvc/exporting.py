@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from everloop.core.data import DatasetVersion
 from everloop.core.dvc import DvcFile, Exported, Pointer, Repository
 from everloop.core.errors import Corrupt, Invalid, NotFound, Refused, Unavailable
-from everloop.flows import data
+from everloop.data.listing import FILE
+from everloop.flows import data, files
 from everloop.flows.project import Project
 from everloop.store import dvc as dvc_files
 
@@ -17,7 +19,8 @@ from .places import folder_of, repository_name, within
 def export(
     project: Project, version: DatasetVersion, to: str | Path, *, force: bool = False, commit: bool = False
 ) -> Exported:
-    """Write a version to a file and put that under DVC, so that plain ``dvc push`` and ``dvc pull`` work.
+    """Write a version to a file or folder and put that under DVC, so that plain ``dvc push`` and ``dvc pull``
+    work.
 
     The md5 of a file written anew depends on the library that wrote it, so the first is remembered, and the
     object that DVC keeps of it (or of the original that was imported) is taken first. Raises Refused where
@@ -38,11 +41,20 @@ def export(
     pointer = repository.add(path)
     if commit:
         repository.commit(pointer, f"Track {path} with DVC")
-    _record(project, version, pointer, repository_name(project, repository))
+    if taken or _is_kept_whole(project, version):
+        _record(project, version, pointer, repository_name(project, repository))
     first = next((file.md5 for file in known), None)
     other = first if first != pointer.md5 and not taken else None
     source = repository.root / pointer.file
-    return Exported(version.version_id, target, source, pointer.md5, "dvc" if taken else "written", other)
+    return Exported(
+        version.version_id,
+        target,
+        source,
+        pointer.md5,
+        "dvc" if taken else "written",
+        other,
+        repository.left_out(pointer),
+    )
 
 
 def _known(project: Project, version: DatasetVersion, target: Path) -> list[DvcFile]:
@@ -77,12 +89,30 @@ def _take(project: Project, repository: Repository, file: DvcFile, target: Path)
 
 
 def _write(project: Project, version: DatasetVersion, target: Path) -> None:
-    if version.kind != "table":
-        raise Invalid(
-            f"DVC no longer has the files of {version.dataset}@{version.short}.",
-            remedy="Write them with 'everloop data get', then put them under DVC with 'everloop dvc add'.",
-        )
-    data.export(project, version, target, force=True)
+    if version.kind == "table":
+        data.export(project, version, target, force=True)
+        return
+    draft = target.with_name(f".{target.name}.draft")
+    shutil.rmtree(draft, ignore_errors=True)
+    try:
+        files.restore(project, version, draft)
+        if target.is_dir():
+            shutil.rmtree(target)
+        _content_of(version, draft).replace(target)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def _content_of(version: DatasetVersion, folder: Path) -> Path:
+    """The folder that a version was written to, or the one file in it where it was registered as a file."""
+    alone = folder / Path(version.source).name
+    return alone if alone.is_file() and list(folder.iterdir()) == [alone] else folder
+
+
+def _is_kept_whole(project: Project, version: DatasetVersion) -> bool:
+    """Whether the version can be had again of what DVC keeps: it has no links, no empty folders and no bit
+    that says a file is a program."""
+    return version.kind == "table" or all(file.kind == FILE for file in files.list_files(project, version))
 
 
 def _require_kept(repository: Repository, target: Path, path: str) -> None:

@@ -16,10 +16,12 @@ _WORST: tuple[State, ...] = ("damaged", "missing", "whole")
 
 
 def push(project: Project, targets: Sequence[str | Path] = (), remote: str | None = None) -> str:
-    """``dvc push``, after hashing what would go: a damaged object never reaches the remote. What DVC said."""
+    """``dvc push``, after hashing what would go: a damaged object never reaches the remote. What DVC said.
+    Raises Corrupt, and NotFound, once the rest is pushed, for objects that are nowhere."""
     repository, chosen = _open(project, targets)
-    repository.require_whole(repository.pointers(chosen))
-    return repository.push(chosen, remote)
+    pointers = repository.pointers(chosen)
+    repository.require_whole(pointers)
+    return repository.push(pointers, chosen, remote)
 
 
 def pull(
@@ -56,13 +58,11 @@ def checkout(
 def status(project: Project, targets: Sequence[str | Path] = ()) -> list[Tracked]:
     """What is under DVC in the work tree, its objects hashed, and which version each file is."""
     repository, chosen = _open(project, targets)
-    changes = repository.status(chosen)
+    pointers = repository.pointers(chosen)
+    changes = repository.status(pointers, chosen)
     with project.store.reading() as tx:
         known = {file.md5: file for file in dvc_files.files(tx)}
-    return [
-        _tracked(repository, p, changes.get(p.path, ""), known.get(p.md5))
-        for p in repository.pointers(chosen)
-    ]
+    return [_tracked(repository, p, changes.get(p.path, ""), known.get(p.md5)) for p in pointers]
 
 
 def _tracked(repository: Repository, pointer: Pointer, changed: str, known: DvcFile | None) -> Tracked:
