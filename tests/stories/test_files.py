@@ -207,6 +207,17 @@ def test_what_changed_a_moment_ago_is_not_trusted(folder: Path, tmp_path: Path) 
         assert len(read_again(now, folder)[1]) == 4
 
 
+def test_a_folder_in_which_everything_changed_a_moment_ago(project: Project, tmp_path: Path) -> None:
+    """What was known of it before is forgotten then."""
+    folder = tmp_path / "one"
+    folder.mkdir()
+    (folder / "a").write_bytes(b"1")
+    files.register_files(project, str(folder), "d")
+    (folder / "a").write_bytes(b"22")
+    with closing(wiring.connect(load_settings(folder=tmp_path / "project", variables={}))) as now:
+        assert files.register_files(now, str(folder), "d").new
+
+
 def test_a_damaged_memory_of_what_was_seen_is_no_trouble(
     project: Project, folder: Path, tmp_path: Path
 ) -> None:

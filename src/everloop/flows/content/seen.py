@@ -61,8 +61,9 @@ class Seen:
         ]
         if {row[0]: (row[1:5], *row[5:]) for row in calm} == self._known:
             return
-        arrays = [pa.array(c, f.type) for c, f in zip(zip(*calm, strict=True), _SCHEMA, strict=True)]
-        table = pa.Table.from_arrays(arrays, schema=_SCHEMA) if calm else _SCHEMA.empty_table()
+        columns = list(zip(*calm, strict=True)) or [()] * len(_SCHEMA)
+        arrays = [pa.array(c, f.type) for c, f in zip(columns, _SCHEMA, strict=True)]
+        table = pa.Table.from_arrays(arrays, schema=_SCHEMA)
         sink = pa.BufferOutputStream()
         with pa.ipc.new_file(sink, _SCHEMA, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
             writer.write_table(table)
