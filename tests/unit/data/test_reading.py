@@ -376,6 +376,9 @@ def test_anything_else_is_refused(source: object) -> None:
 def test_what_has_no_stable_content_is_refused() -> None:
     with pytest.raises(WrongType, match="Column 'o' holds Python objects"):
         to_table(pl.DataFrame({"o": pl.Series([object()], dtype=pl.Object)}))
+    with pytest.raises(WrongType, match="cannot be read as Arrow") as caught:
+        to_table(pl.DataFrame({"o": pl.Series([2**100], dtype=pl.Int128)}))
+    assert "Int64" in caught.value.remedy
     union = pa.UnionArray.from_sparse(pa.array([0], pa.int8()), [pa.array([1])])
     with pytest.raises(WrongType, match="Column 'u': Values of the Arrow type sparse_union"):
         to_table(pa.table({"u": union}))
