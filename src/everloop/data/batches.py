@@ -192,16 +192,17 @@ def _opened(
         strings_can_be_null=True,
         quoted_strings_can_be_null=quoted_gaps,
     )
-    with pa.OSFile(str(path)) as raw:
-        packed = path.suffix.lower() == ".gz"
-        source = pa.CompressedInputStream(raw, "gzip") if packed else raw
-        with pacsv.open_csv(
-            source,
-            parse_options=files.parse_options(alone=alone),
-            read_options=_reading(),
-            convert_options=convert,
-        ) as reader:
-            yield reader, raw.tell
+    # Not closed by hand: a read ahead may still be under way, and would then take bytes of the next file that
+    # gets the same number from the system. It is closed when nobody has it any more.
+    raw = pa.OSFile(str(path))
+    source = pa.CompressedInputStream(raw, "gzip") if path.suffix.lower() == ".gz" else raw
+    with pacsv.open_csv(
+        source,
+        parse_options=files.parse_options(alone=alone),
+        read_options=_reading(),
+        convert_options=convert,
+    ) as reader:
+        yield reader, raw.tell
 
 
 def _reading() -> pacsv.ReadOptions:
