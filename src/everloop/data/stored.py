@@ -136,11 +136,9 @@ class Stored:
 
     def lying(self, places: Places) -> tuple[list[int], Places]:
         """The strips in which stored rows lie, and the rows as rows of these strips laid side by side."""
-        if len(places) and places[-1] - places[0] == len(places) - 1 and (np.diff(places) == 1).all():
-            first, last = self.strips_at(places[[0, -1]]).tolist()
-            return list(range(first, last + 1)), places - self.begins[first]
-        strips = np.flatnonzero(np.bincount(self.strips_at(places))).tolist()
-        return strips, self._local(places, strips)
+        runs = runs_of(places)
+        strips = self.strips_of(runs)
+        return strips, Runs(self._local(runs.starts, strips), runs.lengths).places()
 
     def patched_rows(self, name: str) -> Places:
         """The stored rows that a column's patches touch."""
