@@ -196,7 +196,8 @@ class History(RuleBasedStateMachine):
     def rename_column(self, where: float) -> None:
         at, names = int(where * self.table.num_columns), list(self.table.column_names)
         if names:
-            names[at] = f"{names[at]}'"
+            while names[at] in self.table.column_names:
+                names[at] += "'"
             self.table = self.table.rename_columns(names)
         self.keep()
 
