@@ -3,6 +3,7 @@
     make bench-data                            the whole of it (1M x 20, flights, Lance, DVC): minutes
     make bench-data ARGS="--quick"             100,000 rows, three versions for DVC
     make bench-data ARGS="--json out.json --only made --without dvc,lance"
+    make bench-data ARGS="--page bench/data/RESULTS.md"
 
 Ratios within one run are what counts: the machine is noisy, CPU seconds are the steadier figure.
 """
@@ -41,6 +42,13 @@ from .peers import Copies, Dvc, Lance, blake3_of
 from .workload import Source, Step, flown, history, made
 
 FIRST_TIMES = 3
+PAGE = """# What versioning data costs
+
+One run of `make bench-data ARGS="--page bench/data/RESULTS.md"` on two cores: twenty versions of a made table
+and of the flights of 2013, beside one zstd Parquet file per version ("plain"), DVC and Lance. The floor is the
+first version and each change, as zstd Parquet. Ratios count: seconds vary by a third between runs, CPU seconds
+less. "NOT" is a goal that was missed.
+"""
 
 
 def measure(source: Source, folder: Path, *, dvc_versions: int, with_lance: bool, flips: int) -> Found:
@@ -154,6 +162,7 @@ def main() -> None:
     parser.add_argument("--dvc-versions", type=int, default=None)
     parser.add_argument("--flips", type=int, default=30)
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--page", type=Path, help="a page with the figures, as RESULTS.md")
     given = parser.parse_args()
     left_out = set(given.without.split(","))
     rows = given.rows or (100_000 if given.quick else 1_000_000)
@@ -172,12 +181,13 @@ def main() -> None:
                 )
     chief = all_found.get("made") or all_found["flights"]
     rows_found = figures(chief, all_found.get("flights"))
-    for found in all_found.values():
-        print(show(found), end="\n\n")
-    print(show_figures(rows_found))
+    parts = [*map(show, all_found.values()), show_figures(rows_found)]
     if "flights" in all_found and chief.name != all_found["flights"].name:
-        print(f"\n{all_found['flights'].name}")
-        print(show_figures(figures(all_found["flights"], None)))
+        parts += [f"{all_found['flights'].name}\n{show_figures(figures(all_found['flights'], None))}"]
+    text = "\n\n".join(parts)
+    print(text)
+    if given.page:
+        given.page.write_text(f"{PAGE}\n```text\n{text}\n```\n", encoding="utf-8")
     if given.json:
         document = {
             "pyarrow": pa.__version__,
