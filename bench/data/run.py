@@ -45,8 +45,8 @@ FIRST_TIMES = 3
 PAGE = """# What versioning data costs
 
 One run of `make bench-data ARGS="--page bench/data/RESULTS.md"` on two cores: twenty versions of a made
-table and of the flights of 2013, beside one zstd Parquet file per version ("plain"), DVC and Lance. The floor is
-the first version and each change, as zstd Parquet. Ratios count: seconds vary by a third between runs, CPU
+table and of the flights of 2013, beside one zstd Parquet file per version ("plain"), DVC and Lance. The floor
+is the first version and each change, as zstd Parquet. Ratios count: seconds vary by a third between runs, CPU
 seconds less. "NOT" is a goal that was missed.
 """
 
