@@ -217,3 +217,13 @@ def test_a_table_several_times_the_memory_allowed_is_registered_and_loaded(tmp_p
     done = subprocess.run(asked, capture_output=True, text=True, check=False, timeout=250, env=plain)
     assert done.returncode == 0, done.stderr[-2000:]
     assert json.loads(done.stdout)["rows"] == 4_000_000
+
+
+@pytest.mark.parametrize("levels", [["b", "a", "b", "c"], ["b", "a"]], ids=["repeated", "two"])
+def test_levels_in_batches_are_the_levels_of_the_whole(tmp_path: Path, levels: list[str]) -> None:
+    codes = pa.array(np.arange(200_000) % 2, pa.int8())
+    column = pa.DictionaryArray.from_arrays(codes, levels, ordered=True)
+    pyarrow.feather.write_feather(pa.table({"x": column}), tmp_path / "x.feather")
+    whole = data.register(project(tmp_path / "whole"), tmp_path / "x.feather", "d").version
+    parts = data.register(project(tmp_path / "parts", memory=1), tmp_path / "x.feather", "d").version
+    assert parts.version_id == whole.version_id

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Iterable, Sequence
+from datetime import time
 from decimal import Decimal
 from typing import Any
 
@@ -24,6 +27,7 @@ _COMPARED = {
     ">": pc.greater,
     ">=": pc.greater_equal,
 }
+_WRITTEN = re.compile(r"(?P<name>.*?)(?P<sign>==|!=|<=|>=|<|>|=)(?P<value>.*)", re.DOTALL)
 _ORDERED = ("<", "<=", ">", ">=")
 _AMONG = ("in", "not in")
 _SHOWN = 12
@@ -32,10 +36,10 @@ _FAILURES = (pa.ArrowException, TypeError, ValueError, OverflowError)
 
 def parse(text: str) -> Condition:
     """A condition as it is typed: ``amount>=100``, ``city==Rome``. The value is read by the column's type."""
-    for sign in ("==", "!=", "<=", ">=", "<", ">", "="):
-        name, found, value = text.partition(sign)
-        if found and name.strip():
-            return name.strip(), "==" if sign == "=" else sign, value.strip()
+    found = _WRITTEN.match(text)
+    if found and found["name"].strip():
+        sign = "==" if found["sign"] == "=" else found["sign"]
+        return found["name"].strip(), sign, found["value"].strip()
     raise Invalid(
         f"'{text}' is no condition.",
         remedy="Write COLUMN, one of == != < <= > >=, and a value: 'amount>=100'.",
@@ -91,17 +95,77 @@ def _held(column: pa.ChunkedArray, name: str, sign: str, value: Any) -> pa.Chunk
         column = pa.chunked_array(
             [pc.run_end_decode(chunk) for chunk in column.chunks], column.type.value_type
         )
+    if kinds.is_null(column.type) or value is None:
+        return pa.chunked_array([pa.nulls(len(column), pa.bool_())])
+    if kinds.is_float16(column.type):
+        column = column.cast(pa.float32())
     try:
         if sign not in _AMONG:
-            return _COMPARED[sign](column, _typed(column.type, name, value))
-        among = pa.array([_typed(column.type, name, one).as_py() for one in value if one is not None])
-        held = pc.is_in(column, value_set=among if len(among) else pa.array([], column.type))
-        return pc.and_(pc.is_valid(column), held if sign == "in" else pc.invert(held))
+            return _compared(column, name, sign, value)
+        held = _among(column, name, [one for one in value if one is not None])
+        return held if sign == "in" else pc.invert(held)
     except _FAILURES as error:
         raise WrongType(
             f"Column '{name}' ({column.type}) cannot be compared with {value!r}: {_first_line(error)}",
             remedy="Compare it with a value of its own type; 'everloop data show' tells the types.",
         ) from error
+
+
+def _among(column: pa.ChunkedArray, name: str, several: Sequence[Any]) -> pa.ChunkedArray:
+    """Whether each value equals one of several; missing where it is."""
+    kind = column.type
+    if kinds.is_string(kind) or kinds.is_large_string(kind):
+        wrong = next((one for one in several if not isinstance(one, str)), None)
+        if wrong is not None:
+            raise _no_value(kind, name, wrong)
+        found = pc.is_in(column, value_set=pa.array(several, kind))
+        return pc.if_else(pc.is_valid(column), found, None)
+    held = pc.and_(pc.is_null(column), False)
+    for one in several:
+        held = pc.or_(held, _compared(column, name, "==", one))
+    return pc.if_else(pc.is_valid(column), held, None)
+
+
+def _compared(column: pa.ChunkedArray, name: str, sign: str, value: Any) -> pa.ChunkedArray:
+    """Whether each value stands so to ``value``; missing where it is."""
+    if kinds.is_integer(column.type):
+        return _whole(column, sign, _number(column.type, name, value))
+    return _COMPARED[sign](column, _typed(column.type, name, value))
+
+
+def _whole(column: pa.ChunkedArray, sign: str, value: Any) -> pa.ChunkedArray:
+    """Whole numbers beside any number, exactly: neither is rounded to the other's type."""
+    bits, signed = column.type.bit_width, not kinds.is_unsigned_integer(column.type)
+    least, most = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
+    never = pc.if_else(pc.is_valid(column), False, None)
+    if value != value:  # NaN equals nothing
+        return pc.invert(never) if sign == "!=" else never
+    below = math.floor(min(max(value, least - 1), most + 1))
+    exact = below == value
+    if sign in ("==", "!="):
+        same = pc.equal(column, pa.scalar(below, column.type)) if exact and least <= below <= most else never
+        return same if sign == "==" else pc.invert(same)
+    if sign in ("<", "<="):
+        last = below - 1 if sign == "<" and exact else below
+        if last >= most:
+            return pc.invert(never)
+        return never if last < least else pc.less_equal(column, pa.scalar(last, column.type))
+    first = below if sign == ">=" and exact else below + 1
+    if first <= least:
+        return pc.invert(never)
+    return never if first > most else pc.greater_equal(column, pa.scalar(first, column.type))
+
+
+def _number(kind: pa.DataType, name: str, value: Any) -> Any:
+    """A number that Python compares exactly."""
+    try:
+        if isinstance(value, str):
+            return int(value) if value.strip().lstrip("+-").isdigit() else Decimal(value.strip())
+        if isinstance(value, (int, float, Decimal, np.number, np.bool_)):
+            return value.item() if isinstance(value, np.generic) else value
+    except ArithmeticError:
+        pass
+    raise _no_value(kind, name, value)
 
 
 def _by_level(column: pa.ChunkedArray, name: str, value: Any) -> tuple[pa.ChunkedArray, int]:
@@ -125,16 +189,45 @@ def _typed(kind: pa.DataType, name: str, value: Any) -> pa.Scalar:
             return pa.scalar(bool(value))
         if kinds.is_decimal(kind) and isinstance(value, (int, float, str)):
             return pa.scalar(Decimal(str(value)))
-        if kinds.is_unsigned_integer(kind) and isinstance(value, int) and value > 0:
-            return pa.scalar(value, pa.uint64())
+        if kinds.is_floating(kind):
+            return pa.scalar(float(value), pa.float64()).cast(kind, safe=False)
+        if kinds.is_timestamp(kind) or kinds.is_duration(kind) or kinds.is_time(kind):
+            return _time(kind, value)
         if isinstance(value, str) and not (kinds.is_string(kind) or kinds.is_large_string(kind)):
             return pa.scalar(value).cast(kind)
         return pa.scalar(value)
     except (*_FAILURES, ArithmeticError) as error:
-        raise WrongType(
-            f"{value!r} is no value of column '{name}' ({kind}).",
-            remedy="Write one of the column's type: 100, 2.5, true, 2024-05-01, '2024-05-01 12:00:00'.",
-        ) from error
+        raise _no_value(kind, name, value) from error
+
+
+def _time(kind: pa.DataType, value: Any) -> pa.Scalar:
+    """A time to the nanosecond. Text without a zone is in the column's."""
+    if not isinstance(value, str):
+        fine = pa.timestamp("ns", kind.tz) if kinds.is_timestamp(kind) else pa.duration("ns")
+        if hasattr(value, "nanosecond") or hasattr(value, "nanoseconds"):  # pandas' own
+            aware = getattr(value, "tzinfo", None) is not None
+            return pa.scalar(value, fine if aware or not kinds.is_timestamp(kind) else pa.timestamp("ns"))
+        return pa.scalar(value)
+    if kinds.is_time(kind):
+        return pa.scalar(time.fromisoformat(value.strip()), pa.time64("us"))
+    if kinds.is_timestamp(kind) and kind.tz:
+        try:
+            return pa.scalar(value).cast(pa.timestamp("ns", kind.tz))
+        except pa.ArrowException:
+            return pc.assume_timezone(pa.scalar(value).cast(pa.timestamp("ns")), kind.tz)
+    return pa.scalar(value).cast(pa.timestamp("ns") if kinds.is_timestamp(kind) else kind)
+
+
+def _no_value(kind: pa.DataType, name: str, value: Any) -> WrongType:
+    if kinds.is_duration(kind):
+        hint = "a length of time: a timedelta, from Python"
+    elif kinds.is_time(kind):
+        hint = "a time of day such as 12:30:00"
+    elif kinds.is_timestamp(kind):
+        hint = "a time such as '2024-05-01 12:00:00'"
+    else:
+        hint = "one of the column's type: 100, 2.5, true, 2024-05-01, or a text"
+    return WrongType(f"{value!r} is no value of column '{name}' ({kind}).", remedy=f"Write {hint}.")
 
 
 def _first_line(error: BaseException) -> str:

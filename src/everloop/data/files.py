@@ -24,6 +24,7 @@ _CSV = (".csv", ".csv.gz", ".csv.zip")
 _PARQUET = (".parquet",)
 _FEATHER = (".feather", ".arrow")
 _BLOCK = 4 << 20  # bytes
+_LONGEST = 256 << 20  # bytes of a row
 _ENCODING = "Set `encoding` to the encoding of the file (for example latin-1 or cp1252), or convert it: "
 
 
@@ -178,13 +179,29 @@ def _with_quoted_gaps(table: pa.Table, path: Path, encoding: str, *, alone: bool
 
 
 def _parse(
-    path: Path, encoding: str, *, alone: bool = False, quoted_gaps: bool = False, **options: Any
+    path: Path,
+    encoding: str,
+    *,
+    alone: bool = False,
+    quoted_gaps: bool = False,
+    block: int | None = None,
+    **options: Any,
 ) -> pa.Table:
-    convert = pacsv.ConvertOptions(
-        strings_can_be_null=True, quoted_strings_can_be_null=quoted_gaps, **options
-    )
-    with _utf8(path, encoding) as stream:
-        return pacsv.read_csv(stream, parse_options=parse_options(alone=alone), convert_options=convert)
+    """The table in a CSV file, read in blocks of so many bytes [Arrow's], or of many if a row is longer."""
+    try:
+        with _utf8(path, encoding) as stream:
+            return pacsv.read_csv(
+                stream,
+                read_options=pacsv.ReadOptions(block_size=block),
+                parse_options=parse_options(alone=alone),
+                convert_options=pacsv.ConvertOptions(
+                    strings_can_be_null=True, quoted_strings_can_be_null=quoted_gaps, **options
+                ),
+            )
+    except pa.ArrowInvalid as error:
+        if block or "straddling" not in str(error):
+            raise
+        return _parse(path, encoding, alone=alone, quoted_gaps=quoted_gaps, block=_LONGEST, **options)
 
 
 def _utf8(path: Path, encoding: str) -> BinaryIO:

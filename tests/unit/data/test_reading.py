@@ -398,3 +398,9 @@ def test_empty_tables_are_tables_that_nothing_is_learnt_from(source: object, lac
     table = to_table(source)
     with pytest.raises(EmptyTable, match=f"has no {lacks}"):
         refuse_empty(table)
+
+
+def test_a_row_may_be_longer_than_the_blocks_that_are_read(tmp_path: Path) -> None:
+    text = "x" * 3_000_000
+    (tmp_path / "long.csv").write_text(f'a,b\n1,"{text}"\n2,y\n')
+    assert read_file(tmp_path / "long.csv")["b"].to_pylist() == [text, "y"]

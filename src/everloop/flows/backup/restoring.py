@@ -92,6 +92,11 @@ def choose(target: Target, backup_id: str | None, at: datetime | None) -> Backup
     if backup_id is not None:
         return target.find(backup_id)
     found = target.found()
+    if not found.backups and found.damaged:
+        raise Corrupt(
+            f"No backup in {target.place} can be read: the files of {', '.join(found.damaged)} are damaged.",
+            remedy="Put these files back from a copy of the place.",
+        )
     if not found.backups:
         raise UnknownVersion(
             f"There is no backup in {target.place}.", remedy="'everloop backup create' makes one."

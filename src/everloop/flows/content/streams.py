@@ -183,8 +183,13 @@ class _Intake:
         return mark, segment, (told, summaries.mark_of(told))
 
     def _add_levels(self, name: str, column: pa.ChunkedArray) -> None:
-        seen = [self._levels[name]] if name in self._levels else []
-        self._levels[name] = pc.unique(pa.concat_arrays([*seen, *(c.dictionary for c in column.chunks)]))
+        """The levels of all batches: of the longest, where it begins with the others', else all there are."""
+        for chunk in column.chunks:
+            seen, new = self._levels.get(name), chunk.dictionary
+            if seen is None or new.slice(0, len(seen)).equals(seen):
+                self._levels[name] = new
+            elif not seen.slice(0, len(new)).equals(new):
+                self._levels[name] = pc.unique(pa.concat_arrays([seen, new]))
 
     def _flush(self) -> None:
         """Write packs that are full, and forget what is in them."""
@@ -200,9 +205,9 @@ class _Intake:
     def _order_of(self, name: str) -> bytes:
         """The digest of the levels of an ordered category."""
         kind = self._source.schema.field(name).type
-        if name not in self._levels or not kind.ordered:
+        if not (kinds.is_dictionary(kind) and kind.ordered):
             return b""
-        levels = pa.chunked_array([self._levels[name]])
+        levels = pa.chunked_array([self._levels.get(name, pa.array([], kind.value_type))])
         return bytes.fromhex(identity.column_digest(levels, self._algorithm))
 
     def _manifest(self, columns: tuple[StoredColumn, ...]) -> Manifest:
