@@ -89,7 +89,7 @@ def test_a_damaged_file_of_a_backup_is_told_in_a_sentence(shop: Project, tmp_pat
     path.write_text("{}")
     [damage] = backup.verify(shop).damage
     assert damage.message == f"{path} is damaged."
-    with pytest.raises(Corrupt, match="No backup in .* can be read"):
+    with pytest.raises(Corrupt, match=r"No backup in .* can be read"):
         backup.restore(shop, into=tmp_path / "back")
     assert backup.create(shop).unread == (made.id,)
 
