@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from everloop.flows import data
+from everloop.flows import data, files
 
 from . import columns, ours
 from .measure import cost, parquet_bytes, same, side_by_side
@@ -116,6 +116,42 @@ def memory(folder: Path, *, quick: bool) -> bool:
     return fine
 
 
+def many_files(folder: Path, *, quick: bool) -> bool:
+    """A folder of small files, registered, registered again after one changed, listed and compared."""
+    count = 10_000 if quick else 100_000
+    source, project = folder / "files", ours.open_in(folder / "many")
+    for number in range(count):
+        if number % 1000 == 0:
+            (source / f"{number // 1000:03}").mkdir(parents=True)
+        (source / f"{number // 1000:03}" / f"{number}.txt").write_bytes(b"%d\n" % number * 20)
+
+    def add() -> Any:
+        return files.register_files(project, str(source), "files").version
+
+    first, seconds = _timed(add)
+    again, known = _timed(add)
+    (source / "000" / "5.txt").write_text("changed")
+    second, changed = _timed(add)
+    listed, listing = _timed(lambda: files.list_files(project, second))
+    compared, comparing = _timed(lambda: files.compare(project, first, second))
+    _, restoring = _timed(lambda: files.restore(project, second, folder / "back"))
+    fine = len(listed) == count and again == first and len(compared.changed) == 1
+    fine = fine and (folder / "back" / "000" / "5.txt").read_text() == "changed"
+    _say(
+        f"files: {count:,} registered in {seconds:.1f} s, {_mb(first.bytes)}; known again in {known:.1f} s, one "
+        f"changed in {changed:.1f} s, {_mb(second.bytes)}; listed in {listing:.1f} s, compared in "
+        f"{comparing:.1f} s, written back in {restoring:.1f} s",
+        fine,
+    )
+    project.close()
+    return fine
+
+
+def _timed(work: Callable[[], Any]) -> tuple[Any, float]:
+    begun = time.perf_counter()
+    return work(), time.perf_counter() - begun
+
+
 def _write_large(path: Path, size: int) -> tuple[int, int]:
     """A Parquet file of at least ``size`` Arrow bytes; returns its rows and bytes."""
     rng = np.random.default_rng(5)
@@ -161,7 +197,12 @@ def _say(text: str, fine: bool) -> None:
     print(f"{text}: {'ok' if fine else 'NOT'}", flush=True)
 
 
-DRILLS: dict[str, Callable[..., bool]] = {"appends": appends, "writers": writers, "memory": memory}
+DRILLS: dict[str, Callable[..., bool]] = {
+    "files": many_files,
+    "appends": appends,
+    "writers": writers,
+    "memory": memory,
+}
 
 
 def main() -> None:

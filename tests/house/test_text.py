@@ -15,7 +15,7 @@ from tests.house import ROOT, SOURCE, repository_files, source_files
 
 MAX_LINES = 450
 MAX_TEST_LINES = 650  # a story may be longer
-BINARY = {".png", ".parquet", ".skops", ".gz", ".zip", ".ico", ".woff2", ".db"}
+BINARY = {".pack", ".manifest", ".png", ".parquet", ".skops", ".gz", ".zip", ".ico", ".woff2", ".db"}
 VAGUE = {"utils", "util", "helpers", "helper", "common", "manager", "base", "misc"}
 
 MACHINE_PATH = re.compile(r"(?<![\w.~$}-])/(?:root|work|home/\w+|Users/\w+|opt/\w+)/[\w.]")
