@@ -138,8 +138,8 @@ def many_files(folder: Path, *, quick: bool) -> bool:
     fine = len(listed) == count and again == first and len(compared.changed) == 1
     fine = fine and (folder / "back" / "000" / "5.txt").read_text() == "changed"
     _say(
-        f"files: {count:,} registered in {seconds:.1f} s, {_mb(first.bytes)}; known again in {known:.1f} s, one "
-        f"changed in {changed:.1f} s, {_mb(second.bytes)}; listed in {listing:.1f} s, compared in "
+        f"files: {count:,} registered in {seconds:.1f} s, {_mb(first.bytes)}; known again in {known:.1f} s, "
+        f"one changed in {changed:.1f} s, {_mb(second.bytes)}; listed in {listing:.1f} s, compared in "
         f"{comparing:.1f} s, written back in {restoring:.1f} s",
         fine,
     )

@@ -1,7 +1,7 @@
 """A store that an earlier build has written: every release loads it, to the last bit.
 
-To add to it when a new format comes, `python -m tests.unit.data.test_golden_store` writes a store of that format
-beside the files that are there, which stay.
+To add to it when a new format comes, `python -m tests.unit.data.test_golden_store` writes a store of that
+format beside the files that are there, which stay.
 """
 
 from __future__ import annotations
