@@ -5,22 +5,18 @@ from __future__ import annotations
 import os
 import signal
 import threading
-import time
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from everloop.adapters.blobs import folders
-from everloop.adapters.blobs.local import LocalBlobs
 from everloop.data.examples.customers import customers
 from everloop.flows import artifacts, backup, data
 from everloop.flows.backup import retention
 from everloop.settings.schema import Keep
-from everloop.store import database, models
-from everloop.store import engine as engines
+from everloop.store import models
 from everloop.store.database import to_json
 from everloop.store.tables import BACKED_UP
 from tests.drills import deeds
+from tests.drills.deeds import count_operations
 
 NEWEST = Keep(last=1, daily=0, weekly=0, monthly=0)
 
@@ -124,42 +120,3 @@ def write_and_save_for(folder: str, seconds: float, seed: int, url: str | None =
     threading.Thread(target=write_on, daemon=True).start()
     while True:
         backup.create(here)
-
-
-def count_operations(die_at: int | None) -> dict[str, int]:
-    """Count the moments before and after each write, removal, move and commit, and die at the chosen one."""
-    seen = {"operations": 0}
-    lock = threading.Lock()
-
-    def moment() -> None:
-        with lock:
-            seen["operations"] += 1
-            if seen["operations"] == die_at:
-                os.kill(os.getpid(), signal.SIGKILL)
-                time.sleep(60)
-
-    def around(work: Any) -> Any:
-        def counted(*given: Any, **named: Any) -> Any:
-            moment()
-            done = work(*given, **named)
-            moment()
-            return done
-
-        return counted
-
-    for name in ("put", "replace", "remove"):
-        setattr(LocalBlobs, name, around(getattr(LocalBlobs, name)))
-    folders.Path.rename = around(folders.Path.rename)  # type: ignore[method-assign]
-    transaction = engines.transaction
-
-    @contextmanager
-    def counted_transaction(engine: Any, *, reading: bool = False) -> Any:
-        with transaction(engine, reading=reading) as connection:
-            yield connection
-            if not reading:
-                moment()
-        if not reading:
-            moment()
-
-    database.transaction = counted_transaction  # type: ignore[attr-defined]
-    return seen

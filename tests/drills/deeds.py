@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from contextlib import contextmanager
 from typing import Any
 
 from everloop import wiring
+from everloop.adapters.blobs import folders
 from everloop.adapters.blobs.local import LocalBlobs
 from everloop.core.errors import Busy
 from everloop.data.examples.customers import customers
 from everloop.flows import data, history, models, runs, status, turn
 from everloop.settings import load_settings
+from everloop.store import database, outbox
 from everloop.store import engine as engines
-from everloop.store import outbox
 from everloop.store.history import append
 
 MODEL = "default"
@@ -37,22 +39,30 @@ def take_turn(
 
 
 def count_operations(die_at: int | None) -> dict[str, int]:
-    """Count the moments before and after each durable operation, and die at the chosen one."""
+    """Count the moments before and after each write, removal, move and commit, and die at the chosen one."""
     seen = {"operations": 0}
+    lock = threading.Lock()
 
     def moment() -> None:
-        seen["operations"] += 1
-        if seen["operations"] == die_at:
-            os.kill(os.getpid(), signal.SIGKILL)
+        with lock:
+            seen["operations"] += 1
+            if seen["operations"] == die_at:
+                os.kill(os.getpid(), signal.SIGKILL)
+                time.sleep(60)
 
-    put, transaction = LocalBlobs.put, engines.transaction
+    def around(work: Any) -> Any:
+        def counted(*given: Any, **named: Any) -> Any:
+            moment()
+            done = work(*given, **named)
+            moment()
+            return done
 
-    def counted_put(self: LocalBlobs, key: str, content: bytes) -> None:
-        moment()
-        put(self, key, content)
-        moment()
+        return counted
 
-    LocalBlobs.put = counted_put  # type: ignore[assignment,method-assign]
+    for name in ("put", "replace", "remove"):
+        setattr(LocalBlobs, name, around(getattr(LocalBlobs, name)))
+    folders.Path.rename = around(folders.Path.rename)  # type: ignore[method-assign]
+    transaction = engines.transaction
 
     @contextmanager
     def counted_transaction(engine: Any, *, reading: bool = False) -> Any:
@@ -62,8 +72,6 @@ def count_operations(die_at: int | None) -> dict[str, int]:
                 moment()
         if not reading:
             moment()
-
-    import everloop.store.database as database
 
     database.transaction = counted_transaction  # type: ignore[attr-defined]
     return seen

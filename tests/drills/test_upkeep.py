@@ -58,6 +58,27 @@ def test_a_removal_killed_at_every_operation(zygote: Zygote, tmp_path: Path) -> 
         assert found["right"] in (before["right"], []), point
 
 
+@pytest.mark.parametrize("memory", [10**9, 1], ids=["in memory", "in batches"])
+def test_a_registration_killed_at_its_operations(zygote: Zygote, tmp_path: Path, memory: int) -> None:
+    begin = tmp_path / "begin"
+    first = ask(zygote, "register_file", begin, memory=memory)["name"]
+    shutil.copytree(begin, tmp_path / "whole")
+    second = ask(zygote, "register_file", tmp_path / "whole", more=3, memory=memory)
+    assert second["operations"] > 8
+    for point in range(1, second["operations"] + 1):
+        folder = tmp_path / f"point{point}"
+        shutil.copytree(begin, folder)
+        assert zygote(task("register_file", folder, more=3, memory=memory, die_at=point))[0]["died"]
+        found = ask(zygote, "look", folder)
+        assert (found["damages"], first in found["right"], len(found["right"]) <= 2) == ([], True, True), (
+            point
+        )
+        assert ask(zygote, "register_file", folder, more=3, memory=memory)["name"] == second["name"]
+        found = ask(zygote, "look", folder)
+        assert (found["damages"], found["right"]) == ([], sorted([first, second["name"]])), point
+        shutil.rmtree(folder)
+
+
 def test_a_repair_killed_at_its_operations(zygote: Zygote, tmp_path: Path) -> None:
     begin = tmp_path / "begin"
     ask(zygote, "begin", begin)

@@ -13,12 +13,14 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
+from everloop import wiring
 from everloop.core.errors import Busy, Refused
 from everloop.data import identity
 from everloop.flows import data, upkeep
+from everloop.settings import load_settings
 from tests.drills import deeds
-from tests.drills.backup_deeds import count_operations
 
 NOW = timedelta(0)
 
@@ -60,16 +62,29 @@ def look(folder: str, url: str | None = None) -> dict[str, Any]:
     return {"right": sorted(right), "damages": damages, "objects": sorted(objects)}
 
 
+def register_file(
+    folder: str, more: int = 0, memory: int = 10**9, die_at: int | None = None
+) -> dict[str, Any]:
+    """A Parquet file of 5,000 rows and ``more``, held in memory or, where it is larger than that, in batches."""
+    flags = [f"data_versioning.memory={memory}"]
+    here = wiring.connect(load_settings(folder=folder, flags=flags, variables={}))
+    path = Path(folder, f"{more}.parquet")
+    pq.write_table(table(more, 5000 + more), path)
+    counted = deeds.count_operations(die_at)
+    version = data.register(here, path, "d").version
+    return {"operations": counted["operations"], "name": f"d@{version.version_id}"}
+
+
 def collect(folder: str, die_at: int | None = None, url: str | None = None) -> dict[str, Any]:
     here = deeds.project(folder, url)
-    counted = count_operations(die_at)
+    counted = deeds.count_operations(die_at)
     done = upkeep.collect(here, grace=NOW, dry_run=False, wait=1)
     return {"operations": counted["operations"], "items": len(done.items), "blocked": done.blocked}
 
 
 def remove(folder: str, die_at: int | None = None) -> dict[str, Any]:
     here = deeds.project(folder)
-    counted = count_operations(die_at)
+    counted = deeds.count_operations(die_at)
     upkeep.remove(here, "d@latest", force=True)
     return {"operations": counted["operations"]}
 
@@ -87,7 +102,7 @@ def harm(folder: str) -> dict[str, Any]:
 
 def repair(folder: str, die_at: int | None = None) -> dict[str, Any]:
     here = deeds.project(folder)
-    counted = count_operations(die_at)
+    counted = deeds.count_operations(die_at)
     done = upkeep.repair(here, source=str(Path(folder, "copy")))
     return {"operations": counted["operations"], "lost": len(done.lost)}
 

@@ -267,14 +267,14 @@ def test_two_tenants_share_a_place(opened: Open, tmp_path: Path) -> None:
 
 
 def test_single_objects_are_found_for_a_repair(shop: Project) -> None:
-    assert backup.fetch_object(shop, "default/nothing") is None
+    assert backup.open_backups(shop).fetch("default/nothing") is None
     register(shop, 1)
     backup.create(shop)
     copies = backup.open_backups(shop)
     keys = copies.keys()
     assert keys == {entry.key for entry in shop.data.entries("default/")}
     for key in keys:
-        assert backup.fetch_object(shop, key) == shop.data.get(key)
+        assert copies.fetch(key) == shop.data.get(key)
 
 
 def test_mlflow_follows_a_project_that_went_back(opened: Open, tmp_path: Path) -> None:
@@ -440,7 +440,7 @@ def test_a_bad_object_in_the_target_is_named_and_never_restored(
 
     damage = backup.verify(shop).damage
     assert [(str(path), (f"sales@{hurt[:12]}",))] == [(one.where, one.touches) for one in damage]
-    assert backup.fetch_object(shop, f"default/versions/{hurt}.manifest") is None
+    assert backup.open_backups(shop).fetch(f"default/versions/{hurt}.manifest") is None
     before = state(shop)
     with pytest.raises(Corrupt, match=path.name):
         backup.restore(shop, into=tmp_path / "copy")

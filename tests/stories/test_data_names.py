@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass
-from io import StringIO
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pytest
+from tests.stories.test_cli import Said
+from tests.stories.test_cli import everloop as run
 
 from everloop import DataVersioner
-from everloop.cli import main
 from everloop.cli.errors import EXIT_CODES
 
 PROJECT = """
@@ -26,17 +22,6 @@ tracking: {enabled: false}
 """
 
 
-@dataclass(frozen=True)
-class Said:
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "everloop.yaml").write_text(PROJECT)
@@ -45,13 +30,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def everloop(*arguments: str) -> Said:
-    out, err = StringIO(), StringIO()
-    try:
-        with redirect_stdout(out), redirect_stderr(err):
-            main(list(arguments))
-    except SystemExit as ended:
-        return Said(int(ended.code or 0), out.getvalue(), err.getvalue())
-    raise AssertionError("main always leaves")
+    return run(Path.cwd(), *arguments)
 
 
 def write(name: str, rows: range, **changed: str) -> None:

@@ -29,6 +29,7 @@ def describe_environment(folder: Path) -> Environment:
 def _git(folder: Path, *arguments: str) -> str:
     command = ["git", "-C", str(folder), *arguments]
     try:
+        # S603: git itself, and arguments that no shell reads
         done = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=False)  # noqa: S603
     except (OSError, subprocess.TimeoutExpired):
         return ""

@@ -207,12 +207,13 @@ def joined(pieces: Sequence[Values]) -> Values:
     first = pieces[0]
     if len(pieces) == 1:
         return first
-    if isinstance(first, Numbers):
-        valid = None
-        if any(piece.valid is not None for piece in pieces):  # type: ignore[union-attr]  # all are Numbers
-            valid = np.concatenate([present(piece) for piece in pieces])  # type: ignore[arg-type]
-        return replace(first, words=np.concatenate([piece.words for piece in pieces]), valid=valid)  # type: ignore[union-attr]
-    return replace(first, array=pa.concat_arrays([piece.array for piece in pieces]))  # type: ignore[union-attr]
+    if not isinstance(first, Numbers):
+        arrays = [piece.array for piece in pieces if not isinstance(piece, Numbers)]
+        return replace(first, array=pa.concat_arrays(arrays))
+    several = [piece for piece in pieces if isinstance(piece, Numbers)]
+    gaps = any(piece.valid is not None for piece in several)
+    valid = np.concatenate([present(piece) for piece in several]) if gaps else None
+    return replace(first, words=np.concatenate([piece.words for piece in several]), valid=valid)
 
 
 def _numbers(array: pa.Array, width: int) -> Numbers:

@@ -385,12 +385,6 @@ def open_backups(project: Project) -> Copies | None:
     return Copies(open_target(project)) if project.settings.backup.to else None
 
 
-def fetch_object(project: Project, key: str, store: str = "data") -> bytes | None:
-    """The bytes that an object of ``project.data`` (or ``store="artifacts"``) had when it was backed up."""
-    copies = open_backups(project)
-    return copies.fetch(key, store) if copies else None
-
-
 def _digest(document: Mapping[str, Any]) -> str:
     return sha256(json.dumps(document, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 

@@ -18,6 +18,7 @@ def git(folder: Path, *arguments: str, given: bytes | None = None) -> bytes:
     """What git says. Raises Invalid with git's own words."""
     command = ["git", "-C", str(folder), *arguments]
     try:
+        # S603: git itself, and arguments that no shell reads
         done = subprocess.run(command, input=given, capture_output=True, check=False)  # noqa: S603
     except OSError as error:
         raise Unavailable("git cannot be run.", remedy="Install git.") from error
@@ -40,7 +41,7 @@ def dvc_warned(folder: Path, *arguments: str) -> tuple[str, str]:
     """What DVC says, and what it warns of on stderr; it raises as ``dvc`` does."""
     library.require()
     command = [sys.executable, "-m", "dvc", *arguments]
-    done = subprocess.run(  # noqa: S603
+    done = subprocess.run(  # noqa: S603 (the DVC of our own interpreter, and arguments that no shell reads)
         command, cwd=folder, capture_output=True, check=False, stdin=subprocess.DEVNULL
     )
     warned = done.stderr.decode(errors="replace")

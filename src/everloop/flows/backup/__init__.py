@@ -7,7 +7,6 @@ from everloop.core.lazy import attributes
 _SOURCES = {
     "create": "backup.saving",
     "drill": "backup.drilling",
-    "fetch_object": "saved",
     "follow": "backup.schedule",
     "make_due": "backup.schedule",
     "open_backups": "saved",

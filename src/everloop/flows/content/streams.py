@@ -30,6 +30,7 @@ from .leases import Lease, await_collection, leased
 from .registered import Registered, base_of, record
 
 Tell = Callable[[int, int, str], None]
+_SMALL = 1 << 20  # bytes of a pack, however little memory there is
 
 
 def quiet(done: int, total: int, text: str) -> None:
@@ -94,7 +95,7 @@ class _Intake:
         self._cutter = streaming.Cutter(before.manifest if before else None)
         self._packs = list(before.manifest.packs) if before else []
         self._find: Known = tables.finder(self._there, self._packs)
-        self._builder = Builder(min(FULL, project.settings.data_versioning.memory // 16))
+        self._builder = Builder(min(FULL, max(_SMALL, project.settings.data_versioning.memory // 16)))
         self._algorithm = project.settings.data_versioning.hash_algorithm
         names = source.schema.names
         self._leaves = {name: streaming.Leaves(self._algorithm) for name in names}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from everloop.core.data import DatasetVersion
-from everloop.core.dvc import DvcFile, Pointer
+from everloop.core.dvc import DvcFile, How, Pointer
 from everloop.core.errors import FileMissing, MLOpsError
 from everloop.flows.project import Project
 from everloop.store import dvc as dvc_files
@@ -74,7 +74,7 @@ def add(
         error.message = f"DVC has {path} now ({pointer.file}), but it is no version yet. {error.message}"
         raise
     name = repository_name(project, repository)
-    record(project, version, pointer, at_commit, repository=name, imported=False)
+    record(project, version, pointer, "added", repository=name, commit=at_commit)
     left_out = repository.left_out(pointer)
     return Added(version, new, repository.root / pointer.file, pointer.md5, at_commit, left_out)
 
@@ -83,10 +83,10 @@ def record(
     project: Project,
     version: DatasetVersion,
     pointer: Pointer,
-    commit: str,
+    how: How,
     *,
     repository: str,
-    imported: bool,
+    commit: str = "",
 ) -> None:
     """Remember which version a pointer's md5 is."""
     file = DvcFile(
@@ -95,7 +95,7 @@ def record(
         path=pointer.path,
         file=pointer.file,
         md5=pointer.md5,
-        how="imported" if imported else "added",
+        how=how,
         at=project.clock.now(),
         commit=commit,
         repository=repository,

@@ -13,6 +13,7 @@ from everloop.flows import data, files
 from everloop.flows.project import Project
 from everloop.store import dvc as dvc_files
 
+from .adding import record
 from .places import folder_of, repository_name, within
 
 
@@ -42,7 +43,7 @@ def export(
     if commit:
         repository.commit(pointer, f"Track {path} with DVC")
     if taken or _is_kept_whole(project, version):
-        _record(project, version, pointer, repository_name(project, repository))
+        record(project, version, pointer, "exported", repository=repository_name(project, repository))
     first = next((file.md5 for file in known), None)
     other = first if first != pointer.md5 and not taken else None
     source = repository.root / pointer.file
@@ -122,18 +123,3 @@ def _require_kept(repository: Repository, target: Path, path: str) -> None:
             f"{target} is there, and DVC does not keep it.",
             remedy="Name another file, keep it with 'everloop dvc add', or say --force.",
         )
-
-
-def _record(project: Project, version: DatasetVersion, pointer: Pointer, repository: str) -> None:
-    file = DvcFile(
-        dataset=version.dataset,
-        version_id=version.version_id,
-        path=pointer.path,
-        file=pointer.file,
-        md5=pointer.md5,
-        how="exported",
-        at=project.clock.now(),
-        repository=repository,
-    )
-    with project.store.writing() as tx:
-        dvc_files.add_file(tx, file)

@@ -137,7 +137,7 @@ class _Work:
                 return become("missing", message=str(error))
             except Invalid as error:
                 return become("unreadable", message=str(error))
-        record(self.project, version, pointer, commit, repository=self.name, imported=True)
+        record(self.project, version, pointer, "imported", repository=self.name, commit=commit)
         self.by_md5[dataset, pointer.md5] = version.version_id
         return become("new" if new else "known", version.version_id)
 
