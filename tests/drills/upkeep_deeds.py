@@ -65,7 +65,7 @@ def look(folder: str, url: str | None = None) -> dict[str, Any]:
 def register_file(
     folder: str, more: int = 0, memory: int = 10**9, die_at: int | None = None
 ) -> dict[str, Any]:
-    """A Parquet file of 5,000 rows and ``more``, held in memory or, where it is larger than that, in batches."""
+    """A file of 5,000 rows and ``more``, held in memory or, where its table is larger, in batches."""
     flags = [f"data_versioning.memory={memory}"]
     here = wiring.connect(load_settings(folder=folder, flags=flags, variables={}))
     path = Path(folder, f"{more}.parquet")
