@@ -228,7 +228,8 @@ def _show_removed(done: Removed, *, dry_run: bool) -> None:
     out = late.output
     for version in done.versions:
         word = "would be removed" if dry_run else "removed"
-        out.line(f"{version.dataset}@{version.short} {word} ({version.rows:,} rows, {version.source})")
+        what = "files" if version.kind == "files" else "rows"
+        out.line(f"{version.dataset}@{version.short} {word} ({version.rows:,} {what}, {version.source})")
     for version, why in done.kept:
         out.line(f"{version.dataset}@{version.short} stays: {', '.join(why)}")
     for reason in done.left:
