@@ -1,0 +1,81 @@
+"""Nouns of the serving room: how a model version is served, and what its inputs are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+from .contracts import ColumnRule
+from .runs import Task
+
+Route = Literal["onnx", "native"]
+Layout = Literal["matrix", "columns"]
+
+
+@dataclass(frozen=True)
+class Field:
+    """One input of a model.
+
+    ``kind``: ``number``, ``boolean``, ``category``, ``time`` or ``time[ZONE]`` (see
+    ``training.preparation.kind_of``). ``levels`` of a category are those with a code of their own, in the
+    order of their codes 1, 2 …; None where the model reads the text itself. ``rule`` is what the contract
+    asks.
+    """
+
+    name: str
+    kind: str = "number"
+    levels: tuple[str, ...] | None = None
+    rule: ColumnRule | None = None
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How far compiled and original answers lie apart on ``rows`` real rows: the largest absolute difference
+    of a probability (of a value: relative to its size), and in how many rows the label differs."""
+
+    rows: int
+    largest: float
+    labels: int
+    tolerance: float
+
+
+@dataclass(frozen=True)
+class Form:
+    """How a model version is served: compiled (``onnx``) or by the original (``native``), and why.
+
+    ``layout`` says what the compiled model takes: ``matrix``, one float32 tensor ``X`` of (rows, columns) as
+    ``training.preparation.ColumnTypes`` makes them of the fields; or ``columns``, one tensor of (rows, 1) per
+    field under its name, float32 or string. ``artifact`` addresses the compiled model (empty: none).
+    """
+
+    route: Route
+    reason: str
+    task: Task
+    classes: tuple[str, ...]
+    fields: tuple[Field, ...]
+    layout: Layout = "matrix"
+    artifact: str = ""
+    agreement: Agreement | None = None
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One predicted row, as it is logged. ``prediction`` is a label, or a number for regression, which has
+    neither confidence nor probabilities. ``latency_ms`` is the time in the server, in milliseconds."""
+
+    prediction_id: str
+    at: datetime
+    model: str
+    version: str
+    inputs: Mapping[str, Any]
+    prediction: str | float
+    variant: str = "champion"
+    request_id: str = ""
+    latency_ms: float | None = None
+    confidence: float | None = None
+    probabilities: Mapping[str, float] | None = None
+    warnings: tuple[str, ...] = ()
+    label: str | None = field(default=None)
+    labelled_at: datetime | None = None
