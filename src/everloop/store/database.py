@@ -40,7 +40,7 @@ from everloop.core.errors import Corrupt, StorageDenied
 from .engine import create_sqlite_file, open_engine, transaction
 from .migrate import current, newer, upgrade
 from .migrations import HEAD
-from .tables import backup_marks, changes
+from .tables import NOT_BACKED_UP, backup_marks, changes
 from .times import to_text
 
 Row = RowMapping
@@ -108,6 +108,37 @@ class Tx:
             self._touch(
                 table, self._connection.execute(query, [{**row, "tenant": self._tenant} for row in rows])
             )
+
+    def add_new(self, table: Table, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> int:
+        """Insert many rows fast, of ``columns`` in this order; those whose primary key is there already are
+        left out. Returns how many were inserted. Only for tables that are not backed up."""
+        if not rows:
+            return 0
+        if table not in NOT_BACKED_UP:
+            raise AssertionError(f"changes of {table.name} are kept for backups")
+        names = ", ".join(f'"{name}"' for name in ("tenant", *columns))
+        into = f"INSERT INTO {table.name} ({names})"
+        if self._connection.dialect.name == "sqlite":
+            marks = ", ".join("?" * (len(columns) + 1))
+            tenant = (self._tenant,)
+            statement = f"{into} VALUES ({marks}) ON CONFLICT DO NOTHING"
+            done = self._connection.exec_driver_sql(statement, [tenant + row for row in rows])
+        else:
+            kinds = ["text" if isinstance(table.c[name].type, Text) else "float8" for name in columns]
+            arrays = ", ".join(f"%s::{kind}[]" for kind in kinds)
+            statement = f"{into} SELECT %s, new.* FROM unnest({arrays}) AS new ON CONFLICT DO NOTHING"
+            values = tuple(list(column) for column in zip(*rows, strict=True))
+            done = self._connection.exec_driver_sql(statement, (self._tenant, *values))
+        return done.rowcount
+
+    def select(self, query: Select[Any], table: Table) -> Sequence[Row]:
+        """The rows of a query over the tenant's rows of ``table``, to which it ties others by tenant."""
+        return self._connection.execute(self._mine(query, table)).mappings().all()
+
+    def stream(self, query: Select[Any], table: Table, many: int = 2_000) -> Iterator[Row]:
+        """Like ``select``, some rows at a time in memory."""
+        found = self._connection.execution_options(yield_per=many).execute(self._mine(query, table))
+        yield from found.mappings()
 
     def are_free(self, table: Table, numbers: Sequence[int]) -> bool:
         """Whether no tenant has a row with one of these ``sequence`` numbers."""
@@ -218,7 +249,7 @@ class Tx:
 
     def _touch(self, table: Table, keys: Iterable[Sequence[Any]]) -> None:
         found = {tuple(key): None for key in keys}
-        if found and table is not changes and table is not backup_marks:
+        if found and table not in NOT_BACKED_UP:
             self._touched.setdefault(table, {}).update(found)
 
     def _mine(self, query: Select[Any], table: Table) -> Select[Any]:

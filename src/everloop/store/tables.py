@@ -9,6 +9,7 @@ from __future__ import annotations
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Boolean,
     Column,
     Float,
     Index,
@@ -251,4 +252,92 @@ backup_marks = Table(
     PrimaryKeyConstraint("tenant", "target"),
 )
 
-BACKED_UP = tuple(table for table in metadata.sorted_tables if table not in (changes, backup_marks))
+predictions = Table(
+    "predictions",
+    metadata,
+    Column("tenant", Text, nullable=False),
+    Column("prediction_id", Text, nullable=False),
+    Column("at", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("variant", Text, nullable=False),
+    Column("request_id", Text, nullable=False),
+    Column("latency_ms", Float),
+    Column("prediction", Text, nullable=False),
+    Column("value", Float),
+    Column("confidence", Float),
+    Column("inputs", Text, nullable=False),
+    Column("probabilities", Text),
+    Column("warnings", Text),
+    PrimaryKeyConstraint("tenant", "prediction_id"),
+    Index("predictions_by_model", "tenant", "model", "at", "prediction_id"),
+    Index("predictions_by_request", "tenant", "request_id"),
+)
+
+prediction_files = Table(
+    "prediction_files",
+    metadata,
+    Column("tenant", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("offset", BigInteger, nullable=False),
+    Column("done", Boolean, nullable=False),
+    PrimaryKeyConstraint("tenant", "name"),
+)
+
+labels = Table(
+    "labels",
+    metadata,
+    Column("sequence", Sequence, primary_key=True, autoincrement=True),
+    Column("tenant", Text, nullable=False),
+    Column("prediction_id", Text, nullable=False),
+    Column("label", Text, nullable=False),
+    Column("value", Float),
+    Column("at", Text, nullable=False),
+    Column("received_at", Text, nullable=False),
+    Column("by", Text, nullable=False),
+    Index("labels_by_prediction", "tenant", "prediction_id", "sequence"),
+)
+
+training_samples = Table(
+    "training_samples",
+    metadata,
+    Column("sequence", Sequence, primary_key=True, autoincrement=True),
+    Column("tenant", Text, nullable=False),
+    Column("sample_id", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("inputs", JSON, nullable=False),
+    Column("target", Text, nullable=False),
+    Column("at", Text, nullable=False),
+    Column("request_id", Text, nullable=False),
+    Column("used_in", Text),
+    UniqueConstraint("tenant", "sample_id"),
+    Index("training_samples_by_model", "tenant", "model", "sequence"),
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("tenant", Text, nullable=False),
+    Column("job_id", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("created_at", Text, nullable=False),
+    Column("started_at", Text),
+    Column("finished_at", Text),
+    Column("request", JSON, nullable=False),
+    Column("result", JSON),
+    Column("error", Text),
+    Column("attempts", Integer, nullable=False),
+    Column("owner", Text),
+    Column("lease_until", Text),
+    PrimaryKeyConstraint("tenant", "job_id"),
+    Index("jobs_by_status", "tenant", "status", "created_at"),
+)
+
+NOT_BACKED_UP = (changes, backup_marks, predictions, prediction_files)
+"""Predictions are too many for backups. What restores a project leaves those in its database as they are, and
+how far its log files were read with them; a project that is restored into a new folder has none. Labels come
+with a backup, and join a prediction wherever it is."""
+
+BACKED_UP = tuple(table for table in metadata.sorted_tables if table not in NOT_BACKED_UP)

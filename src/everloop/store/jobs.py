@@ -1,0 +1,89 @@
+"""Work to be done once, in the order in which it was asked for; whoever takes a job holds it for a while."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import and_, or_
+
+from .database import Row, Tx
+from .tables import jobs
+from .times import to_text
+
+_J = jobs.c
+Document = Mapping[str, Any]
+
+
+def begin(tx: Tx) -> None:
+    """Jobs are enqueued and taken one transaction after the other."""
+    tx.lock("jobs")
+
+
+def add(tx: Tx, job_id: str, kind: str, model: str, request: Document, at: datetime) -> None:
+    tx.add(
+        jobs,
+        job_id=job_id,
+        kind=kind,
+        model=model,
+        status="queued",
+        created_at=to_text(at),
+        request={"format": 1, **request},
+        attempts=0,
+    )
+
+
+def find(tx: Tx, job_id: str) -> Row | None:
+    return tx.row(jobs, _J.job_id == job_id)
+
+
+def waiting(tx: Tx, kind: str, model: str) -> Row | None:
+    """The job of this kind that is queued for a model."""
+    return tx.row(jobs, _J.kind == kind, _J.model == model, _J.status == "queued")
+
+
+def list_jobs(
+    tx: Tx, model: str | None = None, status: str | None = None, limit: int | None = None
+) -> list[Row]:
+    """Newest first."""
+    wanted = [_J.model == model] if model else []
+    wanted += [_J.status == status] if status else []
+    return list(tx.rows(jobs, *wanted, newest=True, by="created_at", limit=limit))
+
+
+def next_free(tx: Tx, now: datetime) -> Row | None:
+    """The oldest job that nobody holds, of a model for which no other one is being done."""
+    held = {
+        row["model"]
+        for row in tx.rows(jobs, _J.status == "running", _J.lease_until > to_text(now), by="job_id")
+    }
+    free = or_(_J.lease_until.is_(None), _J.lease_until <= to_text(now))
+    found = tx.rows(jobs, or_(_J.status == "queued", _J.status == "running"), free, by="created_at")
+    begun = {row["model"]: row for row in reversed(found) if row["status"] == "running"}
+    for row in found:
+        if row["model"] not in held:
+            return begun.get(row["model"], row)  # what a dead process began comes before what is new
+    return None
+
+
+def take(tx: Tx, job: Row, owner: str, now: datetime, until: datetime) -> None:
+    tx.change(
+        jobs,
+        _J.job_id == job["job_id"],
+        status="running",
+        owner=owner,
+        attempts=_J.attempts + 1,
+        started_at=job["started_at"] or to_text(now),
+        lease_until=to_text(until),
+    )
+
+
+def change(tx: Tx, job_id: str, owner: str, **values: Any) -> bool:
+    """Whether the job is still held by ``owner``; only then it changes."""
+    held = and_(_J.job_id == job_id, _J.status == "running", _J.owner == owner)
+    return bool(tx.change(jobs, held, **values))
+
+
+def replace_request(tx: Tx, job_id: str, request: Document) -> None:
+    tx.change(jobs, _J.job_id == job_id, request={"format": 1, **request})

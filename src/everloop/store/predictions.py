@@ -1,0 +1,250 @@
+"""Recorded predictions, and how far the log files that they come from have been read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Literal
+
+from sqlalchemy import ColumnElement, FromClause, Join, Select, and_, func, or_, select
+
+from everloop.core.serving import Prediction
+
+from .database import Row, Tx
+from .tables import labels, prediction_files, predictions
+from .times import to_text
+
+COLUMNS = (
+    *("prediction_id", "at", "model", "version", "variant", "request_id", "latency_ms"),
+    *("prediction", "value", "confidence", "inputs", "probabilities", "warnings"),
+)
+_P = predictions.c
+_L = labels.alias("latest")
+_MANY = 500
+
+Labelled = Literal["known", "missing"]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which predictions: ``until`` is exclusive, bounds of the confidence are inclusive. ``label`` is whether
+    one is known, ``label_is`` which one it is."""
+
+    model: str | None = None
+    version: str | None = None
+    variant: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    request_id: str | None = None
+    prediction: str | None = None
+    label: Labelled | None = None
+    label_is: str | None = None
+    min_confidence: float | None = None
+    max_confidence: float | None = None
+
+
+# -- recording ---------------------------------------------------------------------------------------------
+
+
+def add(tx: Tx, rows: Sequence[tuple[Any, ...]]) -> int:
+    """Insert rows of ``COLUMNS``, those whose id is known excepted; returns how many were new."""
+    return tx.add_new(predictions, COLUMNS, rows)
+
+
+def offset(tx: Tx, name: str) -> int:
+    """How far a log file has been read, in bytes; the caller's transaction alone may move it on."""
+    tx.lock(f"predictions/{name}")
+    row = tx.row(prediction_files, prediction_files.c.name == name)
+    return int(row["offset"]) if row else 0
+
+
+def offsets(tx: Tx) -> dict[str, int]:
+    return {row["name"]: int(row["offset"]) for row in tx.rows(prediction_files, by="name")}
+
+
+def reach(tx: Tx, name: str, offset: int, *, done: bool = False) -> None:
+    tx.put(prediction_files, name=name, offset=offset, done=done)
+
+
+def forget(tx: Tx, name: str) -> None:
+    """A log file that is gone."""
+    tx.remove(prediction_files, prediction_files.c.name == name)
+
+
+# -- reading -----------------------------------------------------------------------------------------------
+
+
+def models(tx: Tx) -> list[str]:
+    """The names of all models with a prediction, one look into the index for each."""
+    found: list[str] = []
+    while True:
+        after = [_P.model > found[-1]] if found else []
+        name = tx.select(select(func.min(_P.model).label("model")).where(*after), predictions)[0]["model"]
+        if name is None:
+            return found
+        found.append(name)
+
+
+def find(tx: Tx, ids: Sequence[str]) -> dict[str, Row]:
+    """Those of these predictions that are recorded, by id, without their inputs."""
+    columns = [_P[name] for name in ("prediction_id", "at", "model", "version", "prediction")]
+    found: dict[str, Row] = {}
+    for start in range(0, len(ids), _MANY):
+        query = select(*columns).where(_P.prediction_id.in_(ids[start : start + _MANY]))
+        found |= {row["prediction_id"]: row for row in tx.select(query, predictions)}
+    return found
+
+
+def page(
+    tx: Tx, wanted: Wanted, limit: int, after: tuple[str, str] | None = None, *, oldest: bool = False
+) -> list[Row]:
+    """At most ``limit`` predictions, newest first [or oldest first], that come after the (time, id)
+    ``after``, each with its latest label or None (``label``, ``labelled_at``)."""
+    if wanted.request_id is not None:
+        names: list[str | None] = [None]
+    else:
+        names = list(models(tx)) if wanted.model is None else [wanted.model]
+    if not names:
+        return []
+    found = [
+        row for name in names for row in tx.select(_page(wanted, name, limit, after, oldest), predictions)
+    ]
+    if len(names) > 1:
+        found.sort(key=lambda row: (row["at"], row["prediction_id"]), reverse=not oldest)
+    return found[:limit]
+
+
+def each(tx: Tx, wanted: Wanted) -> Iterator[Row]:
+    """All predictions of one model, oldest first, as ``page`` gives them, some at a time in memory."""
+    return tx.stream(_page(wanted, wanted.model, None, None, oldest=True), predictions)
+
+
+def usage(tx: Tx, since: datetime | None = None) -> list[Row]:
+    """By model, version and variant: ``count``, ``latency_ms`` (the mean) and ``latest``, a time."""
+    columns = (_P.model, _P.version, _P.variant)
+    counted = (
+        func.count().label("count"),
+        func.avg(_P.latency_ms).label("latency_ms"),
+        func.max(_P.at).label("latest"),
+    )
+    query = select(*columns, *counted).group_by(*columns).order_by(*columns)
+    found: list[Row] = []
+    for name in models(tx):
+        found += tx.select(query.where(*_conditions(Wanted(model=name, since=since))), predictions)
+    return found
+
+
+def per_hour(tx: Tx, wanted: Wanted) -> dict[str, int]:
+    """How many predictions by hour (``2026-11-21T09``)."""
+    hour = func.substr(_P.at, 1, 13).label("hour")
+    query = select(hour, func.count().label("count")).where(*_conditions(wanted)).group_by(hour)
+    return {row["hour"]: int(row["count"]) for row in tx.select(query, predictions)}
+
+
+def labelled(tx: Tx, wanted: Wanted) -> Iterator[Row]:
+    """The predictions that have a label, by time: ``at``, ``prediction``, ``value``, their latest ``label``
+    and ``label_value``, and when the first one came (``received_at``)."""
+    first = _of_prediction(func.min)
+    early = labels.alias()
+    joined = _joined(predictions).join(early, and_(early.c.tenant == _P.tenant, early.c.sequence == first))
+    query = (
+        select(
+            _P.at, _P.prediction, _P.value, _L.c.label, _L.c.value.label("label_value"), early.c.received_at
+        )
+        .select_from(joined)
+        .where(*_conditions(wanted))
+        .order_by(_P.at)
+    )
+    return tx.stream(query, predictions)
+
+
+def prune(tx: Tx, model: str, before: datetime, limit: int) -> int:
+    """Delete at most ``limit`` predictions of a model from before a time; returns how many."""
+    chosen = select(_P.prediction_id).where(_P.model == model, _P.at < to_text(before)).order_by(_P.at)
+    ids = [row["prediction_id"] for row in tx.select(chosen.limit(limit), predictions)]
+    return sum(
+        tx.remove(predictions, _P.prediction_id.in_(ids[start : start + _MANY]))
+        for start in range(0, len(ids), _MANY)
+    )
+
+
+def count(tx: Tx, wanted: Wanted) -> int:
+    query = select(func.count().label("count")).select_from(_joined(predictions)).where(*_conditions(wanted))
+    return int(tx.select(query, predictions)[0]["count"])
+
+
+def as_prediction(row: Row) -> Prediction:
+    probabilities, warnings = row["probabilities"], row["warnings"]
+    return Prediction(
+        prediction_id=row["prediction_id"],
+        at=datetime.fromisoformat(row["at"]),
+        model=row["model"],
+        version=row["version"],
+        inputs=json.loads(row["inputs"]),
+        prediction=row["prediction"] if row["value"] is None else row["value"],
+        variant=row["variant"],
+        request_id=row["request_id"],
+        latency_ms=row["latency_ms"],
+        confidence=row["confidence"],
+        probabilities=json.loads(probabilities) if probabilities else None,
+        warnings=tuple(json.loads(warnings)) if warnings else (),
+        label=row["label"],
+        labelled_at=datetime.fromisoformat(row["labelled_at"]) if row["labelled_at"] else None,
+    )
+
+
+def _page(
+    wanted: Wanted, model: str | None, limit: int | None, after: tuple[str, str] | None, oldest: bool
+) -> Select[Any]:
+    columns = [_P[name] for name in COLUMNS]
+    query = select(*columns, _L.c.label, _L.c.at.label("labelled_at")).select_from(_joined(predictions))
+    query = query.where(*_conditions(replace(wanted, model=model)))
+    order = (_P.at, _P.prediction_id)
+    if after is not None:
+        at, name = after
+        if oldest:
+            query = query.where(_P.at >= at, or_(_P.at > at, _P.prediction_id > name))
+        else:
+            query = query.where(_P.at <= at, or_(_P.at < at, _P.prediction_id < name))
+    return query.order_by(*(order if oldest else [column.desc() for column in order])).limit(limit)
+
+
+def _conditions(wanted: Wanted) -> list[ColumnElement[bool]]:
+    equal = {
+        _P.model: wanted.model,
+        _P.version: wanted.version,
+        _P.variant: wanted.variant,
+        _P.request_id: wanted.request_id,
+        _P.prediction: wanted.prediction,
+        _L.c.label: wanted.label_is,
+    }
+    found = [column == value for column, value in equal.items() if value is not None]
+    if wanted.since is not None:
+        found.append(_P.at >= to_text(wanted.since))
+    if wanted.until is not None:
+        found.append(_P.at < to_text(wanted.until))
+    if wanted.min_confidence is not None:
+        found.append(_P.confidence >= wanted.min_confidence)
+    if wanted.max_confidence is not None:
+        found.append(_P.confidence <= wanted.max_confidence)
+    if wanted.label is not None:
+        found.append(_L.c.sequence.is_not(None) if wanted.label == "known" else _L.c.sequence.is_(None))
+    return found
+
+
+def _joined(table: FromClause) -> Join:
+    """With the latest label of each prediction, if it has one."""
+    return table.outerjoin(_L, and_(_L.c.tenant == _P.tenant, _L.c.sequence == _of_prediction(func.max)))
+
+
+def _of_prediction(chosen: Callable[..., Any]) -> Any:
+    """The number of the first or latest label of the prediction at hand."""
+    of = labels.alias()
+    return (
+        select(chosen(of.c.sequence))
+        .where(of.c.tenant == _P.tenant, of.c.prediction_id == _P.prediction_id)
+        .correlate(predictions)
+        .scalar_subquery()
+    )
