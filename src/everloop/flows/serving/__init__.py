@@ -1,0 +1,1 @@
+"""Serving as workflows: compile a version, route its requests, record what was predicted."""

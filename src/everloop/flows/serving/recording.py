@@ -1,0 +1,384 @@
+"""Predictions from the workers' log files into the database, each exactly once; and how long both are kept.
+
+A worker writes each prediction to its log file before it answers (``STATE/predictions/TENANT/``, one JSON
+line a row), so a prediction that was acknowledged is on disk whatever happens to the database. Here complete
+lines are read and inserted in batches. How far a file was read is written in the same transaction, so that a
+process that is killed at any moment has recorded a batch wholly or not at all, and the next one goes on
+there. Several processes may record at once: each batch counts for one of them.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import msgspec
+
+from everloop.flows.project import Project
+from everloop.store import predictions
+
+from .summing import ModelSummary
+
+BATCH = 2_000  # rows in one transaction: it holds SQLite's lock for some 50 ms
+_CHUNK = 1 << 20
+_LONGEST = 64 << 20  # bytes without a line end, after which a file counts as damaged
+_SHORT = 200  # characters of an id or a name
+_SHORT_REQUEST = 500
+_START = b'{"prediction_id":'
+
+
+class _Line(msgspec.Struct):
+    prediction_id: str
+    at: datetime
+    model: str
+    version: str
+    inputs: msgspec.Raw
+    prediction: str | float
+    variant: str = "champion"
+    request_id: str = ""
+    latency_ms: float | None = None
+    confidence: float | None = None
+    probabilities: msgspec.Raw = msgspec.Raw(b"null")
+    warnings: msgspec.Raw = msgspec.Raw(b"null")
+
+
+_Parsed = tuple[tuple[Any, ...], dict[str, Any], str | float]
+_decode_line = msgspec.json.Decoder(_Line).decode
+_decode_inputs = msgspec.json.Decoder(dict[str, Any]).decode
+_decode_outputs = msgspec.json.Decoder(dict[str, float] | None).decode
+_decode_warnings = msgspec.json.Decoder(list[str] | None).decode
+
+
+@dataclass
+class Recorded:
+    """What one call of ``record`` did. ``rows`` predictions are new in the database, ``known`` were in it
+    already; ``damaged`` lines are in files that end in ``.bad``. ``backlog`` is in bytes, of files with
+    complete lines that are not recorded yet. ``summaries`` are of all lines read, by model."""
+
+    rows: int = 0
+    known: int = 0
+    damaged: int = 0
+    bytes: int = 0
+    backlog: int = 0
+    files: int = 0
+    errors: list[str] = field(default_factory=list)
+    summaries: dict[str, ModelSummary] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Cleaned:
+    """Log files that were deleted (or would be), and their bytes."""
+
+    files: tuple[str, ...]
+    bytes: int
+
+
+def log_folder(project: Project) -> Path:
+    """Where the workers write their log files."""
+    return project.settings.state / "predictions" / project.tenant
+
+
+def record(project: Project, *, limit: int | None = None) -> Recorded:
+    """Record what is new in all log files, at most about ``limit`` rows [all].
+
+    Lines that are no prediction are counted in ``damaged``, told in ``errors`` (the first ten), and kept with
+    the reason in a file beside that ends in ``.bad``. A line that was begun and never finished was never
+    acknowledged; where the next one was written behind it, that one is recorded.
+    """
+    done = Recorded()
+    with project.store.reading() as tx:
+        known, finished = predictions.offsets(tx), predictions.finished(tx)
+    paths = _log_files(project)
+    for path in paths:
+        if path.name not in finished and (limit is None or done.rows + done.known < limit):
+            _record_file(project, path, known.get(path.name, 0), limit, done)
+    _finish(project, paths, finished, done)
+    return done
+
+
+def clean(
+    project: Project,
+    *,
+    keep_days: float,
+    keep_bytes: int | None = None,
+    living: Collection[str] | None = None,
+    dry_run: bool = False,
+) -> Cleaned:
+    """Delete log files that are wholly recorded and older than ``keep_days``, and the oldest of those wholly
+    recorded until all take ``keep_bytes`` at most.
+
+    ``living`` are the tokens of the workers at work: the newest file of such a one stays, since it may write
+    to it at any moment; None: that of every worker stays. Files with damaged lines stay until they are older
+    than ``keep_days``, and their ``.bad`` file goes with them.
+    """
+    paths = _log_files(project)
+    newest = {path.name.rpartition("-")[0]: path for path in paths}
+    held = {path for token, path in newest.items() if living is None or token in living}
+    with project.store.reading() as tx:
+        offsets = predictions.offsets(tx)
+    now = project.clock.now()
+    found = [(path, stat) for path in paths if (stat := _stat(path)) is not None]
+    total = sum(stat.st_size for _, stat in found)
+    gone: list[str] = []
+    freed = 0
+    for path, stat in sorted(found, key=lambda one: (one[1].st_mtime, one[0].name)):
+        old = now - datetime.fromtimestamp(stat.st_mtime, UTC) > timedelta(days=keep_days)
+        many = keep_bytes is not None and total - freed > keep_bytes and not _bad(path).exists()
+        if path in held or not (old or many) or not _is_whole(path, offsets.get(path.name, 0), stat.st_size):
+            continue
+        gone.append(path.name)
+        freed += stat.st_size
+        if not dry_run:
+            path.unlink(missing_ok=True)
+            _bad(path).unlink(missing_ok=True)
+    if not dry_run:
+        _forget_gone(project, _log_files(project))
+    return Cleaned(tuple(gone), freed)
+
+
+def retain(
+    project: Project, *, days: float, limit: int | None = None, batch: int = 1_000, dry_run: bool = False
+) -> dict[str, int]:
+    """Delete predictions older than ``days``, in small transactions; returns how many, by model.
+
+    At most ``limit`` in one call [all]. Labelled ones go too, while their labels stay, as they do in a
+    backup; what is worth keeping for longer is exported before. With ``dry_run`` they are only counted.
+    """
+    before = project.clock.now() - timedelta(days=days)
+    with project.store.reading() as tx:
+        names = predictions.models(tx)
+        if dry_run:
+            wanted = {name: predictions.Wanted(model=name, until=before) for name in names}
+            return {name: predictions.count(tx, one) for name, one in wanted.items()}
+    removed = dict.fromkeys(names, 0)
+    left = limit
+    for name in names:
+        while left is None or left > 0:
+            with project.store.writing() as tx:
+                gone = predictions.prune(tx, name, before, batch if left is None else min(batch, left))
+            removed[name] += gone
+            left = None if left is None else left - gone
+            if not gone:
+                break
+    return removed
+
+
+# -- one file ----------------------------------------------------------------------------------------------
+
+
+def _record_file(project: Project, path: Path, start: int, limit: int | None, done: Recorded) -> None:
+    try:
+        with path.open("rb") as file:
+            if os.fstat(file.fileno()).st_size < start:  # another file of this name: known ids stay once
+                start = _begin_again(project, path.name, start)
+            done.files += 1
+            file.seek(start)
+            for lines, end in _batches(file, start):
+                if not _record_batch(project, path, lines, start, end, done):
+                    return
+                start = end
+                if limit is not None and done.rows + done.known >= limit:
+                    return
+    except FileNotFoundError:
+        return
+
+
+def _batches(file: BinaryIO, at: int) -> Iterator[tuple[list[bytes], int]]:
+    """The complete lines from ``at`` on, some at a time, and where in the file they end."""
+    rest = b""
+    while chunk := file.read(_CHUNK):
+        rest += chunk
+        complete = rest.rfind(b"\n", max(0, len(rest) - len(chunk))) + 1
+        if not complete:
+            if len(rest) >= _LONGEST:
+                at += len(rest)
+                yield [rest], at
+                rest = b""
+            continue
+        lines = rest[: complete - 1].split(b"\n")
+        rest = rest[complete:]
+        for start in range(0, len(lines), BATCH):
+            some = lines[start : start + BATCH]
+            at += sum(map(len, some)) + len(some)
+            yield some, at
+
+
+def _record_batch(
+    project: Project, path: Path, lines: list[bytes], start: int, end: int, done: Recorded
+) -> bool:
+    """Record some lines; False where somebody else has recorded them meanwhile."""
+    rows: list[tuple[Any, ...]] = []
+    damaged: list[tuple[int, bytes, str]] = []
+    read: dict[str, tuple[list[Any], list[Any]]] = {}
+    at = start
+    for line in lines:
+        found: _Parsed | None = None
+        try:
+            found = _parsed(line) if line else None
+        except (msgspec.MsgspecError, ValueError) as error:
+            damaged.append((at, line, str(error)))
+            found = _last_in(line)
+        if found is not None:
+            row, values, predicted = found
+            rows.append(row)
+            of_model = read.setdefault(row[2], ([], []))
+            of_model[0].append(values)
+            of_model[1].append(predicted)
+        at += len(line) + 1
+    if damaged:
+        _keep_damaged(path, damaged)
+    with project.store.writing() as tx:
+        if predictions.offset(tx, path.name) != start:
+            return False
+        new = predictions.add(tx, rows)
+        predictions.reach(tx, path.name, end)
+    done.rows += new
+    done.known += len(rows) - new
+    done.damaged += len(damaged)
+    done.bytes += end - start
+    told = [f"{path.name} at byte {where}: {why}" for where, _, why in damaged]
+    done.errors += told[: max(0, 10 - len(done.errors))]
+    for model, (inputs, answers) in read.items():
+        done.summaries.setdefault(model, ModelSummary()).add(inputs, answers)
+    return True
+
+
+def _parsed(line: bytes) -> _Parsed:
+    """A row of ``predictions.COLUMNS``, its inputs, and what was predicted. Raises ValueError and
+    MsgspecError for what is no prediction or what a database cannot take."""
+    found = _decode_line(line)
+    if b"\\u0000" in line or b"\0" in line:
+        raise ValueError("a text holds the character 0")
+    inputs, at, predicted = _decode_inputs(found.inputs), found.at, found.prediction
+    if at.tzinfo is None:
+        raise ValueError(f"the time {at.isoformat()} has no zone")
+    for text in (found.prediction_id, found.model, found.version, found.variant):
+        if not 0 < len(text) <= _SHORT:
+            raise ValueError(f"an id or a name has {len(text)} characters")
+    probabilities, warnings = bytes(found.probabilities), bytes(found.warnings)
+    if probabilities != b"null":
+        _decode_outputs(probabilities)
+    if warnings != b"null":
+        _decode_warnings(warnings)
+    is_label = isinstance(predicted, str)
+    row = (
+        found.prediction_id,
+        (at if at.tzinfo is UTC else at.astimezone(UTC)).isoformat(timespec="microseconds"),
+        found.model,
+        found.version,
+        found.variant,
+        found.request_id[:_SHORT_REQUEST],
+        found.latency_ms,
+        predicted if is_label else repr(predicted),
+        None if is_label else predicted,
+        found.confidence,
+        bytes(found.inputs).decode(),
+        None if probabilities == b"null" else probabilities.decode(),
+        None if warnings == b"null" else warnings.decode(),
+    )
+    return row, inputs, predicted
+
+
+def _last_in(line: bytes) -> _Parsed | None:
+    """The whole prediction that was written behind one that was begun and not finished."""
+    at = line.rfind(_START, 1)  # cannot be in a text: there its quotes are escaped
+    if at > 0:
+        try:
+            return _parsed(line[at:])
+        except (msgspec.MsgspecError, ValueError):
+            pass
+    return None
+
+
+def _keep_damaged(path: Path, damaged: list[tuple[int, bytes, str]]) -> None:
+    """Lines that are no prediction, once each, also when their batch is recorded again."""
+    bad = _bad(path)
+    before = bad.read_bytes() if bad.exists() else b""
+    known = set()
+    for line in before.splitlines():
+        try:
+            known.add(json.loads(line)["offset"])
+        except (ValueError, KeyError, TypeError):  # cut when a process was killed
+            continue
+    with bad.open("ab") as file:
+        if before and not before.endswith(b"\n"):
+            file.write(b"\n")
+        for where, line, why in damaged:
+            if where not in known:
+                entry = {"offset": where, "error": why, "line": base64.b64encode(line).decode()}
+                file.write(json.dumps(entry).encode() + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _begin_again(project: Project, name: str, start: int) -> int:
+    with project.store.writing() as tx:
+        if predictions.offset(tx, name) == start:
+            predictions.reach(tx, name, 0)
+            return 0
+        return predictions.offset(tx, name)
+
+
+# -- all files ---------------------------------------------------------------------------------------------
+
+
+def _log_files(project: Project) -> list[Path]:
+    return sorted(log_folder(project).glob("*.jsonl"))
+
+
+def _finish(project: Project, paths: list[Path], finished: set[str], done: Recorded) -> None:
+    """What is left to record. Files that nobody writes any more are done with; those gone are forgotten."""
+    with project.store.reading() as tx:
+        offsets = predictions.offsets(tx)
+    newest = {path.name.rpartition("-")[0]: path for path in paths}
+    for path in paths:
+        stat, offset = _stat(path), offsets.get(path.name, 0)
+        if stat is None or path.name in finished:
+            continue
+        if not _is_whole(path, offset, stat.st_size):
+            done.backlog += stat.st_size - offset
+        elif path not in newest.values():
+            with project.store.writing() as tx:
+                if predictions.offset(tx, path.name) == offset:
+                    predictions.reach(tx, path.name, offset, done=True)
+    if offsets.keys() - {path.name for path in paths}:
+        _forget_gone(project, _log_files(project))
+
+
+def _forget_gone(project: Project, paths: list[Path]) -> None:
+    there = {path.name for path in paths}
+    with project.store.writing() as tx:
+        for name in predictions.offsets(tx).keys() - there:
+            predictions.forget(tx, name)
+
+
+def _is_whole(path: Path, offset: int, size: int) -> bool:
+    """Whether all complete lines of a file that nobody writes any more are recorded."""
+    if offset >= size:
+        return True
+    try:
+        with path.open("rb") as file:
+            file.seek(offset)
+            while chunk := file.read(_CHUNK):
+                if b"\n" in chunk:
+                    return False
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _stat(path: Path) -> os.stat_result | None:
+    try:
+        return path.stat()
+    except FileNotFoundError:
+        return None
+
+
+def _bad(path: Path) -> Path:
+    return path.with_suffix(".bad")
