@@ -29,7 +29,7 @@ BATCH = 2_000  # rows in one transaction: it holds SQLite's lock for some 50 ms
 _CHUNK = 1 << 20
 _LONGEST = 64 << 20  # bytes without a line end, after which a file counts as damaged
 _SHORT = 200  # characters of an id or a name
-_SHORT_REQUEST = 500
+REQUEST_LENGTH = 500  # characters of a request id that are kept
 _START = b'{"prediction_id":'
 
 
@@ -273,7 +273,7 @@ def _parsed(line: bytes) -> _Parsed:
         found.model,
         found.version,
         found.variant,
-        found.request_id[:_SHORT_REQUEST],
+        found.request_id[:REQUEST_LENGTH],
         found.latency_ms,
         predicted if is_label else repr(predicted),
         None if is_label else predicted,
