@@ -1,0 +1,1 @@
+"""ONNX: fitted models compiled to graphs (``compile``), and graphs run without scikit-learn (``session``)."""

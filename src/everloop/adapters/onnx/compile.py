@@ -1,0 +1,114 @@
+"""A fitted pipeline becomes an ONNX graph with one output: probabilities (rows, classes) or values (rows, 1).
+
+Nothing heavy is imported by the rest of everloop: this module is, when a model is compiled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from . import models
+from .columns import Column, Number, Table, Text
+from .graph import ML, Graph, NotCompilable
+from .session import INPUT, MISSING
+from .steps import Preparing
+
+__all__ = ["NotCompilable", "compile_model"]
+
+
+def compile_model(
+    pipeline: Any, *, task: str, classes: Sequence[str], features: Sequence[str], sample: pd.DataFrame | None
+) -> bytes:
+    """The bytes of the graph. Float64 throughout.
+
+    A pipeline of ours (steps ``preparation`` and ``model``) takes one tensor ``X`` (rows, columns), as its
+    ``ColumnTypes`` gives them. Any other takes one of (rows, features), in the order of ``features``, or, if
+    ``sample`` (some rows) has texts, one tensor (rows, 1) per feature under its name. ``features`` empty: as
+    many as the model wants. Raises NotCompilable with the reason; never another error.
+    """
+    try:
+        return _compiled(pipeline, task, list(classes), list(features), sample)
+    except NotCompilable:
+        raise
+    except Exception as error:
+        text = " ".join(str(error).split())
+        raise NotCompilable(f"the compiler failed with {type(error).__name__}: {text[:200]}") from error
+
+
+def _compiled(pipeline: Any, task: str, classes: list[str], features: list[str], sample: Any) -> bytes:
+    graph = Graph()
+    steps = dict(getattr(pipeline, "steps", ()))
+    if "preparation" in steps and "types" in getattr(steps["preparation"], "named_steps", {}):
+        preparation = steps["preparation"]
+        names = [str(each) for each in preparation.named_steps["types"].get_feature_names_out()]
+        preparing = Preparing(graph, graph.input(INPUT, width=len(names)), names)
+        columns: list[Column] = [Number(at) for at in range(len(names))]
+        columns = preparing.after(preparation.named_steps["columns"], columns)
+        output, width = models.answer(preparing, steps["model"], columns)
+        return _written(graph, output, width, task, classes)
+    names = features or [f"x{at}" for at in range(int(pipeline.n_features_in_))]
+    kinds = [_kind(sample[name]) if sample is not None and name in sample else "number" for name in names]
+    if all(kind == "number" for kind in kinds):
+        preparing = Preparing(graph, graph.input(INPUT, width=len(names)), names)
+    else:
+        preparing = Preparing(graph, INPUT, names)
+    columns = [_column(at, kind) for at, kind in enumerate(kinds)]
+    output, width = models.answer(preparing, pipeline, columns)
+    if preparing.inputs not in [each.name for each in graph.inputs]:
+        _join(graph, preparing, kinds)
+    return _written(graph, output, width, task, classes)
+
+
+def _written(graph: Graph, output: str, width: int, task: str, classes: Sequence[str]) -> bytes:
+    wanted = len(classes) if task == "classification" else 1
+    if width != wanted:
+        raise NotCompilable(f"a model of {width} outputs where {wanted} are asked")
+    return graph.bytes(output, width)
+
+
+def _kind(column: pd.Series) -> str:
+    if pd.api.types.is_bool_dtype(column.dtype):
+        return "boolean"
+    if pd.api.types.is_numeric_dtype(column.dtype):
+        return "number"
+    inferred = pd.api.types.infer_dtype(column, skipna=True)
+    if inferred in ("string", "categorical"):
+        return "text"
+    if inferred == "boolean":
+        return "boolean"
+    if inferred in ("floating", "integer", "mixed-integer-float", "decimal"):
+        return "number"
+    raise NotCompilable(f"the feature {column.name} ({inferred} values)")
+
+
+def _column(at: int, kind: str) -> Column:
+    if kind == "text":
+        return Text(at)
+    if kind == "boolean":
+        return Table(at, (0.0, 1.0), (0.0, 1.0), float("nan"), float("nan"))
+    return Number(at)
+
+
+def _join(graph: Graph, preparing: Preparing, kinds: Sequence[str]) -> None:
+    """One tensor of all inputs, put before the nodes that are there already."""
+    rest, graph.nodes = graph.nodes, []
+    parts = []
+    for at, (name, kind) in enumerate(zip(preparing.names, kinds, strict=True)):
+        value = graph.input(name, texts=kind == "text")
+        if kind == "text":
+            texts = [*preparing.texts.get(at, ()), MISSING]
+            codes = [*(float(code) for code in range(1, len(texts))), float("nan")]
+            coded = graph.add(
+                "LabelEncoder", value, domain=ML, keys_strings=texts, values_floats=codes, default_float=0.0
+            )
+            value = graph.add("Cast", coded, to=11)
+        parts.append(value)
+    joined = graph.matrix(parts)
+    graph.nodes += rest
+    for node in rest:
+        for at, each in enumerate(node.input):
+            if each == preparing.inputs:
+                node.input[at] = joined

@@ -1,0 +1,277 @@
+"""Compile a model version for serving, and serve it compiled only if it answers as the original does."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from everloop.core.contracts import ColumnRule
+from everloop.core.errors import MLOpsError
+from everloop.core.runs import Run
+from everloop.core.serving import Agreement, Field, Form, Layout
+from everloop.flows import artifacts
+from everloop.flows.project import Project
+from everloop.training.fitting import to_frame
+from everloop.training.preparation import MISSING, kind_of
+
+TOLERANCE = 1e-5
+TIE = 1e-9
+"""Two best probabilities that are closer than this are a tie, which rounding decides in the original too."""
+MOST_ROWS = 20_000
+_ALTERED_ROWS = 200
+_UNSEEN = "\uffff unseen"
+
+
+class Session(Protocol):
+    """A compiled model that answers (see ``adapters.onnx.session``)."""
+
+    def run_matrix(self, X: np.ndarray) -> np.ndarray: ...
+
+    def run_columns(self, columns: Mapping[str, np.ndarray]) -> np.ndarray: ...
+
+
+class Impossible(Exception):
+    """The version is served by the original; the text says why."""
+
+
+def compile_version(
+    project: Project,
+    pipeline: Any,
+    run: Run,
+    rows: pa.Table | None,
+    *,
+    compiler: Callable[..., bytes],
+    session: Callable[[bytes], Session],
+) -> Form:
+    """How to serve the fitted ``pipeline`` of ``run``: compiled and stored, or by the original, and why.
+    ``rows`` of its data are what both are asked; the tolerance is 1e-5, and labels are equal but for ties.
+    ``compiler`` and ``session`` are ``adapters.onnx``'s. A model that does not compile raises nothing.
+
+    Fields that the original refuses to miss, or of which it refuses unseen categories, say so in ``rule``.
+    """
+    subject = Subject(pipeline, run, rows)
+    try:
+        data = _compiled(subject, compiler)
+        agreement = _agreement(subject, session(data))
+    except Impossible as impossible:
+        return subject.form("native", f"Served by the original: {impossible}")
+    except Exception as error:  # noqa: BLE001  whatever a compiled model fails with, the original serves
+        text = " ".join(str(error).split())[:300]
+        return subject.form(
+            "native", f"Served by the original: compiling failed ({type(error).__name__}: {text})."
+        )
+    if agreement.labels or not agreement.largest <= agreement.tolerance:
+        return subject.form("native", f"Served by the original: {_difference(subject, agreement)}", agreement)
+    address = artifacts.keep(project, data, "onnx")
+    kind = "probability" if run.task == "classification" else "value (relative)"
+    reason = (
+        f"Compiled: equal to the original on {agreement.rows} rows; "
+        f"largest difference of a {kind}: {agreement.largest:.1e}."
+    )
+    return subject.form("onnx", reason, agreement, address)
+
+
+def _difference(subject: Subject, agreement: Agreement) -> str:
+    if subject.run.task == "classification":
+        return (
+            f"the compiled model differs by up to {agreement.largest:.1e} "
+            f"(allowed: {agreement.tolerance:.0e}) "
+            f"and in {agreement.labels} labels of {agreement.rows} rows."
+        )
+    return (
+        f"the compiled model's values differ by up to {agreement.largest:.1e} of their size "
+        f"(allowed: {agreement.tolerance:.0e}) on {agreement.rows} rows."
+    )
+
+
+class Subject:
+    """A version's original: its fields, its answers, and what of its inputs a compiled model is given."""
+
+    def __init__(self, pipeline: Any, run: Run, rows: pa.Table | None) -> None:
+        self.pipeline = pipeline
+        self.run = run
+        steps = dict(getattr(pipeline, "steps", ()))
+        preparation = dict(getattr(steps.get("preparation"), "steps", ()))
+        self.types = preparation.get("types") if hasattr(preparation.get("types"), "kinds") else None
+        names = tuple(self.types.kinds) if self.types is not None else run.features
+        self.names = tuple(names) or tuple(f"x{at}" for at in range(getattr(pipeline, "n_features_in_", 0)))
+        self.sample = _sample(rows, self.names)
+        self.kinds = self._kinds()
+        self.refused: dict[str, dict[str, Any]] = {}
+
+    def _kinds(self) -> dict[str, str]:
+        if self.types is not None:
+            return dict(self.types.kinds)
+        return {name: _kind(self.sample, name) for name in self.names}
+
+    @property
+    def layout(self) -> Layout:
+        plain = self.types is not None or set(self.kinds.values()) <= {"number"}
+        return "matrix" if plain else "columns"
+
+    def fields(self) -> tuple[Field, ...]:
+        levels = getattr(self.types, "levels_", {})
+        return tuple(
+            Field(
+                name,
+                self.kinds[name],
+                tuple(map(str, levels[name])) if name in levels else None,
+                rule=ColumnRule(name, **self.refused[name]) if name in self.refused else None,
+            )
+            for name in self.names
+        )
+
+    def form(self, route: Any, reason: str, agreement: Agreement | None = None, artifact: str = "") -> Form:
+        run = self.run
+        return Form(route, reason, run.task, run.classes, self.fields(), self.layout, artifact, agreement)
+
+    def answers(self, frame: pd.DataFrame) -> np.ndarray:
+        """What the original says, (rows, classes) or (rows,)."""
+        X = (
+            frame
+            if self.types is not None or hasattr(self.pipeline, "feature_names_in_")
+            else frame.to_numpy()
+        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            if self.run.task == "classification":
+                return np.asarray(self.pipeline.predict_proba(X), dtype=np.float64)
+            return np.asarray(self.pipeline.predict(X), dtype=np.float64).reshape(len(frame))
+
+    def compiled_answers(self, session: Session, frame: pd.DataFrame) -> np.ndarray:
+        if self.types is not None:
+            return session.run_matrix(self.types.transform(frame).to_numpy(dtype=np.float64))
+        if self.layout == "matrix":
+            return session.run_matrix(frame.to_numpy(dtype=np.float64, na_value=np.nan))
+        return session.run_columns({name: _tensor(frame[name], self.kinds[name]) for name in self.names})
+
+
+def _sample(rows: pa.Table | None, names: tuple[str, ...]) -> pd.DataFrame | None:
+    """Rows at even distances, at most so many."""
+    if rows is None or rows.num_rows == 0 or not set(names) <= set(rows.column_names):
+        return None
+    at = np.unique(np.linspace(0, rows.num_rows - 1, MOST_ROWS).astype(np.int64))
+    return to_frame(rows.take(pa.array(at)), names)
+
+
+def _kind(sample: pd.DataFrame | None, name: str) -> str:
+    if sample is None:
+        return "number"
+    try:
+        return kind_of(sample[name])
+    except MLOpsError:  # no values, or nested ones
+        return "number"
+
+
+def _tensor(column: pd.Series, kind: str) -> np.ndarray:
+    if kind != "category":
+        return column.to_numpy(dtype=np.float64, na_value=np.nan).reshape(-1, 1)
+    texts = [MISSING if absent else str(value) for value, absent in zip(column, column.isna(), strict=True)]
+    return np.array(texts, dtype=object).reshape(-1, 1)
+
+
+def _compiled(subject: Subject, compiler: Callable[..., bytes]) -> bytes:
+    if subject.sample is None:
+        raise Impossible("there are no rows to check a compiled model against.")
+    run = subject.run
+    try:
+        return compiler(
+            subject.pipeline,
+            task=run.task,
+            classes=run.classes,
+            features=subject.names,
+            sample=subject.sample.head(1000),
+        )
+    except Exception as error:
+        text = " ".join(str(error).split())[:300]
+        raise Impossible(f"there is no compiled form of {text}.") from error
+
+
+def _agreement(subject: Subject, session: Session) -> Agreement:
+    frame = subject.sample
+    assert frame is not None  # noqa: S101  _compiled has looked
+    pairs = [_asked(subject, session, frame)]
+    if pairs[0] is None:
+        raise Impossible("the original raises an error on rows of its own data.")
+    pairs += [_asked(subject, session, altered) for altered in _altered(subject, frame)]
+    known = [pair for pair in pairs if pair is not None]
+    original, compiled = (np.concatenate(each) for each in zip(*known, strict=True))
+    if original.shape != compiled.shape:
+        raise Impossible(f"the compiled model answers with {compiled.shape}, not {original.shape}.")
+    if subject.run.task == "classification":
+        two = np.sort(original, axis=1)[:, -2:]
+        decided = two[:, -1] - two[:, 0] > TIE if original.shape[1] > 1 else np.zeros(len(original), bool)
+        labels = int(np.sum((original.argmax(axis=1) != compiled.argmax(axis=1)) & decided))
+        apart = np.abs(original - compiled)
+    else:
+        labels = 0
+        usual = float(np.median(np.abs(original)))
+        apart = np.abs(original - compiled) / np.maximum(np.abs(original), max(usual, 1e-12))
+    return Agreement(len(original), float(np.max(apart)), labels, TOLERANCE)
+
+
+def _asked(subject: Subject, session: Session, frame: pd.DataFrame) -> tuple[np.ndarray, np.ndarray] | None:
+    """Both answers; None where the original refuses the rows."""
+    try:
+        original = subject.answers(frame)
+    except (ValueError, TypeError, MLOpsError):
+        return None
+    return original, subject.compiled_answers(session, frame)
+
+
+def _altered(subject: Subject, frame: pd.DataFrame) -> list[pd.DataFrame]:
+    """Some rows again: each feature missing in turn, unseen categories, values at and next to extremes."""
+    some = frame.head(_ALTERED_ROWS)
+    found = []
+    for name in subject.names:
+        kind = subject.kinds[name]
+        missing = some.assign(**{name: _of(frame[name], [None] * len(some), some.index)})
+        if _refuses(subject, missing):
+            subject.refused.setdefault(name, {})["max_missing"] = 0.0
+        else:
+            found.append(missing)
+        if kind == "category":
+            unseen = some.assign(**{name: _of(frame[name], [_UNSEEN] * len(some), some.index)})
+            if _refuses(subject, unseen):
+                allowed = sorted({str(each) for each in frame[name].dropna().unique()})
+                subject.refused.setdefault(name, {})["allowed"] = tuple(allowed)
+            else:
+                found.append(unseen)
+        elif kind == "number":
+            found += _extremes(some, frame[name], name)
+    return found
+
+
+def _of(column: pd.Series, values: list[Any], index: pd.Index) -> pd.Series:
+    """A column of these values, of the type that the data room gives them beside known ones."""
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        return pd.Series(values, index=index, dtype=object)
+    if pd.api.types.is_numeric_dtype(column.dtype):
+        return pd.Series(np.full(len(values), np.nan), index=index)
+    return pd.Series(values, index=index, dtype=column.dtype)
+
+
+def _extremes(some: pd.DataFrame, column: pd.Series, name: str) -> list[pd.DataFrame]:
+    known = column.dropna().to_numpy(dtype=np.float64)
+    if not len(known):
+        return []
+    low, high = float(known.min()), float(known.max())
+    values = [
+        low, np.nextafter(low, -np.inf), np.nextafter(low, np.inf), low - (high - low) - 1.0,
+        high, np.nextafter(high, np.inf), np.nextafter(high, -np.inf), high + (high - low) + 1.0,
+    ]  # fmt: skip
+    few = some.head(len(values))
+    return [few.assign(**{name: np.array(values[: len(few)])})]
+
+
+def _refuses(subject: Subject, frame: pd.DataFrame) -> bool:
+    try:
+        subject.answers(frame.head(5))
+    except (ValueError, TypeError, MLOpsError):
+        return True
+    return False
