@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import and_, or_
 
 from .database import Row, Tx
-from .tables import jobs
+from .tables import jobs, turns
 from .times import to_text
 
 _J = jobs.c
@@ -79,11 +79,18 @@ def take(tx: Tx, job: Row, owner: str, now: datetime, until: datetime) -> None:
     )
 
 
-def change(tx: Tx, job_id: str, owner: str, **values: Any) -> bool:
-    """Whether the job is still held by ``owner``; only then it changes."""
-    held = and_(_J.job_id == job_id, _J.status == "running", _J.owner == owner)
+def change(tx: Tx, job_id: str, held_by: str, **values: Any) -> bool:
+    """Whether the job is still held by this owner; only then it changes."""
+    held = and_(_J.job_id == job_id, _J.status == "running", _J.owner == held_by)
     return bool(tx.change(jobs, held, **values))
 
 
 def replace_request(tx: Tx, job_id: str, request: Document) -> None:
     tx.change(jobs, _J.job_id == job_id, request={"format": 1, **request})
+
+
+def turn_of(tx: Tx, model: str, source: str, since: datetime) -> str | None:
+    """The turn of a model that was opened with this source."""
+    chosen = (turns.c.model == model, turns.c.started_at >= to_text(since))
+    found = tx.rows(turns, *chosen, by="started_at", only=("turn_id", "plan"))
+    return next((str(row["turn_id"]) for row in found if row["plan"].get("source") == source), None)

@@ -10,9 +10,10 @@ there. Several processes may record at once: each batch counts for one of them.
 from __future__ import annotations
 
 import base64
+import fcntl
 import json
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -27,6 +28,7 @@ from .summing import ModelSummary
 
 BATCH = 2_000  # rows in one transaction: it holds SQLite's lock for some 50 ms
 _CHUNK = 1 << 20
+_JUST_NOW = timedelta(minutes=1)
 _LONGEST = 64 << 20  # bytes without a line end, after which a file counts as damaged
 _SHORT = 200  # characters of an id or a name
 REQUEST_LENGTH = 500  # characters of a request id that are kept
@@ -103,34 +105,27 @@ def record(project: Project, *, limit: int | None = None) -> Recorded:
 
 
 def clean(
-    project: Project,
-    *,
-    keep_days: float,
-    keep_bytes: int | None = None,
-    living: Collection[str] | None = None,
-    dry_run: bool = False,
+    project: Project, *, keep_days: float, keep_bytes: int | None = None, dry_run: bool = False
 ) -> Cleaned:
     """Delete log files that are wholly recorded and older than ``keep_days``, and the oldest of those wholly
     recorded until all take ``keep_bytes`` at most.
 
-    ``living`` are the tokens of the workers at work: the newest file of such a one stays, since it may write
-    to it at any moment; None: that of every worker stays. Files with damaged lines stay until they are older
+    A file that a worker has open (it is locked) stays. Files with damaged lines stay until they are older
     than ``keep_days``, and their ``.bad`` file goes with them.
     """
-    paths = _log_files(project)
-    newest = {path.name.rpartition("-")[0]: path for path in paths}
-    held = {path for token, path in newest.items() if living is None or token in living}
     with project.store.reading() as tx:
         offsets = predictions.offsets(tx)
     now = project.clock.now()
-    found = [(path, stat) for path in paths if (stat := _stat(path)) is not None]
+    found = [(path, stat) for path in _log_files(project) if (stat := _stat(path)) is not None]
     total = sum(stat.st_size for _, stat in found)
     gone: list[str] = []
     freed = 0
     for path, stat in sorted(found, key=lambda one: (one[1].st_mtime, one[0].name)):
         old = now - datetime.fromtimestamp(stat.st_mtime, UTC) > timedelta(days=keep_days)
         many = keep_bytes is not None and total - freed > keep_bytes and not _bad(path).exists()
-        if path in held or not (old or many) or not _is_whole(path, offsets.get(path.name, 0), stat.st_size):
+        if not (old or many) or not _is_whole(path, offsets.get(path.name, 0), stat.st_size):
+            continue
+        if _is_open(path, stat, now):
             continue
         gone.append(path.name)
         freed += stat.st_size
@@ -175,7 +170,9 @@ def retain(
 def _record_file(project: Project, path: Path, start: int, limit: int | None, done: Recorded) -> None:
     try:
         with path.open("rb") as file:
-            if os.fstat(file.fileno()).st_size < start:  # another file of this name: known ids stay once
+            if os.fstat(file.fileno()).st_size == start:
+                return
+            if start and not _continues(project, file, start):
                 start = _begin_again(project, path.name, start)
             done.files += 1
             file.seek(start)
@@ -317,7 +314,23 @@ def _keep_damaged(path: Path, damaged: list[tuple[int, bytes, str]]) -> None:
         os.fsync(file.fileno())
 
 
+def _continues(project: Project, file: BinaryIO, start: int) -> bool:
+    """Whether what stands before ``start`` is what was recorded: a worker without space on its disk takes
+    back what it could not write whole."""
+    file.seek(max(0, start - _CHUNK))
+    before = file.read(start - file.tell())
+    if file.tell() < start or not before.endswith(b"\n"):
+        return False
+    try:
+        last = _decode_line(before[before.rfind(b"\n", 0, -1) + 1 : -1])
+    except (msgspec.MsgspecError, ValueError):
+        return True  # damaged, and told so already
+    with project.store.reading() as tx:
+        return bool(predictions.find(tx, [last.prediction_id]))
+
+
 def _begin_again(project: Project, name: str, start: int) -> int:
+    """Read a file from its beginning once more: what is recorded stays there once."""
     with project.store.writing() as tx:
         if predictions.offset(tx, name) == start:
             predictions.reach(tx, name, 0)
@@ -334,21 +347,36 @@ def _log_files(project: Project) -> list[Path]:
 
 def _finish(project: Project, paths: list[Path], finished: set[str], done: Recorded) -> None:
     """What is left to record. Files that nobody writes any more are done with; those gone are forgotten."""
+    now = project.clock.now()
     with project.store.reading() as tx:
         offsets = predictions.offsets(tx)
-    newest = {path.name.rpartition("-")[0]: path for path in paths}
     for path in paths:
         stat, offset = _stat(path), offsets.get(path.name, 0)
         if stat is None or path.name in finished:
             continue
         if not _is_whole(path, offset, stat.st_size):
             done.backlog += stat.st_size - offset
-        elif path not in newest.values():
+        elif not _is_open(path, stat, now) and _is_whole(path, offset, _size(path)):
             with project.store.writing() as tx:
                 if predictions.offset(tx, path.name) == offset:
                     predictions.reach(tx, path.name, offset, done=True)
     if offsets.keys() - {path.name for path in paths}:
         _forget_gone(project, _log_files(project))
+
+
+def _is_open(path: Path, stat: os.stat_result, now: datetime) -> bool:
+    """Whether a worker has a file open: it locks it. One that is new and empty may not be locked yet, and a
+    look at its lock would be in the worker's way."""
+    if not stat.st_size and now - datetime.fromtimestamp(stat.st_mtime, UTC) < _JUST_NOW:
+        return True
+    try:
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except FileNotFoundError:
+        return False
+    return False
 
 
 def _forget_gone(project: Project, paths: list[Path]) -> None:
@@ -378,6 +406,11 @@ def _stat(path: Path) -> os.stat_result | None:
         return path.stat()
     except FileNotFoundError:
         return None
+
+
+def _size(path: Path) -> int:
+    stat = _stat(path)
+    return stat.st_size if stat else 0
 
 
 def _bad(path: Path) -> Path:

@@ -1,0 +1,391 @@
+"""Rows with a known target, sent for training: checked when they come, and added to a model's data."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from typing import Any
+
+import pyarrow as pa
+
+from everloop.core.contracts import Contract
+from everloop.core.data import DatasetVersion
+from everloop.core.errors import ContractFailed, Invalid, UnknownColumn, UnknownVersion, WrongType, nearest
+from everloop.core.ids import new_id
+from everloop.core.runs import Run
+from everloop.data import identity, reading
+from everloop.flows import contracts, data
+from everloop.flows.project import Project
+from everloop.settings import Model
+from everloop.store import datasets, models, samples
+from everloop.store.times import to_text
+from everloop.validation import checking
+
+from .texts import is_storable
+
+_LONGEST = 100_000  # characters of a text
+_REMEDY = "Send a value of the column's type, or null where it is not known."
+
+
+@dataclass(frozen=True)
+class Stored:
+    """``count`` samples of the model are kept in all, ``waiting`` of them not used by a turn yet; with
+    ``threshold`` waiting ones a retraining is due. ``ids`` are of those just added."""
+
+    ids: tuple[str, ...]
+    count: int
+    waiting: int
+    threshold: int
+
+    @property
+    def due(self) -> bool:
+        return self.waiting >= self.threshold
+
+
+@dataclass(frozen=True)
+class _Form:
+    """What a sample of a model looks like: the columns of its data by name and type, those that are needed,
+    the classes of the target (empty: not known, or a regression)."""
+
+    model: Model
+    version: DatasetVersion
+    types: dict[str, str]
+    needed: tuple[str, ...]
+    classes: tuple[str, ...]
+    task: str | None
+    contract: Contract | None
+
+
+def add(
+    project: Project,
+    model: str,
+    inputs: Mapping[str, Any] | Sequence[Any],
+    target: str | float | bool,
+    request_id: str = "",
+) -> Stored:
+    """Keep one row for the next retraining. See ``add_all``."""
+    return add_all(project, model, [(inputs, target)], request_id)
+
+
+def add_all(
+    project: Project,
+    model: str,
+    rows: Sequence[tuple[Mapping[str, Any] | Sequence[Any], str | float | bool]],
+    request_id: str = "",
+) -> Stored:
+    """Keep rows (inputs, target) for the next retraining: all of them, or none where one is refused.
+
+    Inputs are by name, or values in the order of the model's features. Every feature has to be there (null
+    where its value is not known), further columns of the data may be; the target is one of the champion's
+    classes, or a number for regression. A row has to keep the model's contract, or it would stop the turn
+    that trains on it. Raises UnknownModel; UnknownVersion when the model has no data yet; UnknownColumn,
+    WrongType, Invalid or ContractFailed, which name the field and the value, and the row where it is one of
+    several.
+    """
+    form = _form(project, model)
+    now = project.clock.now()
+    kept: list[dict[str, Any]] = []
+    for number, (inputs, target) in enumerate(rows):
+        where = f"Row {number}: " if len(rows) > 1 else ""
+        try:
+            values, label = _checked(form, inputs, target)
+        except (Invalid, ContractFailed) as error:
+            raise type(error)(f"{where}{error.message}", remedy=error.remedy) from error
+        kept.append(
+            {
+                "sample_id": new_id("sample", now),
+                "model": model,
+                "inputs": values,
+                "target": label,
+                "at": to_text(now),
+                "request_id": request_id if is_storable(request_id) else "",
+            }
+        )
+    with project.store.writing() as tx:
+        samples.begin(tx, model)
+        samples.add(tx, kept)
+        count, waiting = samples.count(tx, model), samples.count(tx, model, waiting=True)
+    threshold = project.settings.serving.samples_to_retrain
+    return Stored(tuple(str(row["sample_id"]) for row in kept), count, waiting, threshold)
+
+
+def merge(project: Project, model: str, until: str | None) -> pa.Table:
+    """The model's data with all its samples up to ``until`` [none] as further rows, and both versioned.
+
+    The data are the file that the settings name, as a turn takes it; where there is none, the newest version
+    without the samples that were added to it. All samples are added each time: the same data and samples make
+    the same table, and none is in it twice. The ``origin`` of the new version says to which one they were
+    added (``base``), and up to which (``samples``).
+    """
+    settings = project.model(model)
+    base = _base(project, settings)
+    base_id = identity.version_id(base, project.settings.data_versioning.hash_algorithm)
+    with project.store.reading() as tx:
+        known = datasets.known_version(tx, base_id, settings.dataset, statistics=False)
+        rows = samples.list_samples(tx, model, until) if until else []
+    if known is None:
+        data.register(project, base, settings.dataset, described_as=settings.data.path or "memory")
+    if not rows:
+        return base
+    columns = [_column([_stored(settings, field.name, row) for row in rows], field) for field in base.schema]
+    table = pa.concat_tables([base, pa.table(columns, schema=base.schema)])
+    origin = {"base": base_id, "samples": until or ""}
+    said = f"{settings.dataset} with {len(rows)} sample{'' if len(rows) == 1 else 's'}"
+    data.register(project, table, settings.dataset, described_as=said, origin=origin)
+    return table
+
+
+# -- what a sample looks like --------------------------------------------------------------------------------
+
+
+def _form(project: Project, name: str) -> _Form:
+    model = project.model(name)
+    with project.store.reading() as tx:
+        version = _head(tx, model.dataset)
+        champion = models.champion(tx, name)
+        run = models.find_run(tx, champion.run_id) if champion else None
+    if version is None:
+        raise UnknownVersion(
+            f"There are no data of '{model.dataset}' yet to add a sample to.",
+            remedy="'everloop run' registers them and trains a first model.",
+        )
+    types = {column.name: column.type for column in version.columns}
+    needed = _features(model, types, run)
+    classes, task = _classes(model, version, run)
+    return _Form(model, version, types, needed, classes, task, _contract(project, name))
+
+
+def _head(tx: Any, dataset: str) -> DatasetVersion | None:
+    if dataset not in datasets.datasets(tx):
+        return None
+    return datasets.find_version(tx, f"{dataset}@latest")
+
+
+def _features(model: Model, types: Mapping[str, str], run: Run | None) -> tuple[str, ...]:
+    chosen = run.features if run is not None else model.features
+    if chosen:
+        return tuple(name for name in chosen if name in types)
+    left_out = {model.target, model.time_column, model.group_column, *model.exclude}
+    return tuple(name for name in types if name not in left_out)
+
+
+def _classes(model: Model, version: DatasetVersion, run: Run | None) -> tuple[tuple[str, ...], str | None]:
+    if run is not None and run.recipe.target == model.target:
+        return run.classes, run.task
+    known = version.statistics.get(model.target)
+    complete = known is not None and known.levels and sum(known.levels.values()) == known.count
+    return tuple(known.levels) if known is not None and complete else (), model.task
+
+
+def _contract(project: Project, name: str) -> Contract | None:
+    """What one row can be asked for: not how many rows there are, nor which values are unique."""
+    asked = contracts.show(project, name).contract
+    if asked is None:
+        return None
+    columns = [
+        replace(rule, unique=False, max_missing=0.0 if rule.max_missing == 0.0 else None)
+        for rule in asked.columns
+    ]
+    return replace(asked, columns=tuple(columns), min_rows=0)
+
+
+# -- checking ------------------------------------------------------------------------------------------------
+
+
+def _checked(form: _Form, inputs: Any, target: Any) -> tuple[dict[str, Any], str]:
+    """The values by column as they are kept, and the target as text."""
+    if isinstance(inputs, Mapping):
+        given = dict(inputs)
+    elif isinstance(inputs, Sequence) and not isinstance(inputs, (str, bytes)):
+        if len(inputs) != len(form.needed):
+            named = ", ".join(form.needed)
+            raise Invalid(
+                f"{len(inputs)} values, where {form.model.name} has {len(form.needed)} features.",
+                remedy=f"Their order is: {named}.",
+            )
+        given = dict(zip(form.needed, inputs, strict=True))
+    else:
+        raise WrongType(
+            f"The inputs are {_said(inputs)}.", remedy='Send {"field": value, …} or a list of values.'
+        )
+    columns = [name for name in form.types if name != form.model.target]
+    for name in given:
+        if name not in columns:
+            raise UnknownColumn(
+                f"'{name}' is no field of {form.model.name}.", remedy=nearest(str(name), columns)
+            )
+    for name in form.needed:
+        if name not in given:
+            raise UnknownColumn(f"The field '{name}' is missing.", remedy="Send it, with null if not known.")
+    values = {name: _value(name, form.types[name], value) for name, value in given.items()}
+    label = _target(form, target)
+    _keeps_contract(form, values, label)
+    return values, label
+
+
+def _value(name: str, kind: str, value: Any) -> Any:
+    """A value as JSON keeps it. Raises WrongType, Invalid."""
+    if value is None:
+        return None
+    said = f"The field '{name}' is {_said(value)}"
+    if kind == "bool" and isinstance(value, bool):
+        return value
+    if kind == "string" and isinstance(value, str):
+        if len(value) > _LONGEST or not is_storable(value):
+            raise Invalid(
+                f"{said}, which cannot be kept.", remedy=f"Send at most {_LONGEST} characters, no NUL."
+            )
+        return value
+    if _is_number(kind) and isinstance(value, (int, float)) and not isinstance(value, bool):
+        return _numeric(said, kind, value)
+    if (kind == "date" or kind.startswith("timestamp")) and isinstance(value, str):
+        return _moment(said, kind, value)
+    raise WrongType(f"{said}; the column has {kind}.", remedy=_REMEDY)
+
+
+def _numeric(said: str, kind: str, value: int | float) -> int | float:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise Invalid(f"{said}.", remedy="Send a finite number, or null.")
+    if kind.startswith("float"):
+        try:
+            return float(value)
+        except OverflowError:
+            raise Invalid(f"{said}, larger than any number.", remedy="Send a finite number.") from None
+    if isinstance(value, float) and not value.is_integer():
+        raise WrongType(f"{said}; the column has {kind}.", remedy="Send a whole number.")
+    try:
+        pa.scalar(int(value), _arrow(kind))
+    except (pa.ArrowInvalid, OverflowError):
+        raise Invalid(f"{said}, which {kind} does not hold.", remedy="Send a smaller number.") from None
+    return int(value)
+
+
+def _moment(said: str, kind: str, value: str) -> str:
+    try:
+        if kind == "date":
+            return date.fromisoformat(value).isoformat()
+        found = datetime.fromisoformat(value)
+    except ValueError:
+        raise WrongType(f"{said}, which is no {kind}.", remedy="Write it as 2026-11-21T09:30:00Z.") from None
+    if (found.tzinfo is not None) != ("[" in kind):
+        wanted = "a" if "[" in kind else "no"
+        raise WrongType(f"{said}; the column's times have {wanted} zone.", remedy="Write it in the same way.")
+    return found.isoformat()
+
+
+def _target(form: _Form, given: Any) -> str:
+    """The target as text. Raises Invalid, WrongType."""
+    name, kind = form.model.target, form.types.get(form.model.target, "string")
+    said = f"The target '{name}' is {_said(given)}"
+    if not isinstance(given, (str, int, float, bool)):
+        raise WrongType(f"{said}, neither text nor number.", remedy="Send a class, or a number.")
+    if form.task == "regression" or (not form.classes and _is_number(kind)):
+        if isinstance(given, (str, bool)):
+            raise WrongType(f"{said}, which is no number.", remedy="Send a number.")
+        return repr(_numeric(said, kind, given) if _is_number(kind) else float(given))
+    if isinstance(given, bool):
+        text = "true" if given else "false"
+    elif isinstance(given, float) and given.is_integer():
+        text = str(int(given))
+    else:
+        text = str(given) if isinstance(given, (str, float)) or abs(given) < 10**300 else "a huge number"
+    if form.classes and text not in form.classes:
+        raise Invalid(f"{said}, which is no class of {form.model.name}.", remedy=nearest(text, form.classes))
+    if not text or len(text) > _LONGEST or not is_storable(text):
+        raise Invalid(f"{said}, which cannot be kept.", remedy="Send a class.")
+    return text
+
+
+def _keeps_contract(form: _Form, values: Mapping[str, Any], label: str) -> None:
+    if form.contract is None:
+        return
+    row = {"inputs": values, "target": label}
+    fields = [pa.field(name, _arrow(kind)) for name, kind in form.types.items() if _is_simple(kind)]
+    columns = [_column([_stored(form.model, field.name, row)], field) for field in fields]
+    known = {field.name for field in fields}
+    asked = [
+        rule for rule in form.contract.columns if rule.name in known and _is_asked(form, rule.name, values)
+    ]
+    usable = replace(form.contract, columns=tuple(asked), expressions=())
+    verdict = checking.check(pa.table(columns, schema=pa.schema(fields)), usable)
+    if verdict.errors:
+        first = verdict.errors[0]
+        raise ContractFailed(
+            f"The field '{first.column}' breaks the contract of {form.model.name}: {first.message}",
+            remedy=f"'everloop contract show {form.model.name}' says what is asked for.",
+        )
+
+
+def _is_asked(form: _Form, name: str, values: Mapping[str, Any]) -> bool:
+    """A column that is no feature may be left out."""
+    return name in values or name in form.needed or name == form.model.target
+
+
+def _said(value: Any) -> str:
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) > 10**300:
+        return "a huge number"
+    shown = repr(value)
+    return shown if len(shown) <= 80 else f"{shown[:80]}…"
+
+
+# -- merging -------------------------------------------------------------------------------------------------
+
+
+def _base(project: Project, model: Model) -> pa.Table:
+    path = project.settings.root / model.data.path if model.data.path is not None else None
+    if path is not None and path.is_file():
+        return reading.read_file(path, encoding=model.data.encoding)
+    with project.store.reading() as tx:
+        head = _head(tx, model.dataset)
+        base = (head.origin.get("base") or head.version_id) if head else ""
+        version = datasets.known_version(tx, base, model.dataset)
+    if version is None:
+        raise UnknownVersion(
+            f"There are no data of '{model.dataset}' to add samples to.",
+            remedy="'everloop run' registers them and trains a first model.",
+        )
+    return data.load(project, version)
+
+
+def _stored(model: Model, name: str, row: Any) -> Any:
+    return row["target"] if name == model.target else row["inputs"].get(name)
+
+
+def _column(values: list[Any], field: pa.Field) -> pa.Array:
+    """Values as they are kept, in the type of a column."""
+    kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
+    if pa.types.is_boolean(kind):
+        values = [value == "true" if isinstance(value, str) else value for value in values]
+    elif pa.types.is_integer(kind):
+        values = [
+            None if value is None else int(float(value)) if "." in str(value) else int(value)
+            for value in values
+        ]
+    elif pa.types.is_floating(kind):
+        values = [None if value is None else float(value) for value in values]
+    elif pa.types.is_timestamp(kind):
+        values = [None if value is None else datetime.fromisoformat(value) for value in values]
+    elif pa.types.is_date(kind):
+        values = [None if value is None else date.fromisoformat(value) for value in values]
+    elif not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+        values = [None] * len(values)
+    column = pa.array(values, type=kind)
+    return column.cast(field.type) if kind != field.type else column
+
+
+def _is_number(kind: str) -> bool:
+    return re.fullmatch(r"u?int(8|16|32|64)|float(16|32|64)", kind) is not None
+
+
+def _is_simple(kind: str) -> bool:
+    return kind in ("string", "bool", "date") or _is_number(kind) or kind.startswith("timestamp")
+
+
+def _arrow(kind: str) -> pa.DataType:
+    if kind.startswith("timestamp"):
+        return pa.timestamp("us", kind[10:-1] or None)
+    named = {"string": pa.string(), "bool": pa.bool_(), "date": pa.date32()}
+    return named.get(kind) or pa.type_for_alias(kind)
