@@ -61,6 +61,28 @@ def _link(classes: int) -> str:
     return "none" if not classes else "sigmoid" if classes == 2 else "softmax"
 
 
+def adaboost(model: Any) -> tuple[Sum, str]:
+    """Each tree votes for the class it predicts, with its weight, and against all others."""
+    classes = len(model.classes_)
+    every = list(zip(model.estimators_, model.estimator_weights_, strict=False))
+    total = float(np.sum(model.estimator_weights_))
+    trees = []
+    for each, weight in every:
+        if type(each).__name__ != "DecisionTreeClassifier" or len(each.classes_) != classes:
+            raise NotCompilable(f"AdaBoost of {type(each).__name__}")
+        best = each.tree_.value[:, 0, :].argmax(axis=1)
+        share = weight / total
+        if classes == 2:
+            trees.append(_sklearn_tree(each.tree_, np.where(best == 1, 2 * share, -2 * share)))
+            continue
+        others = classes - 1
+        for target in range(classes):
+            vote = np.where(best == target, share, -share / others) / others
+            trees.append(_sklearn_tree(each.tree_, vote, target))
+    targets = 1 if classes == 2 else classes
+    return Sum(trees, np.zeros(targets), single=True), _link(classes)
+
+
 def histogram_boosting(model: Any) -> tuple[Sum, str]:
     start = np.asarray(model._baseline_prediction, dtype=np.float64).reshape(-1)
     trees = [

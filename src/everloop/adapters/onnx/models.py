@@ -3,44 +3,63 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from . import ensembles
+from . import committees, ensembles
 from .columns import Column, Number, Table, hit, hits, made, simple
 from .foreign import attach
 from .graph import Graph, NotCompilable
 from .steps import Preparing
 from .trees import Sum, add_sum
 
+Writer = Callable[[Preparing, Any, list[Column]], tuple[str, int]]
 _LINKS = {"none": "", "exp": "Exp", "sigmoid": "Sigmoid", "softmax": "Softmax"}
 
 
 def answer(preparing: Preparing, model: Any, columns: list[Column]) -> tuple[str, int]:
     """A tensor of probabilities (rows, classes) or values (rows, 1), and its width."""
     kind = type(model)
-    library, name = kind.__module__.split(".")[0], kind.__name__
-    for (home, names), write in _WRITERS.items():
-        if library == home and name in names:
-            return write(preparing, model, columns)
+    library = kind.__module__.split(".")[0]
+    write = _WRITERS.get(library, {}).get(kind.__name__)
+    if write is not None:
+        return write(preparing, model, columns)
     if library == "sklearn":
         return attach(preparing.graph, model, preparing.tensor(columns), len(columns))
-    raise NotCompilable(f"{name} ({kind.__module__}), which no converter knows")
+    raise NotCompilable(f"{kind.__name__} ({kind.__module__}), which no converter knows")
+
+
+def scores(preparing: Preparing, model: Any, columns: list[Column]) -> tuple[str, int]:
+    """What a calibration begins from: the decision function, or else the probabilities; one column for two
+    classes."""
+    kind = type(model).__name__
+    if kind == "Pipeline":
+        return scores(preparing, model.steps[-1][1], _prepared(preparing, model, columns))
+    if not hasattr(model, "decision_function"):
+        found = made(*answer(preparing, model, columns))
+        found = found[1:] if len(found) == 2 else found
+        return preparing.tensor(found), len(found)
+    if kind in _BOOSTED and kind != "AdaBoostClassifier":
+        summed = _BOOSTED[kind](model)[0]
+        if kind == "GradientBoostingClassifier" and model.loss == "exponential":
+            raise NotCompilable("the scores of boosting with an exponential loss")
+        columns = _preprocessed(preparing, model, columns)
+        return _summed(preparing, summed, columns), len(summed.bias)
+    if not hasattr(model, "coef_") or not isinstance(model.coef_, np.ndarray) or kind in ("SVC", "NuSVC"):
+        raise NotCompilable(f"the scores of a {kind}")
+    bias = np.broadcast_to(np.asarray(model.intercept_, dtype=np.float64), (model.coef_.shape[0],))
+    return weighted(preparing, columns, model.coef_.T.astype(np.float64), bias), model.coef_.shape[0]
 
 
 # -- trees -----------------------------------------------------------------------------------------------
 
 
-def _trees(
-    read: Callable[[Any], tuple[Sum, str]],
-) -> Callable[[Preparing, Any, list[Column]], tuple[str, int]]:
+def _trees(read: Callable[[Any], tuple[Sum, str]]) -> Writer:
     def write(preparing: Preparing, model: Any, columns: list[Column]) -> tuple[str, int]:
         found, link = read(model)
-        preprocessor = getattr(model, "_preprocessor", None)
-        if preprocessor is not None:
-            columns = preparing.after(preprocessor, columns)
-        value = _summed(preparing, found, columns)
+        value = _summed(preparing, found, _preprocessed(preparing, model, columns))
         graph, width = preparing.graph, len(found.bias)
         if link in ("mean", "shares"):
             return _shared(graph, value, width, len(found.trees) // width, link)
@@ -49,6 +68,12 @@ def _trees(
         return _linked(graph, value, link), width
 
     return write
+
+
+def _preprocessed(preparing: Preparing, model: Any, columns: list[Column]) -> list[Column]:
+    """The columns after what HistGradientBoosting does to categories itself."""
+    inner = getattr(model, "_preprocessor", None)
+    return columns if inner is None else preparing.after(inner, columns)
 
 
 def _summed(preparing: Preparing, found: Sum, columns: list[Column]) -> str:
@@ -152,7 +177,7 @@ def _logistic(preparing: Preparing, model: Any, columns: list[Column]) -> tuple[
         both = weighted(preparing, columns, np.hstack([-weights, weights]), np.concatenate([-bias, bias]))
         return graph.add("Sigmoid", both), 2
     value = weighted(preparing, columns, weights, bias)
-    if getattr(model, "multi_class", "auto") == "ovr" or model.solver == "liblinear":
+    if getattr(model, "multi_class", "auto") == "ovr" or getattr(model, "solver", "") == "liblinear":
         return _normalised(graph, graph.add("Sigmoid", value)), classes
     return graph.add("Softmax", value, axis=1), classes
 
@@ -166,9 +191,13 @@ def _normalised(graph: Graph, value: str) -> str:
 
 
 def _pipeline(preparing: Preparing, model: Any, columns: list[Column]) -> tuple[str, int]:
+    return answer(preparing, model.steps[-1][1], _prepared(preparing, model, columns))
+
+
+def _prepared(preparing: Preparing, model: Any, columns: list[Column]) -> list[Column]:
     for _, step in model.steps[:-1]:
         columns = preparing.after(step, columns)
-    return answer(preparing, model.steps[-1][1], columns)
+    return columns
 
 
 def _labelled(preparing: Preparing, model: Any, columns: list[Column]) -> tuple[str, int]:
@@ -213,59 +242,45 @@ def _network(preparing: Preparing, model: Any, columns: list[Column]) -> tuple[s
     return _two(graph, value), 2
 
 
-def _voting(preparing: Preparing, model: Any, columns: list[Column]) -> tuple[str, int]:
-    if getattr(model, "voting", "soft") != "soft":
-        raise NotCompilable("a vote by labels")
-    weights = np.asarray(model._weights_not_none or [1.0] * len(model.estimators_), dtype=np.float64)
-    graph = preparing.graph
-    parts = [answer(preparing, each, columns) for each in model.estimators_]
-    scaled = [
-        graph.add("Mul", value, graph.constant(share))
-        for (value, _), share in zip(parts, weights / weights.sum(), strict=True)
-    ]
-    return graph.add("Sum", *scaled), parts[0][1]
-
-
-def _stacking(preparing: Preparing, model: Any, columns: list[Column]) -> tuple[str, int]:
-    stacked: list[Column] = []
-    for each, method in zip(model.estimators_, model.stack_method_, strict=True):
-        if method not in ("predict_proba", "predict") or (method == "predict" and hasattr(each, "classes_")):
-            raise NotCompilable(f"a stack of {method}")
-        found = made(*answer(preparing, each, columns))
-        stacked += found[1:] if len(found) == 2 and method == "predict_proba" else found
-    return answer(preparing, model.final_estimator_, stacked + (columns if model.passthrough else []))
-
-
 _LINEAR = (
     "LinearRegression", "Ridge", "RidgeCV", "Lasso", "LassoCV", "ElasticNet", "ElasticNetCV", "Lars",
     "LarsCV", "LassoLars", "LassoLarsCV", "LassoLarsIC", "BayesianRidge", "ARDRegression", "HuberRegressor",
     "SGDRegressor", "TheilSenRegressor", "QuantileRegressor", "OrthogonalMatchingPursuit", "LinearSVR",
     "PassiveAggressiveRegressor", "PoissonRegressor", "GammaRegressor", "TweedieRegressor",
 )  # fmt: skip
-_FORESTS = tuple(
-    f"{each}{task}"
-    for each in ("DecisionTree", "ExtraTree", "RandomForest", "ExtraTrees")
-    for task in ("Classifier", "Regressor")
-)
-_WRITERS: dict[tuple[str, tuple[str, ...]], Callable[[Preparing, Any, list[Column]], tuple[str, int]]] = {
-    ("sklearn", ("Pipeline",)): _pipeline,
-    ("everloop", ("LabelledClassifier",)): _labelled,
-    ("sklearn", _FORESTS): _trees(ensembles.forest),
-    ("sklearn", ("GradientBoostingClassifier", "GradientBoostingRegressor")): _trees(
-        ensembles.gradient_boosting
-    ),
-    ("sklearn", ("HistGradientBoostingClassifier", "HistGradientBoostingRegressor")): _trees(
-        ensembles.histogram_boosting
-    ),
-    ("xgboost", ("XGBClassifier", "XGBRegressor", "XGBRFClassifier", "XGBRFRegressor")): _trees(
-        ensembles.xgboost
-    ),
-    ("lightgbm", ("LGBMClassifier", "LGBMRegressor")): _trees(ensembles.lightgbm),
-    ("sklearn", _LINEAR): _linear,
-    ("sklearn", ("LogisticRegression", "LogisticRegressionCV")): _logistic,
-    ("sklearn", ("DummyClassifier", "DummyRegressor")): _dummy,
-    ("sklearn", ("MLPClassifier", "MLPRegressor")): _network,
-    ("sklearn", ("VotingClassifier", "VotingRegressor")): _voting,
-    ("sklearn", ("StackingClassifier", "StackingRegressor")): _stacking,
-    ("sklearn", ("GridSearchCV", "RandomizedSearchCV")): _searched,
+_TREES = ("DecisionTree", "ExtraTree", "RandomForest", "ExtraTrees")
+_FORESTS = tuple(f"{each}{task}" for each in _TREES for task in ("Classifier", "Regressor"))
+_BOOSTED: dict[str, Callable[[Any], tuple[Sum, str]]] = {
+    "GradientBoostingClassifier": ensembles.gradient_boosting,
+    "GradientBoostingRegressor": ensembles.gradient_boosting,
+    "HistGradientBoostingClassifier": ensembles.histogram_boosting,
+    "HistGradientBoostingRegressor": ensembles.histogram_boosting,
+    "AdaBoostClassifier": ensembles.adaboost,
+}
+_XGBOOST = ("XGBClassifier", "XGBRegressor", "XGBRFClassifier", "XGBRFRegressor")
+_LOGISTIC = ("LogisticRegression", "LogisticRegressionCV", "LinearDiscriminantAnalysis")
+
+
+def _of_others(write: Callable[..., tuple[str, int]]) -> Writer:
+    return partial(write, answer=answer)
+
+
+_WRITERS: dict[str, dict[str, Writer]] = {
+    "everloop": {"LabelledClassifier": _labelled},
+    "xgboost": dict.fromkeys(_XGBOOST, _trees(ensembles.xgboost)),
+    "lightgbm": dict.fromkeys(("LGBMClassifier", "LGBMRegressor"), _trees(ensembles.lightgbm)),
+    "sklearn": {
+        "Pipeline": _pipeline,
+        **dict.fromkeys(_FORESTS, _trees(ensembles.forest)),
+        **{name: _trees(read) for name, read in _BOOSTED.items()},
+        **dict.fromkeys(_LINEAR, _linear),
+        **dict.fromkeys(_LOGISTIC, _logistic),
+        **dict.fromkeys(("DummyClassifier", "DummyRegressor"), _dummy),
+        **dict.fromkeys(("MLPClassifier", "MLPRegressor"), _network),
+        **dict.fromkeys(("VotingClassifier", "VotingRegressor"), _of_others(committees.voting)),
+        **dict.fromkeys(("BaggingClassifier", "BaggingRegressor"), _of_others(committees.bagging)),
+        **dict.fromkeys(("StackingClassifier", "StackingRegressor"), _of_others(committees.stacking)),
+        **dict.fromkeys(("GridSearchCV", "RandomizedSearchCV"), _searched),
+        "CalibratedClassifierCV": partial(committees.calibrated, scores=scores),
+    },
 }
