@@ -64,13 +64,8 @@ def offsets(tx: Tx) -> dict[str, int]:
     return {row["name"]: int(row["offset"]) for row in tx.rows(prediction_files, by="name")}
 
 
-def finished(tx: Tx) -> set[str]:
-    """The log files that nobody writes any more and that are wholly recorded."""
-    return {row["name"] for row in tx.rows(prediction_files, prediction_files.c.done, by="name")}
-
-
-def reach(tx: Tx, name: str, offset: int, *, done: bool = False) -> None:
-    tx.put(prediction_files, name=name, offset=offset, done=done)
+def reach(tx: Tx, name: str, offset: int) -> None:
+    tx.put(prediction_files, name=name, offset=offset)
 
 
 def forget(tx: Tx, name: str) -> None:

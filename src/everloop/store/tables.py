@@ -9,7 +9,6 @@ from __future__ import annotations
 from sqlalchemy import (
     JSON,
     BigInteger,
-    Boolean,
     Column,
     Float,
     Index,
@@ -280,7 +279,6 @@ prediction_files = Table(
     Column("tenant", Text, nullable=False),
     Column("name", Text, nullable=False),
     Column("offset", BigInteger, nullable=False),
-    Column("done", Boolean, nullable=False),
     PrimaryKeyConstraint("tenant", "name"),
 )
 

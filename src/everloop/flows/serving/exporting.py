@@ -1,4 +1,4 @@
-"""Predictions of a model and a period as a data version: inputs as columns, answers, probabilities, labels."""
+"""Predictions of a model and a period as a data version: inputs, answers, probabilities and labels."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def export(
     dataset: str | None = None,
     version: str | None = None,
 ) -> data.Registered:
-    """Register the predictions of a model from ``since`` to before ``until`` [all], oldest first, as a version
-    of ``dataset`` [MODEL.predictions].
+    """Register the predictions of a model from ``since`` to before ``until`` [all], oldest first, as a
+    version of ``dataset`` [MODEL.predictions].
 
     Columns: the inputs under their names (``input_NAME`` where another column is called so), numbers,
     booleans or texts by what all their values are; ``prediction`` (a number for regression), ``confidence``,

@@ -87,7 +87,7 @@ def add(project: Project, items: Sequence[LabelItem]) -> LabelOutcome:
     same label once more changes nothing. The last of several for one prediction stands, and the earlier ones
     stay in its history.
     """
-    ids = list(dict.fromkeys(item.prediction_id for item in items if isinstance(item.prediction_id, str)))
+    ids = list(dict.fromkeys(item.prediction_id for item in items if is_storable(item.prediction_id)))
     now = project.clock.now()
     with project.store.reading() as tx:
         known = predictions.find(tx, ids)
@@ -117,7 +117,7 @@ def _taken(
     now: datetime,
 ) -> tuple[LabelResult, dict[str, Any] | None]:
     """What becomes of an item, and the row to be kept."""
-    prediction = known.get(item.prediction_id) if isinstance(item.prediction_id, str) else None
+    prediction = known.get(item.prediction_id) if is_storable(item.prediction_id) else None
     run = runs.get((prediction["model"], prediction["version"])) if prediction is not None else None
     try:
         label, value = _valid(item, run)

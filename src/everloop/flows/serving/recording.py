@@ -32,6 +32,7 @@ _JUST_NOW = timedelta(minutes=1)
 _LONGEST = 64 << 20  # bytes without a line end, after which a file counts as damaged
 _SHORT = 200  # characters of an id or a name
 REQUEST_LENGTH = 500  # characters of a request id that are kept
+_DAMAGE = (msgspec.MsgspecError, ValueError, RecursionError)
 _START = b'{"prediction_id":'
 
 
@@ -95,12 +96,12 @@ def record(project: Project, *, limit: int | None = None) -> Recorded:
     """
     done = Recorded()
     with project.store.reading() as tx:
-        known, finished = predictions.offsets(tx), predictions.finished(tx)
+        known = predictions.offsets(tx)
     paths = _log_files(project)
     for path in paths:
-        if path.name not in finished and (limit is None or done.rows + done.known < limit):
+        if limit is None or done.rows + done.known < limit:
             _record_file(project, path, known.get(path.name, 0), limit, done)
-    _finish(project, paths, finished, done)
+    _finish(project, paths, done)
     return done
 
 
@@ -168,10 +169,11 @@ def retain(
 
 
 def _record_file(project: Project, path: Path, start: int, limit: int | None, done: Recorded) -> None:
+    stat = _stat(path)
+    if stat is None or stat.st_size == start:
+        return
     try:
         with path.open("rb") as file:
-            if os.fstat(file.fileno()).st_size == start:
-                return
             if start and not _continues(project, file, start):
                 start = _begin_again(project, path.name, start)
             done.files += 1
@@ -218,7 +220,7 @@ def _record_batch(
         found: _Parsed | None = None
         try:
             found = _parsed(line) if line else None
-        except (msgspec.MsgspecError, ValueError) as error:
+        except _DAMAGE as error:
             damaged.append((at, line, str(error)))
             found = _last_in(line)
         if found is not None:
@@ -288,7 +290,7 @@ def _last_in(line: bytes) -> _Parsed | None:
     if at > 0:
         try:
             return _parsed(line[at:])
-        except (msgspec.MsgspecError, ValueError):
+        except _DAMAGE:
             pass
     return None
 
@@ -323,7 +325,7 @@ def _continues(project: Project, file: BinaryIO, start: int) -> bool:
         return False
     try:
         last = _decode_line(before[before.rfind(b"\n", 0, -1) + 1 : -1])
-    except (msgspec.MsgspecError, ValueError):
+    except _DAMAGE:
         return True  # damaged, and told so already
     with project.store.reading() as tx:
         return bool(predictions.find(tx, [last.prediction_id]))
@@ -345,21 +347,14 @@ def _log_files(project: Project) -> list[Path]:
     return sorted(log_folder(project).glob("*.jsonl"))
 
 
-def _finish(project: Project, paths: list[Path], finished: set[str], done: Recorded) -> None:
-    """What is left to record. Files that nobody writes any more are done with; those gone are forgotten."""
-    now = project.clock.now()
+def _finish(project: Project, paths: list[Path], done: Recorded) -> None:
+    """What is left to record; files that are gone are forgotten."""
     with project.store.reading() as tx:
         offsets = predictions.offsets(tx)
     for path in paths:
         stat, offset = _stat(path), offsets.get(path.name, 0)
-        if stat is None or path.name in finished:
-            continue
-        if not _is_whole(path, offset, stat.st_size):
+        if stat is not None and not _is_whole(path, offset, stat.st_size):
             done.backlog += stat.st_size - offset
-        elif not _is_open(path, stat, now) and _is_whole(path, offset, _size(path)):
-            with project.store.writing() as tx:
-                if predictions.offset(tx, path.name) == offset:
-                    predictions.reach(tx, path.name, offset, done=True)
     if offsets.keys() - {path.name for path in paths}:
         _forget_gone(project, _log_files(project))
 
@@ -406,11 +401,6 @@ def _stat(path: Path) -> os.stat_result | None:
         return path.stat()
     except FileNotFoundError:
         return None
-
-
-def _size(path: Path) -> int:
-    stat = _stat(path)
-    return stat.st_size if stat else 0
 
 
 def _bad(path: Path) -> Path:

@@ -40,7 +40,6 @@ def upgrade() -> None:
         sa.Column("tenant", sa.Text, nullable=False),
         sa.Column("name", sa.Text, nullable=False),
         sa.Column("offset", sa.BigInteger, nullable=False),
-        sa.Column("done", sa.Boolean, nullable=False),
         sa.PrimaryKeyConstraint("tenant", "name"),
     )
     op.create_table(

@@ -1,0 +1,77 @@
+"""A project with a model, on SQLite and on a real PostgreSQL, with a clock that the test sets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.stories.serving.log import NOW
+
+from everloop import wiring
+from everloop.data import writing
+from everloop.data.examples.iris import iris
+from everloop.flows import turn
+from everloop.flows.project import Project
+from everloop.settings.loading import folder_settings
+
+MODEL = {"data": {"path": "iris.csv"}, "target": "species"}
+
+
+class Hands:
+    """A clock that somebody sets."""
+
+    def __init__(self) -> None:
+        self.at = NOW
+
+    def now(self) -> datetime:
+        self.at += timedelta(milliseconds=1)
+        return self.at.astimezone(UTC)
+
+    def monotonic(self) -> float:
+        return self.at.timestamp()
+
+    def sleep(self, seconds: float) -> None:
+        self.at += timedelta(seconds=seconds)
+
+
+@pytest.fixture
+def clock() -> Hands:
+    return Hands()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store_url(request: pytest.FixtureRequest) -> str | None:
+    return None if request.param == "sqlite" else str(request.getfixturevalue("postgres_database"))
+
+
+@pytest.fixture
+def open_project(tmp_path: Path, clock: Hands, store_url: str | None) -> Iterator[Callable[..., Project]]:
+    opened: list[Project] = []
+
+    def make(**sections: Any) -> Project:
+        tree: dict[str, Any] = {"models": {"iris": MODEL}, "tracking": {"enabled": False}, **sections}
+        if store_url:
+            tree["store"] = {"url": store_url}
+        opened.append(wiring.connect(folder_settings(tmp_path, tree), clock))
+        return opened[-1]
+
+    yield make
+    for project in opened:
+        project.close()
+
+
+@pytest.fixture
+def project(open_project: Callable[..., Project]) -> Project:
+    """Nothing is in it yet."""
+    return open_project()
+
+
+@pytest.fixture
+def trained(project: Project) -> Project:
+    """Its model has a champion, 1.0.0."""
+    (project.settings.root / "iris.csv").write_bytes(writing.to_bytes(iris(), ".csv"))
+    assert turn.run(project, "iris").model_version == "1.0.0"
+    return project

@@ -1,0 +1,246 @@
+"""A retraining that was asked for happens once, whoever dies meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from tests.stories.serving.log import FLOWER
+
+from everloop.core.errors import Conflict, NotFound, UnknownModel
+from everloop.flows import history, models, status, turn
+from everloop.flows.journal import Journal
+from everloop.flows.project import Project
+from everloop.flows.serving import jobs, samples
+from everloop.store import samples as stored
+
+Open = Callable[..., Project]
+
+
+class Died(BaseException):
+    """A process that is killed."""
+
+
+def waiting(project: Project) -> int:
+    with project.store.reading() as tx:
+        return stored.count(tx, "iris", waiting=True)
+
+
+def test_asked_twice_while_it_waits_it_is_one_job(trained: Project) -> None:
+    first = jobs.enqueue_retrain(trained, "iris", reason="drift", request_id="r1")
+    again = jobs.enqueue_retrain(trained, "iris", reason="again")
+    assert (first.status, first.job_id, first.reason) == ("queued", again.job_id, again.reason)
+    forced = jobs.enqueue_retrain(trained, "iris", force=True, reason="by hand")
+    assert (forced.job_id, forced.force, forced.reason) == (first.job_id, True, "by hand")
+    assert jobs.enqueue_retrain(trained, "iris").force
+    assert [job.job_id for job in jobs.list_jobs(trained, "iris", "queued")] == [first.job_id]
+    assert [e.kind for e in history.events(trained, "iris")].count("requested") == 1
+    with pytest.raises(UnknownModel):
+        jobs.enqueue_retrain(trained, "rose")
+    with pytest.raises(NotFound, match="no job 'x'"):
+        jobs.find(trained, "x")
+
+
+def test_a_job_is_one_turn_that_takes_the_samples_in(trained: Project) -> None:
+    samples.add_all(trained, "iris", [(FLOWER, "setosa"), (FLOWER, "virginica")])
+    asked = jobs.enqueue_retrain(trained, "iris", force=True)
+    steps: list[str] = []
+    done = jobs.run_next(trained, listener=lambda step, how, _: steps.append(f"{step} {how}"))
+    assert done is not None
+    assert (done.job_id, done.status, done.error, done.attempts) == (asked.job_id, "done", None, 1)
+    assert done.summary is not None
+    assert done.summary["retrained"]
+    assert done.summary["turn_id"] == done.turn_id
+    assert "train done" in steps
+    run = models.find(trained, "iris@latest").run
+    assert run.turn_id == done.turn_id
+    assert run.train_rows + run.test_rows == 152
+    assert waiting(trained) == 0
+    with trained.store.reading() as tx:
+        assert {row["used_in"] for row in stored.list_samples(tx, "iris")} == {done.turn_id}
+    assert jobs.run_next(trained) is None
+    assert list((trained.settings.state / "retraining" / "default").iterdir()) == []
+
+
+def test_while_one_runs_another_one_can_be_asked_for(trained: Project) -> None:
+    first = jobs.enqueue_retrain(trained, "iris")
+    held = jobs.claim(trained, "a")
+    assert held is not None
+    assert (held.job_id, held.status) == (first.job_id, "running")
+    second = jobs.enqueue_retrain(trained, "iris")
+    assert second.job_id != first.job_id
+    assert jobs.claim(trained, "b") is None  # of one model one at a time
+    jobs.finish(trained, first.job_id, "a", {})
+    found = jobs.claim(trained, "b")
+    assert found is not None
+    assert found.job_id == second.job_id
+
+
+def test_a_lease_that_has_run_out_is_taken_over_and_its_holder_is_told(trained: Project, clock: Any) -> None:
+    asked = jobs.enqueue_retrain(trained, "iris")
+    assert jobs.claim(trained, "a", timedelta(minutes=1)) is not None
+    clock.sleep(50)
+    assert jobs.renew(trained, asked.job_id, "a", timedelta(minutes=1))
+    clock.sleep(50)
+    assert jobs.claim(trained, "b") is None
+    clock.sleep(20)
+    taken = jobs.claim(trained, "b", timedelta(minutes=1))
+    assert taken is not None
+    assert (taken.job_id, taken.attempts) == (asked.job_id, 2)
+    assert not jobs.renew(trained, asked.job_id, "a")
+    for end in (jobs.finish, jobs.fail):
+        with pytest.raises(Conflict, match="not held by a"):
+            end(trained, asked.job_id, "a", {} if end is jobs.finish else "x")  # type: ignore[operator]
+    assert jobs.finish(trained, asked.job_id, "b", {}).status == "done"
+
+
+def test_a_job_that_kills_whoever_takes_it_is_given_up(trained: Project, clock: Any) -> None:
+    asked = jobs.enqueue_retrain(trained, "iris")
+    for owner in "abc":
+        assert jobs.claim(trained, owner) is not None
+        clock.sleep(3600)
+    assert jobs.claim(trained, "d") is None
+    given_up = jobs.find(trained, asked.job_id)
+    assert given_up.status == "failed"
+    assert "3 processes" in (given_up.error or "")
+
+
+def test_two_offices_do_a_job_once(open_project: Open, trained: Project) -> None:
+    other = open_project()
+    jobs.enqueue_retrain(trained, "iris")
+    assert jobs.run_next(trained) is not None
+    assert jobs.run_next(other) is None
+
+
+def points() -> list[str]:
+    """Moments at which the process that does a job dies."""
+    return [
+        *("samples", "merge", "opened", "marked", "finish"),
+        *(
+            f"{when} {step}"
+            for step in ("version", "train", "register", "record")
+            for when in ("in", "after")
+        ),
+    ]
+
+
+@pytest.mark.parametrize("point", points())
+def test_killed_anywhere_a_job_becomes_exactly_one_turn(
+    trained: Project, clock: Any, monkeypatch: pytest.MonkeyPatch, point: str
+) -> None:
+    samples.add_all(trained, "iris", [(FLOWER, "setosa")] * 5)
+    asked = jobs.enqueue_retrain(trained, "iris", force=True)
+    before = {one.turn_id for one in status.recent(trained)}
+    with monkeypatch.context() as patch:
+        kill(patch, point)
+        with pytest.raises(Died):
+            jobs.run_next(trained)
+    samples.add(trained, "iris", FLOWER, "virginica")  # comes too late for this job
+    assert jobs.run_next(trained) is None  # still held by the dead
+    clock.sleep(600)
+    done = jobs.run_next(trained)
+    assert done is not None
+    assert (done.job_id, done.status, done.attempts) == (asked.job_id, "done", 2)
+    made = [one for one in status.recent(trained) if one.turn_id not in before]
+    assert [(one.turn_id, one.status) for one in made] == [(done.turn_id, "done")]
+    runs = [each.run for each in models.list_models(trained, "iris")]
+    assert [run.train_rows + run.test_rows for run in runs] == [150, 155]
+    assert waiting(trained) == 1
+    assert jobs.run_next(trained) is None
+
+
+def kill(patch: pytest.MonkeyPatch, point: str) -> None:
+    """Let the process die at this moment."""
+
+    def dies(*_: Any, **__: Any) -> Any:
+        raise Died
+
+    named = {"merge": (samples, "merge"), "marked": (jobs, "_walked"), "finish": (jobs, "finish")}
+    if point in named:
+        patch.setattr(*named[point], dies)
+    elif point == "samples":
+        original = jobs._samples_until
+
+        def chosen(*given: Any) -> Any:
+            original(*given)
+            raise Died
+
+        patch.setattr(jobs, "_samples_until", chosen)
+    elif point == "opened":
+        opens = turn.open_turn
+
+        def opened(*given: Any, **named: Any) -> Any:
+            opens(*given, **named)
+            raise Died
+
+        patch.setattr(turn, "open_turn", opened)
+    else:
+        when, _, wanted = point.partition(" ")
+        steps = Journal.step
+
+        def step(self: Journal, name: str, *given: Any, **named: Any) -> Any:
+            if name == wanted and when == "in":
+                raise Died
+            result = steps(self, name, *given, **named)
+            if name == wanted:
+                raise Died
+            return result
+
+        patch.setattr(Journal, "step", step)
+
+
+def test_a_turn_that_somebody_left_is_ended_first(trained: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    left = turn.open_turn(trained, "iris", force=True)
+    left.advance("train")
+    samples.add(trained, "iris", FLOWER, "setosa")
+    jobs.enqueue_retrain(trained, "iris", force=True)
+    done = jobs.run_next(trained)
+    assert done is not None
+    assert done.status == "done"
+    assert done.turn_id != left.turn_id
+    assert {one.status for one in status.recent(trained)} == {"done"}
+    rows = [each.run.train_rows + each.run.test_rows for each in models.list_models(trained, "iris")]
+    assert rows == [150, 150, 151]
+
+
+def test_a_turn_that_fails_makes_the_job_fail_and_its_samples_wait_again(
+    open_project: Open, trained: Project
+) -> None:
+    broken = open_project(models={"iris": {"data": {"path": "iris.csv"}, "target": "colour"}})
+    samples.add(trained, "iris", FLOWER, "setosa")
+    jobs.enqueue_retrain(broken, "iris")
+    failed = jobs.run_next(broken)
+    assert failed is not None
+    assert failed.status == "failed"
+    assert "colour" in (failed.error or "")
+    assert failed.turn_id is not None
+    assert waiting(trained) == 1
+    jobs.enqueue_retrain(trained, "iris", force=True)
+    again = jobs.run_next(trained)
+    assert again is not None
+    assert again.status == "done"
+    assert waiting(trained) == 0
+
+
+def test_a_busy_model_leaves_the_job_for_later(open_project: Open, trained: Project, clock: Any) -> None:
+    other = open_project()
+    jobs.enqueue_retrain(trained, "iris")
+    with other.locks.hold("model/iris"):
+        assert jobs.run_next(trained) is None
+    (job,) = jobs.list_jobs(trained)
+    assert (job.status, job.attempts) == ("queued", 0)
+    clock.sleep(10)
+    done = jobs.run_next(trained)
+    assert done is not None
+    assert done.status == "done"
+
+
+def test_without_samples_the_data_are_taken_as_they_are(trained: Project) -> None:
+    jobs.enqueue_retrain(trained, "iris")
+    done = jobs.run_next(trained)
+    assert done is not None
+    assert done.summary is not None
+    assert not done.summary["retrained"]
+    assert done.summary["decision"]["reason"]

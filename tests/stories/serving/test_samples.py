@@ -1,0 +1,151 @@
+"""Rows sent for training: refused with a reason, or part of the model's data from the next retraining on."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from tests.stories.serving.log import FLOWER
+
+from everloop.core.errors import (
+    ContractFailed,
+    Invalid,
+    MLOpsError,
+    UnknownColumn,
+    UnknownModel,
+    UnknownVersion,
+    WrongType,
+)
+from everloop.flows import data
+from everloop.flows.project import Project
+from everloop.flows.serving import samples
+from everloop.store import samples as stored
+
+
+def newest(project: Project) -> str | None:
+    with project.store.reading() as tx:
+        return stored.newest(tx, "iris")
+
+
+def test_samples_are_counted_until_a_retraining_is_due(open_project: Any, trained: Project) -> None:
+    here = open_project(serving={"samples_to_retrain": 3})
+    first = samples.add(here, "iris", FLOWER, "setosa", "request-1")
+    assert (first.count, first.waiting, first.threshold, first.due) == (1, 1, 3, False)
+    again = samples.add_all(here, "iris", [(list(FLOWER.values()), "setosa"), (FLOWER, "virginica")])
+    assert (again.count, again.waiting, again.due) == (3, 3, True)
+    assert len({*first.ids, *again.ids}) == 3
+
+
+@pytest.mark.parametrize(
+    ("inputs", "target", "error", "said"),
+    [
+        ({**FLOWER, "sepal_lenght": 1}, "setosa", UnknownColumn, "'sepal_lenght'.*'sepal_length'"),
+        ({"sepal_length": 5.1}, "setosa", UnknownColumn, "'sepal_width' is missing"),
+        ({**FLOWER, "sepal_width": "wide"}, "setosa", WrongType, "'sepal_width' is 'wide'.*float64"),
+        ({**FLOWER, "sepal_width": True}, "setosa", WrongType, "'sepal_width' is True"),
+        ({**FLOWER, "sepal_width": [1]}, "setosa", WrongType, "'sepal_width' is"),
+        ({**FLOWER, "sepal_width": float("inf")}, "setosa", Invalid, "'sepal_width' is inf"),
+        ({**FLOWER, "sepal_width": 10**400}, "setosa", Invalid, "'sepal_width' is a huge number"),
+        ([5.1, 3.5], "setosa", Invalid, "2 values.*4 features.*sepal_length, sepal_width"),
+        ("5.1", "setosa", WrongType, "The inputs are '5.1'"),
+        (FLOWER, "setsoa", Invalid, "'species' is 'setsoa'.*'setosa'"),
+        (FLOWER, None, WrongType, "'species' is None"),
+        (FLOWER, ["setosa"], WrongType, "'species' is"),
+        (FLOWER, 3, Invalid, "'species' is 3"),
+        ({**FLOWER, "species": "setosa"}, "setosa", UnknownColumn, "'species' is no field"),
+    ],
+)
+def test_a_refused_sample_names_the_field_and_the_value(
+    trained: Project, inputs: Any, target: Any, error: type[MLOpsError], said: str
+) -> None:
+    with pytest.raises(error, match=said):
+        samples.add(trained, "iris", inputs, target)
+    with pytest.raises(error, match=f"Row 1: .*{said}"):
+        samples.add_all(trained, "iris", [(FLOWER, "setosa"), (inputs, target)])
+    assert newest(trained) is None  # all or none
+
+
+def test_a_sample_that_would_break_the_contract_is_refused(open_project: Any, trained: Project) -> None:
+    rules = {"columns": {"sepal_width": {"minimum": 0}, "petal_width": {"max_missing": 0}}}
+    model = {"data": {"path": "iris.csv"}, "target": "species", "contract": rules}
+    strict = open_project(models={"iris": model})
+    with pytest.raises(ContractFailed, match=r"'sepal_width' breaks the contract of iris.*-40"):
+        samples.add(strict, "iris", {**FLOWER, "sepal_width": -40.0}, "setosa")
+    with pytest.raises(ContractFailed, match="'petal_width' breaks the contract of iris"):
+        samples.add(strict, "iris", {**FLOWER, "petal_width": None}, "setosa")
+    assert samples.add(strict, "iris", FLOWER, "setosa").count == 1
+
+
+def test_a_model_that_is_not_there_or_has_no_data_is_told(project: Project) -> None:
+    with pytest.raises(UnknownModel):
+        samples.add(project, "rose", FLOWER, "setosa")
+    with pytest.raises(UnknownVersion, match="no data of 'iris' yet"):
+        samples.add(project, "iris", FLOWER, "setosa")
+
+
+def test_the_data_with_samples_are_a_version_of_their_own(trained: Project) -> None:
+    base = data.find(trained, "iris@latest")
+    samples.add(trained, "iris", FLOWER, "setosa")
+    samples.add(trained, "iris", {**FLOWER, "petal_width": None}, "virginica")
+    table = samples.merge(trained, "iris", newest(trained))
+    assert table.num_rows == 152
+    assert table.slice(150).to_pylist() == [
+        {**FLOWER, "species": "setosa"},
+        {**FLOWER, "petal_width": None, "species": "virginica"},
+    ]
+    made = data.find(trained, "iris@latest")
+    assert (made.rows, made.parent, made.origin["base"]) == (152, base.version_id, base.version_id)
+    assert "2 samples" in made.source
+    assert samples.merge(trained, "iris", newest(trained)).equals(table)
+    assert len(data.list_versions(trained, "iris")) == 2
+    samples.add(trained, "iris", FLOWER, "setosa")
+    assert samples.merge(trained, "iris", newest(trained)).num_rows == 153
+    assert data.find(trained, "iris@latest").origin["base"] == base.version_id
+
+
+def test_where_the_file_is_gone_the_version_without_samples_is_the_base(trained: Project) -> None:
+    samples.add(trained, "iris", FLOWER, "setosa")
+    samples.merge(trained, "iris", newest(trained))
+    (trained.settings.root / "iris.csv").unlink()
+    samples.add(trained, "iris", FLOWER, "virginica")
+    assert samples.merge(trained, "iris", newest(trained)).num_rows == 152
+    assert samples.merge(trained, "iris", None).num_rows == 150
+
+
+def test_every_kind_of_column_takes_its_values(open_project: Any) -> None:
+    model = {"data": {"path": "t.csv"}, "target": "y", "exclude": ["id"], "contract": {}}
+    here = open_project(models={"t": model})
+    table = pa.table(
+        {
+            "id": pa.array(range(20)),
+            "n": pa.array([1, 2] * 10, pa.int8()),
+            "b": pa.array([True, False] * 10),
+            "d": pa.array([datetime(2026, 1, 1).date()] * 20),
+            "t": pa.array([datetime(2026, 1, 1)] * 20, pa.timestamp("s", "UTC")),
+            "c": pa.array(["x", "y"] * 10).dictionary_encode(),
+            "y": pa.array([0, 1] * 10),
+        }
+    )
+    data.register(here, table, "t")
+    good = {"n": 3, "b": True, "d": "2026-02-01", "t": "2026-02-01T00:00:00Z", "c": "z"}
+    samples.add(here, "t", good, 1)
+    samples.add(here, "t", {**dict.fromkeys(good), "id": 7}, 0)
+    with here.store.reading() as tx:
+        until = stored.newest(tx, "t")
+    merged = samples.merge(here, "t", until)
+    assert merged.schema == table.schema
+    first, second = merged.slice(20).to_pylist()
+    assert (first["n"], first["b"], str(first["d"]), first["c"], first["y"]) == (
+        3,
+        True,
+        "2026-02-01",
+        "z",
+        1,
+    )
+    assert first["t"].isoformat() == "2026-02-01T00:00:00+00:00"
+    assert second == {**dict.fromkeys(good), "id": 7, "y": 0}
+    for name, bad in (("n", 300), ("n", 1.5), ("d", "soon"), ("t", "2026-02-01T00:00:00"), ("b", 1)):
+        with pytest.raises(Invalid, match=f"'{name}' is {bad!r}"):
+            samples.add(here, "t", {**good, name: bad}, 1)
