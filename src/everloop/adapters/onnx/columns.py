@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -49,13 +49,15 @@ _STEPS: dict[str, Callable[[np.ndarray, Any], np.ndarray]] = {
 
 @dataclass(frozen=True)
 class Table:
-    """Input ``source`` looked up: ``values`` at its ``codes``, ``other`` elsewhere, ``missing`` at NaN."""
+    """Input ``source`` looked up: ``values`` at its ``codes``, ``other`` elsewhere, ``missing`` at NaN.
+    ``of`` says which come: ``text``: codes as ``Text`` has them, never NaN; ``boolean``: 0, 1 and NaN."""
 
     source: int
     codes: tuple[float, ...]
     values: tuple[float, ...]
     other: float = 0.0
     missing: float = 0.0
+    of: Literal["text", "boolean", "number"] = "number"
 
     def mapped(self, column: Number) -> Table:
         """The same input after the steps of ``column``, too."""
@@ -66,7 +68,8 @@ class Table:
 
 @dataclass(frozen=True)
 class Text:
-    """An input of texts. A missing one is ``fill``, if that is not None."""
+    """An input of texts, which arrive as codes: 1, 2 … for the known ones, 0 for the others, -1 for missing.
+    A missing one is ``fill``, if that is not None."""
 
     source: int
     fill: str | None = None
@@ -80,6 +83,8 @@ class Made:
     position: int
     width: int
 
+
+ABSENT = -1.0
 
 Column = Number | Table | Text | Made
 

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from . import models
-from .columns import Column, Number, Table, Text
+from .columns import ABSENT, Column, Number, Table, Text
 from .graph import ML, Graph, NotCompilable
 from .session import INPUT, MISSING
 from .steps import Preparing
@@ -88,7 +88,7 @@ def _column(at: int, kind: str) -> Column:
     if kind == "text":
         return Text(at)
     if kind == "boolean":
-        return Table(at, (0.0, 1.0), (0.0, 1.0), float("nan"), float("nan"))
+        return Table(at, (0.0, 1.0), (0.0, 1.0), float("nan"), float("nan"), "boolean")
     return Number(at)
 
 
@@ -100,7 +100,7 @@ def _join(graph: Graph, preparing: Preparing, kinds: Sequence[str]) -> None:
         value = graph.input(name, texts=kind == "text")
         if kind == "text":
             texts = [*preparing.texts.get(at, ()), MISSING]
-            codes = [*(float(code) for code in range(1, len(texts))), float("nan")]
+            codes = [*(float(code) for code in range(1, len(texts))), ABSENT]
             coded = graph.add(
                 "LabelEncoder", value, domain=ML, keys_strings=texts, values_floats=codes, default_float=0.0
             )

@@ -65,4 +65,5 @@ def _columns(step: Any, width: int) -> int:
         return len(step.classes_)
     if hasattr(step, "predict"):
         return 1
-    return len(step.get_feature_names_out([f"x{at}" for at in range(width)]))
+    names = getattr(step, "feature_names_in_", None)
+    return len(step.get_feature_names_out([f"x{at}" for at in range(width)] if names is None else names))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -13,7 +14,7 @@ from .columns import Column, Number, Table, hit, hits, made, simple
 from .foreign import attach
 from .graph import Graph, NotCompilable
 from .steps import Preparing
-from .trees import Sum, add_sum
+from .trees import Entangled, Sum, add_sum
 
 Writer = Callable[[Preparing, Any, list[Column]], tuple[str, int]]
 _LINKS = {"none": "", "exp": "Exp", "sigmoid": "Sigmoid", "softmax": "Softmax"}
@@ -79,7 +80,8 @@ def _preprocessed(preparing: Preparing, model: Any, columns: list[Column]) -> li
 def _summed(preparing: Preparing, found: Sum, columns: list[Column]) -> str:
     graph = preparing.graph
     if simple(columns):
-        return add_sum(graph, preparing.inputs, columns, found)
+        with suppress(Entangled):
+            return add_sum(graph, preparing.inputs, columns, found)
     every = preparing.tensor(columns)
     plain: list[Column] = [Number(at) for at in range(len(columns))]
     return add_sum(graph, every, plain, found)

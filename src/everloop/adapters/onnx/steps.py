@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .columns import Column, Made, Number, Table, Text, made, stepped, tensor
+from .columns import ABSENT, Column, Made, Number, Table, Text, made, stepped, tensor
 from .foreign import attach
 from .graph import Graph, NotCompilable
 
@@ -42,6 +42,9 @@ class Preparing:
         return self._foreign(step, columns)
 
     def _foreign(self, step: Any, columns: list[Column]) -> list[Column]:
+        kind = type(step)
+        if kind.__module__.split(".")[0] != "sklearn" or kind.__name__ not in _CONVERTED:
+            raise NotCompilable(f"{kind.__name__} ({kind.__module__}), which no converter knows")
         value, width = attach(self.graph, step, self.tensor(columns), len(columns))
         return made(value, width)
 
@@ -72,7 +75,8 @@ class Preparing:
         return result
 
     def _function(self, step: Any, columns: list[Column]) -> list[Column]:
-        if step.func is None:
+        function = getattr(step.func, "func", step.func)
+        if function is None or getattr(function, "__name__", "") == "check_array":
             return columns
         raise NotCompilable(f"a FunctionTransformer ({getattr(step.func, '__name__', step.func)})")
 
@@ -129,12 +133,12 @@ class Preparing:
         if isinstance(column, Made):
             raise NotCompilable("a missing-value indicator of computed columns")
         if isinstance(column, Text):
-            return Table(column.source, (), (), missing=float(column.fill is None))
+            return Table(column.source, (ABSENT,), (float(column.fill is None),), of="text")
         if isinstance(column, Number):
             return Table(column.source, (), (), missing=float(np.isnan(column.at(np.array([np.nan]))[0])))
         values = tuple(float(np.isnan(each)) for each in column.values)
         other, missing = float(np.isnan(column.other)), float(np.isnan(column.missing))
-        return Table(column.source, column.codes, values, other, missing)
+        return Table(column.source, column.codes, values, other, missing, column.of)
 
     # -- categories --------------------------------------------------------------------------------------
 
@@ -158,14 +162,16 @@ class Preparing:
         return [self._answer(step, at, value) for value in (*seen, unseen, None if text else np.nan)]
 
     def _answer(self, step: Any, at: int, value: Any) -> np.ndarray | None:
-        row = [next(iter(each)) for each in step.categories_]
+        first = [next((x for x in each if not _is_missing(x)), 0.0) for each in step.categories_]
+        row = list(first)
         row[at] = value
         names = getattr(step, "feature_names_in_", None)
-        frame = pd.DataFrame({name: pd.Series([each]) for name, each in enumerate(row)})
+        two = zip(row, first, strict=True)  # missing beside known ones, as pandas holds it in a column
+        frame = pd.DataFrame({name: pd.Series(list(both)) for name, both in enumerate(two)})
         if names is not None:
             frame.columns = names
         try:
-            given = step.transform(frame if names is not None else _array(row))
+            given = step.transform(frame if names is not None else _array(frame))
         except (ValueError, TypeError):
             return None
         given = given.toarray() if hasattr(given, "toarray") else given
@@ -195,10 +201,13 @@ class Preparing:
                 fill = None if np.isnan(fill) else fill
             none = missing if fill is None else place.get(_key(fill), other)
         nothing = np.zeros(width)  # where the original raises an error, anything is as good
+        if isinstance(column, Text):
+            codes, found = (*codes, ABSENT), [*found, none]
+        of = column.of if isinstance(column, Table) else "text" if isinstance(column, Text) else "number"
         every = np.array([nothing if row is None else row for row in (*found, other, none)])
         return [
-            Table(column.source, codes, tuple(map(float, values[:-2])), float(values[-2]), float(values[-1]))
-            for values in every.reshape(-1, width).T
+            Table(column.source, codes, tuple(map(float, each[:-2])), float(each[-2]), float(each[-1]), of)
+            for each in every.reshape(-1, width).T
         ]
 
     def _code(self, column: Number | Text, value: Any) -> float:
@@ -235,6 +244,12 @@ _KNOWN: dict[str, Callable[[Preparing, Any, list[Column]], list[Column]]] = {
 }
 
 
+_CONVERTED = (  # by skl2onnx; with others it fails, or takes minutes (QuantileTransformer)
+    "PCA", "IncrementalPCA", "TruncatedSVD", "PolynomialFeatures", "Normalizer", "Binarizer",
+    "KBinsDiscretizer", "PowerTransformer",
+)  # fmt: skip
+
+
 def _width(step: Any, at: int) -> int:
     """How many columns an encoder makes of one."""
     kind = type(step).__name__
@@ -261,9 +276,9 @@ def _positions(chosen: Any, names: Sequence[str]) -> list[int]:
     return [names.index(each) if isinstance(each, str) else int(each) for each in found]
 
 
-def _array(row: Sequence[Any]) -> np.ndarray:
-    texts = any(isinstance(each, str) or each is None for each in row)
-    return np.array([row], dtype=object if texts else np.float64)
+def _array(frame: pd.DataFrame) -> np.ndarray:
+    numbers = all(pd.api.types.is_numeric_dtype(kind) for kind in frame.dtypes)
+    return frame.to_numpy(dtype=np.float64 if numbers else object)
 
 
 def _key(value: Any) -> Any:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 from onnx import numpy_helper
@@ -18,6 +19,10 @@ from .graph import ML, Graph, NotCompilable
 _LEQ, _EQ, _MEMBER = 0, 4, 6
 _WIDEST = 3.5e38  # inputs end at float32's
 _MAGNITUDE = np.int64(0x7FFFFFFFFFFFFFFF)
+
+
+class Entangled(Exception):
+    """Splits that the input itself cannot make: its columns must be computed first."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +54,8 @@ class Sum:
 
 
 def add_sum(graph: Graph, inputs: str, columns: Sequence[Column], found: Sum) -> str:
-    """A tensor (rows, targets) for trees over ``columns``, each of one of the ``inputs`` only."""
+    """A tensor (rows, targets) for trees over ``columns``, each of one of the ``inputs`` only. Raises
+    Entangled when they must be computed instead."""
     bias = np.array(found.bias, dtype=np.float64)
     grown = []
     for tree in found.trees:
@@ -142,7 +148,7 @@ def _splits(nodes: _Nodes, columns: Sequence[Column], found: Sum) -> _Splits:
                 every = np.array([*column.values, column.other, column.missing])
                 goes = _left(every, nodes.threshold[at], found)
                 goes = np.where(np.isnan(every), nodes.missing_left[at], goes)
-                _by_codes(result, nodes, at, column.codes, goes)
+                _by_codes(result, nodes, at, column, goes)
         for at in np.flatnonzero(here & by_code).tolist():
             _at_members(result, nodes, at, column)
     return result
@@ -192,31 +198,52 @@ def _number(order: np.ndarray) -> np.ndarray:
 def _at_members(result: _Splits, nodes: _Nodes, at: int, column: Number | Table) -> None:
     """A split of categories: ``members`` go left, NaN where it is told, all others right."""
     wanted = nodes.members[at]
-    if isinstance(column, Number):
-        if any(step != "fill" for step, _ in column.steps):
-            raise NotCompilable("splits of scaled categories")
-        filled = float(column.at(np.array([np.nan]))[0])
-        missing = bool(nodes.missing_left[at]) if np.isnan(filled) else filled in wanted
-        _by_codes(result, nodes, at, sorted(wanted), np.array([*[True] * len(wanted), False, missing]))
+    if isinstance(column, Table):
+        every = np.array([*column.values, column.other, column.missing])
+        goes = np.where(np.isnan(every), nodes.missing_left[at], [value in wanted for value in every])
+        _by_codes(result, nodes, at, column, goes)
         return
-    every = np.array([*column.values, column.other, column.missing])
-    goes = np.where(np.isnan(every), nodes.missing_left[at], [value in wanted for value in every])
-    _by_codes(result, nodes, at, column.codes, goes)
+    if any(step != "fill" for step, _ in column.steps):
+        raise Entangled
+    filled = float(column.at(np.array([np.nan]))[0])
+    result.missing[at] = nodes.missing_left[at] if np.isnan(filled) else filled in wanted
+    result.mode[at] = _MEMBER
+    result.members[at] = (*sorted(wanted), np.nan)
 
 
-def _by_codes(result: _Splits, nodes: _Nodes, at: int, codes: Sequence[float], goes: np.ndarray) -> None:
-    """A split by code; the last two of ``goes`` say it of other codes and of NaN."""
+def _by_codes(result: _Splits, nodes: _Nodes, at: int, column: Table, goes: np.ndarray) -> None:
+    """A split by code; the last two of ``goes`` say it of other codes and of NaN.
+
+    By order where that will do. Else by equality, of texts only: onnxruntime joins such splits without regard
+    to where each sends NaN.
+    """
     *known, other, missing = goes.astype(bool).tolist()
-    chosen = tuple(code for code, left in zip(codes, known, strict=True) if left != other)
-    swapped = bool(other) and bool(chosen)
-    if swapped:  # test for those that go right, and exchange the sides
-        nodes.left[at], nodes.right[at] = nodes.right[at], nodes.left[at]
-        nodes.left_is_leaf[at], nodes.right_is_leaf[at] = nodes.right_is_leaf[at], nodes.left_is_leaf[at]
-    result.missing[at] = missing != swapped
-    if not chosen:
-        result.mode[at], result.value[at] = _LEQ, np.inf if other else -np.inf
-    elif len(chosen) == 1:
-        result.mode[at], result.value[at] = _EQ, chosen[0]
-    else:
-        result.mode[at] = _MEMBER
+    result.missing[at] = missing
+    if column.of != "number" or set(known) <= {other}:
+        every = [*zip(column.codes, known, strict=True), *([] if column.of == "boolean" else [(0.0, other)])]
+        sides = [side for _, side in sorted(every)]
+        steps = sum(one != next_one for one, next_one in pairwise(sides))
+        if steps == 0:
+            result.value[at] = np.inf if sides[0] else -np.inf
+            return
+        if steps == 1:
+            result.value[at] = sorted(every)[sides.index(sides[-1]) - 1][0]
+            if not sides[0]:
+                _swap(result, nodes, at)
+            return
+    if column.of != "text":
+        raise Entangled
+    chosen = [code for code, side in zip(column.codes, known, strict=True) if side != other]
+    if other:
+        _swap(result, nodes, at)
+    result.missing[at] = 0
+    result.mode[at] = _EQ if len(chosen) == 1 else _MEMBER
+    result.value[at] = chosen[0]
+    if len(chosen) > 1:
         result.members[at] = (*chosen, np.nan)
+
+
+def _swap(result: _Splits, nodes: _Nodes, at: int) -> None:
+    nodes.left[at], nodes.right[at] = nodes.right[at], nodes.left[at]
+    nodes.left_is_leaf[at], nodes.right_is_leaf[at] = nodes.right_is_leaf[at], nodes.left_is_leaf[at]
+    result.missing[at] = not result.missing[at]
