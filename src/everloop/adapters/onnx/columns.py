@@ -21,10 +21,11 @@ Steps = tuple[tuple[str, Any], ...]
 @dataclass(frozen=True)
 class Number:
     """Input ``source`` after ``steps``: (``sub``, ``div``, ``mul``, ``add`` or ``fill``, value) or (``clip``,
-    (low, high)). All of them rise with the input."""
+    (low, high)). All of them rise with the input. ``coded``: a category's code, never NaN."""
 
     source: int
     steps: Steps = ()
+    coded: bool = False
 
     def then(self, step: str, value: Any) -> Number:
         return replace(self, steps=(*self.steps, (step, value)))
@@ -50,14 +51,15 @@ _STEPS: dict[str, Callable[[np.ndarray, Any], np.ndarray]] = {
 @dataclass(frozen=True)
 class Table:
     """Input ``source`` looked up: ``values`` at its ``codes``, ``other`` elsewhere, ``missing`` at NaN.
-    ``of`` says which come: ``text``: codes as ``Text`` has them, never NaN; ``boolean``: 0, 1 and NaN."""
+    ``of`` says which come: ``text``: codes as ``Text`` has them; ``code``: any, but never NaN;
+    ``boolean``: 0, 1 and NaN."""
 
     source: int
     codes: tuple[float, ...]
     values: tuple[float, ...]
     other: float = 0.0
     missing: float = 0.0
-    of: Literal["text", "boolean", "number"] = "number"
+    of: Literal["text", "code", "boolean", "number"] = "number"
 
     def mapped(self, column: Number) -> Table:
         """The same input after the steps of ``column``, too."""

@@ -6,13 +6,14 @@ Nothing heavy is imported by the rest of everloop: this module is, when a model 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import pandas as pd
 
 from . import models
 from .columns import ABSENT, Column, Number, Table, Text
-from .graph import ML, Graph, NotCompilable
+from .graph import ML, Graph, MixedTrees, NotCompilable
 from .session import INPUT, MISSING
 from .steps import Preparing
 
@@ -30,7 +31,9 @@ def compile_model(
     many as the model wants. Raises NotCompilable with the reason; never another error.
     """
     try:
-        return _compiled(pipeline, task, list(classes), list(features), sample)
+        with suppress(MixedTrees):
+            return _compiled(Graph(), pipeline, task, list(classes), list(features), sample)
+        return _compiled(Graph(shared=False), pipeline, task, list(classes), list(features), sample)
     except NotCompilable:
         raise
     except Exception as error:
@@ -38,27 +41,31 @@ def compile_model(
         raise NotCompilable(f"the compiler failed with {type(error).__name__}: {text[:200]}") from error
 
 
-def _compiled(pipeline: Any, task: str, classes: list[str], features: list[str], sample: Any) -> bytes:
-    graph = Graph()
+def _compiled(
+    graph: Graph, pipeline: Any, task: str, classes: list[str], features: list[str], sample: Any
+) -> bytes:
     steps = dict(getattr(pipeline, "steps", ()))
     if "preparation" in steps and "types" in getattr(steps["preparation"], "named_steps", {}):
         preparation = steps["preparation"]
         names = [str(each) for each in preparation.named_steps["types"].get_feature_names_out()]
         preparing = Preparing(graph, graph.input(INPUT, width=len(names)), names)
-        columns: list[Column] = [Number(at) for at in range(len(names))]
+        kinds = preparation.named_steps["types"].kinds
+        columns: list[Column] = [
+            Number(at, coded=kinds.get(name) == "category") for at, name in enumerate(names)
+        ]
         columns = preparing.after(preparation.named_steps["columns"], columns)
         output, width = models.answer(preparing, steps["model"], columns)
         return _written(graph, output, width, task, classes)
     names = features or [f"x{at}" for at in range(int(pipeline.n_features_in_))]
-    kinds = [_kind(sample[name]) if sample is not None and name in sample else "number" for name in names]
-    if all(kind == "number" for kind in kinds):
+    found = [_kind(sample[name]) if sample is not None and name in sample else "number" for name in names]
+    if all(kind == "number" for kind in found):
         preparing = Preparing(graph, graph.input(INPUT, width=len(names)), names)
     else:
         preparing = Preparing(graph, INPUT, names)
-    columns = [_column(at, kind) for at, kind in enumerate(kinds)]
+    columns = [_column(at, kind) for at, kind in enumerate(found)]
     output, width = models.answer(preparing, pipeline, columns)
     if preparing.inputs not in [each.name for each in graph.inputs]:
-        _join(graph, preparing, kinds)
+        _join(graph, preparing, found)
     return _written(graph, output, width, task, classes)
 
 

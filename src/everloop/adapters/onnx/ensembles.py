@@ -23,13 +23,11 @@ def forest(model: Any) -> tuple[Sum, str]:
     if getattr(model, "n_outputs_", 1) != 1:
         raise NotCompilable("several targets")
     classes = len(getattr(model, "classes_", ())) if hasattr(model, "predict_proba") else 0
-    targets = [1] if classes == 2 else list(range(max(classes, 1)))
-    every = [
-        _sklearn_tree(tree, tree.value[:, 0, column], target)
-        for target, column in enumerate(targets)
-        for tree in trees
-    ]
-    return Sum(every, np.zeros(len(targets)), single=True), "shares" if classes else "mean"
+    if classes > 2:
+        every = [_sklearn_tree(tree, tree.value[:, 0, :]) for tree in trees]
+        return Sum(every, np.zeros(classes), single=True), "shares"
+    every = [_sklearn_tree(tree, tree.value[:, 0, -1]) for tree in trees]
+    return Sum(every, np.zeros(1), single=True), "shares" if classes else "mean"
 
 
 def _sklearn_tree(tree: Any, value: np.ndarray, target: int = 0) -> Tree:

@@ -11,6 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 OPSET = 18
 ML_OPSET = 5
+SHARED_ML_OPSET = 3  # the last with TreeEnsembleRegressor
 IR_VERSION = 10  # what onnxruntime 1.18 and later read
 ML = "ai.onnx.ml"
 
@@ -19,10 +20,19 @@ class NotCompilable(Exception):
     """A model, or a step of one, that has no form as a graph; the text says which and why."""
 
 
-class Graph:
-    """Values are named by strings. Numbers are float64 throughout, so that answers are the original's."""
+class MixedTrees(Exception):
+    """The graph has trees of both operators; without ``shared`` it has not."""
 
-    def __init__(self) -> None:
+
+class Graph:
+    """Values are named by strings. Numbers are float64 throughout, so that answers are the original's.
+
+    ``shared``: trees of several targets may use the operator that walks them once. A graph cannot have that
+    one and today's.
+    """
+
+    def __init__(self, *, shared: bool = True) -> None:
+        self.shared = shared
         self.nodes: list[Any] = []
         self.constants: list[Any] = []
         self.inputs: list[Any] = []
@@ -60,7 +70,11 @@ class Graph:
         constants = [each for each in self.constants if each.name in used]
         graph = helper.make_graph(nodes, "model", self.inputs, [answer], constants)
         domains = sorted({node.domain for node in nodes} - {"", ML})
-        opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(ML, ML_OPSET)]
+        kinds = {node.op_type for node in nodes}
+        if {"TreeEnsemble", "TreeEnsembleRegressor"} <= kinds:
+            raise MixedTrees
+        ml = SHARED_ML_OPSET if "TreeEnsembleRegressor" in kinds else ML_OPSET
+        opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(ML, ml)]
         opsets += [helper.make_opsetid(each, 1) for each in domains]
         model = helper.make_model(
             graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="everloop"

@@ -63,7 +63,7 @@ def _trees(read: Callable[[Any], tuple[Sum, str]]) -> Writer:
         value = _summed(preparing, found, _preprocessed(preparing, model, columns))
         graph, width = preparing.graph, len(found.bias)
         if link in ("mean", "shares"):
-            return _shared(graph, value, width, len(found.trees) // width, link)
+            return _shared(graph, value, width, len(found.trees), link)
         if link == "sigmoid" and hasattr(model, "predict_proba"):
             return _two(graph, value), 2
         return _linked(graph, value, link), width

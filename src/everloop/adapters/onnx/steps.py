@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -203,7 +203,7 @@ class Preparing:
         nothing = np.zeros(width)  # where the original raises an error, anything is as good
         if isinstance(column, Text):
             codes, found = (*codes, ABSENT), [*found, none]
-        of = column.of if isinstance(column, Table) else "text" if isinstance(column, Text) else "number"
+        of = _values_of(column)
         every = np.array([nothing if row is None else row for row in (*found, other, none)])
         return [
             Table(column.source, codes, tuple(map(float, each[:-2])), float(each[-2]), float(each[-1]), of)
@@ -248,6 +248,14 @@ _CONVERTED = (  # by skl2onnx; with others it fails, or takes minutes (QuantileT
     "PCA", "IncrementalPCA", "TruncatedSVD", "PolynomialFeatures", "Normalizer", "Binarizer",
     "KBinsDiscretizer", "PowerTransformer",
 )  # fmt: skip
+
+
+def _values_of(column: Number | Table | Text) -> Literal["text", "code", "boolean", "number"]:
+    if isinstance(column, Table):
+        return column.of
+    if isinstance(column, Text):
+        return "text"
+    return "code" if column.coded else "number"
 
 
 def _width(step: Any, at: int) -> int:

@@ -7,8 +7,9 @@ A split ``f(x) <= t`` on a column ``f`` of one input ``x`` is a split of ``x`` i
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from onnx import numpy_helper
@@ -28,8 +29,8 @@ class Entangled(Exception):
 @dataclass(frozen=True, eq=False)
 class Tree:
     """Arrays over its nodes, the root first; ``left`` is -1 at leaves, where ``value`` counts towards
-    ``target``. ``missing_left``: where NaN goes. ``members``: for splits of categories, the codes that go
-    left.
+    ``target``, or its columns towards all targets. ``missing_left``: where NaN goes. ``members``: for splits of
+    categories, the codes that go left.
     """
 
     feature: np.ndarray
@@ -59,35 +60,81 @@ def add_sum(graph: Graph, inputs: str, columns: Sequence[Column], found: Sum) ->
     bias = np.array(found.bias, dtype=np.float64)
     grown = []
     for tree in found.trees:
-        if tree.left[0] < 0:
-            bias[tree.target] += tree.value[0]
-        else:
+        if tree.left[0] >= 0:
             grown.append(tree)
+        elif tree.value.ndim == 2:
+            bias += tree.value[0]
+        else:
+            bias[tree.target] += tree.value[0]
     if not grown:
         one = graph.add("IsNaN", graph.add("Gather", inputs, graph.constant([0], np.int64), axis=1))
         return graph.add("Where", one, graph.constant([bias]), graph.constant([bias]))
+    if grown[0].value.ndim == 2:
+        if graph.shared:
+            nodes = _Nodes(grown, np.zeros(len(bias)))
+            splits = _splits(nodes, columns, found)
+            if not splits.members:
+                value = graph.add("Cast", _shared(graph, inputs, nodes, splits, len(bias)), to=11)
+                return graph.add("Add", value, graph.constant([bias])) if bias.any() else value
+        grown = [
+            replace(each, value=each.value[:, at], target=at) for at in range(len(bias)) for each in grown
+        ]
     nodes = _Nodes(grown, bias)
-    splits = _splits(nodes, columns, found)
+    value = _apart(graph, inputs, nodes, _splits(nodes, columns, found), len(bias))
+    return value if nodes.rest is None else graph.add("Add", value, graph.constant([nodes.rest]))
+
+
+def _apart(graph: Graph, inputs: str, nodes: _Nodes, splits: _Splits, targets: int) -> str:
+    """Leaves of one target each: the operator of today, all in float64."""
     attributes = {
-        "n_targets": len(bias), "aggregate_function": 1, "post_transform": 0,
-        "tree_roots": nodes.roots, "nodes_featureids": splits.source,
+        "n_targets": targets, "aggregate_function": 1, "post_transform": 0,
+        "tree_roots": nodes.roots.tolist(), "nodes_featureids": splits.source.tolist(),
         "nodes_splits": numpy_helper.from_array(splits.value, "splits"),
         "nodes_modes": numpy_helper.from_array(splits.mode, "modes"),
-        "nodes_truenodeids": nodes.left, "nodes_trueleafs": nodes.left_is_leaf,
-        "nodes_falsenodeids": nodes.right, "nodes_falseleafs": nodes.right_is_leaf,
-        "nodes_missing_value_tracks_true": splits.missing,
-        "leaf_targetids": nodes.leaf_target,
+        "nodes_truenodeids": nodes.left.tolist(), "nodes_trueleafs": nodes.left_is_leaf.tolist(),
+        "nodes_falsenodeids": nodes.right.tolist(), "nodes_falseleafs": nodes.right_is_leaf.tolist(),
+        "nodes_missing_value_tracks_true": splits.missing.tolist(),
+        "leaf_targetids": nodes.leaf_target.tolist(),
         "leaf_weights": numpy_helper.from_array(nodes.leaf_value, "weights"),
     }  # fmt: skip
-    members = [code for at in range(len(splits.mode)) for code in splits.members.get(at, ())]
+    members = [code for at in sorted(splits.members) for code in splits.members[at]]
     if members:
         attributes["membership_values"] = numpy_helper.from_array(np.array(members), "members")
-    plain = {
-        key: [int(x) for x in each] if isinstance(each, np.ndarray) else each
-        for key, each in attributes.items()
-    }
-    value = graph.add("TreeEnsemble", inputs, domain=ML, **plain)
-    return value if nodes.rest is None else graph.add("Add", value, graph.constant([nodes.rest]))
+    return graph.add("TreeEnsemble", inputs, domain=ML, **attributes)
+
+
+def _shared(graph: Graph, inputs: str, nodes: _Nodes, splits: _Splits, targets: int) -> str:
+    """Leaves that count towards several targets: the operator of before, which sums in float64 too, but
+    answers in float32. Each tree is walked once, not once per target."""
+    inner, leaves = len(nodes.left), len(nodes.leaf_value)
+    tree = np.concatenate([nodes.tree, nodes.leaf_tree])
+    order = np.argsort(tree, kind="stable")  # each tree's root comes first
+
+    def both(values: np.ndarray, dtype: Any = np.int64) -> np.ndarray:
+        return np.concatenate([values, np.zeros(leaves, dtype=dtype)])[order]
+
+    modes = np.array([b"BRANCH_LEQ", b"BRANCH_EQ", b"LEAF"], dtype=object)
+    kind = np.concatenate([(splits.mode == _EQ).astype(np.int64), np.full(leaves, 2)])[order]
+    leaf, target = np.nonzero(nodes.leaf_value)
+    return graph.add(
+        "TreeEnsembleRegressor",
+        inputs,
+        domain=ML,
+        n_targets=targets,
+        aggregate_function="SUM",
+        nodes_treeids=tree[order].tolist(),
+        nodes_nodeids=order.tolist(),
+        nodes_featureids=both(splits.source).tolist(),
+        nodes_values_as_tensor=numpy_helper.from_array(both(splits.value, np.float64), "splits"),
+        nodes_modes=modes[kind].tolist(),
+        nodes_truenodeids=both(nodes.left + inner * nodes.left_is_leaf).tolist(),
+        nodes_falsenodeids=both(nodes.right + inner * nodes.right_is_leaf).tolist(),
+        nodes_missing_value_tracks_true=both(splits.missing).tolist(),
+        target_treeids=nodes.leaf_tree[leaf].tolist(),
+        target_nodeids=(leaf + inner).tolist(),
+        target_ids=target.tolist(),
+        target_weights_as_tensor=numpy_helper.from_array(nodes.leaf_value[leaf, target], "weights"),
+    )
 
 
 class _Nodes:
@@ -110,6 +157,8 @@ class _Nodes:
         self.threshold = np.concatenate([tree.threshold[each] for tree, each in pick]).astype(np.float64)
         self.missing_left = np.concatenate([tree.missing_left[each] for tree, each in pick]).astype(bool)
         self.leaf_target = np.concatenate([np.full(int((~each).sum()), tree.target) for tree, each in pick])
+        self.tree = np.repeat(np.arange(len(trees)), np.diff(firsts))
+        self.leaf_tree = np.repeat(np.arange(len(trees)), np.diff(leaves))
         self.members: dict[int, frozenset[float]] = {}
         values, begun = [], np.zeros(len(bias), dtype=bool)
         for (tree, is_inner), first in zip(pick, firsts, strict=False):
@@ -214,12 +263,12 @@ def _at_members(result: _Splits, nodes: _Nodes, at: int, column: Number | Table)
 def _by_codes(result: _Splits, nodes: _Nodes, at: int, column: Table, goes: np.ndarray) -> None:
     """A split by code; the last two of ``goes`` say it of other codes and of NaN.
 
-    By order where that will do. Else by equality, of texts only: onnxruntime joins such splits without regard
+    By order where that will do. Else by equality, where NaN never comes: onnxruntime joins such splits without regard
     to where each sends NaN.
     """
     *known, other, missing = goes.astype(bool).tolist()
     result.missing[at] = missing
-    if column.of != "number" or set(known) <= {other}:
+    if column.of in ("text", "boolean") or set(known) <= {other}:
         every = [*zip(column.codes, known, strict=True), *([] if column.of == "boolean" else [(0.0, other)])]
         sides = [side for _, side in sorted(every)]
         steps = sum(one != next_one for one, next_one in pairwise(sides))
@@ -231,7 +280,7 @@ def _by_codes(result: _Splits, nodes: _Nodes, at: int, column: Table, goes: np.n
             if not sides[0]:
                 _swap(result, nodes, at)
             return
-    if column.of != "text":
+    if column.of in ("boolean", "number"):
         raise Entangled
     chosen = [code for code, side in zip(column.codes, known, strict=True) if side != other]
     if other:

@@ -20,8 +20,8 @@ from everloop.training.fitting import to_frame
 from everloop.training.preparation import MISSING, kind_of
 
 TOLERANCE = 1e-5
-TIE = 1e-9
-"""Two best probabilities that are closer than this are a tie, which rounding decides in the original too."""
+TIE = 1e-7
+"""Two best probabilities that are closer than float32 tells are a tie, which rounding decides."""
 MOST_ROWS = 20_000
 _ALTERED_ROWS = 200
 _UNSEEN = "\uffff unseen"
@@ -44,18 +44,16 @@ def compile_version(
     pipeline: Any,
     run: Run,
     rows: pa.Table | None,
-    *,
-    compiler: Callable[..., bytes],
-    session: Callable[[bytes], Session],
 ) -> Form:
     """How to serve the fitted ``pipeline`` of ``run``: compiled and stored, or by the original, and why.
     ``rows`` of its data are what both are asked; the tolerance is 1e-5, and labels are equal but for ties.
-    ``compiler`` and ``session`` are ``adapters.onnx``'s. A model that does not compile raises nothing.
+    A model that does not compile raises nothing.
 
     Fields that the original refuses to miss, or of which it refuses unseen categories, say so in ``rule``.
     """
     subject = Subject(pipeline, run, rows)
     try:
+        compiler, session = project.open_compiler()
         data = _compiled(subject, compiler)
         agreement = _agreement(subject, session(data))
     except Impossible as impossible:
