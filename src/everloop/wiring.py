@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import getpass
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from hashlib import sha256
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from everloop import flows
 from everloop.adapters import git
@@ -63,6 +63,7 @@ def connect(settings: Settings, clock: Clock | None = None) -> Project:
         move_folder=move_folder,
         open_blobs=lambda place: open_blobs(settings, place),
         open_dvc=open_dvc,
+        open_compiler=open_compiler,
         user=_user(),
     )
 
@@ -150,6 +151,12 @@ def open_dvc() -> Dvc:
     """DVC, imported here and not before."""
     dvc: Dvc = import_module("everloop.adapters.dvc.repository")
     return dvc
+
+
+def open_compiler() -> tuple[Callable[..., bytes], Callable[[bytes], Any]]:
+    """What compiles fitted models to ONNX and what runs them, imported here and not before."""
+    compiler = import_module("everloop.adapters.onnx.compile").compile_model
+    return compiler, import_module("everloop.adapters.onnx.session").Compiled
 
 
 def _artifact_root(settings: Settings, uri: str) -> str | None:

@@ -18,6 +18,7 @@ COMMANDS = {
     "init": ("everloop.cli.init", "Write a sample project that runs at once."),
     "run": ("everloop.cli.run", "Do one turn of the loop for every model."),
     "demo": ("everloop.cli.demo", "Show the whole loop on real data."),
+    "serve": ("everloop.cli.serve", "Answer predictions over HTTP."),
     "data": ("everloop.cli.data", "Register, list, show, export, compare and keep data versions."),
     "dvc": (
         "everloop.cli.dvc",

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from everloop import wiring as wiring
     from everloop.adapters.blobs import keys as keys
     from everloop.adapters.blobs import rekeying as rekeying
+    from everloop.api.office import office as office
     from everloop.data import conditions as conditions
     from everloop.data import names as names
     from everloop.flows import backup as backup
@@ -75,6 +76,7 @@ else:
             "conditions": "everloop.data.conditions",
             "names": "everloop.data.names",
             "dashboard": "everloop.dashboard",
+            "office": "everloop.api.office.office",
             "settings": "everloop.settings",
             "wiring": "everloop.wiring",
             **{name: f"everloop.adapters.blobs.{name}" for name in ("keys", "rekeying")},

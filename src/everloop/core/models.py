@@ -12,6 +12,7 @@ from .data import DataRef, DatasetVersion
 from .dvc import DvcFile
 from .errors import Invalid
 from .runs import Run
+from .serving import Form
 
 Alias = Literal["champion", "challenger"]
 
@@ -37,7 +38,8 @@ class SemanticVersion:
 
 @dataclass(frozen=True)
 class ModelVersion:
-    """A registered model: which run made it, from which data and code, and after which model."""
+    """A registered model: which run made it, from which data and code, and after which model. ``form`` is how
+    it is served; None until that was tried."""
 
     model: str
     version: str
@@ -50,6 +52,7 @@ class ModelVersion:
     parent: str | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
+    form: Form | None = None
 
 
 @dataclass(frozen=True)

@@ -20,13 +20,14 @@ class Field:
 
     ``kind``: ``number``, ``boolean``, ``category``, ``time`` or ``time[ZONE]`` (see
     ``training.preparation.kind_of``). ``levels`` of a category are those with a code of their own, in the
-    order of their codes 1, 2 …; None where the model reads the text itself. ``rule`` is what the contract
-    asks.
+    order of their codes 1, 2 …; None where the model reads the text itself. ``nullable``: rows it was trained
+    on missed the value. ``rule`` is what the contract asks.
     """
 
     name: str
     kind: str = "number"
     levels: tuple[str, ...] | None = None
+    nullable: bool = False
     rule: ColumnRule | None = None
 
 

@@ -21,7 +21,8 @@ from everloop.store.database import Tx
 from everloop.training import serialise
 from everloop.training.outside import describe
 
-from . import artifacts, documents, promotion
+from . import artifacts, compiling, documents, promotion
+from . import data as versions_of_data
 from .project import Project
 
 _FORMATS = {".skops": "skops", ".joblib": "joblib", ".pkl": "joblib", ".pickle": "joblib"}
@@ -64,6 +65,10 @@ def register(
     Raises WrongType for what is no fitted estimator, Conflict for a number that is taken.
     """
     run = _run(project, name, model, origin)
+    rows = None
+    if run.dataset:
+        rows = versions_of_data.load(project, versions_of_data.find(project, run.data_version, run.dataset))
+    form = compiling.compile_version(project, model, run, rows)
     with project.locks.hold(f"model/{name}"), project.store.writing() as tx:
         known = models.list_model_versions(tx, name)
         newest = known[-1] if known else None
@@ -82,6 +87,7 @@ def register(
                 **{str(name): str(value) for name, value in origin.tags.items()},
                 "gate": "made outside of everloop",
             },
+            form=form,
         )
         models.add_run(tx, run)
         models.add_model_version(tx, made)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from everloop.core.clock import Clock
 from everloop.core.dvc import Dvc
@@ -19,7 +20,8 @@ from everloop.store.database import Store
 class Project:
     """``data`` keeps data versions, ``artifacts`` fitted models and plots; ``write_file`` replaces a file
     atomically, ``move_folder`` gives a finished folder its name durably; ``open_blobs`` opens a folder or
-    ``s3://…`` for backups; ``user`` is who acts, for the history."""
+    ``s3://…`` for backups; ``open_compiler`` gives what compiles models and what runs them; ``user`` is who
+    acts, for the history."""
 
     settings: Settings
     store: Store
@@ -33,6 +35,7 @@ class Project:
     move_folder: Callable[[Path, Path], None]
     open_blobs: Callable[[str], Blobs]
     open_dvc: Callable[[], Dvc]
+    open_compiler: Callable[[], tuple[Callable[..., bytes], Callable[[bytes], Any]]]
     user: str
 
     @property

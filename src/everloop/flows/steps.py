@@ -26,7 +26,7 @@ from everloop.store.database import Tx
 from everloop.training import estimators, fitting, plots, serialise, targets
 from everloop.validation import checking, inference, python_schema, settings_form
 
-from . import artifacts, champion, data, documents, promotion, usercode
+from . import artifacts, champion, compiling, data, documents, promotion, usercode
 from .journal import Document
 from .material import Material, column
 
@@ -311,6 +311,9 @@ class Steps:
             parent=known[0].version if known else None,
             metrics=run.metrics,
             tags={"gate": verdict.reason},
+            form=compiling.compile_version(
+                self.material.project, self.material.pipeline(run), run, self.material.table
+            ),
         )
         return {"version": dump(version), "promoted": verdict.promote}
 

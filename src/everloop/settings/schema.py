@@ -16,6 +16,7 @@ from everloop.core.decisions import GatePolicy, RetrainPolicy
 from everloop.core.runs import Business, Preparation, Recipe, Split, SplitKind, Task
 
 from .section import Section
+from .serving import ModelServing, Serving
 from .storage import Place, Storage, is_url
 
 Share = Annotated[float, Field(gt=0, lt=1)]
@@ -196,6 +197,7 @@ class Model(Section):
     training: Training = Training()
     monitoring: Watch = Watch()
     gate: Gate = Gate()
+    serving: ModelServing = ModelServing()
 
     @model_validator(mode="after")
     def _split_has_its_column(self) -> Model:
@@ -265,6 +267,7 @@ class Settings(Section):
     training: Training = Training()
     gate: Gate = Gate()
     pipeline: Pipeline = Pipeline()
+    serving: Serving = Serving()
     models: dict[str, Model] = Field(default_factory=dict)
 
     _root: Path = PrivateAttr(default_factory=Path.cwd)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from everloop.core.data import ColumnStatistics
 from everloop.core.documents import dump, load
 from everloop.core.errors import UnknownVersion, nearest
 from everloop.core.models import ModelVersion
 from everloop.core.runs import Run
+from everloop.core.serving import Form
 
 from .database import Tx
 from .tables import aliases, model_versions, references, runs
@@ -72,10 +74,29 @@ def add_model_version(tx: Tx, version: ModelVersion) -> None:
     )
 
 
+def set_form(tx: Tx, version: ModelVersion, form: Form) -> None:
+    """Keep how a version is served."""
+    row = tx.row(
+        model_versions, model_versions.c.model == version.model, model_versions.c.version == version.version
+    )
+    if row is not None:
+        kept = replace(load(ModelVersion, row["document"]), form=form)
+        tx.change(
+            model_versions,
+            model_versions.c.model == version.model,
+            model_versions.c.version == version.version,
+            document=dump(kept),
+        )
+
+
 def list_model_versions(tx: Tx, model: str | None = None) -> list[ModelVersion]:
     """Oldest first."""
     wanted = [model_versions.c.model == model] if model else []
     return [load(ModelVersion, row["document"]) for row in tx.rows(model_versions, *wanted)]
+
+
+def count_versions(tx: Tx, model: str) -> int:
+    return tx.count(model_versions, model_versions.c.model == model)
 
 
 def registered(tx: Tx) -> list[str]:

@@ -74,6 +74,19 @@ class FieldSummary:
             else:
                 self.other += many
 
+    def merge(self, other: FieldSummary) -> None:
+        """Add what another summary has counted."""
+        for name in ("count", "missing", "numbers", "total", "squares", "other"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        for name, better in (("minimum", min), ("maximum", max)):
+            found = [v for v in (getattr(self, name), getattr(other, name)) if v is not None]
+            setattr(self, name, better(found) if found else None)
+        for level, many in other.levels.items():
+            if level in self.levels or len(self.levels) < MOST_LEVELS:
+                self.levels[level] = self.levels.get(level, 0) + many
+            else:
+                self.other += many
+
 
 def _level(value: Any) -> str | None:
     if isinstance(value, bool):
@@ -104,3 +117,13 @@ class ModelSummary:
         for name, summary in self.fields.items():
             summary.add(columns.get(name, ()), rows)
         self.rows += rows
+
+    def merge(self, other: ModelSummary) -> None:
+        """Add what another summary has counted."""
+        self.predictions.merge(other.predictions)
+        for name in other.fields:
+            if name not in self.fields and len(self.fields) < MOST_FIELDS:
+                self.fields[name] = FieldSummary(missing=self.rows)
+        for name, mine in self.fields.items():
+            mine.merge(other.fields.get(name) or FieldSummary(missing=other.rows))
+        self.rows += other.rows

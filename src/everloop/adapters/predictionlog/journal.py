@@ -1,0 +1,104 @@
+"""The prediction log of one worker: whole lines only, in numbered files.
+
+What ``write`` has returned from survives the death of the process; what ``sync`` has returned from survives
+the death of the machine. The file being written is locked (``flock``), so a reader can tell a line that is
+being written from one that a killed worker left torn.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+
+from everloop.core.errors import StorageDenied, StorageFull, Unavailable
+
+
+class Journal:
+    """``folder/token-000001.jsonl`` and so on; a new file begins when one has ``rotate`` bytes."""
+
+    def __init__(self, folder: Path, token: str, rotate: int) -> None:
+        self._folder = folder
+        self._token = token
+        self._rotate = rotate
+        self._number = 0
+        self._size = 0
+        self._file = -1
+        self._synced = True
+        self._fresh = True
+        self._left: list[int] = []  # full files, not yet durable
+        self.written = 0
+        try:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise _told(error, folder) from error
+        self._open_next()
+
+    def write(self, lines: bytes) -> None:
+        """Append whole lines. Raises StorageFull, StorageDenied or Unavailable, and then nothing of them
+        stays."""
+        if self._size >= self._rotate:
+            self._open_next()
+        done = 0
+        try:
+            while done < len(lines):
+                done += os.write(self._file, lines[done:] if done else lines)
+        except OSError as error:
+            if done:
+                os.ftruncate(self._file, self._size)
+            raise _told(error, self._folder) from error
+        self._size += len(lines)
+        self.written += len(lines)
+        self._synced = False
+
+    def sync(self) -> None:
+        """Make all that was written durable; may be called from another thread than ``write``."""
+        if self._synced:
+            return
+        self._synced = True
+        try:
+            while self._left:
+                os.fsync(self._left[0])
+                os.close(self._left.pop(0))
+            os.fsync(self._file)
+            if self._fresh:
+                self._fresh = False
+                folder = os.open(self._folder, os.O_RDONLY)
+                os.fsync(folder)
+                os.close(folder)
+        except OSError as error:
+            self._synced = False
+            raise _told(error, self._folder) from error
+
+    def close(self) -> None:
+        if self._file >= 0:
+            self.sync()
+            os.close(self._file)
+            self._file = -1
+
+    def _open_next(self) -> None:
+        number = self._number + 1
+        path = self._folder / f"{self._token}-{number:06}.jsonl"
+        try:
+            file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise _told(error, self._folder) from error
+        before, self._file = self._file, file
+        self._number, self._size = number, 0
+        if before >= 0:
+            self._left.append(before)
+        self._fresh = True
+
+
+def _told(error: OSError, folder: Path) -> StorageFull | StorageDenied | Unavailable:
+    if error.errno == 28:
+        return StorageFull(f"No space left for the prediction log in {folder}.", remedy="Free some space.")
+    if error.errno in (1, 13, 30):
+        return StorageDenied(
+            f"The prediction log in {folder} cannot be written: {error.strerror}.",
+            remedy="Check the folder's owner and permissions.",
+        )
+    return Unavailable(
+        f"The prediction log in {folder} cannot be written: {error.strerror}.", remedy="Check the disk."
+    )

@@ -1,0 +1,280 @@
+"""What a worker serves, and the answering of what came in one turn of the event loop as one batch."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from everloop.adapters.predictionlog.journal import Journal
+from everloop.api.problems import HttpError, status_of
+from everloop.core.clock import Clock
+from everloop.core.errors import MLOpsError, Unavailable
+from everloop.core.ids import token
+from everloop.serving import desk
+from everloop.serving.counts import Counts
+from everloop.serving.desk import Ask, Batch, Scores, Served, Target
+
+
+class Connection(Protocol):
+    """Where an answer goes."""
+
+    def reply(self, ask: Ask) -> None: ...
+
+
+class Native(Protocol):
+    """The models that run in a process of their own."""
+
+    async def run(self, model: Served, rows: list[Any], timeout: float) -> Scores: ...
+
+
+@dataclass(frozen=True)
+class Limits:
+    """``body`` in bytes, ``rows`` of a request, ``waiting`` requests of a worker, ``deadline`` in seconds."""
+
+    body: int = 4_000_000
+    rows: int = 10_000
+    waiting: int = 1_000
+    deadline: float = 30.0
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """A model as it is served: its versions by number, which one answers where none is asked for, and what
+    answers when that one fails: another version, or a constant."""
+
+    name: str
+    versions: Mapping[str, Served]
+    default: str
+    fallback: str | None = None
+    constant: tuple[float, ...] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """All that a worker serves, replaced as a whole: a request sees one table or the next, never a mix."""
+
+    models: Mapping[str, Shown] = field(default_factory=dict)
+    default: str = ""
+    hot: Mapping[bytes, Target] = field(default_factory=dict)
+
+
+def table_of(models: Mapping[str, Shown], default: str) -> Table:
+    """The table with the paths that are answered without ASGI: those of models that run here."""
+    hot: dict[bytes, Target] = {}
+    for name, shown in models.items():
+        for version, served in shown.versions.items():
+            if served.run is None:
+                continue
+            paths = [
+                f"/models/{name}/versions/{version}/predict",
+                f"/v2/models/{name}/versions/{version}/infer",
+            ]
+            if version == shown.default:
+                paths += [f"/models/{name}/predict", f"/v2/models/{name}/infer"]
+                if name == default:
+                    paths.append("/predict")
+            for path in paths:
+                hot[path.encode()] = Target(served, "v2" if path.startswith("/v2") else "plain")
+    return Table(dict(models), default, hot)
+
+
+class Front:
+    """Answers predictions. ``ask`` collects what comes in one turn of the loop; it is answered at its end,
+    after its lines are in the log."""
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, clock: Clock, journal: Journal | None, limits: Limits, *,
+        durability: str = "wal", when_full: str = "refuse",
+    ) -> None:  # fmt: skip
+        self.table = Table()
+        self.limits = limits
+        self.counts = Counts()
+        self.draining = False
+        self.native: Native | None = None
+        self.log_full = False
+        self.problem: str | None = None
+        self.now = clock.monotonic
+        self._loop = loop
+        self._clock = clock
+        self._journal = journal
+        self._sync = durability == "sync"
+        self._refuse = when_full == "refuse"
+        self._waiting: list[tuple[Connection, Target, Ask]] = []
+        self._unsynced: list[tuple[Connection, Ask]] = []
+        self._syncing = False
+        self._prefix = f"pred_{token()}"
+        self._count = 0
+        self._requests = 0
+
+    # -- single requests, answered where the loop turns --------------------------------------------------
+
+    def ask(self, connection: Connection, target: Target, ask: Ask) -> None:
+        ask.received = self.now()
+        if not self._waiting:
+            self._loop.call_soon(self._answer)
+        self._waiting.append((connection, target, ask))
+
+    def _answer(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        if len(waiting) > self.limits.waiting:
+            for _, _, ask in waiting[self.limits.waiting :]:
+                ask.reply = desk.Reply(error=overloaded())
+        groups: dict[Target, list[Ask]] = {}
+        for _, target, ask in waiting:
+            if ask.reply is None:
+                groups.setdefault(target, []).append(ask)
+        lines: list[bytes] = []
+        answered: list[Ask] = []
+        for target, asks in groups.items():
+            batch = desk.prepare(target, asks, self.limits.rows)
+            if batch.asks:
+                lines += self.run(batch)
+                answered += batch.asks
+        kept = self.log(lines, answered)
+        self._tell(waiting)
+        if self._sync and kept and lines:
+            self._unsynced += [(connection, ask) for connection, _, ask in waiting]
+            self._sync_soon()
+            return
+        for connection, _, ask in waiting:
+            connection.reply(ask)
+
+    def run(self, batch: Batch) -> list[bytes]:
+        """Answer a batch with a model that runs here, or with its fallback."""
+        try:
+            return self.finish(batch, desk.run(batch))
+        except MLOpsError as error:
+            return self.fall_back(batch, error)
+        except Exception as error:  # noqa: BLE001 (a model may raise anything; the fallback answers)
+            return self.fall_back(batch, _failed(batch.target.model, error))
+
+    def finish(self, batch: Batch, scores: Scores, by: Served | None = None) -> list[bytes]:
+        self.counts.batch[batch.target.model.name].observe(len(batch.rows))
+        return desk.finish(batch, scores, self.new_id, self.moment(), self.now(), by)
+
+    def fall_back(self, batch: Batch, error: MLOpsError) -> list[bytes]:
+        """The previous champion or the constant answers what the model could not; else it is an error."""
+        model = batch.target.model
+        shown = self.table.models.get(model.name)
+        self.counts.events["model_failed", model.name, model.version] += 1
+        self.problem = f"{model.name}@{model.version}: {error.message}"
+        other = shown.versions.get(shown.fallback or "") if shown else None
+        if other is not None and other is not model and other.run is not None:
+            try:
+                tensors, _ = other.inputs.encode(batch.rows)
+                lines = self.finish(batch, other.run(tensors), _as_fallback(other))
+                self.counts.events["fallback", model.name, other.version] += len(batch.asks)
+                return lines
+            except Exception as second:  # noqa: BLE001 (the constant, if there is one, answers)
+                self.problem = f"{other.name}@{other.version}: {second}"
+        if shown is not None and shown.constant is not None:
+            scores = desk.constant(model.form, shown.constant, len(batch.rows))
+            self.counts.events["fallback", model.name, "constant"] += len(batch.asks)
+            return self.finish(batch, scores, _as_constant(model))
+        desk.fail(batch, error)
+        return []
+
+    # -- the log -----------------------------------------------------------------------------------------
+
+    def log(self, lines: list[bytes], asks: list[Ask]) -> bool:
+        """Write lines; whether they are kept. What cannot be logged is refused, or answered without, as the
+        policy says, and counted."""
+        if not lines or self._journal is None:
+            return False
+        try:
+            if self.log_full:
+                raise Unavailable("The prediction log is further ahead of the database than allowed.")
+            self._journal.write(b"".join(lines))
+            return True
+        except MLOpsError as error:
+            self.counts.events["log_shed" if not self._refuse else "log_refused", "", ""] += len(lines)
+            self.problem = error.message
+            if self._refuse:
+                refusal = HttpError(
+                    503, "log_unavailable", "Predictions cannot be logged now, so none are made.",
+                    remedy="Try again later; serving.log.when_full: shed answers without logging.",
+                )  # fmt: skip
+                for ask in asks:
+                    ask.reply = desk.Reply(error=refusal)
+            return False
+
+    def _sync_soon(self) -> None:
+        if not self._syncing and self._journal is not None:
+            self._syncing = True
+            waiting, self._unsynced = self._unsynced, []
+            done = self._loop.run_in_executor(None, self._journal.sync)
+            done.add_done_callback(lambda future: self._synced(future, waiting))
+
+    def _synced(self, done: asyncio.Future[None], waiting: list[tuple[Connection, Ask]]) -> None:
+        self._syncing = False
+        error = done.exception()
+        for connection, ask in waiting:
+            if error is not None:
+                ask.reply = desk.Reply(error=Unavailable(f"The prediction log failed: {error}."))
+            connection.reply(ask)
+        if self._unsynced:
+            self._sync_soon()
+
+    async def synced(self) -> None:
+        """Return when what was logged so far is durable, where each answer waits for that."""
+        if self._sync and self._journal is not None:
+            await self._loop.run_in_executor(None, self._journal.sync)
+
+    @property
+    def log_bytes(self) -> int:
+        return self._journal.written if self._journal else 0
+
+    # -- counting ----------------------------------------------------------------------------------------
+
+    def _tell(self, waiting: list[tuple[Connection, Target, Ask]]) -> None:
+        now = self.now()
+        for _, target, ask in waiting:
+            self.count(target, ask, now)
+
+    def count(self, target: Target, ask: Ask, now: float) -> None:
+        model, reply = target.model, ask.reply
+        error = reply.error if reply else None
+        status = "200" if error is None else str(status_of(error))
+        self.counts.requests[model.name, model.version, model.variant, target.protocol, status] += 1
+        self.counts.latency[model.name].observe(now - ask.received)
+        if reply is not None and reply.rows:
+            self.counts.rows[model.name, model.version, model.variant] += reply.rows
+
+    def new_id(self) -> str:
+        self._count += 1
+        return f"{self._prefix}{self._count:x}"
+
+    def new_request_id(self) -> str:
+        self._requests += 1
+        return f"req_{self._prefix[5:]}{self._requests:x}"
+
+    def moment(self) -> str:
+        return self._clock.now().isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def overloaded() -> HttpError:
+    return HttpError(
+        503, "overloaded", "More requests wait than this worker may hold.", remedy="Try again soon."
+    )
+
+
+def _failed(model: Served, error: Exception) -> Unavailable:
+    said = " ".join(str(error).split())[:200]
+    return Unavailable(
+        f"The model {model.name}@{model.version} failed ({type(error).__name__}: {said}).",
+        remedy="See 'everloop serve' in the log; another version may answer.",
+    )
+
+
+def _as_fallback(model: Served) -> Served:
+    return _renamed(model, model.version, "fallback")
+
+
+def _as_constant(model: Served) -> Served:
+    return _renamed(model, "constant", "fallback")
+
+
+def _renamed(model: Served, version: str, variant: str) -> Served:
+    return Served(model.name, version, variant, model.form, model.run, model.policy, model.masked, model.salt)

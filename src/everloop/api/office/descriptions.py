@@ -1,0 +1,289 @@
+"""What workers answer, described for /docs; and the shapes of requests and answers."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal, NoReturn
+
+from fastapi import APIRouter, Path
+from pydantic import BaseModel, ConfigDict, Field
+
+from everloop.core.errors import Unavailable
+
+ABOUT = """Predictions with everything around them: labels, training data, retraining, history, metrics.
+
+Every answer has an `X-Request-ID`; send your own to find a prediction again. Errors are
+[RFC 9457](https://www.rfc-editor.org/rfc/rfc9457) problem documents that name the value and the remedy."""
+
+Name = Annotated[str, Path(description="A model's name.", examples=["iris"])]
+Version = Annotated[str, Path(description="A version's number.", examples=["1.0.0"])]
+router = APIRouter()
+
+
+class Problem(BaseModel):
+    """An error (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    remedy: str
+    error: str
+    request_id: str
+    errors: list[dict[str, Any]] | None = None
+
+
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    status: {"model": Problem, "content": {"application/problem+json": {}}, "description": said}
+    for status, said in (
+        (400, "Not as described here."),
+        (404, "There is no such thing."),
+        (405, "Not with this method."),
+        (408, "The request came too slowly."),
+        (409, "Something else stands against it."),
+        (413, "Too large."),
+        (415, "No JSON."),
+        (422, "An input that the model's contract refuses; `errors` names each."),
+        (429, "Too many requests; `Retry-After` says when to come again."),
+        (503, "Not now; `Retry-After` says when to try again."),
+        (504, "No answer within the deadline."),
+    )
+}
+
+
+class Shape(BaseModel):
+    model_config = ConfigDict(protected_namespaces=())
+
+
+class PredictRequest(Shape):
+    """A row as `features` (in the model's order, or by name), or several as `instances`."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {"features": [5.1, 3.5, 1.4, 0.2]},
+                {
+                    "features": {
+                        "sepal_length": 5.1,
+                        "sepal_width": 3.5,
+                        "petal_length": 1.4,
+                        "petal_width": 0.2,
+                    }
+                },
+                {"instances": [[5.1, 3.5, 1.4, 0.2], [6.7, 3.0, 5.2, 2.3]]},
+            ]
+        },
+    )
+    features: list[Any] | dict[str, Any] | None = None
+    instances: list[list[Any] | dict[str, Any]] | None = None
+
+
+class Predicted(Shape):
+    """`prediction` is the class as a number, or the value of a regression, which has no name."""
+
+    prediction: float | int
+    prediction_name: str | None = None
+    confidence: float | None = None
+    probabilities: dict[str, float] | None = None
+    model: str
+    model_version: str
+    variant: str
+    prediction_id: str
+    warnings: list[str] = []
+
+
+class PredictedBatch(Shape):
+    predictions: list[Predicted]
+    model: str
+    model_version: str
+    variant: str
+
+
+class InferTensor(Shape):
+    name: str
+    shape: list[int]
+    datatype: str
+    data: list[Any] | None = None
+    parameters: dict[str, Any] | None = None
+
+
+class InferRequest(Shape):
+    """Open Inference Protocol V2."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"inputs": [{"name": "X", "shape": [1, 4], "datatype": "FP64", "data": [5.1, 3.5, 1.4, 0.2]}]}
+            ]
+        }
+    )
+    id: str | None = None
+    inputs: list[InferTensor]
+    outputs: list[dict[str, Any]] | None = None
+    parameters: dict[str, Any] | None = None
+
+
+class InferResponse(Shape):
+    model_name: str
+    model_version: str
+    id: str | None = None
+    parameters: dict[str, Any] | None = None
+    outputs: list[InferTensor]
+
+
+class Health(Shape):
+    status: Literal["healthy", "unavailable"]
+    timestamp: datetime
+    ready: bool
+    problem: str | None = None
+    last_problem: str | None = None
+    default_model: str
+    models: dict[str, Any]
+    version: str
+
+
+def _elsewhere() -> NoReturn:
+    raise Unavailable(
+        "Predictions are answered by the workers.", remedy="Ask the address of 'everloop serve'."
+    )
+
+
+@router.get("/health", tags=["health"], response_model=Health)
+def health() -> Any:
+    """Whether a prediction would succeed, and which models are served."""
+    _elsewhere()
+
+
+@router.get("/ready", tags=["health"], responses={503: PROBLEMS[503]})
+def ready() -> Any:
+    """200 only when a prediction would succeed."""
+    _elsewhere()
+
+
+@router.post("/predict", tags=["predictions"], response_model=Predicted | PredictedBatch, responses=PROBLEMS)
+def predict(body: PredictRequest) -> Any:
+    """Ask the default model."""
+    _elsewhere()
+
+
+@router.post(
+    "/models/{name}/predict",
+    tags=["predictions"],
+    response_model=Predicted | PredictedBatch,
+    responses=PROBLEMS,
+)
+def predict_with(name: Name, body: PredictRequest) -> Any:
+    """Ask a model."""
+    _elsewhere()
+
+
+@router.post(
+    "/models/{name}/versions/{version}/predict",
+    tags=["predictions"], response_model=Predicted | PredictedBatch, responses=PROBLEMS,
+)  # fmt: skip
+def predict_with_version(name: Name, version: Version, body: PredictRequest) -> Any:
+    """Ask one version of a model."""
+    _elsewhere()
+
+
+@router.get("/v2", tags=["inference protocol"])
+def server_metadata() -> dict[str, Any]:
+    """The server's name, version and extensions."""
+    _elsewhere()
+
+
+@router.get("/v2/health/live", tags=["inference protocol"])
+def live() -> dict[str, bool]:
+    """Whether the server runs."""
+    _elsewhere()
+
+
+@router.get("/v2/health/ready", tags=["inference protocol"], responses={503: PROBLEMS[503]})
+def server_ready() -> dict[str, bool]:
+    """Whether a prediction would succeed."""
+    _elsewhere()
+
+
+@router.get(
+    "/v2/models/{name}", tags=["inference protocol"], responses={404: PROBLEMS[404], 503: PROBLEMS[503]}
+)
+def model_metadata(name: Name) -> dict[str, Any]:
+    """A model's versions, inputs and outputs."""
+    _elsewhere()
+
+
+@router.get(
+    "/v2/models/{name}/ready", tags=["inference protocol"], responses={404: PROBLEMS[404], 503: PROBLEMS[503]}
+)
+def model_ready(name: Name) -> dict[str, Any]:
+    """Whether a model answers."""
+    _elsewhere()
+
+
+@router.post(
+    "/v2/models/{name}/infer", tags=["inference protocol"], response_model=InferResponse, responses=PROBLEMS
+)
+def infer(name: Name, body: InferRequest) -> Any:
+    """Ask a model, with tensors of JSON, or binary ones behind it."""
+    _elsewhere()
+
+
+@router.post(
+    "/v2/models/{name}/versions/{version}/infer",
+    tags=["inference protocol"], response_model=InferResponse, responses=PROBLEMS,
+)  # fmt: skip
+def infer_version(name: Name, version: Version, body: InferRequest) -> Any:
+    """Ask one version of a model."""
+    _elsewhere()
+
+
+class TrainingSample(Shape):
+    """One row with its true outcome, for the next retraining."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"features": [4.9, 3.0, 1.4, 0.2], "target": 0}]}
+    )
+    features: list[Any] | dict[str, Any]
+    target: bool | int | float | str
+    model: str | None = Field(None, description="[the default model]")
+
+
+class RetrainRequest(Shape):
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"force_retrain": True}]})
+    force_retrain: bool = Field(False, description="Train whatever speaks against it.")
+    model: str | None = Field(None, description="[the default model]")
+    reason: str = Field("", max_length=500)
+
+
+class Label(Shape):
+    """The true outcome of a prediction; `at` is when it came true [now]."""
+
+    prediction_id: str = Field(max_length=200)
+    label: bool | int | float | str
+    at: datetime | None = None
+
+
+class Labels(Shape):
+    """One label, or several under `labels`."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{"labels": [{"prediction_id": "pred_…", "label": "setosa"}]}]},
+    )
+    labels: list[Label] = Field(min_length=1, max_length=10_000)
+
+
+class BusinessMetric(Shape):
+    """A figure of your own for Prometheus: a counter grows by `value`, a gauge becomes it."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{"name": "orders_total", "value": 1, "labels": {"channel": "web"}}]},
+    )
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,79}$")
+    value: float = Field(allow_inf_nan=False)
+    kind: Literal["counter", "gauge"] = "counter"
+    help: str = Field("", max_length=200)
+    labels: dict[str, str] = Field(default_factory=dict, max_length=5)

@@ -1,0 +1,197 @@
+"""History, labels, training data, retraining and metrics over HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import Response
+from starlette.concurrency import run_in_threadpool
+
+from everloop.core.errors import NotFound
+from everloop.core.serving import Prediction
+from everloop.flows import serving
+
+from . import metrics
+from .business import Business
+from .descriptions import PROBLEMS, BusinessMetric, Labels, RetrainRequest, TrainingSample
+
+if TYPE_CHECKING:
+    from .office import Office
+
+router = APIRouter()
+T = TypeVar("T")
+_business = Business()
+
+
+def _office(request: Request) -> Office:
+    office: Office = request.app.state.office
+    return office
+
+
+async def _do(work: Callable[..., T], *given: Any, **named: Any) -> T:
+    """Database work, beside the loop."""
+    return await run_in_threadpool(work, *given, **named)
+
+
+def _model(office: Office, asked: str | None) -> str:
+    """The model that is asked for, or the default one."""
+    name = asked or (office.plan.default if office.plan else "")
+    if not name:
+        raise NotFound("There is no model yet.", remedy="Train one with 'everloop run'.")
+    return name
+
+
+@router.post("/labels", tags=["labels"], responses=PROBLEMS)
+async def add_labels(body: Labels, request: Request) -> dict[str, Any]:
+    """Tell the true outcomes of predictions: late, corrected, in part or in bulk.
+
+    Each label has a status of its own: new, corrected, unchanged, unmatched (no such prediction is recorded
+    yet: kept, and joined when it comes) or invalid (not kept).
+    """
+    office = _office(request)
+    items = [serving.labels.LabelItem(one.prediction_id, one.label, one.at) for one in body.labels]
+    outcome = await _do(serving.labels.add, office.project, items)
+    return {
+        "counts": outcome.counts,
+        "results": [
+            {"prediction_id": one.prediction_id, "status": one.status}
+            | ({"error": str(one.error)} if one.error else {})
+            for one in outcome.results
+        ],
+    }
+
+
+@router.get("/labels/maturity", tags=["labels"], responses=PROBLEMS)
+async def label_maturity(
+    request: Request,
+    model: Annotated[str | None, Query(max_length=100, description="[the default model]")] = None,
+    since: Annotated[datetime | None, Query(description="[a week ago]")] = None,
+    until: Annotated[datetime | None, Query(description="[now]")] = None,
+    by: Literal["day", "hour"] = "day",
+) -> dict[str, Any]:
+    """How complete the labels of each period are, and how good the predictions with a label were."""
+    office = _office(request)
+    name = _model(office, model)
+    now = office.project.clock.now()
+    found = await _do(
+        serving.labels.maturity, office.project, name, since or now - timedelta(days=7), until or now, by=by
+    )
+    return {"model": name, "periods": [asdict(period) for period in found]}
+
+
+@router.get("/predictions/history", tags=["predictions"], responses=PROBLEMS)
+async def predictions_history(
+    request: Request,
+    model: Annotated[str | None, Query(max_length=100)] = None,
+    version: Annotated[str | None, Query(max_length=100)] = None,
+    variant: Annotated[str | None, Query(max_length=100)] = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    request_id: Annotated[str | None, Query(max_length=200)] = None,
+    label: Annotated[str | None, Query(max_length=1_000, description="known, missing, or a label")] = None,
+    prediction: Annotated[str | None, Query(max_length=1_000)] = None,
+    min_confidence: Annotated[float | None, Query(ge=0, le=1)] = None,
+    max_confidence: Annotated[float | None, Query(ge=0, le=1)] = None,
+    limit: Annotated[int, Query(ge=1, le=1_000)] = 100,
+    cursor: Annotated[str | None, Query(max_length=500, description="`next` of the page before.")] = None,
+) -> dict[str, Any]:
+    """Predictions with their labels, the newest first, page by page."""
+    found, after = await _do(
+        serving.history.page, _office(request).project, model=model, version=version, variant=variant,
+        since=since, until=until, request_id=request_id, label=label, prediction=prediction,
+        min_confidence=min_confidence, max_confidence=max_confidence, limit=limit, cursor=cursor,
+    )  # fmt: skip
+    return {"history": [_told(one) for one in found], "count": len(found), "next": after}
+
+
+def _told(one: Prediction) -> dict[str, Any]:
+    return asdict(one)
+
+
+@router.post("/add_training_data", tags=["retraining"], responses=PROBLEMS)
+async def add_training_data(body: TrainingSample, request: Request) -> dict[str, Any]:
+    """Keep a labelled row for the next retraining, which starts by itself when enough are there."""
+    office = _office(request)
+    name = _model(office, body.model)
+    request_id = request.headers.get("x-request-id", "")
+    stored = await _do(serving.samples.add, office.project, name, body.features, body.target, request_id)
+    told = {
+        "status": "added",
+        "model": name,
+        "sample_id": stored.ids[0],
+        "samples": stored.count,
+        "waiting": stored.waiting,
+        "threshold": stored.threshold,
+    }
+    if stored.due:
+        reason = f"{stored.waiting} new samples"
+        job = await _do(
+            serving.jobs.enqueue_retrain, office.project, name, reason=reason, request_id=request_id
+        )
+        office.jobs_wait()
+        told["job_id"] = job.job_id
+    return told
+
+
+@router.post("/trigger_retrain", tags=["retraining"], status_code=202, responses=PROBLEMS)
+async def trigger_retrain(body: RetrainRequest, request: Request, response: Response) -> dict[str, Any]:
+    """Ask for a retraining; follow it at `/jobs/{job_id}`."""
+    office = _office(request)
+    name = _model(office, body.model)
+    job = await _do(
+        serving.jobs.enqueue_retrain, office.project, name, force=body.force_retrain,
+        reason=body.reason or "asked for over HTTP", request_id=request.headers.get("x-request-id", ""),
+    )  # fmt: skip
+    office.jobs_wait()
+    response.headers["Location"] = f"/jobs/{job.job_id}"
+    return {"status": job.status, "job_id": job.job_id, "model": name, "job": asdict(job)}
+
+
+@router.get("/jobs", tags=["retraining"], responses=PROBLEMS)
+async def list_jobs(
+    request: Request,
+    model: Annotated[str | None, Query(max_length=100)] = None,
+    status: Literal["queued", "running", "done", "failed"] | None = None,
+    limit: Annotated[int, Query(ge=1, le=1_000)] = 100,
+) -> dict[str, Any]:
+    """Retrainings, the newest first."""
+    found = await _do(serving.jobs.list_jobs, _office(request).project, model, status, limit)
+    return {"jobs": [asdict(job) for job in found], "count": len(found)}
+
+
+@router.get("/jobs/{job_id}", tags=["retraining"], responses=PROBLEMS)
+async def show_job(job_id: str, request: Request) -> dict[str, Any]:
+    """How far a retraining is, and what came of it."""
+    return asdict(await _do(serving.jobs.find, _office(request).project, job_id))
+
+
+@router.get(
+    "/metrics", tags=["metrics"], responses={200: {"content": {"text/plain": {}, "application/json": {}}}}
+)
+async def show_metrics(request: Request) -> Any:
+    """Requests, latency (seconds) and use per model; Prometheus' text form for `Accept: text/plain`."""
+    accept = request.headers.get("accept", "")
+    if "text/plain" in accept or "openmetrics" in accept:
+        return await prometheus_metrics(request)
+    office = _office(request)
+    return metrics.document(office, await office.counted(), request.app.state.host)
+
+
+@router.get("/prometheus_metrics", tags=["metrics"], response_class=Response)
+async def prometheus_metrics(request: Request) -> Response:
+    """All metrics in Prometheus' text form."""
+    office = _office(request)
+    counts = await office.counted()
+    content = metrics.text(office, counts, request.app.state.host, _business.metrics())
+    return Response(content, media_type=metrics.MEDIA_TYPE)
+
+
+@router.post("/business_metrics", tags=["metrics"], responses=PROBLEMS)
+async def business_metric(body: BusinessMetric) -> dict[str, str]:
+    """Tell a figure of your own; it appears in `/prometheus_metrics` as `everloop_business_NAME`."""
+    _business.observe(body.name, body.value, body.kind, body.help, body.labels)
+    return {"status": "added", "name": body.name}

@@ -1,0 +1,52 @@
+"""The sockets that workers accept on. The office keeps them, so what waits on one outlives its worker."""
+
+from __future__ import annotations
+
+import socket
+
+from everloop.core.errors import Conflict, Invalid
+
+BACKLOG = 2_048
+
+
+def listen(host: str, port: int, count: int) -> list[socket.socket]:
+    """One socket per worker on one address, among which the system spreads connections (``SO_REUSEPORT``).
+    Port 0: a free one. Raises Invalid for a host that is none, Conflict for a port in use."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    made: list[socket.socket] = []
+    try:
+        _check_free(family, host, port)
+        for _ in range(count):
+            one = socket.socket(family, socket.SOCK_STREAM)
+            made.append(one)
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if count > 1:
+                one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            one.bind((host, port))
+            port = one.getsockname()[1]
+            one.listen(BACKLOG)
+            one.setblocking(False)
+    except socket.gaierror as error:
+        close(made)
+        raise Invalid(
+            f"The host '{host}' is none of this machine.", remedy="Use 127.0.0.1 or 0.0.0.0."
+        ) from error
+    except OSError as error:
+        close(made)
+        raise Conflict(
+            f"Port {port} of {host} cannot be used: {error.strerror}.",
+            remedy="Stop what listens there, or choose another: everloop serve --port 5001.",
+        ) from error
+    return made
+
+
+def _check_free(family: int, host: str, port: int) -> None:
+    """A socket that shares its port would also share it with another server's: see that there is none."""
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind((host, port))
+
+
+def close(sockets: list[socket.socket]) -> None:
+    for one in sockets:
+        one.close()

@@ -1,0 +1,90 @@
+"""Errors as HTTP answers: RFC 9457 problem documents that satisfy the Open Inference Protocol, too."""
+
+from __future__ import annotations
+
+import json
+from http import HTTPStatus
+from typing import Any
+
+from everloop.core.errors import (
+    Conflict,
+    Corrupt,
+    Invalid,
+    MLOpsError,
+    NotFound,
+    Refused,
+    TimedOut,
+    Unavailable,
+)
+from everloop.serving.inputs import Rejected
+
+MEDIA_TYPE = b"application/problem+json"
+RETRY_AFTER = 1  # seconds
+
+STATUS: tuple[tuple[type[MLOpsError], int], ...] = (
+    (Rejected, 422),
+    (NotFound, 404),
+    (Invalid, 400),
+    (Conflict, 409),
+    (Refused, 403),
+    (TimedOut, 504),
+    (Unavailable, 503),
+    (Corrupt, 503),
+)
+
+
+class HttpError(MLOpsError):
+    """What only HTTP knows of: a wrong method, a body too large, too many requests."""
+
+    def __init__(
+        self, status: int, code: str, message: str, *, remedy: str = "", retry: int = 0, allow: str = ""
+    ) -> None:
+        super().__init__(message, remedy=remedy)
+        self.status = status
+        self.code = code
+        self.retry = retry
+        self.allow = allow
+
+
+def status_of(error: MLOpsError) -> int:
+    if isinstance(error, HttpError):
+        return error.status
+    return next((status for kind, status in STATUS if isinstance(error, kind)), 503)
+
+
+def document(error: MLOpsError, request_id: str) -> dict[str, Any]:
+    """``error`` is what the inference protocol asks for; ``errors`` names each wrong input."""
+    status = status_of(error)
+    told: dict[str, Any] = {
+        "type": f"urn:everloop:{error.code}",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": error.message,
+        "code": error.code,
+        "remedy": error.remedy,
+        "error": str(error),
+        "request_id": request_id,
+    }
+    if isinstance(error, Rejected):
+        told["errors"] = [
+            {"field": one.field, "value": one.value, "reason": one.reason, "allowed": one.allowed}
+            | ({} if one.row is None else {"row": one.row})
+            for one in error.wrong
+        ]
+    return told
+
+
+def body(error: MLOpsError, request_id: str) -> bytes:
+    return json.dumps(document(error, request_id)).encode()
+
+
+def headers(error: MLOpsError) -> list[tuple[bytes, bytes]]:
+    """Those of the answer beyond its type and length."""
+    status = status_of(error)
+    found = []
+    if status in (429, 503):
+        retry = error.retry if isinstance(error, HttpError) and error.retry else RETRY_AFTER
+        found.append((b"retry-after", str(retry).encode()))
+    if isinstance(error, HttpError) and error.allow:
+        found.append((b"allow", error.allow.encode()))
+    return found

@@ -1,0 +1,44 @@
+"""``everloop serve``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from . import late
+from .call import Call, command, group
+
+app = group("Answer predictions over HTTP.")
+
+
+@command(app)
+def serve(
+    call: Call,
+    host: Annotated[str | None, typer.Option(metavar="HOST", help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(metavar="PORT", help="Port; 0 for a free one.")] = None,
+    workers: Annotated[int | None, typer.Option(metavar="N", help="Worker processes.")] = None,
+) -> None:
+    """Answer predictions over HTTP with the champion of each model.
+
+    /predict asks the default model, /v2 speaks the Open Inference Protocol, /docs describes all of it and
+    /dashboard shows what happens. A new champion takes over within a second. SIGHUP replaces the workers
+    one by one; SIGTERM and Ctrl-C answer what is under way, write the log and end.
+
+    \b
+    Example:
+      everloop serve
+      everloop serve --host 0.0.0.0 --port 8080 --workers 4
+    """
+    given = {"host": host, "port": port, "workers": workers}
+    flags = (*call.flags, *(f"serving.{name}={value}" for name, value in given.items() if value is not None))
+    settings = Call(call.config, flags, call.tenant, call.json, call.quiet, call.debug).settings()
+    project = late.wiring.connect(settings)
+    try:
+        late.office.run(project, note=call.note, ready=lambda address: _ready(call, address))
+    finally:
+        project.close()
+
+
+def _ready(call: Call, address: str) -> None:
+    call.answer({"address": address}, lambda: late.output.line(f"Serving at {address}"))

@@ -1,0 +1,211 @@
+"""What is served now: which versions of which models, how each is run, and what its inputs may be."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from importlib import import_module
+from pathlib import Path
+
+from everloop.core.contracts import ColumnRule, Contract
+from everloop.core.data import DatasetVersion
+from everloop.core.errors import MLOpsError
+from everloop.core.ids import random_bytes
+from everloop.core.models import ModelVersion
+from everloop.core.runs import Run
+from everloop.core.serving import Field, Form
+from everloop.flows import artifacts
+from everloop.flows.project import Project
+from everloop.settings import ModelServing
+from everloop.store import datasets, history, models
+from everloop.store.database import Tx
+from everloop.validation import inference, settings_form
+
+_SALT = "serving.salt"
+
+
+@dataclass(frozen=True)
+class PlannedVersion:
+    """``address`` and ``format`` say what runs it: an ONNX file, or the fitted pipeline."""
+
+    version: str
+    variant: str
+    form: Form
+    address: str
+    format: str
+
+
+@dataclass(frozen=True)
+class PlannedModel:
+    """``default`` answers where no version is asked for; empty while no version was promoted. ``fallback``
+    and ``constant`` answer when it fails."""
+
+    name: str
+    default: str
+    versions: tuple[PlannedVersion, ...]
+    serving: ModelServing
+    fallback: str | None = None
+    constant: tuple[float, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """``problems`` tells of versions that cannot be served."""
+
+    models: tuple[PlannedModel, ...]
+    default: str
+    salt: bytes = b""
+    problems: tuple[str, ...] = field(default=())
+
+
+def mark(project: Project) -> tuple[object, ...]:
+    """Something that is different when the plan may be."""
+    with project.store.reading() as tx:
+        return tuple(
+            (name, tuple(sorted(models.list_aliases(tx, name).items())), models.count_versions(tx, name))
+            for name in models.registered(tx)
+        )
+
+
+def plan(project: Project) -> Plan:
+    """What is to be served. A version that was never compiled is, now."""
+    with project.store.reading() as tx:
+        names = models.registered(tx)
+    problems: list[str] = []
+    planned = tuple(_model(project, name, problems) for name in names)
+    listed = [name for name in project.settings.models if name in names] or names
+    default = project.settings.serving.default_model or (listed[0] if listed else "")
+    return Plan(planned, default, _salt(project), tuple(problems))
+
+
+def content(project: Project, version: PlannedVersion) -> bytes:
+    """The bytes of what runs a version, checked."""
+    return artifacts.fetch(project, version.address)
+
+
+def compile_now(project: Project, version: ModelVersion, run: Run) -> Form:
+    """How a version is served, found out by compiling it and comparing on rows of its data."""
+    form: Form = import_module("everloop.flows.forms").form_of_stored(project, run)
+    return form
+
+
+def _model(project: Project, name: str, problems: list[str]) -> PlannedModel:
+    with project.store.reading() as tx:
+        known = models.list_model_versions(tx, name)
+        aliases = models.list_aliases(tx, name)
+        before = _previous(tx, name, aliases.get("champion"))
+    newest = [v.version for v in known[-project.settings.serving.versions :]]
+    wanted = dict.fromkeys([*aliases.values(), *([before] if before else []), *newest])
+    chosen = [version for version in known if version.version in wanted]
+    settings = project.settings.models.get(name)
+    serving = settings.serving if settings else ModelServing()
+    found: list[PlannedVersion] = []
+    for version in chosen:
+        try:
+            found.append(_version(project, version, aliases))
+        except MLOpsError as error:
+            problems.append(f"{name}@{version.version}: {error.message}")
+    there = {version.version for version in found}
+    champion = aliases.get("champion", "")
+    return PlannedModel(
+        name=name,
+        default=champion if champion in there else "",
+        versions=tuple(found),
+        serving=serving,
+        fallback=before if serving.fallback == "previous" and before in there else None,
+        constant=_constant(project, known, champion) if serving.fallback == "constant" else None,
+    )
+
+
+def _version(project: Project, version: ModelVersion, aliases: dict[str, str]) -> PlannedVersion:
+    with project.store.reading() as tx:
+        run = models.find_run(tx, version.run_id)
+    form = version.form
+    if form is None:
+        form = compile_now(project, version, run)
+        with project.store.writing() as tx:
+            models.set_form(tx, version, form)
+    variant = next((alias for alias, there in sorted(aliases.items()) if there == version.version), "")
+    compiled = form.route == "onnx"
+    return PlannedVersion(
+        version=version.version,
+        variant=variant or "version",
+        form=replace(form, fields=_ruled(project, form, run)),
+        address=form.artifact if compiled else run.artifact,
+        format="onnx" if compiled else run.artifact_format,
+    )
+
+
+def _ruled(project: Project, form: Form, run: Run) -> tuple[Field, ...]:
+    """The fields with what the contract asks of them, and whether they missed values in training."""
+    version = _trained_on(project, run)
+    contract = _contract(project, run, version)
+    rules = {rule.name: rule for rule in contract.columns} if contract else {}
+    statistics = version.statistics if version else {}
+    missed = {name for name, column in statistics.items() if column.missing}
+    return tuple(
+        replace(each, rule=_rule(each, rules.get(each.name)), nullable=_nullable(each, missed))
+        for each in form.fields
+    )
+
+
+def _rule(field: Field, asked: ColumnRule | None) -> ColumnRule | None:
+    """What the contract asks, and categories beyond which the model itself cannot answer."""
+    known = field.rule.allowed if field.rule else None
+    if known is None:
+        return asked
+    return replace(asked or ColumnRule(field.name), allowed=known, severity="error")
+
+
+def _nullable(field: Field, missed: set[str]) -> bool:
+    refused = field.rule is not None and field.rule.max_missing == 0.0
+    return field.name in missed and not refused
+
+
+def _contract(project: Project, run: Run, version: DatasetVersion | None) -> Contract | None:
+    """The one in the settings, else what was inferred from the data it was trained on."""
+    settings = project.settings.models.get(run.model)
+    if settings is not None and isinstance(settings.contract, dict):
+        return settings_form.contract_from_mapping(settings.contract)
+    return inference.infer(version) if version is not None else None
+
+
+def _trained_on(project: Project, run: Run) -> DatasetVersion | None:
+    if not run.dataset:
+        return None
+    with project.store.reading() as tx:
+        return datasets.find_version(tx, run.data_version, run.dataset)
+
+
+def _previous(tx: Tx, name: str, champion: str | None) -> str | None:
+    """The champion before this one."""
+    promoted = [event for event in history.list_events(tx, name) if event.kind == "promoted"]
+    last = promoted[-1].details if promoted else {}
+    found = last.get("previous")
+    return str(found) if found and found != champion else None
+
+
+def _constant(project: Project, known: Sequence[ModelVersion], champion: str) -> tuple[float, ...] | None:
+    """The share of each class in the training data, or the mean of the target."""
+    version = next((one for one in known if one.version == champion), None)
+    if version is None:
+        return None
+    with project.store.reading() as tx:
+        run = models.find_run(tx, version.run_id)
+    trained = _trained_on(project, run)
+    target = trained.statistics.get(run.recipe.target) if trained else None
+    if target is None:
+        return None
+    if run.task == "regression":
+        return None if target.mean is None else (target.mean,)
+    total = sum(target.levels.get(name, 0) for name in run.classes)
+    return tuple(target.levels.get(name, 0) / total for name in run.classes) if total else None
+
+
+def _salt(project: Project) -> bytes:
+    """The key of hashed fields: made once, kept beside the state."""
+    path: Path = project.settings.state / _SALT
+    if not path.exists():
+        project.write_file(path, random_bytes(32))
+        path.chmod(0o600)
+    return path.read_bytes()

@@ -1,0 +1,75 @@
+"""Scores of a model -> what is told: a label, how sure, the probabilities; and the line that is logged."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from everloop.core.errors import Unavailable
+from everloop.core.serving import Form
+
+DIGITS = 7  # of probabilities: what float32 holds
+
+
+class Outcome(msgspec.Struct, omit_defaults=True):
+    """What a model says of one row. ``prediction`` is the class as a number (its own value where all classes
+    are whole numbers, else its place among them), or the value of a regression."""
+
+    prediction: int | float
+    prediction_name: str | None = None
+    confidence: float | None = None
+    probabilities: dict[str, float] | None = None
+
+
+class Logged(msgspec.Struct):
+    """One line of the prediction log."""
+
+    prediction_id: str
+    at: str
+    model: str
+    version: str
+    variant: str
+    request_id: str
+    latency_ms: float | None
+    inputs: dict[str, Any]
+    prediction: str | float
+    confidence: float | None
+    probabilities: dict[str, float] | None
+    warnings: Sequence[str] = ()
+
+
+class Reading:
+    """Reads the scores of a model with the classes of ``form``."""
+
+    def __init__(self, form: Form) -> None:
+        self.classes = form.classes
+        self.regression = form.task == "regression"
+        whole = bool(form.classes) and all(_is_whole(name) for name in form.classes)
+        self.codes = [int(name) if whole else place for place, name in enumerate(form.classes)]
+
+    def outcomes(self, scores: npt.NDArray[Any]) -> list[Outcome]:
+        """Of (rows, classes) probabilities, or (rows,) values. Raises Unavailable for scores that are no
+        numbers: an answer made of them would be wrong."""
+        if not np.isfinite(scores).all():
+            raise Unavailable("The model gave a result that is no number.", remedy="Look at its training.")
+        if self.regression:
+            return [Outcome(value) for value in scores.astype(np.float64).ravel().tolist()]
+        best = scores.argmax(axis=1).tolist()
+        rounded = scores.astype(np.float64).round(DIGITS).tolist()
+        return [
+            Outcome(self.codes[at], self.classes[at], row[at], dict(zip(self.classes, row, strict=True)))
+            for at, row in zip(best, rounded, strict=True)
+        ]
+
+
+def label_of(outcome: Outcome) -> str | float:
+    """The class's name, or the value."""
+    return outcome.prediction if outcome.prediction_name is None else outcome.prediction_name
+
+
+def _is_whole(name: str) -> bool:
+    return name.lstrip("-").isdecimal() and str(int(name)) == name

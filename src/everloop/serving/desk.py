@@ -1,0 +1,244 @@
+"""Requests for predictions -> answers and the lines to log of them. Several that came at once are one batch.
+
+``prepare`` reads and checks, then the model runs (here or elsewhere), then ``finish`` writes. Nothing here
+waits or does I/O.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any, Literal
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from everloop.core.errors import MLOpsError, Unavailable
+from everloop.core.serving import Form
+
+from . import openinference, plain
+from .answers import Logged, Outcome, Reading, label_of
+from .inputs import InputPolicy, Inputs, Rejected, Row
+from .plain import Question
+
+Protocol = Literal["plain", "v2"]
+Scores = npt.NDArray[Any]
+Mask = Literal["hide", "hash"]
+
+HIDDEN = "***"
+_line = msgspec.json.Encoder().encode
+
+
+@dataclass(frozen=True, eq=False)
+class Served:
+    """A model version that is ready to answer.
+
+    ``run`` takes the tensors of ``Inputs.encode`` and gives scores; None for a model that runs in a process
+    of its own, on raw rows. ``masked`` fields are logged hidden, or as a hash keyed with ``salt``.
+    """
+
+    name: str
+    version: str
+    variant: str
+    form: Form
+    run: Callable[[Any], Scores] | None
+    policy: InputPolicy = field(default_factory=InputPolicy)
+    masked: Mapping[str, Mask] = field(default_factory=dict)
+    salt: bytes = b""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "inputs", Inputs(self.form, self.policy))
+        object.__setattr__(self, "reading", Reading(self.form))
+
+    inputs: Inputs = field(init=False)
+    reading: Reading = field(init=False)
+
+    def logged(self, row: Row) -> dict[str, Any]:
+        """A row's values by name, as they are logged."""
+        values = dict(zip(self.inputs.names, row, strict=True))
+        for name, how in self.masked.items():
+            if values.get(name) is not None:
+                values[name] = HIDDEN if how == "hide" else _hashed(values[name], self.salt)
+        return values
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """What a path asks for: a model by a protocol."""
+
+    model: Served
+    protocol: Protocol = "plain"
+
+
+class Ask:
+    """A request for predictions. ``header`` is the length of the JSON in a body with binary tensors."""
+
+    __slots__ = ("body", "header", "received", "reply", "request", "request_id", "token")
+
+    def __init__(
+        self, body: bytes | bytearray, request_id: str, received: float = 0.0, *,
+        header: int | None = None, token: Any = None,
+    ) -> None:  # fmt: skip
+        self.body = body
+        self.request_id = request_id
+        self.received = received
+        self.header = header
+        self.token = token
+        self.request: openinference.Request | None = None
+        self.reply: Reply | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The body of an answer, or the error. ``header``: the length of its JSON where binary tensors follow."""
+
+    body: bytes = b""
+    error: MLOpsError | None = None
+    header: int | None = None
+    rows: int = 0
+
+
+class Batch:
+    """Requests to one model that were read and checked, and their rows one after the other."""
+
+    __slots__ = ("asks", "questions", "rows", "target", "tensors", "warned")
+
+    def __init__(self, target: Target) -> None:
+        self.target = target
+        self.asks: list[Ask] = []
+        self.questions: list[Question] = []
+        self.rows: list[Row] = []
+        self.tensors: Any = None
+        self.warned: list[list[str]] | None = None
+
+
+def prepare(target: Target, asks: Sequence[Ask], most: int) -> Batch:
+    """Read and check. An ask that is wrong gets its reply here and is not part of the batch."""
+    batch = Batch(target)
+    inputs = target.model.inputs
+    plainly = target.protocol == "plain"
+    for ask in asks:
+        try:
+            if plainly:
+                asked = plain.question(ask.body, inputs, most)
+            else:
+                ask.request = openinference.request(ask.body, ask.header)
+                asked = openinference.question(ask.request, inputs, most)
+        except MLOpsError as error:
+            ask.reply = Reply(error=error)
+            continue
+        batch.asks.append(ask)
+        batch.questions.append(asked)
+        batch.rows += asked.rows
+    if batch.rows:
+        try:
+            batch.tensors, batch.warned = inputs.encode(batch.rows)
+        except Rejected as error:
+            return _without_rejected(batch, error)
+    return batch
+
+
+def _without_rejected(batch: Batch, error: Rejected) -> Batch:
+    """The batch without the requests whose rows are refused."""
+    if len(batch.asks) == 1:
+        batch.asks[0].reply = Reply(error=error)
+        return Batch(batch.target)
+    kept = Batch(batch.target)
+    for ask, asked in zip(batch.asks, batch.questions, strict=True):
+        try:
+            batch.target.model.inputs.encode(asked.rows)
+        except Rejected as refused:
+            ask.reply = Reply(error=refused)
+            continue
+        kept.asks.append(ask)
+        kept.questions.append(asked)
+        kept.rows += asked.rows
+    if kept.rows:
+        kept.tensors, kept.warned = batch.target.model.inputs.encode(kept.rows)
+    return kept
+
+
+def run(batch: Batch) -> Scores:
+    """The scores of a batch whose model runs here."""
+    model = batch.target.model
+    if model.run is None:
+        raise Unavailable(f"The model {model.name}@{model.version} does not run in this process.")
+    return model.run(batch.tensors)
+
+
+def fail(batch: Batch, error: MLOpsError) -> None:
+    """Answer every request of a batch with an error."""
+    for ask in batch.asks:
+        ask.reply = Reply(error=error)
+
+
+def finish(
+    batch: Batch, scores: Scores, name: Callable[[], str], at: str, now: float, by: Served | None = None
+) -> list[bytes]:
+    """Write the answers of a batch into its asks; returns the lines to log.
+
+    ``name`` gives prediction ids, ``at`` is the time as text, ``now`` the monotonic clock that ``received``
+    was read from. ``by``: who answered, when it was not the target (a fallback). Raises Unavailable for
+    scores that are no numbers.
+    """
+    model = by or batch.target.model
+    outcomes = model.reading.outcomes(scores)
+    lines: list[bytes] = []
+    start = 0
+    for ask, asked in zip(batch.asks, batch.questions, strict=True):
+        end = start + len(asked.rows)
+        some, base = outcomes[start:end], name()
+        names = [base] if asked.single else [f"{base}.{place}" for place in range(end - start)]
+        warned = _told(asked, batch.warned[start:end] if batch.warned else None)
+        if ask.request is not None:
+            body, header = openinference.response(
+                ask.request, some, model.name, model.version, model.variant, base, warned
+            )
+            ask.reply = Reply(body, header=header, rows=len(some))
+        elif asked.single:
+            told = warned[0] if warned else ()
+            body = plain.answer(some[0], model.name, model.version, model.variant, base, told)
+            ask.reply = Reply(body, rows=1)
+        else:
+            body = plain.answers(some, model.name, model.version, model.variant, names, warned)
+            ask.reply = Reply(body, rows=len(some))
+        latency = round((now - ask.received) * 1000, 3)
+        lines += _lines(batch.target.model, model, ask, asked, some, names, warned, at, latency)
+        start = end
+    return lines
+
+
+def _told(asked: Question, warned: Sequence[Sequence[str]] | None) -> Sequence[Sequence[str]] | None:
+    if asked.warnings is None or warned is None:
+        return asked.warnings if warned is None else (warned if any(warned) else None)
+    return [[*one, *two] for one, two in zip(asked.warnings, warned, strict=True)]
+
+
+def _lines(
+    target: Served, model: Served, ask: Ask, asked: Question, outcomes: Sequence[Outcome],
+    names: Sequence[str], warned: Sequence[Sequence[str]] | None, at: str, latency: float,
+) -> list[bytes]:  # fmt: skip
+    return [
+        _line(
+            Logged(
+                names[place], at, model.name, model.version, model.variant, ask.request_id or names[place],
+                latency, target.logged(asked.rows[place]), label_of(outcome), outcome.confidence,
+                outcome.probabilities, warned[place] if warned else (),
+            )
+        )
+        + b"\n"
+        for place, outcome in enumerate(outcomes)
+    ]  # fmt: skip
+
+
+def constant(form: Form, answer: Sequence[float], rows: int) -> Scores:
+    """The scores of a constant for so many rows: probabilities in the order of the classes, or a value."""
+    scores = np.tile(np.asarray(answer, dtype=np.float64), (rows, 1))
+    return scores[:, 0] if form.task == "regression" else scores
+
+
+def _hashed(value: Any, salt: bytes) -> str:
+    return "sha256:" + hmac.new(salt, msgspec.json.encode(value), sha256).hexdigest()[:32]

@@ -1,0 +1,326 @@
+"""Values of requests -> what a model takes, each checked against the model's contract.
+
+A row's values come in the order of the model's fields. What breaks the contract is a warning or refuses the
+request, as the model's ``InputPolicy`` says; what the model cannot take at all always refuses it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import numpy.typing as npt
+
+from everloop.core.contracts import ColumnRule
+from everloop.core.errors import Invalid, nearest
+from everloop.core.serving import Field, Form
+
+Reaction = Literal["allow", "warn", "refuse"]
+Row = Sequence[Any]
+LARGEST = float(np.finfo(np.float32).max)
+_PLAIN = frozenset((float, int))
+_SHOWN = 80
+_MISSING = "(missing)"
+
+
+@dataclass(frozen=True)
+class InputPolicy:
+    """What breaking the contract does. None: as the contract's severity says; for ``missing``, a value may be
+    missing where it was in the training data."""
+
+    missing: Reaction | None = None
+    range: Reaction | None = None
+    category: Reaction | None = None
+    extra: Reaction = "refuse"
+
+
+@dataclass(frozen=True)
+class Wrong:
+    """An input that is not as the contract asks: its ``value`` as text, and what is ``allowed``."""
+
+    field: str
+    value: str
+    reason: str
+    allowed: str
+    row: int | None = None
+
+    def __str__(self) -> str:
+        where = "" if self.row is None else f" in row {self.row}"
+        return f"{self.field}{where}: {self.value} {self.reason}; allowed: {self.allowed}."
+
+
+class Rejected(Invalid):
+    """Inputs that the contract refuses; ``wrong`` names each field, value and what is allowed."""
+
+    code = "input_rejected"
+
+    def __init__(self, wrong: Sequence[Wrong]) -> None:
+        self.wrong = tuple(wrong)
+        more = f" And {len(wrong) - 1} more." if len(wrong) > 1 else ""
+        super().__init__(f"{wrong[0]}{more}", remedy="Correct the inputs that 'errors' names.")
+
+
+class _Refusal(Exception):
+    def __init__(self, reason: str, allowed: str) -> None:
+        self.reason = reason
+        self.allowed = allowed
+
+
+class Inputs:
+    """The fields of a model, checked and turned into tensors.
+
+    ``encode`` takes rows and gives the matrix of ``ColumnTypes`` (float64, (rows, columns)) or one array per
+    field ((rows, 1), float64 or object), and each row's warnings.
+    """
+
+    def __init__(self, form: Form, policy: InputPolicy | None = None) -> None:
+        self.fields = form.fields
+        self.names = tuple(field.name for field in form.fields)
+        self._layout = form.layout
+        self._policy = policy or InputPolicy()
+        self._known = frozenset(self.names)
+        self._readers = [_reader(field, form.layout, self._policy) for field in form.fields]
+        self._numeric = all(field.kind == "number" for field in form.fields)
+        bounds = [_bounds(field) for field in form.fields]
+        self._low = np.array([low for low, _ in bounds])
+        self._high = np.array([high for _, high in bounds])
+
+    def ordered(self, values: Mapping[str, Any], row: int | None = None) -> tuple[list[Any], list[str]]:
+        """A row given by name, in the order of the fields, and its warnings. A field that is absent is
+        missing; one that the model does not have is what ``policy.extra`` says."""
+        warned: list[str] = []
+        if not self._known.issuperset(values) and self._policy.extra != "allow":
+            extra = [name for name in values if name not in self._known]
+            wrong = [
+                Wrong(_shown(name), _shown(values[name]), "is no input of this model",
+                      nearest(name, self.names), row)
+                for name in extra
+            ]  # fmt: skip
+            if self._policy.extra == "refuse":
+                raise Rejected(wrong)
+            warned = [str(one) for one in wrong]
+        return [values.get(name) for name in self.names], warned
+
+    def encode(self, rows: Sequence[Row]) -> tuple[Any, list[list[str]] | None]:
+        """The tensors of rows and their warnings (None: there are none). Raises Rejected."""
+        if self._numeric and self._layout == "matrix":
+            matrix = self._plain(rows)
+            if matrix is not None:
+                return matrix, None
+        return self._carefully(rows)
+
+    def _plain(self, rows: Sequence[Row]) -> npt.NDArray[np.float64] | None:
+        """The matrix of rows of numbers that break no rule; None where one may."""
+        width = len(self.names)
+        for row in rows:
+            if len(row) != width or not _PLAIN.issuperset(map(type, row)):
+                return None
+        try:
+            values: npt.NDArray[np.float64] = np.array(rows, dtype=np.float64)
+        except OverflowError:
+            return None
+        if not ((values >= self._low) & (values <= self._high)).all():
+            return None
+        return values
+
+    def _carefully(self, rows: Sequence[Row]) -> tuple[Any, list[list[str]] | None]:
+        """Value by value. Tells of every field that is wrong, not only of the first."""
+        many = len(rows) > 1
+        wrong: list[Wrong] = []
+        warned: list[list[str]] = []
+        encoded: list[list[Any]] = []
+        width = len(self.names)
+        for number, row in enumerate(rows):
+            at = number if many else None
+            if len(row) != width:
+                wrong.append(
+                    Wrong("features", f"{len(row)} values", "do not fit this model",
+                          f"{width} values: {', '.join(self.names[:40])}", at)
+                )  # fmt: skip
+                continue
+            out: list[Any] = []
+            warnings: list[str] = []
+            for field, read, value in zip(self.fields, self._readers, row, strict=True):
+                try:
+                    out += read(value, warnings)
+                except _Refusal as refusal:
+                    wrong.append(Wrong(field.name, _shown(value), refusal.reason, refusal.allowed, at))
+            encoded.append(out)
+            warned.append(warnings)
+            if len(wrong) >= 20:
+                break
+        if wrong:
+            raise Rejected(wrong)
+        return self._tensors(encoded), warned if any(warned) else None
+
+    def _tensors(self, encoded: list[list[Any]]) -> Any:
+        if self._layout == "matrix":
+            return np.array(encoded, dtype=np.float64).reshape(len(encoded), -1)
+        columns: dict[str, npt.NDArray[Any]] = {}
+        for at, field in enumerate(self.fields):
+            values = [row[at] for row in encoded]
+            dtype: Any = object if field.kind == "category" else np.float64
+            columns[field.name] = np.array(values, dtype=dtype).reshape(-1, 1)
+        return columns
+
+
+Reader = Callable[[Any, list[str]], Sequence[Any]]
+
+
+def _bounds(field: Field) -> tuple[float, float]:
+    rule = field.rule
+    low = -LARGEST if rule is None or rule.minimum is None else max(rule.minimum, -LARGEST)
+    high = LARGEST if rule is None or rule.maximum is None else min(rule.maximum, LARGEST)
+    return low, high
+
+
+def _reader(field: Field, layout: str, policy: InputPolicy) -> Reader:
+    """Reads one value: gives its encoding, tells warnings, raises _Refusal."""
+    if field.kind == "category":
+        present = _category(field, policy)
+    elif field.kind == "boolean":
+        present = _boolean
+    elif field.kind.startswith("time"):
+        present = _time(field)
+    else:
+        present = _number(field, policy)
+    reaction: Reaction = policy.missing or ("allow" if field.nullable else "refuse")
+    absent = _absent(field, layout)
+    wanted = _wanted(field)
+
+    def read(value: Any, warnings: list[str]) -> Sequence[Any]:
+        if value is not None:
+            return present(value, warnings)
+        if reaction == "refuse":
+            raise _Refusal("is missing", wanted)
+        if reaction == "warn":
+            warnings.append(f"{field.name}: missing; wanted: {wanted}.")
+        return absent
+
+    return read
+
+
+def _absent(field: Field, layout: str) -> Sequence[Any]:
+    if field.kind == "category":
+        if layout == "columns":
+            return (_MISSING,)
+        levels = field.levels or ()
+        return (float(levels.index(_MISSING) + 1 if _MISSING in levels else 0),)
+    return (math.nan,) * (4 if field.kind.startswith("time") and layout == "matrix" else 1)
+
+
+def _wanted(field: Field) -> str:
+    if field.kind == "category":
+        allowed = field.rule.allowed if field.rule else None
+        return f"one of {', '.join(allowed[:20])}" if allowed else "a text"
+    if field.kind == "boolean":
+        return "true or false"
+    if field.kind.startswith("time"):
+        return "an ISO 8601 time, such as 2026-03-01T12:00:00Z"
+    low, high = _bounds(field)
+    if low > -LARGEST and high < LARGEST:
+        return f"a number from {low:g} to {high:g}"
+    if low > -LARGEST:
+        return f"a number from {low:g}"
+    return f"a number up to {high:g}" if high < LARGEST else "a number"
+
+
+def _severity(rule: ColumnRule | None) -> Reaction:
+    return "refuse" if rule is not None and rule.severity == "error" else "warn"
+
+
+def _number(field: Field, policy: InputPolicy) -> Reader:
+    low, high = _bounds(field)
+    reaction = policy.range or _severity(field.rule)
+    wanted = _wanted(field)
+
+    def read(value: Any, warnings: list[str]) -> Sequence[Any]:
+        if type(value) is not float and type(value) is not int:
+            raise _Refusal("is no number", wanted)
+        if not -LARGEST <= value <= LARGEST:  # NaN, infinite, or what float32 cannot hold
+            raise _Refusal("is no number a model can take", wanted)
+        if not low <= value <= high and reaction != "allow":
+            if reaction == "refuse":
+                raise _Refusal("is out of range", wanted)
+            warnings.append(f"{field.name}: {_shown(value)} is outside of {low:g} to {high:g}.")
+        return (float(value),)
+
+    return read
+
+
+def _boolean(value: Any, warnings: list[str]) -> Sequence[Any]:
+    if value is True or value is False:
+        return (float(value),)
+    raise _Refusal("is neither true nor false", "true or false")
+
+
+def _category(field: Field, policy: InputPolicy) -> Reader:
+    codes = {level: (float(code),) for code, level in enumerate(field.levels or (), 1)}
+    unseen = (0.0,)
+    rule = field.rule
+    allowed = frozenset(rule.allowed) if rule and rule.allowed is not None else None
+    reaction = policy.category or _severity(rule)
+    wanted = _wanted(field)
+    raw = field.levels is None
+
+    def read(value: Any, warnings: list[str]) -> Sequence[Any]:
+        if type(value) is not str:
+            text = _text(value)
+            if text is None or (text not in codes and (allowed is None or text not in allowed)):
+                raise _Refusal("is no text", wanted)
+            value = text
+        if allowed is not None and value not in allowed and reaction != "allow":
+            if reaction == "refuse":
+                raise _Refusal("is not among the known values", wanted)
+            warnings.append(f"{field.name}: {_shown(value)} was not seen in training.")
+        return (value,) if raw else codes.get(value, unseen)
+
+    return read
+
+
+def _text(value: Any) -> str | None:
+    """A number as ``training.preparation`` writes it; None for what is no plain value."""
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() else str(value)
+    return str(value) if isinstance(value, int) else None
+
+
+def _time(field: Field) -> Reader:
+    zone = ZoneInfo(field.kind[5:-1]) if field.kind[5:-1] else None
+    wanted = _wanted(field)
+
+    def read(value: Any, warnings: list[str]) -> Sequence[Any]:
+        if type(value) is not str:
+            raise _Refusal("is no time", wanted)
+        try:
+            when = datetime.fromisoformat(value)
+            if when.tzinfo is not None:
+                when = when.astimezone(zone or ZoneInfo("UTC"))
+        except (ValueError, OverflowError):
+            raise _Refusal("is no time", wanted) from None
+        return (float(when.hour), float(when.weekday()), float(when.month), float(when.timetuple().tm_yday))
+
+    return read
+
+
+def _shown(value: Any) -> str:
+    """A value for an error: short, on one line, and as JSON writes it."""
+    if value is None or isinstance(value, bool):
+        return "null" if value is None else str(value).lower()
+    text = repr(value) if isinstance(value, str | float | int) and not _huge(value) else f"a {_kind(value)}"
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+
+
+def _huge(value: Any) -> bool:
+    return isinstance(value, int) and value.bit_length() > 200
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, int):
+        return "huge whole number"
+    return "list" if isinstance(value, list) else "object" if isinstance(value, dict) else "value"

@@ -1,0 +1,319 @@
+"""The Open Inference Protocol V2 over REST: tensors as JSON or binary, and metadata.
+
+Source: https://github.com/open-inference/open-inference-protocol, and Triton's binary tensor extension
+(``Inference-Header-Content-Length``).
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from everloop.core.errors import Invalid, nearest
+from everloop.core.serving import Field, Form
+
+from .answers import Outcome
+from .inputs import Inputs
+from .plain import Question
+
+KINDS: dict[str, Any] = {
+    "BOOL": np.bool_,
+    "UINT8": np.uint8,
+    "UINT16": np.uint16,
+    "UINT32": np.uint32,
+    "UINT64": np.uint64,
+    "INT8": np.int8,
+    "INT16": np.int16,
+    "INT32": np.int32,
+    "INT64": np.int64,
+    "FP16": np.float16,
+    "FP32": np.float32,
+    "FP64": np.float64,
+    "BYTES": np.object_,
+}
+LABEL, PROBABILITIES, VALUE = "predict", "predict_proba", "predict"
+EXAMPLE = (
+    'Send {"inputs": [{"name": "X", "shape": [1, 4], "datatype": "FP64", "data": [5.1, 3.5, 1.4, 0.2]}]}.'
+)
+
+
+class Tensor(msgspec.Struct):
+    name: str
+    shape: list[int]
+    datatype: str
+    data: list[Any] | None = None
+    parameters: dict[str, Any] | None = None
+
+
+class Wanted(msgspec.Struct):
+    name: str
+    parameters: dict[str, Any] | None = None
+
+
+class Request(msgspec.Struct):
+    inputs: list[Tensor]
+    id: str = ""
+    parameters: dict[str, Any] | None = None
+    outputs: list[Wanted] | None = None
+
+
+class Output(msgspec.Struct, omit_defaults=True):
+    name: str
+    shape: list[int]
+    datatype: str
+    data: Any = None
+    parameters: dict[str, Any] | None = None
+
+
+class Response(msgspec.Struct, omit_defaults=True):
+    model_name: str
+    model_version: str
+    id: str = ""
+    parameters: dict[str, Any] | None = None
+    outputs: list[Output] = []
+
+
+_decoder = msgspec.json.Decoder(Request)
+_encode = msgspec.json.Encoder().encode
+
+
+def request(body: bytes | bytearray | memoryview, header: int | None = None) -> Request:
+    """A request; ``header`` is the length of its JSON where binary tensors follow it. Raises Invalid."""
+    text = body if header is None else body[:header]
+    if header is not None and not 0 <= header <= len(body):
+        raise Invalid(
+            f"Inference-Header-Content-Length is {header}, the body has {len(body)} bytes.",
+            remedy="Send the length of the JSON in front of the tensors.",
+        )
+    try:
+        asked = _decoder.decode(text)
+    except msgspec.ValidationError as error:
+        raise Invalid(f"The body is no inference request: {_plain(error)}.", remedy=EXAMPLE) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Invalid(f"The body is no JSON: {_plain(error)}.", remedy=EXAMPLE) from None
+    if header is not None:
+        _attach(asked, memoryview(body)[header:])
+    return asked
+
+
+def question(asked: Request, inputs: Inputs, most: int) -> Question:
+    """The rows of a request: of one tensor of (rows, fields), or of one tensor per field. Raises Invalid,
+    Rejected."""
+    tensors = asked.inputs
+    width = len(inputs.names)
+    if not tensors:
+        raise Invalid("'inputs' is empty.", remedy=EXAMPLE)
+    if len(tensors) == 1 and (len(tensors[0].shape) == 2 or tensors[0].name not in inputs.names):
+        tensor = tensors[0]
+        if tensor.name not in inputs.names or width == 1 or tensor.shape[1:] != [1]:
+            data = _data(tensor, most)
+            columns = tensor.shape[-1]
+            count = len(data) // columns if columns else 0
+            if len(tensor.shape) > 2 or not count:
+                raise Invalid(
+                    f"Input '{tensor.name}' has the shape {tensor.shape}.",
+                    remedy=f"Send it as [rows, {width}].",
+                )
+            rows = [data[at * columns : (at + 1) * columns] for at in range(count)]
+            return Question(rows, single=count == 1, id=asked.id)
+    found: dict[str, list[Any]] = {}
+    for tensor in tensors:
+        if tensor.name not in inputs.names:
+            raise Invalid(f"There is no input '{tensor.name}'.", remedy=nearest(tensor.name, inputs.names))
+        if tensor.name in found:
+            raise Invalid(f"The input '{tensor.name}' is given twice.", remedy="Send each once.")
+        if not (len(tensor.shape) == 1 or (len(tensor.shape) == 2 and tensor.shape[1] == 1)):
+            raise Invalid(
+                f"Input '{tensor.name}' has the shape {tensor.shape}.", remedy="Send it as [rows, 1]."
+            )
+        found[tensor.name] = _data(tensor, most)
+    counts = {len(data) for data in found.values()}
+    if len(counts) != 1 or not counts.pop():
+        raise Invalid("The inputs have different numbers of rows, or none.", remedy="Send one value per row.")
+    count = len(next(iter(found.values())))
+    nothing: list[Any] = [None] * count
+    rows = [list(row) for row in zip(*(found.get(name, nothing) for name in inputs.names), strict=True)]
+    return Question(rows, single=count == 1, id=asked.id)
+
+
+def response(
+    asked: Request,
+    outcomes: Sequence[Outcome],
+    model: str,
+    version: str,
+    variant: str,
+    name: str,
+    warned: Sequence[Sequence[str]] | None,
+) -> tuple[bytes, int | None]:
+    """The answer, and the length of its JSON where binary tensors follow it. ``name``: the prediction's id;
+    the rows of a batch are ``name.0``, ``name.1`` …"""
+    made = _outputs(outcomes)
+    parameters: dict[str, Any] = {"prediction_id": name, "variant": variant}
+    if warned:
+        parameters["warnings"] = "; ".join(text for row in warned for text in row)
+    wanted = asked.outputs
+    by_default = bool(asked.parameters and asked.parameters.get("binary_data_output"))
+    chosen: list[Output] = []
+    binary: list[bytes] = []
+    for output in made if not wanted else _chosen(made, wanted):
+        asked_of = next((one.parameters for one in wanted or () if one.name == output.name), None) or {}
+        if asked_of.get("binary_data", by_default):
+            data = _packed(output)
+            binary.append(data)
+            output.data = None
+            output.parameters = {"binary_data_size": len(data)}
+        chosen.append(output)
+    text = _encode(Response(model, version, asked.id, parameters, chosen))
+    return (text + b"".join(binary), len(text)) if binary else (text, None)
+
+
+def metadata(model: str, versions: Sequence[str], form: Form) -> dict[str, Any]:
+    """The model metadata of the protocol."""
+    outputs: list[dict[str, Any]] = [{"name": VALUE, "datatype": "FP64", "shape": [-1]}]
+    if form.task == "classification":
+        outputs = [
+            {"name": LABEL, "datatype": "BYTES", "shape": [-1]},
+            {"name": PROBABILITIES, "datatype": "FP64", "shape": [-1, len(form.classes)]},
+        ]
+    return {
+        "name": model,
+        "versions": list(versions),
+        "platform": "onnx_onnxv1" if form.route == "onnx" else "sklearn",
+        "inputs": [
+            {"name": field.name, "datatype": datatype(field), "shape": [-1, 1]} for field in form.fields
+        ],
+        "outputs": outputs,
+    }
+
+
+def datatype(field: Field) -> str:
+    """The protocol's type of a field."""
+    return {"number": "FP64", "boolean": "BOOL"}.get(field.kind, "BYTES")
+
+
+def _outputs(outcomes: Sequence[Outcome]) -> list[Output]:
+    count = len(outcomes)
+    if outcomes[0].probabilities is None:
+        return [Output(VALUE, [count], "FP64", [one.prediction for one in outcomes])]
+    flat = [value for one in outcomes for value in (one.probabilities or {}).values()]
+    width = len(outcomes[0].probabilities)
+    return [
+        Output(LABEL, [count], "BYTES", [one.prediction_name for one in outcomes]),
+        Output(PROBABILITIES, [count, width], "FP64", flat),
+    ]
+
+
+def _chosen(made: Sequence[Output], wanted: Sequence[Wanted]) -> list[Output]:
+    by_name = {output.name: output for output in made}
+    for one in wanted:
+        if one.name not in by_name:
+            raise Invalid(f"There is no output '{one.name}'.", remedy=nearest(one.name, by_name))
+    return [by_name[one.name] for one in wanted]
+
+
+def _data(tensor: Tensor, most: int) -> list[Any]:
+    """The values of a tensor, flat."""
+    if tensor.datatype not in KINDS:
+        raise Invalid(
+            f"Input '{tensor.name}' has the datatype '{tensor.datatype}'.",
+            remedy=nearest(tensor.datatype, KINDS),
+        )
+    if any(side < 0 for side in tensor.shape) or not tensor.shape:
+        raise Invalid(f"Input '{tensor.name}' has the shape {tensor.shape}.", remedy="Send whole numbers.")
+    if tensor.shape[0] > most:
+        raise Invalid(
+            f"{tensor.shape[0]:,} rows are more than the {most:,} that one request may have.",
+            remedy="Send them in several requests, or raise serving.limits.rows.",
+        )
+    if tensor.data is None:
+        raise Invalid(f"Input '{tensor.name}' has no data.", remedy=EXAMPLE)
+    data = tensor.data
+    if data and type(data[0]) is list:
+        data = list(_flat(data))
+    if len(data) != math.prod(tensor.shape):
+        raise Invalid(
+            f"Input '{tensor.name}' has {len(data)} values, its shape {tensor.shape} asks for "
+            f"{math.prod(tensor.shape)}.",
+            remedy="Correct the shape or the data.",
+        )
+    if tensor.datatype == "BOOL":
+        return [bool(one) if one in (0, 1) else one for one in data]
+    return data
+
+
+def _flat(data: Sequence[Any]) -> Iterator[Any]:
+    for one in data:
+        if type(one) is list:
+            yield from one if not one or type(one[0]) is not list else _flat(one)
+        else:
+            yield one
+
+
+def _attach(asked: Request, rest: memoryview) -> None:
+    """Give each tensor its part of the binary data."""
+    at = 0
+    for tensor in asked.inputs:
+        size = (tensor.parameters or {}).get("binary_data_size")
+        if size is None:
+            continue
+        if not isinstance(size, int) or size < 0 or at + size > len(rest):
+            raise Invalid(
+                f"Input '{tensor.name}' asks for {size} bytes, of which {len(rest) - at} are there.",
+                remedy="Send binary_data_size as it is.",
+            )
+        tensor.data = _unpacked(tensor, rest[at : at + size])
+        at += size
+    if at != len(rest):
+        raise Invalid(
+            f"{len(rest) - at} bytes follow the last tensor.", remedy="Send binary_data_size of each."
+        )
+
+
+def _unpacked(tensor: Tensor, data: memoryview) -> list[Any]:
+    if tensor.datatype == "BYTES":
+        return list(_texts(tensor, bytes(data)))
+    kind = KINDS.get(tensor.datatype)
+    if kind is None or len(data) % np.dtype(kind).itemsize:
+        raise Invalid(
+            f"Input '{tensor.name}': {len(data)} bytes are no {tensor.datatype} values.",
+            remedy="Correct the datatype or the data.",
+        )
+    values: list[Any] = np.frombuffer(data, dtype=np.dtype(kind).newbyteorder("<")).tolist()
+    return values
+
+
+def _texts(tensor: Tensor, data: bytes) -> Iterator[str]:
+    at = 0
+    while at < len(data):
+        size = int.from_bytes(data[at : at + 4], "little")
+        at += 4
+        if at + size > len(data):
+            raise Invalid(
+                f"Input '{tensor.name}': a text is longer than the data.", remedy="Send them whole."
+            )
+        try:
+            yield data[at : at + size].decode()
+        except UnicodeDecodeError:
+            raise Invalid(
+                f"Input '{tensor.name}' holds a text that is no UTF-8.", remedy="Send UTF-8."
+            ) from None
+        at += size
+
+
+def _packed(output: Output) -> bytes:
+    if output.datatype == "BYTES":
+        texts = [str(text).encode() for text in output.data]
+        return b"".join(struct.pack("<I", len(text)) + text for text in texts)
+    values: npt.NDArray[Any] = np.array(output.data, dtype=np.dtype(KINDS[output.datatype]).newbyteorder("<"))
+    return values.tobytes()
+
+
+def _plain(error: Exception) -> str:
+    text = str(error)
+    return (text[:1].lower() + text[1:])[:200].rstrip(".") or "unreadable"

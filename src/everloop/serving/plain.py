@@ -1,0 +1,117 @@
+"""The plain protocol: ``{"features": [5.1, …]}`` or by name, or ``{"instances": […]}``, and its answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from everloop.core.errors import Invalid
+
+from .answers import Outcome
+from .inputs import Inputs, Row
+
+EXAMPLE = 'Send {"features": [5.1, 3.5, 1.4, 0.2]}, or a batch as {"instances": [[…], […]]}.'
+
+
+class Question(msgspec.Struct):
+    """Rows in the order of the model's fields, and what was warned of already; ``single``: not a batch."""
+
+    rows: Sequence[Row]
+    single: bool = True
+    id: str = ""
+    warnings: Sequence[Sequence[str]] | None = None
+
+
+class _Body(msgspec.Struct, forbid_unknown_fields=True):
+    features: list[Any] | dict[str, Any] | None = None
+    instances: list[list[Any] | dict[str, Any]] | None = None
+
+
+class Answer(Outcome, omit_defaults=True):
+    """An outcome with where it comes from."""
+
+    model: str = ""
+    model_version: str = ""
+    variant: str = ""
+    prediction_id: str = ""
+    warnings: Sequence[str] = ()
+
+
+_decoder = msgspec.json.Decoder(_Body)
+_encode = msgspec.json.Encoder().encode
+
+
+def question(body: bytes | bytearray, inputs: Inputs, most: int) -> Question:
+    """Raises Invalid for what is not JSON of this form, Rejected for names the model does not have."""
+    try:
+        asked = _decoder.decode(body)
+    except msgspec.ValidationError as error:
+        raise Invalid(f"The body is not as expected: {_plain(error)}.", remedy=EXAMPLE) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Invalid(f"The body is no JSON: {_plain(error)}.", remedy=EXAMPLE) from None
+    if asked.features is not None and asked.instances is None:
+        if isinstance(asked.features, list):
+            return Question((asked.features,))
+        row, warned = inputs.ordered(asked.features)
+        return Question((row,), warnings=[warned] if warned else None)
+    if asked.instances is None or asked.features is not None:
+        raise Invalid("The body has to have either 'features' or 'instances'.", remedy=EXAMPLE)
+    if not asked.instances:
+        raise Invalid("'instances' is empty.", remedy="Send at least one row.")
+    if len(asked.instances) > most:
+        raise Invalid(
+            f"{len(asked.instances):,} rows are more than the {most:,} that one request may have.",
+            remedy="Send them in several requests, or raise serving.limits.rows.",
+        )
+    rows: list[Row] = []
+    warnings: list[Sequence[str]] = []
+    for number, one in enumerate(asked.instances):
+        row, warned = (one, []) if isinstance(one, list) else inputs.ordered(one, number)
+        rows.append(row)
+        warnings.append(warned)
+    return Question(rows, single=False, warnings=warnings if any(warnings) else None)
+
+
+def answer(
+    outcome: Outcome, model: str, version: str, variant: str, name: str, warned: Sequence[str]
+) -> bytes:
+    """The answer to a single row."""
+    return _encode(_answered(outcome, model, version, variant, name, warned))
+
+
+def answers(
+    outcomes: Sequence[Outcome],
+    model: str,
+    version: str,
+    variant: str,
+    names: Sequence[str],
+    warned: Sequence[Sequence[str]] | None,
+) -> bytes:
+    """The answer to a batch."""
+    said = warned or [()] * len(outcomes)
+    every = zip(outcomes, names, said, strict=True)
+    predictions = [_answered(one, model, version, variant, name, told) for one, name, told in every]
+    return _encode({"predictions": predictions, "model": model, "model_version": version, "variant": variant})
+
+
+def _answered(
+    outcome: Outcome, model: str, version: str, variant: str, name: str, warned: Sequence[str]
+) -> Answer:
+    return Answer(
+        outcome.prediction,
+        outcome.prediction_name,
+        outcome.confidence,
+        outcome.probabilities,
+        model,
+        version,
+        variant,
+        name,
+        warned,
+    )
+
+
+def _plain(error: Exception) -> str:
+    text = str(error)
+    return (text[:1].lower() + text[1:])[:200].rstrip(".") or "unreadable"
