@@ -21,11 +21,11 @@ Steps = tuple[tuple[str, Any], ...]
 @dataclass(frozen=True)
 class Number:
     """Input ``source`` after ``steps``: (``sub``, ``div``, ``mul``, ``add`` or ``fill``, value) or (``clip``,
-    (low, high)). All of them rise with the input. ``coded``: a category's code, never NaN."""
+    (low, high)). All of them rise with the input. ``of``: as in ``Table``."""
 
     source: int
     steps: Steps = ()
-    coded: bool = False
+    of: Literal["code", "boolean", "number"] = "number"
 
     def then(self, step: str, value: Any) -> Number:
         return replace(self, steps=(*self.steps, (step, value)))

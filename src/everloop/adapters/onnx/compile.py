@@ -50,8 +50,9 @@ def _compiled(
         names = [str(each) for each in preparation.named_steps["types"].get_feature_names_out()]
         preparing = Preparing(graph, graph.input(INPUT, width=len(names)), names)
         kinds = preparation.named_steps["types"].kinds
+        of: dict[str, Any] = {"category": "code", "boolean": "boolean"}
         columns: list[Column] = [
-            Number(at, coded=kinds.get(name) == "category") for at, name in enumerate(names)
+            Number(at, of=of.get(kinds.get(name, ""), "number")) for at, name in enumerate(names)
         ]
         columns = preparing.after(preparation.named_steps["columns"], columns)
         output, width = models.answer(preparing, steps["model"], columns)

@@ -230,8 +230,8 @@ def _lightgbm_tree(root: dict[str, Any], target: int, scale: float) -> Tree:
         rows.append([node["split_feature"], *_lightgbm_split(node, at, members), 0.0])
         waiting += [(node["right_child"], at, 3), (node["left_child"], at, 2)]
     table = np.array(rows, dtype=np.float64).T
-    whole = [row.astype(np.int64) for row in table]
-    return Tree(whole[0], table[1], whole[2], whole[3], whole[4].astype(bool), table[5], target, members)
+    feature, left, right = (table[at].astype(np.int64) for at in (0, 2, 3))
+    return Tree(feature, table[1], left, right, table[4].astype(bool), table[5], target, members)
 
 
 def _lightgbm_split(node: dict[str, Any], at: int, members: dict[int, frozenset[float]]) -> list[float]:

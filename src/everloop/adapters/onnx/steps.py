@@ -251,11 +251,7 @@ _CONVERTED = (  # by skl2onnx; with others it fails, or takes minutes (QuantileT
 
 
 def _values_of(column: Number | Table | Text) -> Literal["text", "code", "boolean", "number"]:
-    if isinstance(column, Table):
-        return column.of
-    if isinstance(column, Text):
-        return "text"
-    return "code" if column.coded else "number"
+    return "text" if isinstance(column, Text) else column.of
 
 
 def _width(step: Any, at: int) -> int:

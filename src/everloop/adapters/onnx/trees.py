@@ -29,8 +29,8 @@ class Entangled(Exception):
 @dataclass(frozen=True, eq=False)
 class Tree:
     """Arrays over its nodes, the root first; ``left`` is -1 at leaves, where ``value`` counts towards
-    ``target``, or its columns towards all targets. ``missing_left``: where NaN goes. ``members``: for splits of
-    categories, the codes that go left.
+    ``target``, or its columns towards all targets. ``missing_left``: where NaN goes. ``members``: for
+    splits of categories, the codes that go left.
     """
 
     feature: np.ndarray
@@ -263,20 +263,21 @@ def _at_members(result: _Splits, nodes: _Nodes, at: int, column: Number | Table)
 def _by_codes(result: _Splits, nodes: _Nodes, at: int, column: Table, goes: np.ndarray) -> None:
     """A split by code; the last two of ``goes`` say it of other codes and of NaN.
 
-    By order where that will do. Else by equality, where NaN never comes: onnxruntime joins such splits without regard
-    to where each sends NaN.
+    By order where that will do. Else by equality, where NaN never comes: onnxruntime joins such splits, not
+    minding where each of them sends NaN.
     """
     *known, other, missing = goes.astype(bool).tolist()
     result.missing[at] = missing
     if column.of in ("text", "boolean") or set(known) <= {other}:
-        every = [*zip(column.codes, known, strict=True), *([] if column.of == "boolean" else [(0.0, other)])]
-        sides = [side for _, side in sorted(every)]
+        by_code = {0.0: other, **({1.0: other} if column.of == "boolean" else {})}
+        every = sorted({**by_code, **dict(zip(column.codes, known, strict=True))}.items())
+        sides = [side for _, side in every]
         steps = sum(one != next_one for one, next_one in pairwise(sides))
         if steps == 0:
             result.value[at] = np.inf if sides[0] else -np.inf
             return
         if steps == 1:
-            result.value[at] = sorted(every)[sides.index(sides[-1]) - 1][0]
+            result.value[at] = every[sides.index(sides[-1]) - 1][0]
             if not sides[0]:
                 _swap(result, nodes, at)
             return
