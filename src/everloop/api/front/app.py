@@ -15,7 +15,7 @@ from everloop.api import problems
 from everloop.api.problems import HttpError
 from everloop.core.errors import Invalid, MLOpsError, NotFound, TimedOut, Unavailable, nearest
 from everloop.serving import desk, openinference
-from everloop.serving.desk import Ask, Batch, Served, Target
+from everloop.serving.desk import Ask, Batch, Target
 
 from .front import Front, Shown, overloaded
 from .line import JSON_TYPE, SMALL
@@ -201,16 +201,7 @@ class App:
             if large:
                 return await asyncio.get_running_loop().run_in_executor(None, front.run, batch)
             return front.run(batch)
-        try:
-            scores = await self._native(model, batch.rows, deadline)
-            return front.finish(batch, scores)
-        except MLOpsError as error:
-            return front.fall_back(batch, error)
-
-    async def _native(self, model: Served, rows: list[Any], deadline: float) -> desk.Scores:
-        if self._front.native is None:
-            raise Unavailable(f"The process of {model.name}@{model.version} does not run yet.")
-        return await self._front.native.run(model, rows, deadline)
+        return await front.run_native(batch, deadline)
 
     # -- the office ------------------------------------------------------------------------------------------
 

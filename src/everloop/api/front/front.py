@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from everloop.adapters.predictionlog.journal import Journal
 from everloop.api.problems import HttpError, status_of
 from everloop.core.clock import Clock
-from everloop.core.errors import MLOpsError, Unavailable
+from everloop.core.errors import MLOpsError, TimedOut, Unavailable
 from everloop.core.ids import token
 from everloop.serving import desk
 from everloop.serving.counts import Counts
@@ -61,12 +61,10 @@ class Table:
 
 
 def table_of(models: Mapping[str, Shown], default: str) -> Table:
-    """The table with the paths that are answered without ASGI: those of models that run here."""
+    """The table with the paths of predictions."""
     hot: dict[bytes, Target] = {}
     for name, shown in models.items():
         for version, served in shown.versions.items():
-            if served.run is None:
-                continue
             paths = [
                 f"/models/{name}/versions/{version}/predict",
                 f"/v2/models/{name}/versions/{version}/infer",
@@ -105,6 +103,8 @@ class Front:
         self._unsynced: list[tuple[Connection, Ask]] = []
         self._syncing = False
         self._prefix = f"pred_{token()}"
+        self._later = 0  # requests that wait for a process
+        self._tasks: set[asyncio.Task[None]] = set()
         self._count = 0
         self._requests = 0
 
@@ -129,9 +129,20 @@ class Front:
         answered: list[Ask] = []
         for target, asks in groups.items():
             batch = desk.prepare(target, asks, self.limits.rows)
-            if batch.asks:
-                lines += self.run(batch)
-                answered += batch.asks
+            if not batch.asks:
+                continue
+            if target.model.run is None:
+                pending = set(map(id, batch.asks))
+                self._answer_later(batch, [one for one in waiting if id(one[2]) in pending])
+                continue
+            lines += self.run(batch)
+            answered += batch.asks
+        self._reply(waiting if not self._later else [one for one in waiting if one[2].reply], lines, answered)
+
+    def _reply(
+        self, waiting: list[tuple[Connection, Target, Ask]], lines: list[bytes], answered: list[Ask]
+    ) -> None:
+        """Log, count and send answers, when they are durable where that is asked for."""
         kept = self.log(lines, answered)
         self._tell(waiting)
         if self._sync and kept and lines:
@@ -140,6 +151,40 @@ class Front:
             return
         for connection, _, ask in waiting:
             connection.reply(ask)
+
+    # -- models in a process of their own --------------------------------------------------------------------
+
+    def _answer_later(self, batch: Batch, waiting: list[tuple[Connection, Target, Ask]]) -> None:
+        if self._later >= self.limits.waiting:
+            desk.fail(batch, overloaded())
+            return
+        self._later += len(batch.asks)
+        task = self._loop.create_task(self._answer_native(batch, waiting))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _answer_native(self, batch: Batch, waiting: list[tuple[Connection, Target, Ask]]) -> None:
+        try:
+            lines = await self.run_native(batch, self.limits.deadline)
+        except Exception as error:  # noqa: BLE001 (whatever it was, each request gets an answer)
+            lines = self.fall_back(batch, _failed(batch.target.model, error))
+        finally:
+            self._later -= len(batch.asks)
+        self._reply(waiting, lines, batch.asks)
+
+    async def run_native(self, batch: Batch, deadline: float) -> list[bytes]:
+        """Answer a batch with a model in a process of its own, or with its fallback."""
+        model = batch.target.model
+        try:
+            if self.native is None:
+                raise Unavailable(f"The process of {model.name}@{model.version} does not run yet.")
+            async with asyncio.timeout(deadline):
+                return self.finish(batch, await self.native.run(model, batch.rows, deadline))
+        except TimeoutError:
+            late = TimedOut(f"No answer within {deadline:g} s.", remedy="Raise serving.limits.deadline.")
+            return self.fall_back(batch, late)
+        except MLOpsError as error:
+            return self.fall_back(batch, error)
 
     def run(self, batch: Batch) -> list[bytes]:
         """Answer a batch with a model that runs here, or with its fallback."""

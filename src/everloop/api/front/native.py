@@ -57,6 +57,7 @@ class NativeProcess:
         done: asyncio.Future[Scores] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(key, []).append((rows, done))
         if key not in self._busy:
+            self._busy.add(key)
             self._spawn(self._work(key, timeout))
         return await done
 
@@ -73,7 +74,6 @@ class NativeProcess:
 
     async def _work(self, key: str, timeout: float) -> None:
         """Batch after batch, until nothing waits."""
-        self._busy.add(key)
         try:
             while waiting := self._waiting.get(key):
                 taken: list[_Waiting] = []
