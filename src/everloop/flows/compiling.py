@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -32,7 +32,8 @@ class Session(Protocol):
 
     def run_matrix(self, X: np.ndarray) -> np.ndarray: ...
 
-    def run_columns(self, columns: Mapping[str, np.ndarray]) -> np.ndarray: ...
+    @property
+    def levels(self) -> Mapping[str, Sequence[str]]: ...
 
 
 class Impossible(Exception):
@@ -55,7 +56,8 @@ def compile_version(
     try:
         compiler, session = project.open_compiler()
         data = _compiled(subject, compiler)
-        agreement = _agreement(subject, session(data))
+        compiled = session(data)
+        agreement = _agreement(subject, compiled)
     except Impossible as impossible:
         return subject.form("native", f"Served by the original: {impossible}")
     except Exception as error:  # noqa: BLE001  whatever a compiled model fails with, the original serves
@@ -66,6 +68,7 @@ def compile_version(
     if agreement.labels or not agreement.largest <= agreement.tolerance:
         return subject.form("native", f"Served by the original: {_difference(subject, agreement)}", agreement)
     address = artifacts.keep(project, data, "onnx")
+    subject.levels = {**compiled.levels, **subject.levels}
     kind = "probability" if run.task == "classification" else "value (relative)"
     reason = (
         f"Compiled: equal to the original on {agreement.rows} rows; "
@@ -100,6 +103,7 @@ class Subject:
         self.names = tuple(names) or tuple(f"x{at}" for at in range(getattr(pipeline, "n_features_in_", 0)))
         self.sample = _sample(rows, self.names)
         self.kinds = self._kinds()
+        self.levels: Mapping[str, Sequence[str]] = getattr(self.types, "levels_", {})
         self.refused: dict[str, dict[str, Any]] = {}
 
     def _kinds(self) -> dict[str, str]:
@@ -107,13 +111,8 @@ class Subject:
             return dict(self.types.kinds)
         return {name: _kind(self.sample, name) for name in self.names}
 
-    @property
-    def layout(self) -> Layout:
-        plain = self.types is not None or set(self.kinds.values()) <= {"number"}
-        return "matrix" if plain else "columns"
-
     def fields(self) -> tuple[Field, ...]:
-        levels = getattr(self.types, "levels_", {})
+        levels = self.levels
         return tuple(
             Field(
                 name,
@@ -126,7 +125,9 @@ class Subject:
 
     def form(self, route: Any, reason: str, agreement: Agreement | None = None, artifact: str = "") -> Form:
         run = self.run
-        return Form(route, reason, run.task, run.classes, self.fields(), self.layout, artifact, agreement)
+        raw = any(kind == "category" and name not in self.levels for name, kind in self.kinds.items())
+        layout: Layout = "columns" if raw else "matrix"
+        return Form(route, reason, run.task, run.classes, self.fields(), layout, artifact, agreement)
 
     def answers(self, frame: pd.DataFrame) -> np.ndarray:
         """What the original says, (rows, classes) or (rows,)."""
@@ -144,9 +145,8 @@ class Subject:
     def compiled_answers(self, session: Session, frame: pd.DataFrame) -> np.ndarray:
         if self.types is not None:
             return session.run_matrix(self.types.transform(frame).to_numpy(dtype=np.float64))
-        if self.layout == "matrix":
-            return session.run_matrix(frame.to_numpy(dtype=np.float64, na_value=np.nan))
-        return session.run_columns({name: _tensor(frame[name], self.kinds[name]) for name in self.names})
+        columns = [_coded(frame[name], session.levels.get(name)) for name in self.names]
+        return session.run_matrix(np.column_stack(columns))
 
 
 def _sample(rows: pa.Table | None, names: tuple[str, ...]) -> pd.DataFrame | None:
@@ -166,11 +166,13 @@ def _kind(sample: pd.DataFrame | None, name: str) -> str:
         return "number"
 
 
-def _tensor(column: pd.Series, kind: str) -> np.ndarray:
-    if kind != "category":
-        return column.to_numpy(dtype=np.float64, na_value=np.nan).reshape(-1, 1)
-    texts = [MISSING if absent else str(value) for value, absent in zip(column, column.isna(), strict=True)]
-    return np.array(texts, dtype=object).reshape(-1, 1)
+def _coded(column: pd.Series, levels: Sequence[str] | None) -> np.ndarray:
+    """Numbers as they are, texts by their codes, as the requests of serving are encoded."""
+    if levels is None:
+        return column.to_numpy(dtype=np.float64, na_value=np.nan)
+    codes = {text: float(code) for code, text in enumerate(levels, 1)}
+    known = column.astype(object).where(column.notna(), MISSING)
+    return np.array([codes.get(str(text), 0.0) for text in known])
 
 
 def _compiled(subject: Subject, compiler: Callable[..., bytes]) -> bytes:

@@ -239,7 +239,7 @@ def test_whatever_the_compiler_fails_with_becomes_the_reason() -> None:
     assert (nonsense.route, "compiling failed" in nonsense.reason) == ("native", True)
 
 
-def test_a_pipeline_from_outside_takes_its_columns_by_name_and_tells_what_it_refuses() -> None:
+def test_a_pipeline_from_outside_takes_codes_of_its_texts_and_tells_what_it_refuses() -> None:
     frame = FRAME.dropna(subset=["plan", "age"]).reset_index(drop=True)
     parts = make_column_transformer((OneHotEncoder(), ["plan"]), (StandardScaler(), ["age", "visits"]))
     features = ["plan", "age", "visits"]
@@ -247,13 +247,27 @@ def test_a_pipeline_from_outside_takes_its_columns_by_name_and_tells_what_it_ref
     run, rows = outside(model, frame, features)
     project = Kept()
     form = form_of(model, run, rows, project)
-    assert (form.route, form.layout) == ("onnx", "columns"), form.reason
-    assert [(each.kind, each.levels) for each in form.fields] == [("category", None), *[("number", None)] * 2]
+    assert (form.route, form.layout) == ("onnx", "matrix"), form.reason
+    known = ("(missing)", "basic", "family", "pro")
+    assert [(each.kind, each.levels) for each in form.fields] == [
+        ("category", known),
+        *[("number", None)] * 2,
+    ]
     plan, age, _ = form.fields
     assert plan.rule.allowed == ("basic", "family", "pro")
     assert age.rule.max_missing == 0.0
-    session = Compiled(project.stored[form.artifact])
-    assert session.dtypes == {"plan": np.dtype(object), "age": np.dtype(float), "visits": np.dtype(float)}
+    given = [[known.index(plan) + 1, age, visits] for plan, age, visits in frame[features].to_numpy()]
+    answers = Compiled(project.stored[form.artifact]).run_matrix(np.array(given, dtype=np.float64))
+    np.testing.assert_allclose(answers, model.predict_proba(frame[features]), atol=1e-12)
+
+
+def test_texts_that_go_to_the_original_stay_texts() -> None:
+    frame = FRAME.dropna(subset=["plan"])
+    coded = make_column_transformer((OneHotEncoder(handle_unknown="ignore", sparse_output=False), ["plan"]))
+    model = make_pipeline(coded, Even()).fit(frame[["plan"]], frame["churn"])
+    run, rows = outside(model, frame, ["plan"])
+    form = form_of(model, run, rows)
+    assert (form.route, form.layout, form.fields[0].levels) == ("native", "columns", None)
 
 
 def test_a_model_of_an_array_is_given_one() -> None:

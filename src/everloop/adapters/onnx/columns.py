@@ -70,7 +70,8 @@ class Table:
 
 @dataclass(frozen=True)
 class Text:
-    """An input of texts, which arrive as codes: 1, 2 … for the known ones, 0 for the others, -1 for missing.
+    """An input of texts, which arrive as codes: 1 for missing, 2, 3 … for the known
+    ones, 0 for the others.
     A missing one is ``fill``, if that is not None."""
 
     source: int
@@ -86,7 +87,8 @@ class Made:
     width: int
 
 
-ABSENT = -1.0
+ABSENT = 1.0
+MISSING = "(missing)"
 
 Column = Number | Table | Text | Made
 

@@ -5,16 +5,18 @@ Nothing heavy is imported by the rest of everloop: this module is, when a model 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
 
 from . import models
-from .columns import ABSENT, Column, Number, Table, Text
-from .graph import ML, Graph, MixedTrees, NotCompilable
-from .session import INPUT, MISSING
+from .columns import MISSING, Column, Number, Table, Text
+from .graph import Graph, MixedTrees, NotCompilable
+from .session import INPUT, LEVELS
 from .steps import Preparing
 
 __all__ = ["NotCompilable", "compile_model"]
@@ -25,9 +27,9 @@ def compile_model(
 ) -> bytes:
     """The bytes of the graph. Float64 throughout.
 
-    A pipeline of ours (steps ``preparation`` and ``model``) takes one tensor ``X`` (rows, columns), as its
-    ``ColumnTypes`` gives them. Any other takes one of (rows, features), in the order of ``features``, or, if
-    ``sample`` (some rows) has texts, one tensor (rows, 1) per feature under its name. ``features`` empty: as
+    It takes one tensor ``X``: for a pipeline of ours (steps ``preparation`` and ``model``) (rows, columns) as
+    ``ColumnTypes`` gives them; for any other (rows, features) in the order of ``features``, booleans as 0 and
+    1, and texts (as ``sample``, some rows, has them) as the codes in ``Compiled.levels``. No ``features``: as
     many as the model wants. Raises NotCompilable with the reason; never another error.
     """
     try:
@@ -59,22 +61,25 @@ def _compiled(
         return _written(graph, output, width, task, classes)
     names = features or [f"x{at}" for at in range(int(pipeline.n_features_in_))]
     found = [_kind(sample[name]) if sample is not None and name in sample else "number" for name in names]
-    if all(kind == "number" for kind in found):
-        preparing = Preparing(graph, graph.input(INPUT, width=len(names)), names)
-    else:
-        preparing = Preparing(graph, INPUT, names)
+    preparing = Preparing(graph, graph.input(INPUT, width=len(names)), names)
     columns = [_column(at, kind) for at, kind in enumerate(found)]
     output, width = models.answer(preparing, pipeline, columns)
-    if preparing.inputs not in [each.name for each in graph.inputs]:
-        _join(graph, preparing, found)
-    return _written(graph, output, width, task, classes)
+    texts = {name: preparing.texts.get(at, [MISSING]) for at, name in enumerate(names) if found[at] == "text"}
+    return _written(graph, output, width, task, classes, texts)
 
 
-def _written(graph: Graph, output: str, width: int, task: str, classes: Sequence[str]) -> bytes:
+def _written(
+    graph: Graph,
+    output: str,
+    width: int,
+    task: str,
+    classes: Sequence[str],
+    texts: Mapping[str, Sequence[str]] = MappingProxyType({}),
+) -> bytes:
     wanted = len(classes) if task == "classification" else 1
     if width != wanted:
         raise NotCompilable(f"a model of {width} outputs where {wanted} are asked")
-    return graph.bytes(output, width)
+    return graph.bytes(output, width, {LEVELS: json.dumps(texts, ensure_ascii=False)} if texts else {})
 
 
 def _kind(column: pd.Series) -> str:
@@ -98,25 +103,3 @@ def _column(at: int, kind: str) -> Column:
     if kind == "boolean":
         return Table(at, (0.0, 1.0), (0.0, 1.0), float("nan"), float("nan"), "boolean")
     return Number(at)
-
-
-def _join(graph: Graph, preparing: Preparing, kinds: Sequence[str]) -> None:
-    """One tensor of all inputs, put before the nodes that are there already."""
-    rest, graph.nodes = graph.nodes, []
-    parts = []
-    for at, (name, kind) in enumerate(zip(preparing.names, kinds, strict=True)):
-        value = graph.input(name, texts=kind == "text")
-        if kind == "text":
-            texts = [*preparing.texts.get(at, ()), MISSING]
-            codes = [*(float(code) for code in range(1, len(texts))), ABSENT]
-            coded = graph.add(
-                "LabelEncoder", value, domain=ML, keys_strings=texts, values_floats=codes, default_float=0.0
-            )
-            value = graph.add("Cast", coded, to=11)
-        parts.append(value)
-    joined = graph.matrix(parts)
-    graph.nodes += rest
-    for node in rest:
-        for at, each in enumerate(node.input):
-            if each == preparing.inputs:
-                node.input[at] = joined

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -42,10 +42,9 @@ class Graph:
         self._count += 1
         return f"{what}_{self._count}"
 
-    def input(self, name: str, *, width: int | None = None, texts: bool = False) -> str:
-        """An input of (rows, ``width`` [1])."""
-        kind = TensorProto.STRING if texts else TensorProto.DOUBLE
-        self.inputs.append(helper.make_tensor_value_info(name, kind, [None, width or 1]))
+    def input(self, name: str, *, width: int) -> str:
+        """An input of (rows, ``width``)."""
+        self.inputs.append(helper.make_tensor_value_info(name, TensorProto.DOUBLE, [None, width]))
         return name
 
     def constant(self, value: Any, dtype: Any = np.float64) -> str:
@@ -62,7 +61,7 @@ class Graph:
     def matrix(self, parts: Sequence[str]) -> str:
         return parts[0] if len(parts) == 1 else self.add("Concat", *parts, axis=1)
 
-    def bytes(self, output: str, width: int) -> bytes:
+    def bytes(self, output: str, width: int, notes: Mapping[str, str]) -> bytes:
         """The graph of all that ``output`` (rows, ``width``) needs, checked."""
         nodes = self._needed(output)
         used = {name for node in nodes for name in node.input}
@@ -79,6 +78,7 @@ class Graph:
         model = helper.make_model(
             graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="everloop"
         )
+        helper.set_model_props(model, dict(notes))
         onnx.checker.check_model(model)
         content: bytes = model.SerializeToString(deterministic=True)
         return content

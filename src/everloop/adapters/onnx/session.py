@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 
 import numpy as np
 import onnxruntime
 
-MISSING = "(missing)"
-"""What stands for a missing text in ``run_columns``."""
 INPUT = "X"
+LEVELS = "levels"
 _NUMPY = {"tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(string)": np.object_}
 
 
 class Compiled:
-    """One model, ready to answer: ``run_matrix`` for the layout ``matrix``, ``run_columns`` for ``columns``.
+    """One model, ready to answer. Each call takes one thread, which never spins; several may call at once.
 
-    ``names`` are the inputs' names and ``dtypes`` their numpy types (float64, object for texts). One thread
-    per call, which waits without spinning; several threads may call at once.
+    ``levels`` are, per input of texts, those with a code of their own: 1, 2 … in this order (others 0).
     """
 
     def __init__(self, model: bytes) -> None:
@@ -29,27 +28,25 @@ class Compiled:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.add_session_config_entry("session.inter_op.allow_spinning", "0")
         options.log_severity_level = 4
-        self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-        self._run = getattr(self._session, "_sess", self._session).run  # without 0.7 us of Python around it
-        self._outputs = [self._session.get_outputs()[0].name]
-        self.names = tuple(each.name for each in self._session.get_inputs())
-        self.dtypes = {each.name: np.dtype(_NUMPY[each.type]) for each in self._session.get_inputs()}
-        self._dtype = self.dtypes[self.names[0]]
+        session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        self._run = getattr(session, "_sess", session).run  # without 0.7 us of Python around it
+        self._outputs = [session.get_outputs()[0].name]
+        self._dtypes = {each.name: np.dtype(_NUMPY[each.type]) for each in session.get_inputs()}
+        notes = session.get_modelmeta().custom_metadata_map
+        self.levels: dict[str, tuple[str, ...]] = {
+            name: tuple(texts) for name, texts in json.loads(notes.get(LEVELS, "{}")).items()
+        }
 
     def run_matrix(self, X: np.ndarray) -> np.ndarray:
         """Probabilities (rows, classes) or values (rows,) for an array (rows, columns), best as float64.
         Raises onnxruntime's errors for another number of columns."""
-        if X.dtype != self._dtype:
-            X = X.astype(self._dtype)
+        if X.dtype != np.float64:
+            X = X.astype(np.float64)
         return _plain(self._run(self._outputs, {INPUT: X}, None)[0])
 
     def run_columns(self, columns: Mapping[str, np.ndarray]) -> np.ndarray:
-        """The same, from one array (rows, 1) per field under its name. A missing number is NaN, a missing
-        text ``MISSING``."""
-        given = {}
-        for name, dtype in self.dtypes.items():
-            column = columns[name]
-            given[name] = column if column.dtype == dtype else column.astype(dtype)
+        """The same for a graph with an input (rows, 1) per field."""
+        given = {name: columns[name].astype(dtype, copy=False) for name, dtype in self._dtypes.items()}
         return _plain(self._run(self._outputs, given, None)[0])
 
 

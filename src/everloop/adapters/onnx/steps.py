@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from .columns import ABSENT, Column, Made, Number, Table, Text, made, stepped, tensor
+from .columns import ABSENT, MISSING, Column, Made, Number, Table, Text, made, stepped, tensor
 from .foreign import attach
 from .graph import Graph, NotCompilable
 
@@ -17,7 +17,7 @@ UNSEEN = "\uffff unseen"
 
 class Preparing:
     """Follows the steps of a pipeline from the inputs on. ``texts`` are, per input of texts, those that have
-    a code of their own (1, 2 … in this order; the others 0): encoders add theirs when they come along.
+    a code of their own (1, 2 … in this order, missing first; the others 0): encoders add theirs on the way.
     """
 
     def __init__(self, graph: Graph, inputs: str, names: Sequence[str]) -> None:
@@ -212,7 +212,7 @@ class Preparing:
 
     def _code(self, column: Number | Text, value: Any) -> float:
         if isinstance(column, Text):
-            texts = self.texts.setdefault(column.source, [])
+            texts = self.texts.setdefault(column.source, [MISSING])
             if str(value) not in texts:
                 texts.append(str(value))
             return texts.index(str(value)) + 1.0

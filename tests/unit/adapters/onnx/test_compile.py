@@ -16,7 +16,7 @@ from tests.unit.adapters.onnx.pipelines import CASES, NUMBERS, WHOLE, lgbm, shop
 from xgboost import XGBClassifier
 
 from everloop.adapters.onnx.compile import NotCompilable, compile_model
-from everloop.adapters.onnx.session import MISSING, Compiled
+from everloop.adapters.onnx.session import Compiled
 
 FRAME = shop()
 CATEGORICAL = ("plan", "city")
@@ -36,16 +36,14 @@ def compiled(model: Any, X: pd.DataFrame) -> Compiled:
 
 
 def asked(session: Compiled, X: pd.DataFrame) -> np.ndarray:
-    if session.names == ("X",):
-        return session.run_matrix(X.to_numpy(dtype=np.float64))
-    columns = {}
+    columns = []
     for name in X:
         values = X[name]
         if name in CATEGORICAL:
-            columns[name] = values.fillna(MISSING).to_numpy(dtype=object).reshape(-1, 1)
-        else:
-            columns[name] = values.to_numpy(dtype=np.float64).reshape(-1, 1)
-    return session.run_columns(columns)
+            codes = {text: float(code) for code, text in enumerate(session.levels[name], 1)}
+            values = values.fillna("(missing)").map(lambda text, codes=codes: codes.get(text, 0.0))
+        columns.append(values.to_numpy(dtype=np.float64))
+    return session.run_matrix(np.column_stack(columns))
 
 
 def original(model: Any, X: pd.DataFrame) -> np.ndarray:
@@ -127,7 +125,7 @@ def test_a_model_of_an_array_is_compiled_without_names() -> None:
     model = make_pipeline(StandardScaler(), LinearRegression()).fit(X, FRAME["value"])
     session = Compiled(compile_model(model, task="regression", classes=(), features=(), sample=None))
     np.testing.assert_allclose(session.run_matrix(X), model.predict(X), rtol=1e-9)
-    assert session.dtypes == {"X": np.dtype(np.float64)}
+    assert session.levels == {}
 
 
 def test_other_types_of_numbers_are_taken() -> None:
@@ -143,6 +141,13 @@ def test_one_row_and_none_have_the_shape_of_many() -> None:
     session = compiled(model, X)
     assert asked(session, X.iloc[:1]).shape == (1, 4)
     assert asked(session, X.iloc[:0]).shape == (0, 4)
+
+
+def test_texts_come_as_codes_of_the_levels_that_the_encoders_know() -> None:
+    model, X, _ = fitted("logistic, a category of missing ones")
+    levels = compiled(model, X).levels
+    assert levels["plan"] == ("(missing)", "basic", "family", "pro")
+    assert sorted(levels) == ["city", "plan"]
 
 
 class Even(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
