@@ -19,6 +19,10 @@ COMMANDS = {
     "run": ("everloop.cli.run", "Do one turn of the loop for every model."),
     "demo": ("everloop.cli.demo", "Show the whole loop on real data."),
     "serve": ("everloop.cli.serve", "Answer predictions over HTTP."),
+    "predictions": (
+        "everloop.cli.predictions",
+        "List, label, export and remove predictions that were served.",
+    ),
     "data": ("everloop.cli.data", "Register, list, show, export, compare and keep data versions."),
     "dvc": (
         "everloop.cli.dvc",

@@ -125,6 +125,7 @@ def _show(found: Registered) -> None:
             "commit": late.output.short(version.git_commit),
             "parent": version.parent,
             "gate": version.tags.get("gate"),
+            "served": version.form.reason if version.form else None,
         }
     )
     late.output.table(("metric", "held-out"), sorted(version.metrics.items()), right=("held-out",))
