@@ -14,7 +14,7 @@ READY := .venv/.ready
 export PYTHON
 unexport PYTHONDONTWRITEBYTECODE  # without compiled files every command would load its libraries anew, in seconds
 
-.PHONY: help setup demo test test-unit check format lint types imports fmt bench bench-data lock clean
+.PHONY: help setup demo test test-unit check format lint types imports fmt bench bench-data bench-serving lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +58,9 @@ bench: $(READY) ## Time each step of a turn and show where the time goes
 
 bench-data: $(READY) ## Version twenty tables beside Parquet, DVC and Lance (ARGS="--quick")
 	@$(BIN)/python -m bench.data.run $(ARGS)
+
+bench-serving: $(READY) ## Measure serving beside its peers (ARGS="--quick" for a short look)
+	@$(BIN)/python -m bench.serving $(ARGS)
 
 lock: ## Resolve the dependencies anew into requirements.lock (needs uv; ARGS="--upgrade" for the newest)
 	@uv pip compile --quiet --universal --python-version 3.11 --all-extras --group dev pyproject.toml \
