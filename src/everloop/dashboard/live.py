@@ -1,17 +1,31 @@
-"""The live page of a server: traffic, latency, versions, recent predictions."""
+"""The live page of a server: one HTML file that asks the server it came from, and nobody else.
+
+What it shows (names, inputs, labels) came from anybody: the script writes it as text, never as HTML.
+"""
 
 from __future__ import annotations
 
-from markupsafe import escape
+from functools import cache
 
-_PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>%s · Everloop</title>
-<pre id="data"></pre><script>
-async function look() {
-  const r = await fetch('/dashboard/data');
-  data.textContent = JSON.stringify(await r.json(), null, 2); }
-look(); setInterval(look, 2000);</script></html>"""
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 
-def page(project: str) -> str:
-    """The HTML of the page of a project."""
-    return _PAGE % escape(project)
+def page(project: str, nonce: str) -> str:
+    """The HTML of the page of a project; ``nonce`` lets its own script and styles run, and no other."""
+    return _template().render(project=project, nonce=nonce)
+
+
+def policy(nonce: str) -> str:
+    """The Content-Security-Policy of the page."""
+    return (
+        f"default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; connect-src 'self'; "
+        "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
+
+
+@cache
+def _template() -> Template:
+    environment = Environment(
+        loader=PackageLoader("everloop.dashboard"), autoescape=True, undefined=StrictUndefined
+    )
+    return environment.get_template("live.html")

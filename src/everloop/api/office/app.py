@@ -19,6 +19,7 @@ from everloop.api.problems import HttpError
 from everloop.core.errors import MLOpsError
 
 from . import descriptions, pages, routes
+from .board import Board
 from .metrics import Host
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ def make_app(office: Office) -> FastAPI:
     )
     app.state.office = office
     app.state.host = Host(office)
+    app.state.board = Board(office, app.state.host)
     app.include_router(routes.router)
     app.include_router(pages.router)
     app.include_router(descriptions.router)

@@ -29,7 +29,15 @@ class Host:
     def __init__(self, office: Office) -> None:
         self._office = office
         self._processes: dict[int, psutil.Process] = {}
-        psutil.cpu_percent()
+        self._cpu = psutil.cpu_percent()
+        self._looked = office.project.clock.monotonic()
+
+    def cpu_percent(self) -> float:
+        """Since the last look, or before that one when it was only a moment ago."""
+        now = self._office.project.clock.monotonic()
+        if now - self._looked >= 1.0:
+            self._cpu, self._looked = psutil.cpu_percent(), now
+        return self._cpu
 
     def processes(self) -> list[tuple[str, psutil.Process]]:
         wanted = {
@@ -77,7 +85,7 @@ class Host:
     def document(self) -> dict[str, Any]:
         memory, disk = psutil.virtual_memory(), shutil.disk_usage(self._office.project.settings.root)
         return {
-            "cpu_percent": psutil.cpu_percent(),
+            "cpu_percent": self.cpu_percent(),
             "memory_percent": memory.percent,
             "memory_available_bytes": memory.available,
             "disk_percent": round(100 * disk.used / disk.total, 1),

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated
 
-from fastapi import APIRouter, Request
-from fastapi.responses import HTMLResponse, RedirectResponse
-from starlette.concurrency import run_in_threadpool
+import msgspec
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
+from everloop.core.ids import random_bytes
 from everloop.dashboard import live
-from everloop.flows import serving
-
-from . import metrics
 
 if TYPE_CHECKING:
+    from .board import Board
     from .office import Office
 
 router = APIRouter(include_in_schema=False)
@@ -28,13 +27,23 @@ async def start() -> RedirectResponse:
 async def dashboard(request: Request) -> HTMLResponse:
     """What happens now: traffic, latency, versions, recent predictions."""
     office: Office = request.app.state.office
-    return HTMLResponse(live.page(office.project.settings.project))
+    nonce = random_bytes(16).hex()
+    headers = {
+        "content-security-policy": live.policy(nonce),
+        "x-content-type-options": "nosniff",
+        "referrer-policy": "no-referrer",
+        "cache-control": "no-store",
+    }
+    return HTMLResponse(live.page(office.project.settings.project, nonce), headers=headers)
 
 
 @router.get("/dashboard/data")
-async def dashboard_data(request: Request) -> dict[str, Any]:
-    """What the page shows, as JSON."""
-    office: Office = request.app.state.office
-    counts = await office.counted()
-    found = await run_in_threadpool(serving.overview.overview, office.project)
-    return {**found, "metrics": metrics.document(office, counts, request.app.state.host)}
+async def dashboard_data(
+    request: Request,
+    since: Annotated[int, Query(ge=0, le=1 << 53)] = 0,
+    model: Annotated[str | None, Query(max_length=100)] = None,
+) -> Response:
+    """What the page shows, as JSON: the points after ``since``, and the answers of one model over time."""
+    board: Board = request.app.state.board
+    content = msgspec.json.encode(await board.document(since, model))  # what is no number becomes null
+    return Response(content, media_type="application/json", headers={"cache-control": "no-store"})
