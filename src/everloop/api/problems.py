@@ -46,6 +46,14 @@ class HttpError(MLOpsError):
         self.allow = allow
 
 
+def unexpected() -> Unavailable:
+    """What is told of a failure that nobody foresaw: its cause is in the log."""
+    return Unavailable(
+        "The server could not answer this request.",
+        remedy="Try again; what went wrong is in the server's log, under the request's id.",
+    )
+
+
 def status_of(error: MLOpsError) -> int:
     if isinstance(error, HttpError):
         return error.status

@@ -4,7 +4,10 @@ the loop (large, binary, compressed, or of models in another process), and all t
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gzip
+import logging
+import re
 import zlib
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -18,7 +21,7 @@ from everloop.serving import desk, openinference
 from everloop.serving.desk import Ask, Batch, Target
 
 from .front import Front, Shown, overloaded
-from .line import JSON_TYPE, SMALL
+from .line import JSON_TYPE, LINGER, SMALL, is_json, is_request_id
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -28,7 +31,7 @@ Forward = Callable[[Scope, bytes, str], Awaitable[tuple[int, Headers, bytes]]]
 
 COMPRESSED_FROM = 1_024  # bytes
 _encode = msgspec.json.Encoder().encode
-_OWN = ("/health", "/ready", "/predict", "/v2", "/models/")
+_log = logging.getLogger("everloop.worker")
 
 
 class App:
@@ -50,6 +53,9 @@ class App:
             await call.refuse(error)
         except _Gone:
             return
+        except Exception:  # noqa: BLE001 (nobody shall see more of it than that it happened)
+            _log.exception("request %s failed: %s %.200r", call.request_id, call.method, call.path)
+            await call.refuse(problems.unexpected())
 
     async def _answer(self, call: _Call) -> None:
         path, method = call.path, call.method
@@ -154,46 +160,52 @@ class App:
     # -- predicting ------------------------------------------------------------------------------------------
 
     async def _predict(self, call: _Call, target: Target) -> None:
-        if self._running >= self._front.limits.waiting:
-            raise overloaded()
-        self._running += 1
-        try:
-            deadline = call.deadline(self._front.limits.deadline)
-            try:
-                async with asyncio.timeout(deadline):
-                    await self._predict_now(call, target, deadline)
-            except TimeoutError:
-                raise TimedOut(
-                    f"No answer within {deadline:g} s.",
-                    remedy="Send fewer rows, or raise serving.limits.deadline.",
-                ) from None
-        finally:
-            self._running -= 1
-
-    async def _predict_now(self, call: _Call, target: Target, deadline: float) -> None:
         front = self._front
-        received = front.now()
-        body = await call.body(front.limits.body)
-        ask = Ask(body, call.request_id, received, header=call.inference_header(target))
-        loop = asyncio.get_running_loop()
-        large = len(body) > SMALL
-        if large:
-            batch = await loop.run_in_executor(None, desk.prepare, target, [ask], front.limits.rows)
-        else:
-            batch = desk.prepare(target, [ask], front.limits.rows)
-        lines = await self._run(batch, deadline, large) if batch.asks else []
-        if front.log(lines, batch.asks):
-            await front.synced()
+        received, ask = front.now(), Ask(b"", call.request_id)
+        try:
+            if self._running >= front.limits.waiting:
+                raise overloaded()
+            self._running += 1
+            try:
+                await self._predict_now(call, target, ask)
+            finally:
+                self._running -= 1
+        except MLOpsError as error:
+            ask.reply = desk.Reply(error=error)
+        ask.received = received
         front.count(target, ask, front.now())
         reply = ask.reply
         if reply is None or reply.error is not None:
-            raise (reply.error if reply and reply.error else Unavailable("There is no answer."))
+            raise (reply.error if reply and reply.error else problems.unexpected())
         if reply.header is not None:
             kind = [(b"content-type", b"application/octet-stream")]
             length = [(b"inference-header-content-length", str(reply.header).encode())]
             await call.send(200, kind + length, reply.body)
         else:
             await call.send(200, [(b"content-type", JSON_TYPE)], reply.body)
+
+    async def _predict_now(self, call: _Call, target: Target, ask: Ask) -> None:
+        front = self._front
+        deadline = call.deadline(front.limits.deadline)
+        ask.header = call.inference_header(target)
+        ask.body = await call.body(front.limits.body)
+        ask.received = front.now()
+        large = len(ask.body) > SMALL
+        try:
+            async with asyncio.timeout(deadline):
+                if large:
+                    loop = asyncio.get_running_loop()
+                    batch = await loop.run_in_executor(None, desk.prepare, target, [ask], front.limits.rows)
+                else:
+                    batch = desk.prepare(target, [ask], front.limits.rows)
+                lines = await self._run(batch, deadline, large) if batch.asks else []
+        except TimeoutError:
+            raise TimedOut(
+                f"No answer within {deadline:g} s.",
+                remedy="Send fewer rows, or raise serving.limits.deadline.",
+            ) from None
+        if front.log(lines, batch.asks):
+            await front.synced()
 
     async def _run(self, batch: Batch, deadline: float, large: bool) -> list[bytes]:
         front, model = self._front, batch.target.model
@@ -206,8 +218,8 @@ class App:
     # -- the office ------------------------------------------------------------------------------------------
 
     async def _from_office(self, call: _Call) -> None:
-        body = await call.body(self._front.limits.body, any_type=True)
-        status, headers, answer = await self._forward(call.scope, body, call.request_id)
+        body = await call.body(self._front.limits.body, any_type=call.method not in ("POST", "PUT", "PATCH"))
+        status, headers, answer = await self._forward(call.for_office(), body, call.request_id)
         await call.send(status, headers, answer)
 
 
@@ -226,8 +238,8 @@ class _Call:
         self._send = send
         self._headers = dict(scope["headers"])
         given = self._headers.get(b"x-request-id", b"")
-        usable = 0 < len(given) <= 128 and given.isascii() and given.decode("ascii").isprintable()
-        self.request_id = given.decode("ascii") if usable else front.new_request_id()
+        self.request_id = given.decode("ascii") if is_request_id(given) else front.new_request_id()
+        self._most = front.limits.body
         self._unread = True
 
     def only(self, *methods: str) -> None:
@@ -236,6 +248,11 @@ class _Call:
                 405, "method_not_allowed", f"{self.path} does not take {self.method}.",
                 remedy=f"Use {methods[0]}.", allow=", ".join(methods),
             )  # fmt: skip
+
+    def for_office(self) -> Scope:
+        """What the office is asked: HEAD as GET, with the request's id as it is known here."""
+        headers = [pair for pair in self.scope["headers"] if pair[0] != b"x-request-id"]
+        return {**self.scope, "headers": headers, "method": "GET" if self.method == "HEAD" else self.method}
 
     def deadline(self, most: float) -> float:
         """Seconds this request may take: the server's limit, or less where the client asks for it."""
@@ -264,13 +281,13 @@ class _Call:
 
     async def body(self, most: int, *, any_type: bool = False) -> bytes:
         """The body, decompressed. Raises what is wrong with its type, size or encoding."""
-        kind = self._headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
-        binary = kind == b"application/octet-stream" and b"inference-header-content-length" in self._headers
-        if not any_type and kind != JSON_TYPE and not binary:
+        kind = self._headers.get(b"content-type", b"").strip()
+        binary = b"inference-header-content-length" in self._headers and kind.startswith(b"application/octet")
+        if not any_type and not is_json(kind) and not binary:
             raise HttpError(
                 415, "unsupported_media_type",
                 f"The content type is {_shown(kind) if kind else 'not given'}.",
-                remedy="Send 'Content-Type: application/json'.",
+                remedy="Send JSON in UTF-8, and say 'Content-Type: application/json'.",
             )  # fmt: skip
         told = self._headers.get(b"content-length", b"0")
         if told.isdigit() and int(told) > most:
@@ -291,47 +308,75 @@ class _Call:
         return self._unpacked(b"".join(parts), most)
 
     def _unpacked(self, body: bytes, most: int) -> bytes:
-        how = self._headers.get(b"content-encoding", b"identity").strip().lower()
-        if how == b"identity":
+        how = self._headers.get(b"content-encoding", b"").strip().lower()
+        if how in (b"", b"identity"):
             return body
-        if how not in (b"gzip", b"deflate"):
+        if how not in (b"gzip", b"x-gzip", b"deflate"):
             raise HttpError(
                 415, "unsupported_encoding", f"The content encoding is {_shown(how)}.",
                 remedy="Send gzip, deflate or none.",
             )  # fmt: skip
-        opener = zlib.decompressobj(31 if how == b"gzip" else 15)
+        opener = zlib.decompressobj(15 if how == b"deflate" else 31)
         try:
             found = opener.decompress(body, most + 1)
         except zlib.error:
             raise Invalid(f"The body is no {how.decode()}.", remedy="Send it as the header says.") from None
         if len(found) > most:
             raise _too_large(most)
-        if not opener.eof:
-            raise Invalid(f"The {how.decode()} body ends early.", remedy="Send the whole body.")
+        if not opener.eof or opener.unused_data:
+            how_wrong = "has more after its end" if opener.eof else "ends early"
+            raise Invalid(f"The {how.decode()} body {how_wrong}.", remedy="Send one whole body.")
         return found
 
     async def json(self, found: Any, status: int = 200) -> None:
         await self.send(status, [(b"content-type", JSON_TYPE)], _encode(found))
 
     async def refuse(self, error: MLOpsError) -> None:
+        """Answer with an error. What was not read of the request is dropped while it comes, up to a limit:
+        closing at once would reset the connection before the client has read why."""
         headers = [(b"content-type", problems.MEDIA_TYPE), *problems.headers(error)]
-        if self._unread and self.method not in ("GET", "HEAD"):
-            headers.append((b"connection", b"close"))  # of what was not read nothing can follow
-        await self.send(problems.status_of(error), headers, problems.body(error, self.request_id))
+        told = self._headers.get(b"content-length", b"0")
+        long = b"transfer-encoding" in self._headers or not told.isdigit() or int(told) > self._most
+        ends = self._unread and long
+        if self._unread and (long or b"expect" in self._headers):
+            headers.append((b"connection", b"close"))
+        await self.send(problems.status_of(error), headers, problems.body(error, self.request_id), more=ends)
+        if ends:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LINGER):
+                    await self._drop()
+            await self._send({"type": "http.response.body", "body": b""})
 
-    async def send(self, status: int, headers: Headers, body: bytes) -> None:
-        if len(body) >= COMPRESSED_FROM and b"gzip" in self._headers.get(b"accept-encoding", b""):
-            if not any(name.lower() == b"content-encoding" for name, _ in headers):
-                packed = await asyncio.get_running_loop().run_in_executor(None, gzip.compress, body, 1)
-                headers, body = [*headers, (b"content-encoding", b"gzip")], packed
+    async def _drop(self) -> None:
+        message: dict[str, Any] = {"more_body": True}
+        while message.get("more_body"):
+            message = await self._receive()
+
+    async def send(self, status: int, headers: Headers, body: bytes, *, more: bool = False) -> None:
+        how = _accepted(self._headers.get(b"accept-encoding", b"")) if len(body) >= COMPRESSED_FROM else b""
+        if len(body) >= COMPRESSED_FROM:
             headers = [*headers, (b"vary", b"accept-encoding")]
+        if how and not any(name.lower() == b"content-encoding" for name, _ in headers):
+            pack: Callable[[bytes, int], bytes] = gzip.compress if how == b"gzip" else zlib.compress
+            body = await asyncio.get_running_loop().run_in_executor(None, pack, body, 1)
+            headers = [*headers, (b"content-encoding", how)]
         headers = [
             *((name, value) for name, value in headers if name.lower() != b"content-length"),
             (b"x-request-id", self.request_id.encode()),
             (b"content-length", str(len(body)).encode()),
         ]
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
-        await self._send({"type": "http.response.body", "body": body})
+        await self._send({"type": "http.response.body", "body": body, "more_body": more})
+
+
+def _accepted(header: bytes) -> bytes:
+    """The compression that an ``Accept-Encoding`` asks for; empty: none."""
+    weights: dict[bytes, bool] = {}
+    for part in header.lower().split(b","):
+        name, _, parameters = part.partition(b";")
+        weights[name.strip()] = re.fullmatch(rb"\s*q\s*=\s*0(\.0*)?\s*", parameters) is None
+    anything = weights.get(b"*", False)
+    return next((how for how in (b"gzip", b"deflate") if weights.get(how, anything)), b"")
 
 
 def _model_path(path: str) -> tuple[bool, str, str, str] | None:

@@ -6,13 +6,16 @@ does not need of that is left out: measured, it is two thirds of what a request 
 
 from __future__ import annotations
 
+import re
+from collections import deque
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from httptools import HttpParserError, HttpParserUpgrade
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from everloop.api import problems
 from everloop.api.problems import HttpError
-from everloop.core.errors import Invalid
+from everloop.core.errors import Invalid, MLOpsError
 from everloop.serving.desk import Ask, Reply, Target
 
 from .front import Front
@@ -23,11 +26,15 @@ JSON_TYPE = b"application/json"
 _ELSEWHERE = frozenset(
     (
         *(b"transfer-encoding", b"content-encoding", b"expect", b"upgrade"),
-        *(b"inference-header-content-length", b"authorization"),
+        *(b"inference-header-content-length", b"authorization", b"request-timeout"),
     )
 )
 _OK = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
-_MOST_ID = 128
+MOST_HEAD = 65_536  # bytes of a request line and headers
+MOST_HEADERS = 100
+LINGER = 1.0  # seconds in which what a refused client still sends is dropped
+_REQUEST_ID = re.compile(rb"[!-~](?:[ -~]{0,126}[!-~])?")
+_CHARSET = re.compile(rb"""\s*(?:charset\s*=\s*"?(?:utf-?8|us-ascii)"?\s*)?;?\s*""")
 
 
 class Line(HttpToolsProtocol):
@@ -39,40 +46,72 @@ class Line(HttpToolsProtocol):
         self.front = front
         self.target: Target | None = None
         self.asked: Ask | None = None  # being answered
+        self.running: RequestResponseCycle | None = None  # the same, of those that ASGI answers
+        self.reading: RequestResponseCycle | None = None  # its body is arriving
         self.content: bytes | bytearray = b""
         self.request_id = b""
         self.began = 0.0
         self.quiet = front.now()
+        self.head = 0  # bytes of a head that is not complete
         self.last = False  # close after the next answer
+        self.ended = False  # the client said that nothing follows
+        self.refusal: MLOpsError | None = None  # of what cannot be read on: the last answer
 
     # -- reading -----------------------------------------------------------------------------------------
 
     def data_received(self, data: bytes) -> None:
-        if not self.began:
-            self.began = self.front.now()
-        super().data_received(data)
+        self._unset_keepalive_if_required()
+        began, size = self.began, len(data)
+        while data and self.refusal is None:
+            try:
+                self.parser.feed_data(data)
+                break
+            except HttpParserUpgrade as upgrade:  # not taken up: the connection stays what it is
+                data = data[upgrade.args[0] :]
+            except HttpParserError:
+                self._refuse(Invalid("This is no HTTP request.", remedy="Send HTTP/1.1."))
+                return
+        if began and began == self.began and self.head >= 0:  # all of it is part of one head
+            self.head += size
+            if self.head > MOST_HEAD:
+                self._refuse(_head_too_large())
 
     def on_message_begin(self) -> None:
         self.url = b""
         self.expect_100_continue = False
         self.headers = []
         self.target = None
+        self.head = 0
+        self.began = self.front.now()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self.head >= 0:  # trailers are no headers
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
+        self.head = -1
         target = self.front.table.hot.get(self.url)
         if target is not None and self._is_plain():
             self.target = target
             self.content = b""
             return
+        if self.ended or self.refusal is not None:
+            return
         url, headers, expects = self.url, self.headers, self.expect_100_continue
         super().on_message_begin()
         self.url, self.headers, self.expect_100_continue = url, headers, expects
         self.scope["headers"] = headers
+        if len(headers) > MOST_HEADERS:
+            self._refuse(_head_too_large())
+            return
         super().on_headers_complete()
+        self.reading = self.cycle
+        if self.last:
+            self.cycle.keep_alive = False
 
     def _is_plain(self) -> bool:
         """Whether this is a small JSON request that nothing is in front of."""
-        if self.asked is not None or (self.cycle is not None and not self.cycle.response_complete):
+        if self.asked is not None or self.running is not None or self.ended or self.refusal is not None:
             return False
         if self.parser.get_method() != b"POST":
             return False
@@ -87,13 +126,14 @@ class Line(HttpToolsProtocol):
             elif name in _ELSEWHERE:
                 return False
         self.request_id = request_id
-        if len(request_id) > _MOST_ID or not 0 < length <= SMALL:
+        if (request_id and not is_request_id(request_id)) or not 0 < length <= SMALL:
             return False
-        return kind == JSON_TYPE or kind.partition(b";")[0].strip().lower() == JSON_TYPE
+        return kind == JSON_TYPE or is_json(kind)
 
     def on_body(self, body: bytes) -> None:
         if self.target is None:
-            super().on_body(body)
+            if self.reading is not None:
+                super().on_body(body)
         elif self.content:
             self.content += body
         else:
@@ -102,15 +142,34 @@ class Line(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         target = self.target
         self.began = 0.0
+        self.head = 0
         if target is None:
-            super().on_message_complete()
+            if self.reading is not None:
+                self.reading = None
+                super().on_message_complete()
             return
         self.target = None
         if not self.parser.should_keep_alive() or self.parser.get_http_version() == "1.0":
-            self.last = True
-        name = self.request_id.decode("latin-1") if self.request_id else self.front.new_request_id()
+            self.last = self.ended = True
+        name = self.request_id.decode("ascii") if self.request_id else self.front.new_request_id()
         self.asked = Ask(self.content, name)
         self.front.ask(self, target, self.asked)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        """Not before what came earlier is answered: answers come in the order of their requests."""
+        if self.asked is not None:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((cycle, app))
+            return
+        self.running = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def on_response_complete(self) -> None:
+        self.running = None
+        self.quiet = self.front.now()
+        super().on_response_complete()
+        if self.refusal is not None:
+            self._tell_refusal()
 
     # -- answering ---------------------------------------------------------------------------------------
 
@@ -119,16 +178,22 @@ class Line(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         self.server_state.total_requests += 1
-        self.transport.write(self._answer(ask))
+        final = self.ended or (self.last and not self.pipeline)
+        self.transport.write(self._answer(ask, final))
         self.quiet = self.front.now()
-        if self.last:
+        if final:
             self.transport.close()
+        elif self.pipeline:
+            self.flow.resume_reading()
+            self._start_asgi_task(*self.pipeline.pop())
+        elif self.refusal is not None:
+            self._tell_refusal()
 
-    def _answer(self, ask: Ask) -> bytes:
+    def _answer(self, ask: Ask, final: bool) -> bytes:
         answer = ask.reply
         assert answer is not None  # noqa: S101 (the front answers every ask)
         shown = b"x-request-id: %b\r\n" % ask.request_id.encode("latin-1")
-        close = b"connection: close\r\n" if self.last else b""
+        close = b"connection: close\r\n" if final else b""
         if answer.error is None:
             body, head, more = answer.body, _OK, b""
         else:
@@ -139,25 +204,35 @@ class Line(HttpToolsProtocol):
         date = b"".join([b"%b: %b\r\n" % pair for pair in self.server_state.default_headers])
         return b"%b%b%b%b%bcontent-length: %d\r\n\r\n%b" % (head, date, shown, more, close, len(body), body)
 
-    def send_400_response(self, msg: str) -> None:
-        error = Invalid("This is no HTTP request.", remedy="Send HTTP/1.1.")
-        self._refuse(error)
-
     def refuse_slow(self) -> None:
         """Close on a client that has not sent its request in time."""
         self._refuse(
             HttpError(408, "request_timeout", "The request did not arrive in time.", remedy="Send it again.")
         )
 
-    def _refuse(self, error: Any) -> None:
-        if self.transport.is_closing():
+    def _refuse(self, error: MLOpsError) -> None:
+        """Read no more. What came before is answered first, then this, then the connection closes."""
+        if self.transport.is_closing() or self.refusal is not None:
             return
-        if self.cycle is None or not self.cycle.response_started or self.cycle.response_complete:
-            self.last = True
-            ask = Ask(b"", self.front.new_request_id())
-            ask.reply = Reply(error=error)
-            self.transport.write(self._answer(ask))
-        self.transport.close()
+        self.refusal = error
+        broken, self.reading, self.target = self.reading, None, None
+        if broken is not None:
+            if broken is self.running and broken.response_started:
+                self.transport.close()  # it has its answer
+                return
+            if broken is self.running:
+                self.running = None
+            self.pipeline = deque(one for one in self.pipeline if one[0] is not broken)
+        self._tell_refusal()
+
+    def _tell_refusal(self) -> None:
+        if self.refusal is None or self.transport.is_closing() or not self.is_idle():
+            return
+        ask = Ask(b"", self.front.new_request_id())
+        ask.reply = Reply(error=self.refusal)
+        self.transport.write(self._answer(ask, final=True))
+        self.transport.write_eof()  # closing while more comes would reset what was written
+        self.loop.call_later(LINGER, self.transport.close)
 
     # -- ending ------------------------------------------------------------------------------------------
 
@@ -166,13 +241,32 @@ class Line(HttpToolsProtocol):
         self.last = True
         if self.is_idle() and not self.began:
             self.transport.close()
-        elif self.cycle is not None and not self.cycle.response_complete:
-            self.cycle.keep_alive = False
+        elif self.running is not None and not self.pipeline:
+            self.running.keep_alive = False
 
     def is_idle(self) -> bool:
         """Whether nothing is under way."""
-        return self.asked is None and (self.cycle is None or self.cycle.response_complete)
+        return self.asked is None and self.running is None and not self.pipeline
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.asked = None
         super().connection_lost(exc)
+
+
+def is_request_id(given: bytes) -> bool:
+    """Whether an ``X-Request-ID`` can be taken as it is: printable ASCII, not too long."""
+    return _REQUEST_ID.fullmatch(given) is not None
+
+
+def is_json(kind: bytes) -> bool:
+    """Whether a content type is JSON in UTF-8."""
+    first, _, parameters = kind.lower().partition(b";")
+    return first.strip() == JSON_TYPE and _CHARSET.fullmatch(parameters) is not None
+
+
+def _head_too_large() -> HttpError:
+    return HttpError(
+        431, "headers_too_large",
+        f"The request has more than {MOST_HEADERS} headers, or more than {MOST_HEAD:,} bytes of them.",
+        remedy="Send fewer headers.",
+    )  # fmt: skip
