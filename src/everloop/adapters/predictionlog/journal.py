@@ -7,8 +7,11 @@ being written from one that a killed worker left torn.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import fcntl
 import os
+import threading
 from pathlib import Path
 
 from everloop.core.errors import StorageDenied, StorageFull, Unavailable
@@ -26,6 +29,8 @@ class Journal:
         self._file = -1
         self._synced = True
         self._fresh = True
+        self._torn = False  # the last line of the file is not whole
+        self._syncing = threading.Lock()
         self._left: list[int] = []  # full files, not yet durable
         self.written = 0
         try:
@@ -37,23 +42,33 @@ class Journal:
     def write(self, lines: bytes) -> None:
         """Append whole lines. Raises StorageFull, StorageDenied or Unavailable, and then nothing of them
         stays."""
+        if self._torn:
+            self._mend()
         if self._size >= self._rotate:
-            self._open_next()
+            with contextlib.suppress(StorageFull, StorageDenied, Unavailable):
+                self._open_next()  # where that fails, this file grows on
         done = 0
         try:
             while done < len(lines):
                 done += os.write(self._file, lines[done:] if done else lines)
         except OSError as error:
             if done:
-                os.ftruncate(self._file, self._size)
+                self._torn = True
+                with contextlib.suppress(StorageFull, StorageDenied, Unavailable):
+                    self._mend()
             raise _told(error, self._folder) from error
         self._size += len(lines)
         self.written += len(lines)
         self._synced = False
 
     def sync(self) -> None:
-        """Make all that was written durable; may be called from another thread than ``write``."""
-        if self._synced:
+        """Make all that was written before the call durable; may be called from other threads than ``write``,
+        also from several at once."""
+        with self._syncing:
+            self._sync()
+
+    def _sync(self) -> None:
+        if self._synced or self._file < 0:
             return
         self._synced = True
         try:
@@ -72,17 +87,30 @@ class Journal:
 
     def close(self) -> None:
         if self._file >= 0:
-            self.sync()
-            os.close(self._file)
-            self._file = -1
+            try:
+                self.sync()
+            finally:
+                os.close(self._file)
+                self._file = -1
+
+    def _mend(self) -> None:
+        """Take back what was written of lines that were refused."""
+        try:
+            os.ftruncate(self._file, self._size)
+        except OSError as error:
+            raise _told(error, self._folder) from error
+        self._torn = False
 
     def _open_next(self) -> None:
         number = self._number + 1
         path = self._folder / f"{self._token}-{number:06}.jsonl"
+        file = -1
         try:
             file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
+            if file >= 0:
+                os.close(file)
             raise _told(error, self._folder) from error
         before, self._file = self._file, file
         self._number, self._size = number, 0
@@ -92,9 +120,9 @@ class Journal:
 
 
 def _told(error: OSError, folder: Path) -> StorageFull | StorageDenied | Unavailable:
-    if error.errno == 28:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return StorageFull(f"No space left for the prediction log in {folder}.", remedy="Free some space.")
-    if error.errno in (1, 13, 30):
+    if error.errno in (errno.EPERM, errno.EACCES, errno.EROFS):
         return StorageDenied(
             f"The prediction log in {folder} cannot be written: {error.strerror}.",
             remedy="Check the folder's owner and permissions.",

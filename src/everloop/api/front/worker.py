@@ -7,13 +7,16 @@ it is told to, or when the office is gone: requests under way are answered, the 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import fcntl
 import functools
 import logging
 import os
 import signal
 import socket
 import sys
-from collections.abc import Iterator
+import termios
+from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,18 +26,20 @@ import uvloop
 
 from everloop.adapters.predictionlog.journal import Journal
 from everloop.api.channel import Channel, Message
+from everloop.api.office.sockets import refuse_new
 from everloop.core.clock import SystemClock
 from everloop.core.errors import MLOpsError, Unavailable
 from everloop.core.ids import token
 
 from .app import App, Headers
-from .front import Front, Limits
+from .front import Front, Limits, overloaded
 from .line import Line
 from .loading import Loader
 from .native import NativeProcess
 
 SYNC_EVERY = 0.1  # seconds between flushes to disk
 LINGER = 0.3  # seconds in which a quiet connection may still bring a request while the worker ends
+ASKED_WITHIN = 5.0  # seconds in which the office says what to do about a SIGTERM
 _log = logging.getLogger("everloop.worker")
 
 
@@ -44,33 +49,35 @@ class Server(uvicorn.Server):
 
     front: Front
     drain: float = 10.0
-    sockets: list[socket.socket]
+    last = False  # nobody accepts on its sockets after it
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield  # the worker's own handlers do it
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self.front.draining = True
-        for listener in sockets or []:
-            listener.listen(1)  # what waits is accepted below, hardly anything new comes
-        await asyncio.sleep(0.02)
-        for server in self.servers:
-            server.close()
-        for line in self._lines():
-            line.last = True
-        until = self.front.now() + self.drain
-        ending = self.front.now() + LINGER
-        while self.server_state.connections and self.front.now() < until:
-            await asyncio.sleep(0.02)
+        now = self.front.now
+        ending, until = now() + LINGER, now() + max(self.drain, 2 * LINGER)
+        if self.last:  # what waits to be accepted would be reset: it is let in, and then there is nothing
+            self.front.draining = True
+            refuse_new(sockets or [])
+        else:  # a successor accepts on the same socket
+            self._close_servers()
+        while (now() < ending or self.server_state.connections) and now() < until:
             for line in self._lines():
                 line.last = True
-                if self.front.now() > ending and self.front.now() - line.quiet > LINGER:
+                if now() > ending and now() - line.quiet > LINGER and not _has_data(line):
                     line.shutdown()
+            await asyncio.sleep(0.02)
+        self._close_servers()
         for line in self._lines():
             line.transport.abort()
         for task in list(self.server_state.tasks):
             task.cancel()
+
+    def _close_servers(self) -> None:
+        for server in self.servers:
+            server.close()
 
     def _lines(self) -> list[Line]:
         return [line for line in self.server_state.connections if isinstance(line, Line)]
@@ -89,12 +96,24 @@ class Worker:
         self._tasks: set[asyncio.Task[None]] = set()
         self._plans: asyncio.Queue[Message] = asyncio.Queue()
         self._native: NativeProcess | None = None
+        self._load_problem: str | None = None
+        self._last = False
+        self._failed = False
 
-    async def run(self) -> None:
+    async def run(self) -> int:
+        """The exit code."""
         messages = aiter(self._channel)
-        told = await anext(messages)
+        try:
+            told = await anext(messages)
+        except StopAsyncIteration:
+            return 1
         loop = asyncio.get_running_loop()
-        self._journal = self._open_journal(told)
+        try:
+            self._journal = self._open_journal(told)
+        except MLOpsError as error:
+            self._channel.send("problem", message=f"{error}")
+            await self._leave()
+            return 1
         limits = told["limits"]
         self._read, self._keep_alive = limits.pop("read"), limits.pop("keep_alive")
         self._front = Front(
@@ -102,7 +121,7 @@ class Worker:
             durability=told["durability"], when_full=told["when_full"],
         )  # fmt: skip
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stopped.set)
+            loop.add_signal_handler(number, self._asked_to_end)
         self._spawn(self._listen(messages))
         self._spawn(self._load())
         await self._first_plan()
@@ -111,10 +130,23 @@ class Worker:
         if self._native is not None:
             await self._native.close()
         if self._journal is not None:
-            await asyncio.to_thread(self._journal.close)
+            try:
+                await asyncio.to_thread(self._journal.close)
+            except MLOpsError as error:
+                self._channel.send("problem", message=error.message)
         self._channel.send("counts", number=0, document=self._front.counts.document())
-        await self._channel.drained()
+        await self._leave()
+        return int(self._failed)
+
+    async def _leave(self) -> None:
+        with contextlib.suppress(ConnectionError):
+            await self._channel.drained()
         self._channel.close()
+
+    def _asked_to_end(self) -> None:
+        """By somebody else than the office: it starts a successor first, or ends all, and says so."""
+        self._channel.send("leaving")
+        asyncio.get_running_loop().call_later(ASKED_WITHIN, self._stopped.set)
 
     def _open_journal(self, told: Message) -> Journal | None:
         if told["durability"] == "none":
@@ -145,6 +177,7 @@ class Worker:
         self._spawn(self._sync())
         self._spawn(self._sweep(server))
         await self._stopped.wait()
+        server.last = self._last
         server.should_exit = True
         await serving
 
@@ -161,32 +194,62 @@ class Worker:
                     waiting.set_result(message)
             elif kind == "count":
                 document = self._front.counts.document()
-                now = {"in_flight": len(self._forwarded), "log_bytes": self._front.log_bytes}
+                front = self._front
+                now = {
+                    "in_flight": len(self._forwarded),
+                    "log_bytes": front.log_bytes,
+                    "problem": front.problem,
+                }
                 self._channel.send("counts", number=message["number"], document=document, now=now)
             elif kind == "log_full":
                 self._front.log_full = message["value"]
             elif kind == "stop":
+                self._last = message["last"]
                 self._stopped.set()
+        self._last = True  # the office is gone
         self._stopped.set()
+        for waiting in self._forwarded.values():
+            if not waiting.done():
+                waiting.set_exception(Unavailable("The office is gone.", remedy="Try again soon."))
 
     async def _load(self) -> None:
         """Serve what the newest plan says. What cannot be loaded never replaces what serves."""
         loader = Loader()
         while True:
             message = await self._plans.get()
-            table, failed, natives = await asyncio.to_thread(loader.load, message, self._front.table)
-            if natives:
+            while not self._plans.empty():  # only the newest counts
+                newer = self._plans.get_nowait()
+                message = {**newer, "data": {**message["data"], **newer["data"]}}
+            loaded = await asyncio.to_thread(loader.load, message)
+            if loaded.natives:
                 self._native = self._native or NativeProcess()
-                failed |= await self._native.load(natives)
+                loader.without(loaded, await self._native.load(loaded.natives))
                 self._front.native = self._native
-                table = loader.without(table, failed)
+            table = loader.table(message, loaded, self._front.table)
             self._front.table = table
+            self._tell_of({**message["problems"], **loaded.failed})
             self._planned.set()
-            self._channel.send("planned", number=message["number"], failed=failed)
+            serving = {name: shown.default for name, shown in table.models.items()}
+            number, failed = message["number"], loaded.failed
+            self._channel.send("planned", number=number, failed=failed, serving=serving)
+
+    def _tell_of(self, problems: Mapping[str, str]) -> None:
+        """In the metrics and in /health, as long as it is so."""
+        front = self._front
+        for name in problems:
+            model, _, version = name.rpartition("@")
+            front.counts.events["load_failed", model, version] += 1
+        if front.problem == self._load_problem:
+            front.problem = None
+        said = [f"{name} is not served: {problem}" for name, problem in problems.items()]
+        self._load_problem = " ".join(said) or None
+        front.problem = self._load_problem or front.problem
 
     async def _forward(
         self, scope: dict[str, Any], body: bytes, request_id: str
     ) -> tuple[int, Headers, bytes]:
+        if len(self._forwarded) >= self._front.limits.waiting:
+            raise overloaded()
         self._number += 1
         number = self._number
         answer: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
@@ -203,6 +266,8 @@ class Worker:
             raise Unavailable("The office did not answer in time.", remedy="Try again soon.") from None
         finally:
             self._forwarded.pop(number, None)
+        if found.get("failed"):
+            raise Unavailable("The office could not answer.", remedy="See what 'everloop serve' printed.")
         return (
             found["status"],
             [(bytes(name), bytes(value)) for name, value in found["headers"]],
@@ -220,19 +285,31 @@ class Worker:
                 self._front.problem = error.message
 
     async def _sweep(self, server: Server) -> None:
-        """Close connections that have been quiet too long, or too slow in sending a request."""
+        """Close connections that have been quiet too long, or too slow in sending a request or in taking
+        an answer."""
+        stuck: dict[Line, tuple[int, float]] = {}  # bytes that are not taken, and since when
         while True:
-            await asyncio.sleep(1.0)
+            await asyncio.sleep(min(1.0, self._read / 2, self._keep_alive / 2))
             now = self._front.now()
+            before, stuck = stuck, {}
             for line in list(server.server_state.connections):
-                if not isinstance(line, Line) or line.asked is not None:
+                if not isinstance(line, Line):
+                    continue
+                size = line.transport.get_write_buffer_size()
+                if size:
+                    known = before.get(line)
+                    stuck[line] = known if known and known[0] == size else (size, now)
+                    if now - stuck[line][1] > self._read:
+                        line.transport.abort()
+                    continue
+                if line.asked is not None:
                     continue
                 if line.began and now - line.began > self._read:
                     line.refuse_slow()
                 elif not line.began and line.is_idle() and now - line.quiet > self._keep_alive:
                     line.transport.close()
 
-    def _spawn(self, work: Any) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
@@ -242,19 +319,31 @@ class Worker:
         self._tasks.discard(task)
         if not task.cancelled() and task.exception() is not None:
             _log.error("worker failed", exc_info=task.exception())
+            self._channel.send("problem", message=f"{type(task.exception()).__name__}: {task.exception()}")
+            self._failed = True
             self._stopped.set()
             self._planned.set()
 
 
-async def _main(channel: int, listeners: list[int]) -> None:
+def _has_data(line: Line) -> bool:
+    """Whether something has arrived that was not read yet."""
+    number = line.transport.get_extra_info("socket").fileno()
+    if number < 0:
+        return False
+    waits = bytearray(4)
+    fcntl.ioctl(number, termios.FIONREAD, waits)
+    return any(waits)
+
+
+async def _main(channel: int, listeners: list[int]) -> int:
     opened = [socket.socket(fileno=number) for number in listeners]
-    await Worker(await Channel.open(socket.socket(fileno=channel)), opened).run()
+    return await Worker(await Channel.open(socket.socket(fileno=channel)), opened).run()
 
 
 def main(arguments: list[str]) -> None:
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
     numbers = [int(one) for one in arguments]
-    uvloop.run(_main(numbers[0], numbers[1:]))
+    sys.exit(uvloop.run(_main(numbers[0], numbers[1:])))
 
 
 if __name__ == "__main__":

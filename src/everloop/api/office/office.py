@@ -6,14 +6,10 @@ import asyncio
 import contextlib
 import json
 import logging
-import os
 import signal
 import socket
 import sys
-import threading
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from collections.abc import Callable, Coroutine
 from importlib import import_module
 from importlib.metadata import version
 from typing import Any
@@ -22,36 +18,30 @@ import uvloop
 
 from everloop.adapters.courier import describe
 from everloop.api.channel import Message
-from everloop.core.documents import dump
-from everloop.core.errors import MLOpsError
+from everloop.core.errors import Conflict, MLOpsError, Unavailable
 from everloop.flows.project import Project
 from everloop.flows.serving import planning, recording
 from everloop.flows.serving.planning import Plan
-from everloop.flows.serving.summing import ModelSummary
 from everloop.serving.counts import Counts
 
 from . import sockets
+from .hand import Hand
+from .plans import Plans
+from .recorder import Recorder, Recording
 from .workers import WorkerProcess
 
-LOOK_EVERY = 0.5  # seconds between looks at what is to be served
-RECORD_EVERY = 0.25
+LOOK_EVERY = 0.25  # seconds between looks at what is to be served
+LOOK_AGAIN = 10.0  # seconds after which what could not be served is tried again
 JOBS_EVERY = 60.0  # seconds between looks for jobs that were queued elsewhere
 JOBS_MODULE = "everloop.worker.jobs"
-CLEAN_EVERY = 3_600.0
 READY_WITHIN = 60.0
+PORT_WITHIN = 1.5  # seconds to wait for a port that a server which is just ending still has
+PULSE_EVERY = 1.0  # seconds between asking workers what they have done
+SILENT = 30.0  # seconds after which a worker that says nothing counts as hung
 LONGEST_PAUSE = 30.0
+FIRST_TRIES = 3  # starts of a worker before the first was ever ready
+SHORT_LIFE = 10.0  # seconds; a worker that ends sooner, again and again, is started ever later
 _log = logging.getLogger("everloop.serve")
-
-
-@dataclass
-class Recording:
-    """What has been read from the log since the office began."""
-
-    rows: int = 0
-    damaged: int = 0
-    backlog: int = 0
-    problem: str | None = None
-    summaries: dict[str, ModelSummary] = field(default_factory=dict)
 
 
 class Office:
@@ -60,100 +50,138 @@ class Office:
     def __init__(self, project: Project, tell: Callable[[str], None]) -> None:
         self.project = project
         self.settings = project.settings.serving
-        self.workers: dict[int, WorkerProcess] = {}
-        self.plan: Plan | None = None
+        self.workers: dict[int, WorkerProcess] = {}  # by socket, those that are to answer
         self.problem: str | None = None
         self.restarts = 0
-        self.recording = Recording()
         self.started = project.clock.now()
         self._tell = tell
         self._past = Counts()  # of workers that are gone
-        self._number = 0
-        self._message: dict[str, Any] = {}
-        self._content: dict[str, bytes] = {}
+        self._plans = Plans(project)
+        self._recorder = Recorder(project, self.settings.log.backlog, self.settings.log.keep_days)
+        self._looker = Hand("everloop-look")
+        self._living: set[WorkerProcess] = set()  # all, also those that only begin or end
         self._stopping = asyncio.Event()
-        self._recorded = asyncio.Event()
+        self._failure: BaseException | None = None
+        self._was_ready = False
         self._changing = asyncio.Lock()
+        self._again = False  # a rolling restart waits for its turn
         self._tasks: set[asyncio.Task[None]] = set()
         self._sockets: list[socket.socket] = []
         self._app: Any = None
         self._queued = asyncio.Event()
 
+    @property
+    def plan(self) -> Plan | None:
+        return self._plans.plan
+
+    @property
+    def recording(self) -> Recording:
+        return self._recorder.done
+
     # -- the life of the office ------------------------------------------------------------------------------
 
     async def run(self, ready: Callable[[str], None]) -> None:
-        """Serve until SIGTERM or SIGINT. ``ready`` gets the address as soon as a worker answers."""
+        """Serve until SIGTERM or SIGINT. ``ready`` gets the address as soon as a worker answers. Raises
+        Conflict for a port in use, Unavailable when no worker can be started."""
         settings = self.settings
-        self._sockets = sockets.listen(settings.host, settings.port, settings.workers)
+        self._sockets = await self._listen()
         host, port = self._sockets[0].getsockname()[:2]
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping.set)
-        loop.add_signal_handler(signal.SIGHUP, lambda: self._spawn(self.restart()))
+        loop.add_signal_handler(signal.SIGHUP, self._restart_soon)
         try:
-            starting = [self._spawn(self._keep(slot)) for slot in range(settings.workers)]
+            for slot in range(settings.workers):
+                self._spawn(self._keep(slot))
+            mark = await self._mark()
             await self._look()
-            self._spawn(self._watch())
-            self._spawn(self._record())
-            await self._any_ready(starting)
-            ready(f"http://{f'[{host}]' if ':' in host else host}:{port}")
-            self._app = await asyncio.to_thread(self._load_app)
-            if settings.retrain:
-                self._spawn(self._work())
+            self._spawn(self._watch(mark))
+            self._spawn(self._recorder.run())
+            self._spawn(self._recorder.watch())
+            self._spawn(self._pulse())
+            await self._any_ready()
+            if not self._stopping.is_set():
+                ready(f"http://{f'[{host}]' if ':' in host else host}:{port}")
+                self._app = await asyncio.to_thread(self._load_app)
+                self._spawn(self._app.state.board.run())
+                if settings.retrain:
+                    self._spawn(self._work())
             await self._stopping.wait()
-            self._tell("Stopping: requests under way are answered, the log is written.")
+            if self._failure is None:
+                self._tell("Stopping: requests under way are answered, the log is written.")
         finally:
             await self._end()
+        if self._failure is not None:
+            raise self._failure
 
-    async def _any_ready(self, keepers: list[asyncio.Task[None]]) -> None:
+    async def _listen(self) -> list[socket.socket]:
+        settings = self.settings
+        loop = asyncio.get_running_loop()
+        until = loop.time() + PORT_WITHIN
+        while True:
+            try:
+                return sockets.listen(settings.host, settings.port, settings.workers)
+            except Conflict:
+                if loop.time() > until:
+                    raise
+                await asyncio.sleep(0.1)
+
+    async def _any_ready(self) -> None:
         while not self._stopping.is_set():
             if any(worker.ready.is_set() for worker in self.workers.values()):
+                self._was_ready = True
                 return
-            for keeper in keepers:
-                if keeper.done():
-                    await keeper
             await asyncio.sleep(0.01)
 
     async def _end(self) -> None:
         self._stopping.set()
-        workers = list(self.workers.values())
-        await asyncio.gather(*(worker.stop(self.settings.drain + 5.0) for worker in workers))
+        sockets.refuse_new(self._sockets)
+        await asyncio.gather(*(self._stop(worker, last=True) for worker in list(self._living)))
+        problem = await self._recorder.end(self.settings.drain)
+        if problem:
+            self._tell(f"What was logged last is recorded when the next server starts: {problem}")
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         sockets.close(self._sockets)
-        await asyncio.to_thread(self._record_rest)
-
-    def _record_rest(self) -> None:
-        try:
-            while self._record_once():
-                pass
-        except MLOpsError as error:
-            self._tell(f"What was logged last is not in the database yet: {error.message}")
 
     # -- workers ---------------------------------------------------------------------------------------------
 
     async def _keep(self, slot: int) -> None:
-        """Keep a worker on a socket: when it dies, start another, ever slower when none becomes ready."""
-        pause = 0.0
+        """Keep a worker on a socket: when it dies, start another, ever later when they do not last."""
+        loop = asyncio.get_running_loop()
+        short = 0
         while not self._stopping.is_set():
-            worker = self.workers[slot] = await self._start(slot)
-            await self._outlived(slot)
+            try:
+                worker = self.workers[slot] = await self._start(slot)
+                worker = await self._outlived(slot)
+            except OSError as error:
+                said, lasted = f"cannot be started: {error.strerror}", False
+            else:
+                said = f"ended (code {worker.process.returncode})" + f": {worker.problem}" * bool(
+                    worker.problem
+                )
+                lasted = worker.ready.is_set() and loop.time() - worker.since > SHORT_LIFE
             if self._stopping.is_set():
                 return
             self.restarts += 1
-            pause = 0.0 if worker.ready.is_set() else min(max(2 * pause, 0.5), LONGEST_PAUSE)
-            self._tell(f"Worker {slot} ended (code {worker.process.returncode}); another one starts.")
-            await asyncio.sleep(pause)
+            short = 0 if lasted else short + 1
+            if not self._was_ready and short >= FIRST_TRIES:
+                raise Unavailable(
+                    f"No worker could be started: it {said}", remedy="See what it printed above."
+                )
+            pause = 0.0 if short <= 1 else min(0.25 * 2 ** (short - 2), LONGEST_PAUSE)
+            then = f"in {pause:g} s" if pause else "now"
+            self._tell(f"Worker {slot} {said}. Another one starts {then}.")
+            await _within(pause, self._stopping)
 
-    async def _outlived(self, slot: int) -> None:
-        """Return when the worker of a socket, and all that replaced it, are gone."""
+    async def _outlived(self, slot: int) -> WorkerProcess:
+        """Return the last worker of a socket when it, and all before it, are gone."""
         while True:
             worker = self.workers[slot]
             await worker.gone.wait()
-            self._past.add(worker.counts)
             if self.workers[slot] is worker:
-                return
+                return worker
 
     async def _start(self, slot: int) -> WorkerProcess:
         settings = self.settings
@@ -170,126 +198,161 @@ class Office:
                 for name in ("body", "rows", "waiting", "deadline", "read", "keep_alive")
             },
         }
-        worker = await WorkerProcess.start(slot, self._sockets[slot], told, self.answer)
-        if self._message:
+        worker = await WorkerProcess.start(slot, self._sockets[slot], told, self)
+        self._living.add(worker)
+        self._spawn(self._bury(worker))
+        if self._stopping.is_set():
+            await self._stop(worker, last=True)
+        elif self._plans.number:
             self._send_plan(worker)
         return worker
+
+    async def _bury(self, worker: WorkerProcess) -> None:
+        await worker.gone.wait()
+        self._living.discard(worker)
+        self._past.add(worker.counts)
+
+    async def _stop(self, worker: WorkerProcess, *, last: bool = False) -> None:
+        await worker.stop(self.settings.drain + 5.0, last=last)
+
+    def _restart_soon(self) -> None:
+        if not self._again and not self._stopping.is_set():
+            self._again = True
+            self._spawn(self.restart())
 
     async def restart(self) -> None:
         """Replace every worker, one after the other, each only when its successor is ready."""
         async with self._changing:
-            for slot, old in list(self.workers.items()):
-                new = await self._start(slot)
-                ready = asyncio.create_task(new.ready.wait())
-                gone = asyncio.create_task(new.gone.wait())
-                await asyncio.wait({ready, gone}, timeout=READY_WITHIN, return_when=asyncio.FIRST_COMPLETED)
-                ready.cancel()
-                gone.cancel()
-                if not new.ready.is_set():
-                    await new.stop(1.0)
-                    self._tell(f"Worker {slot} was not replaced: its successor did not become ready.")
+            self._again = False
+            for slot in list(self.workers):
+                if not await self._replace(slot):
                     return
-                self.workers[slot] = new
-                await old.stop(self.settings.drain + 5.0)
             self._tell("All workers were replaced.")
+
+    async def _replace(self, slot: int) -> bool:
+        try:
+            new = await self._start(slot)
+        except OSError as error:
+            self._tell(f"Worker {slot} was not replaced: {error.strerror}.")
+            return False
+        either = [asyncio.create_task(event.wait()) for event in (new.ready, new.gone, self._stopping)]
+        await asyncio.wait(either, timeout=READY_WITHIN, return_when=asyncio.FIRST_COMPLETED)
+        for one in either:
+            one.cancel()
+        if self._stopping.is_set():
+            return False
+        if not new.ready.is_set() or new.gone.is_set():
+            why = new.problem or "its successor did not become ready"
+            await new.stop(1.0)
+            self._tell(f"Worker {slot} was not replaced: {why}.")
+            return False
+        old, self.workers[slot] = self.workers[slot], new
+        await self._stop(old)
+        return True
+
+    async def _replace_one(self, slot: int) -> None:
+        async with self._changing:
+            await self._replace(slot)
+
+    def leaving(self, worker: WorkerProcess) -> None:
+        """A worker was sent SIGTERM: another takes its place before it ends."""
+        if not self._stopping.is_set() and self.workers.get(worker.slot) is worker and not worker.stopping:
+            self._spawn(self._replace_one(worker.slot))
+
+    async def _pulse(self) -> None:
+        """Know what workers have done, also of one that is killed; kill one that hangs."""
+        loop = asyncio.get_running_loop()
+        while True:
+            for worker in list(self._living):
+                if worker.ready.is_set() and loop.time() - worker.heard > SILENT:
+                    self._tell(f"Worker {worker.slot} has said nothing for {SILENT:g} s: it is killed.")
+                    worker.kill()
+                worker.ask_counts()
+                worker.send("log_full", value=self._recorder.full)
+            await asyncio.sleep(PULSE_EVERY)
 
     # -- what is served --------------------------------------------------------------------------------------
 
-    async def _watch(self) -> None:
+    async def _watch(self, seen: object) -> None:
         """See within LOOK_EVERY seconds that something else is to be served."""
-        seen = await self._mark()
+        loop = asyncio.get_running_loop()
+        looked = loop.time()
         while True:
             await asyncio.sleep(LOOK_EVERY)
             now = await self._mark()
-            if now is not None and now != seen:
-                await self._look()
-                seen = now
+            failed = self._plans.problems or any(worker.failed for worker in self.workers.values())
+            again = failed and loop.time() - looked > LOOK_AGAIN
+            if (now is not None and now != seen) or again:
+                looked = loop.time()
+                if await self._look():
+                    seen = now
 
     async def _mark(self) -> object:
         try:
-            return await asyncio.to_thread(planning.mark, self.project)
+            return await self._looker.do(lambda: planning.mark(self.project))
         except MLOpsError as error:
             self.problem = error.message
             return None
 
-    async def _look(self) -> None:
+    async def _look(self) -> bool:
+        """Whether what is to be served is known; it is told to all workers. Raises what is wrong at first."""
+        plans, before = self._plans, self._plans.problems
         try:
-            plan = await asyncio.to_thread(planning.plan, self.project)
-            content = dict(self._content)
-            for version in (version for model in plan.models for version in model.versions):
-                if version.address not in content:
-                    content[version.address] = await asyncio.to_thread(
-                        planning.content, self.project, version
-                    )
+            await self._looker.do(plans.look)
         except MLOpsError as error:
             self.problem = error.message
             if self.plan is None:
                 raise
-            return
-        self.plan, self.problem, self._content = plan, None, content
-        self._number += 1
-        self._message = _message(plan)
-        for worker in self.workers.values():
+            return False
+        except Exception as error:
+            if self.plan is None:
+                raise
+            self.problem = f"{type(error).__name__}: {error}"
+            _log.exception("what is to be served could not be found out")
+            return False
+        self.problem = None
+        for worker in list(self._living):
             self._send_plan(worker)
-        for problem in plan.problems:
-            self._tell(problem)
+        for name, problem in plans.problems.items():
+            if before.get(name) != problem:
+                self._tell(f"{name} is not served: {problem}")
+        return True
 
     def _send_plan(self, worker: WorkerProcess) -> None:
-        fresh = {key: data for key, data in self._content.items() if key not in worker.sent}
-        worker.sent |= set(fresh)
-        worker.send("plan", number=self._number, data=fresh, **self._message)
+        plans = self._plans
+        fresh = {key: data for key, data in plans.content.items() if key not in worker.sent}
+        worker.sent = set(plans.content)
+        worker.send("plan", number=plans.number, data=fresh, **plans.message)
 
-    # -- the log ---------------------------------------------------------------------------------------------
-
-    async def _record(self) -> None:
-        clock, cleaned = self.project.clock, 0.0
-        loop, recorder = asyncio.get_running_loop(), ThreadPoolExecutor(1, initializer=_give_way)
-        while not self._stopping.is_set():
-            try:
-                more = await loop.run_in_executor(recorder, self._record_once)
-                self.recording.problem = None
-                if clock.monotonic() - cleaned > CLEAN_EVERY:
-                    cleaned = clock.monotonic()
-                    days = self.settings.log.keep_days
-                    await asyncio.to_thread(recording.clean, self.project, keep_days=days)
-            except MLOpsError as error:
-                more, self.recording.problem = False, error.message
-            full = self.recording.backlog > self.settings.log.backlog
-            for worker in self.workers.values():
-                worker.send("log_full", value=full)
-            self._recorded.set()
-            if not more:
-                await _within(RECORD_EVERY, self._stopping)
-
-    def _record_once(self) -> bool:
-        """Whether there may be more."""
-        done = recording.record(self.project, limit=10_000)
-        kept = self.recording
-        kept.rows += done.rows
-        kept.damaged += done.damaged
-        kept.backlog = done.backlog
-        for name, summary in done.summaries.items():
-            if name in kept.summaries:
-                kept.summaries[name].merge(summary)
-            else:
-                kept.summaries[name] = summary
-        return done.rows >= 10_000
+    def loaded(self, worker: WorkerProcess, serving: dict[str, str]) -> None:
+        """A worker has loaded a plan and answers with these versions, by model."""
+        plan = self._plans.plan
+        for model in plan.models if plan else ():
+            for one in model.versions:
+                name = f"{model.name}@{one.version}"
+                if name in worker.failed:
+                    worker.sent.discard(one.address)  # it comes along with the next plan once more
+                    known = self._plans.problems.get(name)
+                    if known != worker.failed[name]:
+                        self._plans.problems[name] = worker.failed[name]
+                        instead = serving.get(model.name) or "nothing"
+                        self._tell(
+                            f"{name} cannot be loaded: {worker.failed[name]} {model.name}@{instead} answers."
+                        )
+        self._plans.serves(worker.plan, serving)
 
     async def recorded(self) -> None:
         """Return when what was logged before the call is in the database."""
-        for _ in range(2):
-            self._recorded.clear()
-            await _within(5.0, self._recorded)
+        await self._recorder.recorded(5.0)
 
     # -- counting --------------------------------------------------------------------------------------------
 
     async def counted(self) -> Counts:
         """What all workers have done since the office began."""
-        workers = list(self.workers.values())
-        await asyncio.gather(*(worker.count(0.5) for worker in workers))
+        await asyncio.gather(*(worker.count(0.5) for worker in self._living))
         total = Counts()
         total.add(self._past.document())
-        for worker in workers:
+        for worker in self._living:
             total.add(worker.counts)
         return total
 
@@ -326,16 +389,18 @@ class Office:
         found: dict[str, Any] = await call(self._app, message)
         return found
 
-    def _spawn(self, work: Any) -> asyncio.Task[None]:
-        task: asyncio.Task[None] = asyncio.create_task(work)
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._finished)
-        return task
 
     def _finished(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            _log.error("the office failed", exc_info=task.exception())
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            if not isinstance(error, MLOpsError):
+                _log.error("the office failed", exc_info=error)
+            self._failure = self._failure or error
             self._stopping.set()
 
 
@@ -346,41 +411,6 @@ async def _within(seconds: float, event: asyncio.Event) -> None:
             await event.wait()
 
 
-def _give_way() -> None:
-    """Let this thread work when no other has something to do: recording gives way to answering."""
-    with contextlib.suppress(OSError, AttributeError):  # only Linux has priorities of threads
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
-
-
 def run(project: Project, note: Callable[[str], None], ready: Callable[[str], None]) -> None:
     """Serve a project's models until SIGTERM or SIGINT."""
     uvloop.run(Office(project, note).run(ready))
-
-
-def _message(plan: Plan) -> dict[str, Any]:
-    """A plan as workers are told it."""
-    return {
-        "default": plan.default,
-        "salt": plan.salt,
-        "models": [
-            {
-                "name": model.name,
-                "default": model.default,
-                "fallback": model.fallback,
-                "constant": list(model.constant) if model.constant else None,
-                "inputs": model.serving.inputs.model_dump(),
-                "mask": model.serving.mask,
-                "versions": [
-                    {
-                        "version": version.version,
-                        "variant": version.variant,
-                        "form": dump(version.form),
-                        "key": version.address,
-                        "format": version.format,
-                    }
-                    for version in model.versions
-                ],
-            }
-            for model in plan.models
-        ],
-    }

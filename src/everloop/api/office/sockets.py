@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import socket
+import struct
+import sys
+from collections.abc import Iterable
 
 from everloop.core.errors import Conflict, Invalid
 
 BACKLOG = 2_048
+_ATTACH_FILTER = 26  # SO_ATTACH_FILTER
+# A program for the system's packet filter: drop what begins a connection (SYN), let all else pass.
+_FLAGS_AT, _SYN = 13, 0x02
+_NO_NEW = (
+    *((0x30, 0, 0, _FLAGS_AT), (0x45, 0, 1, _SYN)),  # load the TCP flags; is it a SYN?
+    *((0x06, 0, 0, 0), (0x06, 0, 0, 0xFFFFFFFF)),  # yes: drop; no: keep
+)
 
 
 def listen(host: str, port: int, count: int) -> list[socket.socket]:
@@ -47,6 +59,22 @@ def _check_free(family: int, host: str, port: int) -> None:
         probe.bind((host, port))
 
 
-def close(sockets: list[socket.socket]) -> None:
+def refuse_new(sockets: Iterable[socket.socket]) -> None:
+    """Let no new connection begin on them; those that have begun can still be accepted.
+
+    What has not been accepted when the last owner closes a socket is reset, even where its request was sent
+    already. With this and a moment of accepting before the end there is nothing left to reset. Elsewhere
+    than on Linux nothing is done: what arrives in the very last moment may be reset.
+    """
+    if sys.platform != "linux":
+        return
+    program = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in _NO_NEW))
+    given = struct.pack("HL", len(_NO_NEW), ctypes.addressof(program))
+    for one in sockets:
+        with contextlib.suppress(OSError):  # a system that forbids it
+            one.setsockopt(socket.SOL_SOCKET, _ATTACH_FILTER, given)
+
+
+def close(sockets: Iterable[socket.socket]) -> None:
     for one in sockets:
         one.close()

@@ -3,36 +3,51 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
 import socket
 import sys
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Coroutine
+from typing import Any, Protocol
 
 from everloop.api.channel import Channel, Message
 from everloop.serving.counts import Counts
 
 MODULE = "everloop.api.front.worker"
-Answer = Callable[[Message], Awaitable[dict[str, Any]]]
+_log = logging.getLogger("everloop.serve")
+
+
+class Owner(Protocol):
+    """Who hears of a worker: what it forwards, what it has loaded, that it was asked to end."""
+
+    async def answer(self, message: Message) -> dict[str, Any]: ...
+    def loaded(self, worker: WorkerProcess, serving: dict[str, str]) -> None: ...
+    def leaving(self, worker: WorkerProcess) -> None: ...
 
 
 class WorkerProcess:
-    """One worker on one socket. ``sent`` are the models it was given; ``counts`` what it has done."""
+    """One worker on one socket. ``sent`` are the models it has; ``counts`` what it has done; ``heard`` when
+    it last said something, ``since`` when it was started (the loop's seconds); ``problem`` why it ended."""
 
     def __init__(
-        self, slot: int, process: asyncio.subprocess.Process, channel: Channel, answer: Answer
+        self, slot: int, process: asyncio.subprocess.Process, channel: Channel, owner: Owner
     ) -> None:
         self.slot = slot
         self.process = process
         self.sent: set[str] = set()
         self.plan = 0
         self.failed: dict[str, str] = {}
+        self.problem = ""
         self.counts: dict[str, Any] = Counts().document()
         self.now: dict[str, Any] = {}
         self.ready = asyncio.Event()
         self.gone = asyncio.Event()
+        self.stopping = False
+        self._loop = asyncio.get_running_loop()
+        self.since = self.heard = self._loop.time()
         self._planned = asyncio.Event()
         self._channel = channel
-        self._answer = answer
+        self._owner = owner
         self._number = 0
         self._counted: dict[int, asyncio.Future[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -40,9 +55,9 @@ class WorkerProcess:
 
     @classmethod
     async def start(
-        cls, slot: int, listener: socket.socket, told: dict[str, Any], answer: Answer
+        cls, slot: int, listener: socket.socket, told: dict[str, Any], owner: Owner
     ) -> WorkerProcess:
-        """Start one; it is ready when it has loaded the first plan."""
+        """Start one; it is ready when it has loaded the first plan. Raises OSError."""
         ours, theirs = socket.socketpair()
         try:
             process = await asyncio.create_subprocess_exec(
@@ -51,9 +66,12 @@ class WorkerProcess:
                 stdin=asyncio.subprocess.DEVNULL,
                 start_new_session=True,  # Ctrl-C is for the office, which then stops its workers
             )
+        except BaseException:
+            ours.close()
+            raise
         finally:
             theirs.close()
-        worker = cls(slot, process, await Channel.open(ours), answer)
+        worker = cls(slot, process, await Channel.open(ours), owner)
         worker._channel.send("start", **told)
         return worker
 
@@ -69,7 +87,7 @@ class WorkerProcess:
     async def count(self, patience: float) -> None:
         """Bring ``counts`` up to date, if the worker answers in time."""
         self._number += 1
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        done: asyncio.Future[None] = self._loop.create_future()
         self._counted[self._number] = done
         self.send("count", number=self._number)
         try:
@@ -80,42 +98,76 @@ class WorkerProcess:
         finally:
             self._counted.pop(self._number, None)
 
-    async def stop(self, patience: float) -> None:
-        """Let it answer what is under way and end; kill it when it does not."""
-        self.send("stop")
+    def ask_counts(self) -> None:
+        """The same without waiting; its answer also shows that the worker is alive."""
+        self.send("count", number=0)
+
+    def kill(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            self.process.kill()
+
+    async def stop(self, patience: float, *, last: bool = False) -> None:
+        """Let it answer what is under way and end; kill it when it does not. ``last``: nobody will accept on
+        its socket after it."""
+        self.stopping = True
+        self.send("stop", last=last)
         try:
             async with asyncio.timeout(patience):
-                await self.process.wait()
+                await self.gone.wait()
         except TimeoutError:
-            self.process.kill()
-            await self.process.wait()
-        await self.gone.wait()
+            self.kill()
+            await self.gone.wait()
 
     async def _listen(self) -> None:
-        async for message in self._channel:
-            kind = message["kind"]
-            if kind == "request":
-                self._spawn(self._reply(message))
-            elif kind == "counts":
-                self.counts = message["document"]
-                self.now = message.get("now", {})
-                waiting = self._counted.pop(message["number"], None)
-                if waiting is not None and not waiting.done():
-                    waiting.set_result(None)
-            elif kind == "planned":
-                self.plan, self.failed = message["number"], message["failed"]
-                self._planned.set()
-            elif kind == "ready":
-                self.ready.set()
-        await self.process.wait()
-        self._channel.close()
-        self.gone.set()
-        self._planned.set()
+        try:
+            async for message in self._channel:
+                self.heard = self._loop.time()
+                self._hear(message)
+        except Exception:  # noqa: BLE001 (a worker that cannot be understood is replaced)
+            _log.exception("what worker %s said was not understood", self.slot)
+            self.kill()
+        finally:
+            # The channel of a worker that has ended, or that ends: it closes it last.
+            try:
+                async with asyncio.timeout(5.0):
+                    await self.process.wait()
+            except TimeoutError:
+                self.kill()
+                await self.process.wait()
+            self._channel.close()
+            self.gone.set()
+            self._planned.set()
+
+    def _hear(self, message: Message) -> None:
+        kind = message["kind"]
+        if kind == "request":
+            self._spawn(self._reply(message))
+        elif kind == "counts":
+            self.counts = message["document"]
+            self.now = message.get("now", {})
+            waiting = self._counted.pop(message["number"], None)
+            if waiting is not None and not waiting.done():
+                waiting.set_result(None)
+        elif kind == "planned":
+            self.plan, self.failed = message["number"], message["failed"]
+            self._owner.loaded(self, message["serving"])
+            self._planned.set()
+        elif kind == "ready":
+            self.ready.set()
+        elif kind == "leaving":
+            self._owner.leaving(self)
+        elif kind == "problem":
+            self.problem = message["message"]
 
     async def _reply(self, message: Message) -> None:
-        self._channel.send("answer", number=message["number"], **await self._answer(message))
+        try:
+            answer = await self._owner.answer(message)
+        except Exception:  # noqa: BLE001 (the worker waits for an answer)
+            _log.exception("a forwarded request failed")
+            answer = {"failed": True}
+        self._channel.send("answer", number=message["number"], **answer)
 
-    def _spawn(self, work: Any) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

@@ -1,0 +1,97 @@
+"""What workers are told to serve. A version whose content is lost or damaged, or that no worker can load,
+never takes the place of one that serves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from everloop.core.documents import dump
+from everloop.core.errors import MLOpsError
+from everloop.flows.project import Project
+from everloop.flows.serving import planning
+from everloop.flows.serving.planning import Plan, PlannedModel, PlannedVersion
+
+
+class Plans:
+    """The newest plan: its ``number``, the ``message`` for workers, the ``content`` of each address in it.
+    ``problems`` tells of versions that are not served, by ``model@version``."""
+
+    def __init__(self, project: Project) -> None:
+        self.plan: Plan | None = None
+        self.number = 0
+        self.message: dict[str, Any] = {}
+        self.content: dict[str, bytes] = {}
+        self.problems: dict[str, str] = {}
+        self._project = project
+        self._serving: dict[str, PlannedVersion] = {}  # by model: what answers by default, proven by a worker
+
+    def look(self) -> None:
+        """Plan anew, and read what is not in memory. Raises MLOpsError when nothing can be planned."""
+        plan = planning.plan(self._project)
+        content: dict[str, bytes] = {}
+        problems = dict(problem.split(": ", 1) for problem in plan.problems)
+        models = tuple(self._with_content(model, content, problems) for model in plan.models)
+        self.plan = replace(plan, models=models)
+        self.content, self.problems = content, problems
+        self.number += 1
+        self.message = {
+            "default": plan.default,
+            "salt": plan.salt,
+            "models": [self._told(model) for model in models],
+            "problems": problems,
+        }
+
+    def _with_content(
+        self, model: PlannedModel, content: dict[str, bytes], problems: dict[str, str]
+    ) -> PlannedModel:
+        """The model with the versions whose content is there, and with the one that serves now."""
+        planned = {version.version: version for version in model.versions}
+        serving = self._serving.get(model.name)
+        if serving is not None:
+            planned.setdefault(serving.version, serving)
+        there = []
+        for version in planned.values():
+            try:
+                found = self.content.get(version.address)
+                content[version.address] = (
+                    planning.content(self._project, version) if found is None else found
+                )
+                there.append(version)
+            except (MLOpsError, OSError) as error:
+                said = error.message if isinstance(error, MLOpsError) else str(error)
+                problems[f"{model.name}@{version.version}"] = said
+        return replace(model, versions=tuple(there))
+
+    def serves(self, number: int, serving: Mapping[str, str]) -> None:
+        """A worker answers with these versions, by model, where none is asked for."""
+        if number != self.number or self.plan is None:
+            return
+        for model in self.plan.models:
+            for version in model.versions:
+                if version.version == serving.get(model.name):
+                    self._serving[model.name] = version
+
+    def _told(self, model: PlannedModel) -> dict[str, Any]:
+        serving = self._serving.get(model.name)
+        instead = [serving.version if serving else "", model.fallback or ""]
+        return {
+            "name": model.name,
+            "default": model.default,
+            "instead": [version for version in instead if version],
+            "fallback": model.fallback,
+            "constant": list(model.constant) if model.constant else None,
+            "inputs": model.serving.inputs.model_dump(),
+            "mask": model.serving.mask,
+            "versions": [
+                {
+                    "version": version.version,
+                    "variant": version.variant,
+                    "form": dump(version.form),
+                    "key": version.address,
+                    "format": version.format,
+                }
+                for version in model.versions
+            ],
+        }

@@ -1,0 +1,149 @@
+"""The workers' log into the database, while they write it; and how much of it waits."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from dataclasses import dataclass, field
+
+from everloop.core.errors import MLOpsError
+from everloop.flows.project import Project
+from everloop.flows.serving import recording
+from everloop.flows.serving.recording import Recorded
+from everloop.flows.serving.summing import ModelSummary
+
+from .hand import Hand
+
+EVERY = 0.25  # seconds between rounds where nothing is left
+ROUND = 10_000  # rows
+CLEAN_EVERY = 3_600.0
+HURRY = 0.25  # of the backlog that is allowed: from here on recording no longer gives way to answering
+_log = logging.getLogger("everloop.serve")
+
+
+@dataclass
+class Recording:
+    """What has been read from the log since the office began. ``backlog`` in bytes."""
+
+    rows: int = 0
+    damaged: int = 0
+    backlog: int = 0
+    problem: str | None = None
+    summaries: dict[str, ModelSummary] = field(default_factory=dict)
+
+
+class Recorder:
+    """``allowed`` is the backlog in bytes beyond which nothing more shall be logged."""
+
+    def __init__(self, project: Project, allowed: int, keep_days: float) -> None:
+        self.done = Recording()
+        self._project = project
+        self._allowed = allowed
+        self._keep_days = keep_days
+        self._gentle = Hand("everloop-record", gently=True)
+        self._quick = Hand("everloop-record-now")
+        self._ending = asyncio.Event()
+        self._rounds = 0
+        self._written = 0  # bytes in log files when the backlog was last known
+        self._known = 0  # the backlog then
+
+    @property
+    def full(self) -> bool:
+        """Whether more waits than is allowed."""
+        return self.done.backlog > self._allowed
+
+    async def run(self) -> None:
+        """Round after round, until ``end``. What fails is tried again."""
+        clock, cleaned, pause = self._project.clock, self._project.clock.monotonic(), EVERY
+        while not self._ending.is_set():
+            more = False
+            try:
+                more = await self._round()
+                pause = EVERY
+                if clock.monotonic() - cleaned > CLEAN_EVERY:
+                    cleaned = clock.monotonic()
+                    await self._gentle.do(self._clean)
+            except Exception as error:  # noqa: BLE001 (predictions go on, whatever the database does)
+                self._failed(error)
+                pause = min(2 * pause, 5.0)
+            if not more:
+                await _within(pause, self._ending)
+
+    async def watch(self) -> None:
+        """Keep the size of the backlog up to date, also while the database does not answer."""
+        while True:
+            await asyncio.sleep(EVERY)
+            self.done.backlog = max(0, self._known + self._size() - self._written)
+
+    async def end(self, patience: float) -> str | None:
+        """Record what is left, within so many seconds; else tell what was not."""
+        self._ending.set()
+        try:
+            async with asyncio.timeout(patience):
+                while await self._round():
+                    pass
+            return None
+        except TimeoutError:
+            return "the database did not answer in time"
+        except Exception as error:  # noqa: BLE001 (told; the next one that serves records it)
+            self._failed(error)
+            return self.done.problem
+
+    async def recorded(self, patience: float) -> None:
+        """Return when what was logged before the call is in the database, or the time is over."""
+        wanted = self._rounds + 2
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(patience):
+                while self._rounds < wanted:
+                    await asyncio.sleep(0.02)
+
+    async def _round(self) -> bool:
+        """Whether there may be more."""
+        hand = (
+            self._quick
+            if self.done.backlog > HURRY * self._allowed or self._ending.is_set()
+            else self._gentle
+        )
+        written, done = await hand.do(self._record)
+        kept = self.done
+        kept.problem = None
+        kept.rows += done.rows
+        kept.damaged += done.damaged
+        self._written, self._known = written, done.backlog
+        kept.backlog = done.backlog
+        for name, summary in done.summaries.items():
+            if name in kept.summaries:
+                kept.summaries[name].merge(summary)
+            else:
+                kept.summaries[name] = summary
+        self._rounds += 1
+        return done.rows + done.known >= ROUND
+
+    def _record(self) -> tuple[int, Recorded]:
+        done = recording.record(self._project, limit=ROUND)
+        return self._size(), done
+
+    def _clean(self) -> None:
+        recording.clean(self._project, keep_days=self._keep_days)
+
+    def _size(self) -> int:
+        total = 0
+        for path in recording.log_folder(self._project).glob("*.jsonl"):
+            with contextlib.suppress(OSError):
+                total += path.stat().st_size
+        return total
+
+    def _failed(self, error: Exception) -> None:
+        if isinstance(error, MLOpsError):
+            self.done.problem = error.message
+        else:
+            self.done.problem = f"{type(error).__name__}: {error}"
+            _log.error("recording failed", exc_info=error)
+
+
+async def _within(seconds: float, event: asyncio.Event) -> None:
+    """Wait for an event, at most so long."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()
