@@ -19,9 +19,9 @@ from .series import EVERY, Series
 if TYPE_CHECKING:
     from .office import Office
 
-RECENT_EVERY = 2.0  # seconds
-PAST_EVERY = 30.0
-MOST_SHARE = 0.05  # of one core, that reading the past may take
+RECENT_EVERY = (2.0, 15.0)  # seconds between reads: at least, and at most when they take long
+PAST_EVERY = (30.0, 900.0)
+PAUSE = 20.0  # times as long as a read took
 
 
 class Board:
@@ -32,8 +32,8 @@ class Board:
         self._host = host
         self._series = Series()
         now = office.project.clock.monotonic
-        self._recent = _Kept(now, RECENT_EVERY)
-        self._past = _Kept(now, PAST_EVERY)
+        self._recent = _Kept(now, *RECENT_EVERY)
+        self._past = _Kept(now, *PAST_EVERY)
 
     async def run(self) -> None:
         """Look on until cancelled."""
@@ -139,11 +139,11 @@ def _route(form: Form) -> dict[str, Any]:
 
 
 class _Kept:
-    """An answer of the database that is good for a while: for ``seconds``, or longer when it took long."""
+    """An answer of the database that is good for a while, the longer the longer it took."""
 
-    def __init__(self, now: Callable[[], float], seconds: float) -> None:
+    def __init__(self, now: Callable[[], float], least: float, most: float) -> None:
         self._now = now
-        self._seconds = seconds
+        self._least, self._most = least, most
         self._until = float("-inf")
         self._found: dict[str, Any] = {}
         self._reading = asyncio.Lock()
@@ -161,6 +161,6 @@ class _Kept:
                 self._found = {**self._found, "problem": error.message}
             else:
                 self._found.pop("problem", None)
-            took = self._now() - began
-            self._until = self._now() + max(self._seconds, took / MOST_SHARE)
+            ended = self._now()
+            self._until = ended + min(self._most, max(self._least, PAUSE * (ended - began)))
         return self._found

@@ -84,7 +84,7 @@ function chart(where, lines, {from, to, most = 0, mark = null, least = 0, label 
   where.replaceChildren(root, legend);
 }
 function scale(low, high) {  // round bounds and step of an axis
-  if (high <= low) { const room = Math.abs(high) || 1; high += room / 2; if (low !== 0) low -= room / 2; }
+  if (high <= low) { const room = Math.abs(high) / 10 || 1; high += room; if (low !== 0) low -= room; }
   const rough = (high - low) / 3, size = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 2.5, 5, 10].map(n => n * size).find(n => n >= rough);
   return [Math.floor(low / step + 1e-9) * step, Math.ceil(high / step - 1e-9) * step, step];

@@ -17,7 +17,7 @@ from . import history, jobs, labels
 RECENT = 20
 JOBS = 8
 POINTS = 200  # of one metric
-MOST_METRICS = 6  # of one model
+MOST_METRICS = 8  # of one model
 DRIFT = "drift_score"
 LABEL_DAYS = 7
 MOST_INPUTS = 40  # of one prediction
