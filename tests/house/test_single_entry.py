@@ -36,7 +36,6 @@ WAYS_IN: dict[str, tuple[str, ...]] = {
     "onnx": ("adapters/onnx",),
     "onnxruntime": ("adapters/onnx",),
     "skl2onnx": ("adapters/onnx",),
-    "onnxmltools": ("adapters/onnx",),
     "fastapi": ("api", "dashboard"),
     "fastapi_offline": ("api",),
     "starlette": ("api", "dashboard"),

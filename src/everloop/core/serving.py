@@ -46,9 +46,9 @@ class Agreement:
 class Form:
     """How a model version is served: compiled (``onnx``) or by the original (``native``), and why.
 
-    ``layout`` says what the compiled model takes: ``matrix``, one float32 tensor ``X`` of (rows, columns) as
-    ``training.preparation.ColumnTypes`` makes them of the fields; or ``columns``, one tensor of (rows, 1) per
-    field under its name, float32 or string. ``artifact`` addresses the compiled model (empty: none).
+    ``layout`` says what the model takes: ``matrix``, one float64 tensor ``X`` of (rows, columns) as
+    ``training.preparation.ColumnTypes`` makes them of the fields; or ``columns``, the values themselves, for
+    originals with texts. ``artifact`` addresses the compiled model (empty: none).
     """
 
     route: Route

@@ -150,11 +150,14 @@ def _ruled(project: Project, form: Form, run: Run) -> tuple[Field, ...]:
 
 
 def _rule(field: Field, asked: ColumnRule | None) -> ColumnRule | None:
-    """What the contract asks, and categories beyond which the model itself cannot answer."""
-    known = field.rule.allowed if field.rule else None
-    if known is None:
+    """What the contract asks, and what the model itself refuses: missing values, unknown categories."""
+    refused = field.rule
+    if refused is None:
         return asked
-    return replace(asked or ColumnRule(field.name), allowed=known, severity="error")
+    rule = asked or ColumnRule(field.name)
+    if refused.max_missing is not None:
+        rule = replace(rule, max_missing=refused.max_missing)
+    return rule if refused.allowed is None else replace(rule, allowed=refused.allowed, severity="error")
 
 
 def _nullable(field: Field, missed: set[str]) -> bool:
