@@ -125,8 +125,7 @@ def prepare(target: Target, asks: Sequence[Ask], most: int) -> Batch:
             if plainly:
                 asked = plain.question(ask.body, inputs, most)
             else:
-                ask.request = openinference.request(ask.body, ask.header)
-                asked = openinference.question(ask.request, inputs, most)
+                ask.request, asked = openinference.read(ask.body, ask.header, inputs, most)
         except MLOpsError as error:
             ask.reply = Reply(error=error)
             continue

@@ -17,14 +17,16 @@ import numpy as np
 import numpy.typing as npt
 
 from everloop.core.contracts import ColumnRule
-from everloop.core.errors import Invalid, nearest
+from everloop.core.errors import Invalid
 from everloop.core.serving import Field, Form
 
 Reaction = Literal["allow", "warn", "refuse"]
 Row = Sequence[Any]
+MOST_TOLD = 20  # wrong inputs of a request
 LARGEST = float(np.finfo(np.float32).max)
 _PLAIN = frozenset((float, int))
 _SHOWN = 80
+_NAMES = 40
 _MISSING = "(missing)"
 
 
@@ -85,6 +87,7 @@ class Inputs:
         self._policy = policy or InputPolicy()
         self._known = frozenset(self.names)
         self._readers = [_reader(field, form.layout, self._policy) for field in form.fields]
+        self.booleans = tuple(at for at, field in enumerate(form.fields) if field.kind == "boolean")
         self._numeric = all(field.kind == "number" for field in form.fields)
         bounds = [_bounds(field) for field in form.fields]
         self._low = np.array([low for low, _ in bounds])
@@ -95,10 +98,10 @@ class Inputs:
         missing; one that the model does not have is what ``policy.extra`` says."""
         warned: list[str] = []
         if not self._known.issuperset(values) and self._policy.extra != "allow":
-            extra = [name for name in values if name not in self._known]
+            extra = [name for name in values if name not in self._known][:MOST_TOLD]
             wrong = [
-                Wrong(_shown(name), _shown(values[name]), "is no input of this model",
-                      nearest(name, self.names), row)
+                Wrong(name[:_SHOWN], _shown(values[name]), "was given, but is no input of this model",
+                      ", ".join(self.names[:_NAMES]), row)
                 for name in extra
             ]  # fmt: skip
             if self._policy.extra == "refuse":
@@ -140,7 +143,7 @@ class Inputs:
             if len(row) != width:
                 wrong.append(
                     Wrong("features", f"{len(row)} values", "do not fit this model",
-                          f"{width} values: {', '.join(self.names[:40])}", at)
+                          f"{width} values: {', '.join(self.names[:_NAMES])}", at)
                 )  # fmt: skip
                 continue
             out: list[Any] = []
@@ -152,7 +155,7 @@ class Inputs:
                     wrong.append(Wrong(field.name, _shown(value), refusal.reason, refusal.allowed, at))
             encoded.append(out)
             warned.append(warnings)
-            if len(wrong) >= 20:
+            if len(wrong) >= MOST_TOLD:
                 break
         if wrong:
             raise Rejected(wrong)
@@ -287,7 +290,7 @@ def _text(value: Any) -> str | None:
     """A number as ``training.preparation`` writes it; None for what is no plain value."""
     if isinstance(value, float):
         return str(int(value)) if value.is_integer() else str(value)
-    return str(value) if isinstance(value, int) else None
+    return str(value) if isinstance(value, int) and not _huge(value) else None
 
 
 def _time(field: Field) -> Reader:

@@ -18,7 +18,9 @@ import numpy.typing as npt
 from everloop.core.errors import Invalid, nearest
 from everloop.core.serving import Field, Form
 
+from . import bodies
 from .answers import Outcome
+from .bodies import short
 from .inputs import Inputs
 from .plain import Question
 
@@ -58,7 +60,7 @@ class Wanted(msgspec.Struct):
 
 class Request(msgspec.Struct):
     inputs: list[Tensor]
-    id: str = ""
+    id: str | None = None
     parameters: dict[str, Any] | None = None
     outputs: list[Wanted] | None = None
 
@@ -83,23 +85,44 @@ _decoder = msgspec.json.Decoder(Request)
 _encode = msgspec.json.Encoder().encode
 
 
+def read(
+    body: bytes | bytearray | memoryview, header: int | None, inputs: Inputs, most: int
+) -> tuple[Request, Question]:
+    """A request and its rows. Raises Invalid, Rejected: also where a body is no JSON only because of numbers
+    that JSON does not have."""
+    try:
+        asked = request(body, header)
+    except Invalid:
+        found = bodies.leniently(Request, body) if header is None else None
+        if found is not None:
+            inputs.encode(question(found, inputs, most).rows)
+        raise
+    return asked, question(asked, inputs, most)
+
+
 def request(body: bytes | bytearray | memoryview, header: int | None = None) -> Request:
     """A request; ``header`` is the length of its JSON where binary tensors follow it. Raises Invalid."""
-    text = body if header is None else body[:header]
     if header is not None and not 0 <= header <= len(body):
         raise Invalid(
             f"Inference-Header-Content-Length is {header}, the body has {len(body)} bytes.",
             remedy="Send the length of the JSON in front of the tensors.",
         )
-    try:
-        asked = _decoder.decode(text)
-    except msgspec.ValidationError as error:
-        raise Invalid(f"The body is no inference request: {_plain(error)}.", remedy=EXAMPLE) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Invalid(f"The body is no JSON: {_plain(error)}.", remedy=EXAMPLE) from None
+    text = body if header is None else body[:header]
+    asked = bodies.decode(_decoder, text, EXAMPLE)
+    if _may_repeat(asked, text):
+        bodies.refuse_duplicates(text, EXAMPLE)
     if header is not None:
         _attach(asked, memoryview(body)[header:])
     return asked
+
+
+def _may_repeat(asked: Request, text: bytes | bytearray | memoryview) -> bool:
+    """Whether a key may be there twice: it is counted, wherever it stands."""
+    told, tensors, wanted = bytes(text), len(asked.inputs), len(asked.outputs or ())
+    once = told.count(b'"inputs"') == 1 and told.count(b'"outputs"') <= 1 and told.count(b'"id"') <= 1
+    each = all(told.count(key) <= tensors for key in (b'"data"', b'"shape"', b'"datatype"'))
+    named = told.count(b'"name"') <= tensors + wanted
+    return not (once and each and named) or b"\\u" in told
 
 
 def question(asked: Request, inputs: Inputs, most: int) -> Question:
@@ -117,20 +140,21 @@ def question(asked: Request, inputs: Inputs, most: int) -> Question:
             count = len(data) // columns if columns else 0
             if len(tensor.shape) > 2 or not count:
                 raise Invalid(
-                    f"Input '{tensor.name}' has the shape {tensor.shape}.",
+                    f"Input {short(tensor.name)} has the shape {_shape(tensor)}.",
                     remedy=f"Send it as [rows, {width}].",
                 )
-            rows = [data[at * columns : (at + 1) * columns] for at in range(count)]
-            return Question(rows, single=count == 1, id=asked.id)
+            return _question([data[at * columns : (at + 1) * columns] for at in range(count)], inputs, asked)
     found: dict[str, list[Any]] = {}
     for tensor in tensors:
         if tensor.name not in inputs.names:
-            raise Invalid(f"There is no input '{tensor.name}'.", remedy=nearest(tensor.name, inputs.names))
+            raise Invalid(
+                f"There is no input {short(tensor.name)}.", remedy=nearest(tensor.name[:80], inputs.names)
+            )
         if tensor.name in found:
-            raise Invalid(f"The input '{tensor.name}' is given twice.", remedy="Send each once.")
+            raise Invalid(f"The input {short(tensor.name)} is given twice.", remedy="Send each once.")
         if not (len(tensor.shape) == 1 or (len(tensor.shape) == 2 and tensor.shape[1] == 1)):
             raise Invalid(
-                f"Input '{tensor.name}' has the shape {tensor.shape}.", remedy="Send it as [rows, 1]."
+                f"Input {short(tensor.name)} has the shape {_shape(tensor)}.", remedy="Send it as [rows, 1]."
             )
         found[tensor.name] = _data(tensor, most)
     counts = {len(data) for data in found.values()}
@@ -138,8 +162,19 @@ def question(asked: Request, inputs: Inputs, most: int) -> Question:
         raise Invalid("The inputs have different numbers of rows, or none.", remedy="Send one value per row.")
     count = len(next(iter(found.values())))
     nothing: list[Any] = [None] * count
-    rows = [list(row) for row in zip(*(found.get(name, nothing) for name in inputs.names), strict=True)]
-    return Question(rows, single=count == 1, id=asked.id)
+    return _question(
+        [list(row) for row in zip(*(found.get(name, nothing) for name in inputs.names), strict=True)],
+        inputs,
+        asked,
+    )
+
+
+def _question(rows: list[list[Any]], inputs: Inputs, asked: Request) -> Question:
+    for at in inputs.booleans:  # a tensor of numbers says them as 0 and 1
+        for row in rows:
+            if at < len(row) and row[at] in (0, 1):
+                row[at] = bool(row[at])
+    return Question(rows, single=len(rows) == 1, id=asked.id or "")
 
 
 def response(
@@ -169,7 +204,7 @@ def response(
             output.data = None
             output.parameters = {"binary_data_size": len(data)}
         chosen.append(output)
-    text = _encode(Response(model, version, asked.id, parameters, chosen))
+    text = _encode(Response(model, version, asked.id or "", parameters, chosen))
     return (text + b"".join(binary), len(text)) if binary else (text, None)
 
 
@@ -213,7 +248,7 @@ def _chosen(made: Sequence[Output], wanted: Sequence[Wanted]) -> list[Output]:
     by_name = {output.name: output for output in made}
     for one in wanted:
         if one.name not in by_name:
-            raise Invalid(f"There is no output '{one.name}'.", remedy=nearest(one.name, by_name))
+            raise Invalid(f"There is no output {short(one.name)}.", remedy=nearest(one.name[:80], by_name))
     return [by_name[one.name] for one in wanted]
 
 
@@ -221,30 +256,71 @@ def _data(tensor: Tensor, most: int) -> list[Any]:
     """The values of a tensor, flat."""
     if tensor.datatype not in KINDS:
         raise Invalid(
-            f"Input '{tensor.name}' has the datatype '{tensor.datatype}'.",
-            remedy=nearest(tensor.datatype, KINDS),
+            f"Input {short(tensor.name)} has the datatype {short(tensor.datatype)}.",
+            remedy=nearest(tensor.datatype[:80], KINDS),
         )
     if any(side < 0 for side in tensor.shape) or not tensor.shape:
-        raise Invalid(f"Input '{tensor.name}' has the shape {tensor.shape}.", remedy="Send whole numbers.")
+        raise Invalid(
+            f"Input {short(tensor.name)} has the shape {_shape(tensor)}.", remedy="Send whole numbers."
+        )
     if tensor.shape[0] > most:
         raise Invalid(
             f"{tensor.shape[0]:,} rows are more than the {most:,} that one request may have.",
             remedy="Send them in several requests, or raise serving.limits.rows.",
         )
     if tensor.data is None:
-        raise Invalid(f"Input '{tensor.name}' has no data.", remedy=EXAMPLE)
+        remedy = (
+            "Binary data needs the header Inference-Header-Content-Length." if tensor.parameters else EXAMPLE
+        )
+        raise Invalid(f"Input {short(tensor.name)} has no data.", remedy=remedy)
     data = tensor.data
     if data and type(data[0]) is list:
         data = list(_flat(data))
     if len(data) != math.prod(tensor.shape):
         raise Invalid(
-            f"Input '{tensor.name}' has {len(data)} values, its shape {tensor.shape} asks for "
-            f"{math.prod(tensor.shape)}.",
+            f"Input {short(tensor.name)} has {len(data):,} values, which do not fill its shape "
+            f"{_shape(tensor)}.",
             remedy="Correct the shape or the data.",
         )
-    if tensor.datatype == "BOOL":
-        return [bool(one) if one in (0, 1) else one for one in data]
+    wrong = _mismatched(tensor.datatype, data)
+    if wrong is not None:
+        raise Invalid(
+            f"Input {short(tensor.name)} has the datatype {tensor.datatype}, which {_value(wrong)} is not.",
+            remedy="Correct the datatype or the data; null is a missing value.",
+        )
     return data
+
+
+_RANGES = {name: np.iinfo(kind) for name, kind in KINDS.items() if "INT" in name}
+
+
+def _mismatched(datatype: str, data: list[Any]) -> Any:
+    """A value that is not of the datatype; None where all are."""
+    if datatype.startswith("FP"):
+        return None  # its field says what is allowed
+    if datatype in _RANGES:
+        low, high = _RANGES[datatype].min, _RANGES[datatype].max
+        return next(
+            (one for one in data if one is not None and (type(one) is not int or not low <= one <= high)),
+            None,
+        )
+    wanted = bool if datatype == "BOOL" else str
+    return next((one for one in data if one is not None and type(one) is not wanted), None)
+
+
+def _value(value: Any) -> str:
+    return short(value) if isinstance(value, str) else short(_text(value))[1:-1]
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    plain = isinstance(value, float) or (isinstance(value, int) and value.bit_length() < 200)
+    return str(value) if plain else "a list" if isinstance(value, list) else "such a value"
+
+
+def _shape(tensor: Tensor) -> str:
+    return short(tensor.shape[:20])[1:-1]
 
 
 def _flat(data: Sequence[Any]) -> Iterator[Any]:
@@ -262,9 +338,10 @@ def _attach(asked: Request, rest: memoryview) -> None:
         size = (tensor.parameters or {}).get("binary_data_size")
         if size is None:
             continue
-        if not isinstance(size, int) or size < 0 or at + size > len(rest):
+        if type(size) is not int or size < 0 or at + size > len(rest):
             raise Invalid(
-                f"Input '{tensor.name}' asks for {size} bytes, of which {len(rest) - at} are there.",
+                f"Input {short(tensor.name)} asks for {_value(size)} bytes, of which "
+                f"{len(rest) - at} are there.",
                 remedy="Send binary_data_size as it is.",
             )
         tensor.data = _unpacked(tensor, rest[at : at + size])
@@ -276,15 +353,22 @@ def _attach(asked: Request, rest: memoryview) -> None:
 
 
 def _unpacked(tensor: Tensor, data: memoryview) -> list[Any]:
+    if tensor.datatype not in KINDS:
+        return []
     if tensor.datatype == "BYTES":
         return list(_texts(tensor, bytes(data)))
-    kind = KINDS.get(tensor.datatype)
-    if kind is None or len(data) % np.dtype(kind).itemsize:
+    kind = KINDS[tensor.datatype]
+    if len(data) % np.dtype(kind).itemsize:
         raise Invalid(
-            f"Input '{tensor.name}': {len(data)} bytes are no {tensor.datatype} values.",
+            f"Input {short(tensor.name)}: {len(data)} bytes are no {tensor.datatype} values.",
             remedy="Correct the datatype or the data.",
         )
-    values: list[Any] = np.frombuffer(data, dtype=np.dtype(kind).newbyteorder("<")).tolist()
+    array = np.frombuffer(data, dtype=np.dtype(kind).newbyteorder("<"))
+    if tensor.datatype == "BOOL":
+        array = np.frombuffer(data, dtype=np.uint8) != 0
+    values: list[Any] = array.tolist()
+    if tensor.datatype.startswith("FP") and np.isnan(array).any():  # how an array says that one is missing
+        values = [None if value != value else value for value in values]
     return values
 
 
@@ -295,13 +379,13 @@ def _texts(tensor: Tensor, data: bytes) -> Iterator[str]:
         at += 4
         if at + size > len(data):
             raise Invalid(
-                f"Input '{tensor.name}': a text is longer than the data.", remedy="Send them whole."
+                f"Input {short(tensor.name)}: a text is longer than the data.", remedy="Send them whole."
             )
         try:
             yield data[at : at + size].decode()
         except UnicodeDecodeError:
             raise Invalid(
-                f"Input '{tensor.name}' holds a text that is no UTF-8.", remedy="Send UTF-8."
+                f"Input {short(tensor.name)} holds a text that is no UTF-8.", remedy="Send UTF-8."
             ) from None
         at += size
 
@@ -312,8 +396,3 @@ def _packed(output: Output) -> bytes:
         return b"".join(struct.pack("<I", len(text)) + text for text in texts)
     values: npt.NDArray[Any] = np.array(output.data, dtype=np.dtype(KINDS[output.datatype]).newbyteorder("<"))
     return values.tobytes()
-
-
-def _plain(error: Exception) -> str:
-    text = str(error)
-    return (text[:1].lower() + text[1:])[:200].rstrip(".") or "unreadable"

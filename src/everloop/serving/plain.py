@@ -9,6 +9,7 @@ import msgspec
 
 from everloop.core.errors import Invalid
 
+from . import bodies
 from .answers import Outcome
 from .inputs import Inputs, Row
 
@@ -46,11 +47,23 @@ _encode = msgspec.json.Encoder().encode
 def question(body: bytes | bytearray, inputs: Inputs, most: int) -> Question:
     """Raises Invalid for what is not JSON of this form, Rejected for names the model does not have."""
     try:
-        asked = _decoder.decode(body)
-    except msgspec.ValidationError as error:
-        raise Invalid(f"The body is not as expected: {_plain(error)}.", remedy=EXAMPLE) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Invalid(f"The body is no JSON: {_plain(error)}.", remedy=EXAMPLE) from None
+        asked = bodies.decode(_decoder, body, EXAMPLE)
+    except Invalid:
+        found = bodies.leniently(_Body, body)
+        if found is not None:
+            inputs.encode(_rows(found, inputs, most).rows)  # raises what names the field
+        raise
+    keys = _keys(asked.features) + sum(map(_keys, asked.instances or ()))
+    if body.count(b'":') != 1 + keys:
+        bodies.refuse_duplicates(body, EXAMPLE)
+    return _rows(asked, inputs, most)
+
+
+def _keys(row: Any) -> int:
+    return len(row) if type(row) is dict else 0
+
+
+def _rows(asked: _Body, inputs: Inputs, most: int) -> Question:
     if asked.features is not None and asked.instances is None:
         if isinstance(asked.features, list):
             return Question((asked.features,))
@@ -110,8 +123,3 @@ def _answered(
         name,
         warned,
     )
-
-
-def _plain(error: Exception) -> str:
-    text = str(error)
-    return (text[:1].lower() + text[1:])[:200].rstrip(".") or "unreadable"
