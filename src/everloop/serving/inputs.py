@@ -81,6 +81,7 @@ class Inputs:
     """
 
     def __init__(self, form: Form, policy: InputPolicy | None = None) -> None:
+        self.form = form
         self.fields = form.fields
         self.names = tuple(field.name for field in form.fields)
         self._layout = form.layout

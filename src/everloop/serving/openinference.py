@@ -97,6 +97,7 @@ def read(
         if found is not None:
             inputs.encode(question(found, inputs, most).rows)
         raise
+    _check_outputs(asked.outputs or (), inputs.form)
     return asked, question(asked, inputs, most)
 
 
@@ -246,10 +247,22 @@ def _outputs(outcomes: Sequence[Outcome]) -> list[Output]:
 
 def _chosen(made: Sequence[Output], wanted: Sequence[Wanted]) -> list[Output]:
     by_name = {output.name: output for output in made}
-    for one in wanted:
-        if one.name not in by_name:
-            raise Invalid(f"There is no output {short(one.name)}.", remedy=nearest(one.name[:80], by_name))
     return [by_name[one.name] for one in wanted]
+
+
+def _check_outputs(wanted: Sequence[Wanted], form: Form) -> None:
+    """Before the model runs: what is asked for can be answered."""
+    known = (LABEL, PROBABILITIES) if form.task == "classification" else (VALUE,)
+    for one in wanted:
+        if one.name not in known:
+            raise Invalid(f"There is no output {short(one.name)}.", remedy=nearest(one.name[:80], known))
+        if "classification" in (one.parameters or {}):
+            raise Invalid(
+                f"Output '{one.name}' cannot be asked for by 'classification'.",
+                remedy=f"Ask for '{PROBABILITIES}'.",
+            )
+    if len({one.name for one in wanted}) != len(wanted):
+        raise Invalid("An output is asked for twice.", remedy="Ask for each once.")
 
 
 def _data(tensor: Tensor, most: int) -> list[Any]:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from everloop.adapters.predictionlog.journal import Journal
-from everloop.api.problems import HttpError, status_of
+from everloop.api.problems import HttpError, status_of, unexpected
 from everloop.core.clock import Clock
 from everloop.core.errors import MLOpsError, TimedOut, Unavailable
 from everloop.core.ids import token
 from everloop.serving import desk
 from everloop.serving.counts import Counts
 from everloop.serving.desk import Ask, Batch, Scores, Served, Target
+
+_log = logging.getLogger("everloop.worker")
 
 
 class Connection(Protocol):
@@ -128,7 +131,7 @@ class Front:
         lines: list[bytes] = []
         answered: list[Ask] = []
         for target, asks in groups.items():
-            batch = desk.prepare(target, asks, self.limits.rows)
+            batch = self._prepare(target, asks)
             if not batch.asks:
                 continue
             if target.model.run is None:
@@ -138,6 +141,15 @@ class Front:
             lines += self.run(batch)
             answered += batch.asks
         self._reply(waiting if not self._later else [one for one in waiting if one[2].reply], lines, answered)
+
+    def _prepare(self, target: Target, asks: list[Ask]) -> Batch:
+        try:
+            return desk.prepare(target, asks, self.limits.rows)
+        except Exception:  # noqa: BLE001 (nobody foresaw it; each request still gets an answer)
+            _log.exception("requests could not be read: %s", [ask.request_id for ask in asks])
+            for ask in asks:
+                ask.reply = desk.Reply(error=unexpected())
+            return Batch(target)
 
     def _reply(
         self, waiting: list[tuple[Connection, Target, Ask]], lines: list[bytes], answered: list[Ask]
@@ -167,7 +179,7 @@ class Front:
         try:
             lines = await self.run_native(batch, self.limits.deadline)
         except Exception as error:  # noqa: BLE001 (whatever it was, each request gets an answer)
-            lines = self.fall_back(batch, _failed(batch.target.model, error))
+            lines = self.fall_back(batch, self._failed(batch.target.model, error))
         finally:
             self._later -= len(batch.asks)
         self._reply(waiting, lines, batch.asks)
@@ -193,7 +205,14 @@ class Front:
         except MLOpsError as error:
             return self.fall_back(batch, error)
         except Exception as error:  # noqa: BLE001 (a model may raise anything; the fallback answers)
-            return self.fall_back(batch, _failed(batch.target.model, error))
+            return self.fall_back(batch, self._failed(batch.target.model, error))
+
+    def _failed(self, model: Served, error: Exception) -> Unavailable:
+        """What is told of it; what it was is in the log, once and not for every request."""
+        shown = f"The model {model.name}@{model.version} failed ({type(error).__name__})."
+        if self.problem is None or shown not in self.problem:
+            _log.error("%s@%s failed", model.name, model.version, exc_info=error)
+        return Unavailable(shown, remedy="The server's log has the cause; another version may answer.")
 
     def finish(self, batch: Batch, scores: Scores, by: Served | None = None) -> list[bytes]:
         self.counts.batch[batch.target.model.name].observe(len(batch.rows))
@@ -302,14 +321,6 @@ class Front:
 def overloaded() -> HttpError:
     return HttpError(
         503, "overloaded", "More requests wait than this worker may hold.", remedy="Try again soon."
-    )
-
-
-def _failed(model: Served, error: Exception) -> Unavailable:
-    said = " ".join(str(error).split())[:200]
-    return Unavailable(
-        f"The model {model.name}@{model.version} failed ({type(error).__name__}: {said}).",
-        remedy="See 'everloop serve' in the log; another version may answer.",
     )
 
 
