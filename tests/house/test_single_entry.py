@@ -19,7 +19,7 @@ ROOMS = (
 
 # Where each library may be imported, as prefixes of paths in the package. One that is not listed is imported
 # nowhere: adding a dependency means saying here which part it belongs to.
-ARRAYS = (*ROOMS, "flows", "adapters", "sdk")
+ARRAYS = (*ROOMS, "flows", "adapters", "sdk", "api/front", "worker/native.py")
 WAYS_IN: dict[str, tuple[str, ...]] = {
     "numpy": ARRAYS,
     "pandas": ARRAYS,
@@ -40,10 +40,12 @@ WAYS_IN: dict[str, tuple[str, ...]] = {
     "fastapi_offline": ("api",),
     "starlette": ("api", "dashboard"),
     "uvicorn": ("api",),
+    "httptools": ("api",),
     "uvloop": ("api",),
     "prometheus_client": ("api",),
     "psutil": ("api",),
     "limits": ("api",),
+    "redis": ("api",),
     "opentelemetry": ("api",),
     "msgspec": ("api", "serving", "flows/serving"),
     "cloudpickle": ("training",),

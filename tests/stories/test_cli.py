@@ -418,10 +418,10 @@ def test_a_read_only_folder_is_told(project: Path) -> None:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 1 MB."""
+    """A disk of 2 MB."""
     place = tmp_path / "disk"
     place.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place)]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(place)]
     if (
         os.geteuid() != 0
         or not shutil.which("mount")
@@ -437,7 +437,7 @@ def test_a_full_disk_is_told_and_the_run_goes_on_once_there_is_space(small_disk:
     (small_disk / "rows.csv").write_text(table())
     filler = small_disk / "filler"
     refused = 0
-    for left in range(0, 900_000, 100_000):
+    for left in range(0, 1_800_000, 100_000):
         filler.unlink(missing_ok=True)
         filler.write_bytes(b"x" * (shutil.disk_usage(small_disk).free - left))
         said = everloop(small_disk, "run", "--quiet")

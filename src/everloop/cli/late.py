@@ -35,13 +35,10 @@ if TYPE_CHECKING:
     from everloop.flows import report as report
     from everloop.flows import reproduction as reproduction
     from everloop.flows import runs as runs
+    from everloop.flows import serving as serving
     from everloop.flows import status as status
     from everloop.flows import turn as turn
     from everloop.flows import upkeep as upkeep
-    from everloop.flows.serving import exporting as exporting
-    from everloop.flows.serving import history as predictions  # noqa: F401 (under the command's name)
-    from everloop.flows.serving import labels as labels
-    from everloop.flows.serving import recording as recording
 
     from . import log as log
     from . import output as output
@@ -67,6 +64,7 @@ else:
         "report",
         "reproduction",
         "runs",
+        "serving",
         "status",
         "turn",
         "upkeep",
@@ -81,8 +79,6 @@ else:
             "names": "everloop.data.names",
             "dashboard": "everloop.dashboard",
             "office": "everloop.api.office.office",
-            **{name: f"everloop.flows.serving.{name}" for name in ("exporting", "labels", "recording")},
-            "predictions": "everloop.flows.serving.history",
             "settings": "everloop.settings",
             "wiring": "everloop.wiring",
             **{name: f"everloop.adapters.blobs.{name}" for name in ("keys", "rekeying")},

@@ -43,9 +43,9 @@ def list_(
       everloop predictions list --model iris --label missing --since 1d
     """
     with call.project() as project:
-        late.recording.record(project)
+        late.serving.recording.record(project)
         now = project.clock.now()
-        found, _ = late.predictions.page(
+        found, _ = late.serving.history.page(
             project,
             model=model,
             version=version,
@@ -93,10 +93,10 @@ def label(
             "Give either an ID and a LABEL, or a file.", remedy="everloop predictions label --file FILE.csv"
         )
     with call.project() as project:
-        late.recording.record(project)
-        item = late.labels.LabelItem
+        late.serving.recording.record(project)
+        item = late.serving.labels.LabelItem
         items = _items(file, project.clock.now()) if file else [item(str(prediction), str(value))]
-        outcome = late.labels.add(project, items)
+        outcome = late.serving.labels.add(project, items)
     wrong = [one for one in outcome.results if one.error]
 
     def show() -> None:
@@ -130,7 +130,9 @@ def maturity(
     with call.project() as project:
         now = project.clock.now()
         start = _moment(since, now) or now - timedelta(days=7)
-        periods = late.labels.maturity(project, model, start, now, by="day" if by == "day" else "hour")
+        periods = late.serving.labels.maturity(
+            project, model, start, now, by="day" if by == "day" else "hour"
+        )
 
     def show() -> None:
         rows = [
@@ -168,9 +170,9 @@ def export(
       everloop data get iris.predictions --to predictions.parquet
     """
     with call.project() as project:
-        late.recording.record(project)
+        late.serving.recording.record(project)
         now = project.clock.now()
-        made = late.exporting.export(
+        made = late.serving.exporting.export(
             project, model, _moment(since, now), _moment(until, now), dataset=dataset
         )
     version = made.version
@@ -193,8 +195,8 @@ def remove(
       everloop predictions remove --older-than 90 --dry-run
     """
     with call.project() as project:
-        counts = late.recording.retain(project, days=older_than, dry_run=dry_run)
-        late.recording.clean(project, keep_days=older_than, dry_run=dry_run)
+        counts = late.serving.recording.retain(project, days=older_than, dry_run=dry_run)
+        late.serving.recording.clean(project, keep_days=older_than, dry_run=dry_run)
     said = "would be removed" if dry_run else "removed"
     call.answer(
         {"removed": counts, "dry_run": dry_run},
@@ -230,5 +232,5 @@ def _items(path: Path, now: datetime) -> list[LabelItem]:
         raise Unreadable(
             f"{path} has no columns prediction_id and label.", remedy="Name them in its first line."
         )
-    item = late.labels.LabelItem
+    item = late.serving.labels.LabelItem
     return [item(row["prediction_id"], row["label"], _moment(row.get("at") or None, now)) for row in rows]

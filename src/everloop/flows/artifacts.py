@@ -8,7 +8,8 @@ from io import BytesIO
 import numpy as np
 
 from everloop.core.errors import Corrupt
-from everloop.core.runs import Run
+from everloop.store import models
+from everloop.store.database import Tx
 
 from .project import Project
 
@@ -44,6 +45,15 @@ def from_bytes(data: bytes) -> np.ndarray:
     return array
 
 
-def files_of(run: Run) -> tuple[str, ...]:
-    """The addresses of all that a run has stored."""
-    return (run.artifact, run.rows_seen, *run.plots.values())
+def files_by_run(tx: Tx) -> dict[str, tuple[str, ...]]:
+    """The addresses of all that each run has stored, with the compiled form of its model."""
+    compiled = {
+        version.run_id: version.form.artifact
+        for version in models.list_model_versions(tx)
+        if version.form is not None and version.form.artifact
+    }
+    found: dict[str, tuple[str, ...]] = {}
+    for run in models.list_runs(tx):
+        more = (compiled[run.run_id],) if run.run_id in compiled else ()
+        found[run.run_id] = (run.artifact, run.rows_seen, *run.plots.values(), *more)
+    return found

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from everloop.core.errors import Corrupt, NotFound
-from everloop.core.runs import Run
 from everloop.flows import artifacts, data
 from everloop.flows.content.objects import Objects
 from everloop.flows.content.proving import Prover
 from everloop.flows.project import Project
-from everloop.store import models
 
 from .saving import Progress, quiet
 
@@ -29,7 +28,7 @@ def check(project: Project, progress: Progress = quiet) -> Checked:
     """Decode every data version and compute its id anew; read every file of every run."""
     versions = data.list_versions(project)
     with project.store.reading() as tx:
-        runs = models.list_runs(tx)
+        runs = artifacts.files_by_run(tx)
     prover = Prover(Objects(project.data, project.tenant))
     problems = []
     for done, version in enumerate(versions, 1):
@@ -37,17 +36,17 @@ def check(project: Project, progress: Progress = quiet) -> Checked:
         if fault:
             problems.append(f"{version.dataset}@{version.short}: {fault}")
         progress("versions compared", done, len(versions))
-    for done, run in enumerate(runs, 1):
-        problems += _of_run(project, run)
+    for done, (run_id, addresses) in enumerate(runs.items(), 1):
+        problems += _of_run(project, run_id, addresses)
         progress("runs compared", done, len(runs))
     return Checked(len(versions), len(runs), sum(version.rows for version in versions), tuple(problems))
 
 
-def _of_run(project: Project, run: Run) -> list[str]:
+def _of_run(project: Project, run_id: str, addresses: Sequence[str]) -> list[str]:
     problems = []
-    for address in artifacts.files_of(run):
+    for address in addresses:
         try:
             artifacts.fetch(project, address)
         except (Corrupt, NotFound) as error:
-            problems.append(f"run {run.run_id}: {error.message}")
+            problems.append(f"run {run_id}: {error.message}")
     return problems

@@ -14,7 +14,7 @@ from everloop.core.errors import Corrupt, InvalidSettings, NotFound, Refused
 from everloop.core.ids import new_id
 from everloop.core.ports import Blobs
 from everloop.flows import data
-from everloop.flows.artifacts import files_of
+from everloop.flows.artifacts import files_by_run
 from everloop.flows.content.inventory import COLLECTING, DAMAGED, LEASES, REWRITTEN
 from everloop.flows.content.leases import leased
 from everloop.flows.content.objects import Objects
@@ -34,7 +34,7 @@ from everloop.flows.saved import (
     open_target,
 )
 from everloop.settings.storage import is_url
-from everloop.store import changes, models
+from everloop.store import changes
 from everloop.store.changes import Mark
 from everloop.store.database import Tx, to_json
 from everloop.store.migrations import HEAD
@@ -304,8 +304,8 @@ def _still_needed(
         return set()
     saved = Objects(Saved(target, newest, "data"), project.tenant)
     with project.store.reading() as tx:
-        runs = models.list_runs(tx)
-    needed = {("artifacts", address) for run in runs for address in files_of(run)}
+        files = files_by_run(tx)
+    needed = {("artifacts", address) for addresses in files.values() for address in addresses}
     for version in data.list_versions(project):
         key = saved.manifest_key(version.version_id)
         needed.add(("data", key))

@@ -14,7 +14,6 @@ from everloop.flows import artifacts, data
 from everloop.flows.content import tables
 from everloop.flows.project import Project
 from everloop.flows.saved import STORES, Backup, Saved, Target, open_target
-from everloop.store import models
 
 from .restoring import staged
 from .saving import Progress, quiet
@@ -118,10 +117,10 @@ def touched(project: Project, store: str, key: str) -> Iterator[str]:
     """The data versions, or the runs, that need an object."""
     if store == "artifacts":
         with project.store.reading() as tx:
-            runs = models.list_runs(tx)
-        for run in runs:
-            if key in artifacts.files_of(run):
-                yield f"run {run.run_id}"
+            files = artifacts.files_by_run(tx)
+        for run_id, addresses in files.items():
+            if key in addresses:
+                yield f"run {run_id}"
         return
     there = tables.objects(project)
     for version in data.list_versions(project):

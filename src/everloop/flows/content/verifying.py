@@ -17,9 +17,9 @@ from blake3 import blake3
 from everloop.core.errors import Corrupt, NotFound
 from everloop.core.ports import Entry
 from everloop.data import manifest as manifests
+from everloop.flows import artifacts
 from everloop.flows.project import Project
 from everloop.store import datasets, needs, refs
-from everloop.store import models as model_store
 
 from . import inventory
 from .inventory import Inventory
@@ -324,9 +324,9 @@ def runs_by_artifact(project: Project) -> dict[str, list[str]]:
     """Which runs name which models, plots and row hashes, by key."""
     named: dict[str, list[str]] = {}
     with project.store.reading() as tx:
-        for run in model_store.list_runs(tx):
-            for key in dict.fromkeys((run.artifact, run.rows_seen, *run.plots.values())):
-                named.setdefault(key, []).append(run.run_id)
+        for run_id, addresses in artifacts.files_by_run(tx).items():
+            for key in dict.fromkeys(addresses):
+                named.setdefault(key, []).append(run_id)
     return named
 
 
