@@ -22,6 +22,7 @@ from everloop.core.serving import Field, Form
 
 Reaction = Literal["allow", "warn", "refuse"]
 Row = Sequence[Any]
+LONGEST = 10_000  # characters of a text: beyond that it is no category
 MOST_TOLD = 20  # wrong inputs of a request
 LARGEST = float(np.finfo(np.float32).max)
 _PLAIN = frozenset((float, int))
@@ -278,6 +279,8 @@ def _category(field: Field, policy: InputPolicy) -> Reader:
             if text is None or (text not in codes and (allowed is None or text not in allowed)):
                 raise _Refusal("is no text", wanted)
             value = text
+        if "\0" in value or len(value) > LONGEST:
+            raise _Refusal("holds a NUL character or is too long", wanted)
         if allowed is not None and value not in allowed and reaction != "allow":
             if reaction == "refuse":
                 raise _Refusal("is not among the known values", wanted)

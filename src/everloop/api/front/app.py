@@ -15,13 +15,14 @@ from typing import Any
 import msgspec
 
 from everloop.api import problems
+from everloop.api.media import JSON_TYPE, is_json, unsupported
 from everloop.api.problems import HttpError
 from everloop.core.errors import Invalid, MLOpsError, NotFound, TimedOut, Unavailable, nearest
-from everloop.serving import desk, openinference
+from everloop.serving import bodies, desk, openinference
 from everloop.serving.desk import Ask, Batch, Target
 
 from .front import Front, Shown, overloaded
-from .line import JSON_TYPE, LINGER, SMALL, is_json, is_request_id
+from .line import LINGER, SMALL, is_request_id
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -32,6 +33,13 @@ Forward = Callable[[Scope, bytes, str], Awaitable[tuple[int, Headers, bytes]]]
 COMPRESSED_FROM = 1_024  # bytes
 _encode = msgspec.json.Encoder().encode
 _log = logging.getLogger("everloop.worker")
+
+
+class _IndexRequest(msgspec.Struct):
+    ready: bool | None = None
+
+
+_index_decoder = msgspec.json.Decoder(_IndexRequest)
 
 
 class App:
@@ -76,6 +84,9 @@ class App:
             await call.json({**self._server, "extensions": ["binary_tensor_data", "model_repository(index)"]})
         elif path == "/v2/repository/index":
             call.only("POST")
+            body = await call.body(SMALL, any_type=True)
+            if body:
+                bodies.decode(_index_decoder, body, 'Send {}, or {"ready": true}.')
             await call.json(self._index())
         elif path.startswith(("/v2/models/", "/models/")) and (found := _model_path(path)):
             await self._of_model(call, method, *found)
@@ -218,7 +229,11 @@ class App:
     # -- the office ------------------------------------------------------------------------------------------
 
     async def _from_office(self, call: _Call) -> None:
-        body = await call.body(self._front.limits.body, any_type=call.method not in ("POST", "PUT", "PATCH"))
+        if b"%00" in call.scope["query_string"] or "\0" in call.path:
+            raise Invalid("The address holds a NUL character.", remedy="Leave it out.")
+        body = await call.body(self._front.limits.body, any_type=True)
+        if b"\\u0000" in body:
+            raise Invalid("The body holds a NUL character.", remedy="Leave it out: no database keeps it.")
         status, headers, answer = await self._forward(call.for_office(), body, call.request_id)
         await call.send(status, headers, answer)
 
@@ -284,11 +299,7 @@ class _Call:
         kind = self._headers.get(b"content-type", b"").strip()
         binary = b"inference-header-content-length" in self._headers and kind.startswith(b"application/octet")
         if not any_type and not is_json(kind) and not binary:
-            raise HttpError(
-                415, "unsupported_media_type",
-                f"The content type is {_shown(kind) if kind else 'not given'}.",
-                remedy="Send JSON in UTF-8, and say 'Content-Type: application/json'.",
-            )  # fmt: skip
+            raise unsupported(kind)
         told = self._headers.get(b"content-length", b"0")
         if told.isdigit() and int(told) > most:
             raise _too_large(most)

@@ -14,6 +14,7 @@ from httptools import HttpParserError, HttpParserUpgrade
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from everloop.api import problems
+from everloop.api.media import JSON_TYPE, is_json
 from everloop.api.problems import HttpError
 from everloop.core.errors import Invalid, MLOpsError
 from everloop.serving.desk import Ask, Reply, Target
@@ -21,7 +22,6 @@ from everloop.serving.desk import Ask, Reply, Target
 from .front import Front
 
 SMALL = 65_536  # bytes of a body that is answered at once; larger ones are read and run beside the loop
-JSON_TYPE = b"application/json"
 # What a header asks for that only ASGI's way does.
 _ELSEWHERE = frozenset(
     (
@@ -34,7 +34,6 @@ MOST_HEAD = 65_536  # bytes of a request line and headers
 MOST_HEADERS = 100
 LINGER = 1.0  # seconds in which what a refused client still sends is dropped
 _REQUEST_ID = re.compile(rb"[!-~](?:[ -~]{0,126}[!-~])?")
-_CHARSET = re.compile(rb"""\s*(?:charset\s*=\s*"?(?:utf-?8|us-ascii)"?\s*)?;?\s*""")
 
 
 class Line(HttpToolsProtocol):
@@ -256,12 +255,6 @@ class Line(HttpToolsProtocol):
 def is_request_id(given: bytes) -> bool:
     """Whether an ``X-Request-ID`` can be taken as it is: printable ASCII, not too long."""
     return _REQUEST_ID.fullmatch(given) is not None
-
-
-def is_json(kind: bytes) -> bool:
-    """Whether a content type is JSON in UTF-8."""
-    first, _, parameters = kind.lower().partition(b";")
-    return first.strip() == JSON_TYPE and _CHARSET.fullmatch(parameters) is not None
 
 
 def _head_too_large() -> HttpError:

@@ -5,6 +5,8 @@ Predictions are answered by the workers; they stand here for the description of 
 
 from __future__ import annotations
 
+import logging
+import reprlib
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -13,10 +15,11 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from everloop.api import problems
 from everloop.api.problems import HttpError
-from everloop.core.errors import MLOpsError
+from everloop.core.errors import Invalid, MLOpsError
 
 from . import descriptions, pages, routes
 from .board import Board
@@ -26,6 +29,10 @@ if TYPE_CHECKING:
     from .office import Office
 
 _MEDIA = problems.MEDIA_TYPE.decode()
+_SEE = "See /docs for what there is, and what it takes."
+_log = logging.getLogger("everloop.office")
+_shown = reprlib.Repr()
+_shown.maxlevel, _shown.maxstring, _shown.maxother = 2, 80, 80
 
 
 def make_app(office: Office) -> FastAPI:
@@ -44,7 +51,37 @@ def make_app(office: Office) -> FastAPI:
     app.add_exception_handler(MLOpsError, _problem)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _plain)
+    app.add_middleware(_Unexpected)
+    app.openapi_schema = _with_problems(app.openapi())
     return app
+
+
+def _with_problems(document: dict[str, Any]) -> dict[str, Any]:
+    """The description with errors under the media type that they have."""
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            for status, answer in operation["responses"].items():
+                if status >= "400":
+                    answer["content"] = {_MEDIA: answer["content"]["application/json"]}
+    return document
+
+
+class _Unexpected:
+    """Failures that nobody foresaw: the cause goes to the log, a problem document to the client."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self._app(scope, receive, send)
+        except Exception:  # noqa: BLE001 (whatever it was, the client gets an answer)
+            request = Request(scope)
+            _log.exception(
+                "request %s failed: %s %.200r",
+                request.headers.get("x-request-id", ""), request.method, request.url.path,
+            )  # fmt: skip
+            await problem(problems.unexpected(), request)(scope, receive, send)
 
 
 def problem(error: MLOpsError, request: Request) -> JSONResponse:
@@ -64,19 +101,15 @@ async def _problem(request: Request, error: Exception) -> Response:
 async def _invalid(request: Request, error: Exception) -> Response:
     """What is wrong with a request's parts, field by field."""
     assert isinstance(error, RequestValidationError)  # noqa: S101 (the only kind that comes here)
-    first = error.errors()[0]
-    field = ".".join(str(part) for part in first["loc"][1:]) or str(first["loc"][0])
-    shown = repr(first.get("input"))
-    value = shown if len(shown) <= 80 else f"{shown[:80]}…"
-    more = len(error.errors()) - 1
-    told = HttpError(
-        400 if first["type"] == "json_invalid" else 422,
-        "invalid_request",
-        f"'{field}' is {value}: {first['msg'][0].lower()}{first['msg'][1:]}."
-        + (f" And {more} more." if more else ""),
-        remedy="See /docs for what this takes.",
-    )
-    return problem(told, request)
+    found = error.errors()
+    first, more = found[0], f" And {len(found) - 1} more." if len(found) > 1 else ""
+    if first["type"] == "json_invalid":
+        told = Invalid(f"The body is no JSON: {first['ctx']['error']}.", remedy=_SEE)
+        return problem(told, request)
+    field = ".".join(str(part)[:80] for part in first["loc"][1:6]) or str(first["loc"][0])
+    said = f"{first['msg'][0].lower()}{first['msg'][1:]}"[:300]
+    detail = f"'{field}' is {_shown.repr(first.get('input'))}: {said}.{more}"
+    return problem(HttpError(422, "invalid_request", detail, remedy=_SEE), request)
 
 
 async def _plain(request: Request, error: Exception) -> Response:
@@ -88,7 +121,7 @@ async def _plain(request: Request, error: Exception) -> Response:
         f"There is no {request.method} {request.url.path}."
         if error.status_code in (404, 405)
         else error.detail,
-        remedy="See /docs for what there is.",
+        remedy=_SEE,
         allow=headers.get("Allow", ""),
     )
     return problem(told, request)

@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from typing import Annotated, Any, Literal, NoReturn
 
 from fastapi import APIRouter, Path
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool
 
 from everloop.core.errors import Unavailable
 
 ABOUT = """Predictions with everything around them: labels, training data, retraining, history, metrics.
 
 Every answer has an `X-Request-ID`; send your own to find a prediction again. Errors are
-[RFC 9457](https://www.rfc-editor.org/rfc/rfc9457) problem documents that name the value and the remedy."""
+[RFC 9457](https://www.rfc-editor.org/rfc/rfc9457) problem documents that name the value and the remedy.
+`Request-Timeout` (seconds) says how long you wait. Bodies may be sent, and answers asked for, in gzip or
+deflate."""
 
+
+def _is_written(value: Any) -> Any:
+    """Numbers could be seconds or milliseconds of some epoch."""
+    if isinstance(value, str) and _WRITTEN.match(value):
+        return value
+    raise ValueError("a time is written as in 2026-03-01T12:00:00Z")
+
+
+_WRITTEN = re.compile(r"[0-9]{4}-")
+Time = Annotated[datetime, BeforeValidator(_is_written)]
 Name = Annotated[str, Path(description="A model's name.", examples=["iris"])]
 Version = Annotated[str, Path(description="A version's number.", examples=["1.0.0"])]
 router = APIRouter()
@@ -34,30 +47,34 @@ class Problem(BaseModel):
     errors: list[dict[str, Any]] | None = None
 
 
-PROBLEMS: dict[int | str, dict[str, Any]] = {
-    status: {"model": Problem, "content": {"application/problem+json": {}}, "description": said}
-    for status, said in (
-        (400, "Not as described here."),
-        (404, "There is no such thing."),
-        (405, "Not with this method."),
-        (408, "The request came too slowly."),
-        (409, "Something else stands against it."),
-        (413, "Too large."),
-        (415, "No JSON."),
-        (422, "An input that the model's contract refuses; `errors` names each."),
-        (429, "Too many requests; `Retry-After` says when to come again."),
-        (503, "Not now; `Retry-After` says when to try again."),
-        (504, "No answer within the deadline."),
-    )
+_SAID = {
+    400: "Not as described here.",
+    404: "There is no such thing.",
+    405: "Not with this method.",
+    408: "The request came too slowly.",
+    409: "Something else stands against it.",
+    413: "Too large.",
+    415: "No JSON.",
+    422: "An input that the model's contract refuses, or a value of another type; `errors` names inputs.",
+    429: "Too many requests; `Retry-After` says when to come again.",
+    431: "Too many or too long headers.",
+    503: "Not now; `Retry-After` says when to try again.",
+    504: "No answer within the deadline.",
 }
+Responses = dict[int | str, dict[str, Any]]
+PROBLEMS: Responses = {status: {"model": Problem, "description": said} for status, said in _SAID.items()}
+READING: Responses = {status: PROBLEMS[status] for status in (400, 404, 422, 429, 503, 504)}
 
 
 class Shape(BaseModel):
     model_config = ConfigDict(protected_namespaces=())
 
 
-class PredictRequest(Shape):
-    """A row as `features` (in the model's order, or by name), or several as `instances`."""
+Row = list[Any] | dict[str, Any]
+
+
+class PredictOne(Shape):
+    """A row, in the model's order or by name."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -72,12 +89,23 @@ class PredictRequest(Shape):
                         "petal_width": 0.2,
                     }
                 },
-                {"instances": [[5.1, 3.5, 1.4, 0.2], [6.7, 3.0, 5.2, 2.3]]},
             ]
         },
     )
-    features: list[Any] | dict[str, Any] | None = None
-    instances: list[list[Any] | dict[str, Any]] | None = None
+    features: Row
+
+
+class PredictBatch(Shape):
+    """Several rows, each in the model's order or by name."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{"instances": [[5.1, 3.5, 1.4, 0.2], [6.7, 3.0, 5.2, 2.3]]}]},
+    )
+    instances: list[Row] = Field(min_length=1)
+
+
+PredictRequest = PredictOne | PredictBatch
 
 
 class Predicted(Shape):
@@ -103,9 +131,14 @@ class PredictedBatch(Shape):
 
 class InferTensor(Shape):
     name: str
-    shape: list[int]
+    shape: list[Annotated[int, Field(ge=0)]] = Field(min_length=1)
     datatype: str
     data: list[Any] | None = None
+    parameters: dict[str, Any] | None = None
+
+
+class WantedTensor(Shape):
+    name: str
     parameters: dict[str, Any] | None = None
 
 
@@ -120,8 +153,8 @@ class InferRequest(Shape):
         }
     )
     id: str | None = None
-    inputs: list[InferTensor]
-    outputs: list[dict[str, Any]] | None = None
+    inputs: list[InferTensor] = Field(min_length=1)
+    outputs: list[WantedTensor] | None = None
     parameters: dict[str, Any] | None = None
 
 
@@ -144,6 +177,9 @@ class Health(Shape):
     version: str
 
 
+_HEALTH: Responses = {503: PROBLEMS[503]}
+
+
 def _elsewhere() -> NoReturn:
     raise Unavailable(
         "Predictions are answered by the workers.", remedy="Ask the address of 'everloop serve'."
@@ -156,7 +192,7 @@ def health() -> Any:
     _elsewhere()
 
 
-@router.get("/ready", tags=["health"], responses={503: PROBLEMS[503]})
+@router.get("/ready", tags=["health"], responses=_HEALTH)
 def ready() -> Any:
     """200 only when a prediction would succeed."""
     _elsewhere()
@@ -200,23 +236,41 @@ def live() -> dict[str, bool]:
     _elsewhere()
 
 
-@router.get("/v2/health/ready", tags=["inference protocol"], responses={503: PROBLEMS[503]})
+@router.get("/v2/health/ready", tags=["inference protocol"], responses=_HEALTH)
 def server_ready() -> dict[str, bool]:
     """Whether a prediction would succeed."""
     _elsewhere()
 
 
-@router.get(
-    "/v2/models/{name}", tags=["inference protocol"], responses={404: PROBLEMS[404], 503: PROBLEMS[503]}
-)
+class IndexRequest(Shape):
+    ready: bool | None = None
+
+
+@router.post("/v2/repository/index", tags=["inference protocol"], responses=READING)
+def repository_index(body: IndexRequest | None = None) -> list[dict[str, str]]:
+    """The models that are served, version by version."""
+    _elsewhere()
+
+
+@router.get("/v2/models/{name}/versions/{version}", tags=["inference protocol"], responses=READING)
+def version_metadata(name: Name, version: Version) -> dict[str, Any]:
+    """A version's inputs and outputs."""
+    _elsewhere()
+
+
+@router.get("/v2/models/{name}", tags=["inference protocol"], responses=READING)
 def model_metadata(name: Name) -> dict[str, Any]:
     """A model's versions, inputs and outputs."""
     _elsewhere()
 
 
-@router.get(
-    "/v2/models/{name}/ready", tags=["inference protocol"], responses={404: PROBLEMS[404], 503: PROBLEMS[503]}
-)
+@router.get("/v2/models/{name}/versions/{version}/ready", tags=["inference protocol"], responses=READING)
+def version_ready(name: Name, version: Version) -> dict[str, Any]:
+    """Whether a version answers."""
+    _elsewhere()
+
+
+@router.get("/v2/models/{name}/ready", tags=["inference protocol"], responses=READING)
 def model_ready(name: Name) -> dict[str, Any]:
     """Whether a model answers."""
     _elsewhere()
@@ -252,7 +306,7 @@ class TrainingSample(Shape):
 
 class RetrainRequest(Shape):
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"force_retrain": True}]})
-    force_retrain: bool = Field(False, description="Train whatever speaks against it.")
+    force_retrain: StrictBool = Field(False, description="Train whatever speaks against it.")
     model: str | None = Field(None, description="[the default model]")
     reason: str = Field("", max_length=500)
 
@@ -262,7 +316,7 @@ class Label(Shape):
 
     prediction_id: str = Field(max_length=200)
     label: bool | int | float | str
-    at: datetime | None = None
+    at: Time | None = None
 
 
 class Labels(Shape):
@@ -283,7 +337,7 @@ class BusinessMetric(Shape):
         json_schema_extra={"examples": [{"name": "orders_total", "value": 1, "labels": {"channel": "web"}}]},
     )
     name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,79}$")
-    value: float = Field(allow_inf_nan=False)
+    value: float = Field(strict=True, allow_inf_nan=False)
     kind: Literal["counter", "gauge"] = "counter"
     help: str = Field("", max_length=200)
     labels: dict[str, str] = Field(default_factory=dict, max_length=5)

@@ -4,25 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
 from starlette.concurrency import run_in_threadpool
 
+from everloop.api.media import is_json, unsupported
 from everloop.core.errors import NotFound
 from everloop.core.serving import Prediction
 from everloop.flows import serving
 
 from . import metrics
 from .business import Business
-from .descriptions import PROBLEMS, BusinessMetric, Labels, RetrainRequest, TrainingSample
+from .descriptions import PROBLEMS, READING, BusinessMetric, Labels, RetrainRequest, Time, TrainingSample
 
 if TYPE_CHECKING:
     from .office import Office
 
+
+async def _json(request: Request) -> None:
+    """A body is JSON and says so."""
+    kind = request.headers.get("content-type", "").encode("latin-1")
+    if not is_json(kind):
+        raise unsupported(kind)
+
+
 router = APIRouter()
+_SENT = [Depends(_json)]
 T = TypeVar("T")
 _business = Business()
 
@@ -45,7 +55,7 @@ def _model(office: Office, asked: str | None) -> str:
     return name
 
 
-@router.post("/labels", tags=["labels"], responses=PROBLEMS)
+@router.post("/labels", dependencies=_SENT, tags=["labels"], responses=PROBLEMS)
 async def add_labels(body: Labels, request: Request) -> dict[str, Any]:
     """Tell the true outcomes of predictions: late, corrected, in part or in bulk.
 
@@ -65,12 +75,12 @@ async def add_labels(body: Labels, request: Request) -> dict[str, Any]:
     }
 
 
-@router.get("/labels/maturity", tags=["labels"], responses=PROBLEMS)
+@router.get("/labels/maturity", tags=["labels"], responses=READING)
 async def label_maturity(
     request: Request,
     model: Annotated[str | None, Query(max_length=100, description="[the default model]")] = None,
-    since: Annotated[datetime | None, Query(description="[a week ago]")] = None,
-    until: Annotated[datetime | None, Query(description="[now]")] = None,
+    since: Annotated[Time | None, Query(description="[a week ago]")] = None,
+    until: Annotated[Time | None, Query(description="[now]")] = None,
     by: Literal["day", "hour"] = "day",
 ) -> dict[str, Any]:
     """How complete the labels of each period are, and how good the predictions with a label were."""
@@ -83,14 +93,14 @@ async def label_maturity(
     return {"model": name, "periods": [asdict(period) for period in found]}
 
 
-@router.get("/predictions/history", tags=["predictions"], responses=PROBLEMS)
+@router.get("/predictions/history", tags=["predictions"], responses=READING)
 async def predictions_history(
     request: Request,
     model: Annotated[str | None, Query(max_length=100)] = None,
     version: Annotated[str | None, Query(max_length=100)] = None,
     variant: Annotated[str | None, Query(max_length=100)] = None,
-    since: datetime | None = None,
-    until: datetime | None = None,
+    since: Time | None = None,
+    until: Time | None = None,
     request_id: Annotated[str | None, Query(max_length=200)] = None,
     label: Annotated[str | None, Query(max_length=1_000, description="known, missing, or a label")] = None,
     prediction: Annotated[str | None, Query(max_length=1_000)] = None,
@@ -112,7 +122,7 @@ def _told(one: Prediction) -> dict[str, Any]:
     return asdict(one)
 
 
-@router.post("/add_training_data", tags=["retraining"], responses=PROBLEMS)
+@router.post("/add_training_data", dependencies=_SENT, tags=["retraining"], responses=PROBLEMS)
 async def add_training_data(body: TrainingSample, request: Request) -> dict[str, Any]:
     """Keep a labelled row for the next retraining, which starts by itself when enough are there."""
     office = _office(request)
@@ -137,7 +147,7 @@ async def add_training_data(body: TrainingSample, request: Request) -> dict[str,
     return told
 
 
-@router.post("/trigger_retrain", tags=["retraining"], status_code=202, responses=PROBLEMS)
+@router.post("/trigger_retrain", dependencies=_SENT, tags=["retraining"], status_code=202, responses=PROBLEMS)
 async def trigger_retrain(body: RetrainRequest, request: Request, response: Response) -> dict[str, Any]:
     """Ask for a retraining; follow it at `/jobs/{job_id}`."""
     office = _office(request)
@@ -151,7 +161,7 @@ async def trigger_retrain(body: RetrainRequest, request: Request, response: Resp
     return {"status": job.status, "job_id": job.job_id, "model": name, "job": asdict(job)}
 
 
-@router.get("/jobs", tags=["retraining"], responses=PROBLEMS)
+@router.get("/jobs", tags=["retraining"], responses=READING)
 async def list_jobs(
     request: Request,
     model: Annotated[str | None, Query(max_length=100)] = None,
@@ -163,14 +173,16 @@ async def list_jobs(
     return {"jobs": [asdict(job) for job in found], "count": len(found)}
 
 
-@router.get("/jobs/{job_id}", tags=["retraining"], responses=PROBLEMS)
+@router.get("/jobs/{job_id}", tags=["retraining"], responses=READING)
 async def show_job(job_id: str, request: Request) -> dict[str, Any]:
     """How far a retraining is, and what came of it."""
     return asdict(await _do(serving.jobs.find, _office(request).project, job_id))
 
 
 @router.get(
-    "/metrics", tags=["metrics"], responses={200: {"content": {"text/plain": {}, "application/json": {}}}}
+    "/metrics",
+    tags=["metrics"],
+    responses={**READING, 200: {"content": {"text/plain": {}, "application/json": {}}}},
 )
 async def show_metrics(request: Request) -> Any:
     """Requests, latency (seconds) and use per model; Prometheus' text form for `Accept: text/plain`."""
@@ -181,7 +193,10 @@ async def show_metrics(request: Request) -> Any:
     return metrics.document(office, await office.counted(), request.app.state.host)
 
 
-@router.get("/prometheus_metrics", tags=["metrics"], response_class=Response)
+@router.get(
+    "/prometheus_metrics", tags=["metrics"], response_class=Response,
+    responses={**READING, 200: {"content": {"text/plain": {}}}},
+)  # fmt: skip
 async def prometheus_metrics(request: Request) -> Response:
     """All metrics in Prometheus' text form."""
     office = _office(request)
@@ -190,7 +205,7 @@ async def prometheus_metrics(request: Request) -> Response:
     return Response(content, media_type=metrics.MEDIA_TYPE)
 
 
-@router.post("/business_metrics", tags=["metrics"], responses=PROBLEMS)
+@router.post("/business_metrics", dependencies=_SENT, tags=["metrics"], responses=PROBLEMS)
 async def business_metric(body: BusinessMetric) -> dict[str, str]:
     """Tell a figure of your own; it appears in `/prometheus_metrics` as `everloop_business_NAME`."""
     _business.observe(body.name, body.value, body.kind, body.help, body.labels)
