@@ -23,12 +23,12 @@ Native = tuple[str, str, bytes, Form]  # key, format, content, form
 
 @dataclass
 class Loaded:
-    """The versions of each model that could be loaded; why others could not, by ``model@version``; and the
-    models that a process of their own has to load yet."""
+    """The versions of each model that could be loaded; why others could not, by ``model@version``; and those
+    that a process of their own has to load yet."""
 
     versions: dict[str, dict[str, Served]] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
-    natives: list[Native] = field(default_factory=list)
+    pending: dict[str, tuple[str, Native]] = field(default_factory=dict)  # with its address
 
 
 class Loader:
@@ -37,47 +37,70 @@ class Loader:
     def __init__(self) -> None:
         self._compiled: dict[str, Compiled] = {}
         self._native: dict[str, str] = {}  # model@version -> address
+        self._failed: dict[str, str] = {}  # in the other process, since the newest plan
+        self._content: dict[str, bytes] = {}  # of what is pending
 
     def load(self, message: Message) -> Loaded:
         """Load what a plan asks for and is not in memory. Slow: not for the event loop."""
         loaded = Loaded()
-        data: Mapping[str, bytes] = message["data"]
+        self._failed = {}
+        self._content |= message["data"]
         for model in message["models"]:
             versions = loaded.versions[model["name"]] = {}
             for one in model["versions"]:
+                name = f"{model['name']}@{one['version']}"
                 try:
-                    versions[one["version"]] = self._served(model, one, data, message["salt"], loaded.natives)
+                    versions[one["version"]] = self._served(model, one, message["salt"])
+                    if one["format"] != "onnx" and self._native.get(name) != one["key"]:
+                        content, form = self._content_of(one["key"]), versions[one["version"]].form
+                        loaded.pending[name] = one["key"], (name, one["format"], content, form)
                 except Exception as error:  # noqa: BLE001 (whatever it was: others are served)
                     said = (
                         error.message if isinstance(error, MLOpsError) else f"{type(error).__name__}: {error}"
                     )
-                    loaded.failed[f"{model['name']}@{one['version']}"] = said[:300]
-        wanted = {one["key"] for model in message["models"] for one in model["versions"]}
-        self._compiled = {key: kept for key, kept in self._compiled.items() if key in wanted}
-        self._native = {name: key for name, key in self._native.items() if key in wanted}
+                    loaded.failed[name] = said[:300]
+                    versions.pop(one["version"], None)
+        keys = {one["key"]: one["format"] for model in message["models"] for one in model["versions"]}
+        self._compiled = {key: kept for key, kept in self._compiled.items() if key in keys}
+        self._native = {name: key for name, key in self._native.items() if key in keys}
+        self._content = {k: data for k, data in self._content.items() if keys.get(k, "onnx") != "onnx"}
         return loaded
 
-    def without(self, loaded: Loaded, failed: Mapping[str, str]) -> None:
-        """Take out what the other process could not load; it is tried again with the next plan."""
-        loaded.failed |= failed
-        for name in failed:
-            self._native.pop(name, None)
-            model, _, version = name.rpartition("@")
-            loaded.versions[model].pop(version, None)
+    def settle(self, name: str, key: str, problem: str | None) -> None:
+        """The other process has loaded a version, or could not; then it is tried again with the next plan."""
+        if problem is None:
+            self._native[name] = key
+        else:
+            self._failed[name] = problem
 
     def table(self, message: Message, loaded: Loaded, before: Table) -> Table:
-        """The table of a plan."""
+        """The table of a plan, without what failed, and without what is not loaded yet where another version
+        can answer meanwhile; else requests wait for it."""
         models = {}
         for model in message["models"]:
-            shown = _shown(model, loaded.versions[model["name"]], before.models.get(model["name"]))
+            name = model["name"]
+            versions, known = dict(loaded.versions[name]), before.models.get(name)
+            for one in model["versions"]:
+                full = f"{name}@{one['version']}"
+                if full in loaded.pending and self._native.get(full) == one["key"]:
+                    del loaded.pending[full]
+                elif full in loaded.pending and full in self._failed:
+                    loaded.failed[full] = self._failed[full]
+                    del loaded.pending[full]
+                waits = full in loaded.pending and known is not None and known.default != one["version"]
+                if waits or full in loaded.failed:
+                    versions.pop(one["version"], None)
+            shown = _shown(model, versions, known)
             if shown is not None:
-                models[shown.name] = shown
+                models[name] = shown
         return table_of(models, message["default"])
 
-    def _served(
-        self, model: Mapping[str, Any], one: Mapping[str, Any], data: Mapping[str, bytes], salt: bytes,
-        natives: list[Native],
-    ) -> Served:  # fmt: skip
+    def _content_of(self, key: str) -> bytes:
+        if key not in self._content:
+            raise Unavailable("Its content has not arrived yet.")
+        return self._content[key]
+
+    def _served(self, model: Mapping[str, Any], one: Mapping[str, Any], salt: bytes) -> Served:
         form = load(Form, one["form"])
         served = Served(
             name=model["name"],
@@ -91,12 +114,8 @@ class Loader:
         )
         key = one["key"]
         if one["format"] != "onnx":
-            name = f"{model['name']}@{one['version']}"
-            if self._native.get(name) != key:
-                natives.append((name, one["format"], _content(data, key), form))
-                self._native[name] = key
             return served
-        compiled = self._compiled.get(key) or Compiled(_content(data, key))
+        compiled = self._compiled.get(key) or Compiled(self._content_of(key))
         _prove(compiled, form)
         self._compiled[key] = compiled
         return replace(served, run=compiled.run_columns if form.layout == "columns" else compiled.run_matrix)
@@ -116,12 +135,6 @@ def _shown(model: Mapping[str, Any], versions: dict[str, Served], known: Shown |
         return None
     constant = model["constant"]
     return Shown(model["name"], versions, default, model["fallback"], tuple(constant) if constant else None)
-
-
-def _content(data: Mapping[str, bytes], key: str) -> bytes:
-    if key not in data:
-        raise Unavailable("Its content has not arrived yet.")
-    return data[key]
 
 
 def _prove(compiled: Compiled, form: Form) -> None:

@@ -66,7 +66,7 @@ class NativeProcess:
             self._channel.close()
         if self._process is not None:
             try:
-                async with asyncio.timeout(2.0):
+                async with asyncio.timeout(0.5):  # all that was asked is answered: nothing is lost
                     await self._process.wait()
             except TimeoutError:
                 self._process.kill()

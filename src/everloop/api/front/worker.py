@@ -34,7 +34,7 @@ from everloop.core.ids import token
 from .app import App, Headers
 from .front import Front, Limits, overloaded
 from .line import Line
-from .loading import Loader
+from .loading import Loaded, Loader
 from .native import NativeProcess
 
 SYNC_EVERY = 0.1  # seconds between flushes to disk
@@ -96,6 +96,9 @@ class Worker:
         self._tasks: set[asyncio.Task[None]] = set()
         self._plans: asyncio.Queue[Message] = asyncio.Queue()
         self._native: NativeProcess | None = None
+        self._loader = Loader()
+        self._newest: tuple[Message, Loaded] = ({}, Loaded())
+        self._loading = False  # of models that run in a process of their own
         self._load_problem: str | None = None
         self._last = False
         self._failed = False
@@ -214,21 +217,38 @@ class Worker:
 
     async def _load(self) -> None:
         """Serve what the newest plan says. What cannot be loaded never replaces what serves."""
-        loader = Loader()
         while True:
             message = await self._plans.get()
             while not self._plans.empty():  # only the newest counts
                 newer = self._plans.get_nowait()
                 message = {**newer, "data": {**message["data"], **newer["data"]}}
-            loaded = await asyncio.to_thread(loader.load, message)
-            if loaded.natives:
-                self._native = self._native or NativeProcess()
-                loader.without(loaded, await self._native.load(loaded.natives))
-                self._front.native = self._native
-            table = loader.table(message, loaded, self._front.table)
-            self._front.table = table
-            self._tell_of({**message["problems"], **loaded.failed})
+            loaded = await asyncio.to_thread(self._loader.load, message)
+            self._newest = message, loaded
+            self._show()
+            if loaded.pending and not self._loading:
+                self._loading = True
+                self._spawn(self._load_natives())
+
+    async def _load_natives(self) -> None:
+        """Load what runs in a process of its own, while all else is served already."""
+        self._native = self._front.native = self._native or NativeProcess()
+        while pending := self._newest[1].pending:
+            name, (key, native) = next(iter(pending.items()))
+            failed = await self._native.load([native])
+            self._loader.settle(name, key, failed.get(name))
+            self._show()
+        self._loading = False
+
+    def _show(self) -> None:
+        """Serve what is loaded of the newest plan."""
+        message, loaded = self._newest
+        table = self._loader.table(message, loaded, self._front.table)
+        self._front.table = table
+        default = table.models.get(table.default)
+        if not loaded.pending or (default and f"{default.name}@{default.default}" not in loaded.pending):
             self._planned.set()
+        if not loaded.pending:
+            self._tell_of({**message["problems"], **loaded.failed})
             serving = {name: shown.default for name, shown in table.models.items()}
             number, failed = message["number"], loaded.failed
             self._channel.send("planned", number=number, failed=failed, serving=serving)

@@ -327,6 +327,8 @@ class Office:
     def loaded(self, worker: WorkerProcess, serving: dict[str, str]) -> None:
         """A worker has loaded a plan and answers with these versions, by model."""
         plan = self._plans.plan
+        if worker.stopping or self._stopping.is_set():
+            return
         for model in plan.models if plan else ():
             for one in model.versions:
                 name = f"{model.name}@{one.version}"

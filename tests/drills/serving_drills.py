@@ -1,0 +1,432 @@
+"""What is done to a running server under load. Each drill takes a project's folder and how often (or how
+long), checks that nothing was lost, and returns figures. Times are in seconds; none of them is asserted."""
+
+from __future__ import annotations
+
+import contextlib
+import resource
+import signal
+import socket
+import statistics
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from everloop.flows import models
+
+from .serving_deeds import (
+    NATIVE,
+    PATIENCE,
+    WORKER,
+    Serving,
+    damaged_logs,
+    database,
+    kept,
+    opened,
+    wait_for,
+)
+from .serving_load import BODY, Account, Load
+
+Figures = dict[str, Any]
+OTHER = {"1.0.0": "1.1.0", "1.1.0": "1.0.0"}
+
+
+def swaps(folder: Path, times: int, workers: int = 2) -> Figures:
+    """Promote two versions back and forth: every answer is by one of them and says what that one says, and
+    the change is seen on every connection."""
+    took: list[float] = []
+    with Serving(folder, workers=workers) as server, opened(folder) as project:
+        says = {v: server.predict(f"/models/iris/versions/{v}/predict")[1]["probabilities"] for v in OTHER}
+        assert says["1.0.0"] != says["1.1.0"]
+        with Load(server.port, BODY, clients=8, pause=0.005) as load:
+            load.wait(50)
+            version = "1.0.0"
+            for _ in range(times):
+                version = OTHER[version]
+                models.promote(project, f"iris@{version}", "a drill")
+                took.append(_seen(load, version))
+            account = load.end()
+        _nothing_lost(account)
+        wrong = [one for one in account.answers if says.get(one[3]) != one[4]]
+        assert not wrong, wrong[:3]
+        assert server.event("model_failed") == 0
+        spread = _spread(server)
+    return {
+        "swaps": times,
+        "answers": len(account.answers),
+        "seen after, median": statistics.median(took),
+        "most": max(took),
+        "longest gap": account.longest_gap(),
+        "workers that answered": spread,
+    }
+
+
+def _seen(load: Load, version: str) -> float:
+    """Until every connection has been answered by a version, three times."""
+    begin = time.monotonic()
+    start, clients = len(load.account.answers), load.clients
+
+    def everywhere() -> bool:
+        since: dict[int, int] = dict.fromkeys(range(clients), 0)
+        for _, client, _, found, _ in load.account.answers[start:]:
+            since[client] = since[client] + 1 if found == version else 0
+        return all(n >= 3 for n in since.values())
+
+    wait_for(everywhere, every=0.005)
+    last = [one[0] for one in load.account.answers[start:] if one[3] != version]
+    return max(last, default=begin) - begin
+
+
+def _spread(server: Serving) -> int:
+    """How many workers have used more CPU than one that only waits."""
+    used = [sum(one.cpu_times()[:2]) for one in server.children(WORKER)]
+    return sum(each > max(used) / 5 for each in used)
+
+
+def damaged_version(folder: Path) -> Figures:
+    """Promote a version whose file is damaged, then one whose file is gone: what serves goes on, and it is
+    told; when the file is back, it serves."""
+    with Serving(folder, workers=2) as first, opened(folder) as project:
+        address = models.find(project, "iris@1.1.0").version.form
+        assert address is not None
+        first.stop()
+    with opened(folder) as project:
+        path = Path(project.artifacts.where(address.artifact))
+        good = path.read_bytes()
+        path.chmod(0o600)
+        path.write_bytes(good[:-10] + b"damaged!!!")
+        with Serving(folder, workers=2) as server:
+            with Load(server.port, BODY, clients=4, pause=0.005) as load:
+                models.promote(project, "iris@1.1.0", "a drill")
+                wait_for(lambda: server.said("iris@1.1.0 is not served"))
+                load.wait(100)
+                path.unlink()
+                for one in server.children(WORKER):  # one that begins anew does not know what served before
+                    one.kill()
+                    wait_for(lambda: len(server.children(WORKER)) == 2 and _answers(server))
+                    load.wait(100)
+                assert {answer[3] for answer in load.account.answers} == {"1.0.0"}
+                wait_for(lambda: "iris@1.1.0" in str(server.get("/health")[1].get("last_problem")))
+                assert server.get("/health")[1]["ready"]
+                assert server.event("load_failed") > 0
+                path.write_bytes(good)
+                back = wait_for(lambda: {one[3] for one in load.account.answers[-20:]} == {"1.1.0"})
+                account = load.end()
+            wait_for(lambda: "last_problem" not in server.get("/health")[1])
+        assert not account.others(), account.others()
+    return {"answers": len(account.answers), "served after its file was back": back}
+
+
+def _answers(server: Serving) -> bool:
+    return server.predict()[0] == 200
+
+
+def restarts(folder: Path, times: int) -> Figures:
+    """SIGHUP again and again: no request fails, and all of them are recorded."""
+    took = []
+    with Serving(folder, workers=2) as server:
+        before = {one.pid for one in server.children(WORKER)}
+        with Load(server.port, BODY, clients=8, pause=0.002) as load:
+            load.wait(100)
+            for number in range(1, times + 1):
+                server.signal(signal.SIGHUP)
+                took.append(wait_for(partial(_said, server, "All workers were replaced.", number)))
+                now = {one.pid for one in server.children(WORKER)}
+                assert len(now) == 2, now
+                assert not now & before
+                before = now
+            load.wait(100)
+            account = load.end()
+        assert account.refused == 0
+        _nothing_lost(account)
+        server.stop()
+    _all_kept(folder, account)
+    return {"restarts": times, "answers": len(account.answers), "each": statistics.median(took)} | _gap(
+        account
+    )
+
+
+def terms(folder: Path, times: int) -> Figures:
+    """SIGTERM under load: what was sent is answered, what was answered is recorded once."""
+    took, ids, answers = [], [], 0
+    for number in range(times):
+        with Serving(folder, workers=1 + number % 2) as server:
+            with Load(
+                server.port, BODY, clients=8 if number % 4 < 2 else 64, pause=0.003 * (number % 3)
+            ) as load:
+                load.wait(100)
+                took.append(server.stop())
+                account = load.end()
+            _nothing_lost(account)
+            answers += len(account.answers)
+            ids += account.ids()
+    found = kept(folder, ids)
+    assert (found.missing, found.twice) == (0, 0), found
+    assert len(set(ids)) == len(ids)
+    return {
+        "terms": times,
+        "answers": answers,
+        "stopped in, median": statistics.median(took),
+        "most": max(took),
+    }
+
+
+def killed_worker(folder: Path, times: int) -> Figures:
+    """kill -9 of a worker: only what it was answering fails, the other goes on, and another one comes."""
+    took, lost = [], 0
+    with Serving(folder, workers=2) as server:
+        with Load(server.port, BODY, clients=16, pause=0.002) as load:
+            for _ in range(times):
+                load.wait(200)
+                one = server.children(WORKER)[0]
+                before, account = len(load.account.lost), load.account
+                one.kill()
+                took.append(wait_for(partial(_replaced, server, one.pid)))
+                lost = max(lost, len(account.lost) - before)
+                assert len(account.lost) - before <= load.clients
+            load.wait(200)
+            account = load.end()
+        assert not account.others(), account.others()
+        assert server.get("/metrics")[1]["workers"]["restarts"] == times
+        server.stop()
+    _all_kept(folder, account)
+    return {
+        "kills": times,
+        "answers": len(account.answers),
+        "lost at once, most": lost,
+        "back after, median": statistics.median(took),
+        "most": max(took),
+    } | _gap(account)
+
+
+def _replaced(server: Serving, dead: int) -> bool:
+    workers = server.children(WORKER)
+    if len(workers) != 2 or any(one.pid == dead for one in workers):
+        return False
+    return bool(server.get("/metrics")[1]["workers"]["ready"] == 2)
+
+
+def killed_office(folder: Path, times: int) -> Figures:
+    """kill -9 of the office: its workers answer what they have and end; the next server records it all."""
+    took, ids = [], []
+    for _ in range(times):
+        with Serving(folder, workers=2) as server:
+            workers = server.children(WORKER)
+            with Load(server.port, BODY, clients=8, pause=0.002) as load:
+                load.wait(200)
+                server.process.kill()
+                took.append(wait_for(partial(_ended, workers)))
+                account = load.end()
+            _nothing_lost(account)
+            ids += account.ids()
+            with socket.socket() as free:  # nobody has the port
+                free.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                free.bind(("127.0.0.1", server.port))
+    with Serving(folder) as server:
+        wait_for(lambda: kept(folder, ids).missing == 0)
+    found = kept(folder, ids)
+    assert found.twice == 0
+    return {"kills": times, "answers": len(ids), "workers ended after": max(took)}
+
+
+def _said(server: Serving, words: str, times: int) -> bool:
+    return server.said(words) == times
+
+
+def _grows(account: Account, before: int) -> bool:
+    return account.status[503] > before
+
+
+def _ended(processes: list[Any]) -> bool:
+    return not any(_lives(one) for one in processes)
+
+
+def _lives(process: Any) -> bool:
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.Error:
+        return False
+
+
+def killed_native(folder: Path, times: int) -> Figures:
+    """kill -9 of the process of models that are not compiled: 503, then it answers again; others never
+    notice."""
+    took = []
+    with Serving(folder) as server:
+        wait_for(lambda: server.predict("/models/slow/predict")[0] == 200)
+        slow = Load(server.port, BODY, clients=4, pause=0.005, path="/models/slow/predict")
+        with slow, Load(server.port, BODY, clients=4, pause=0.005) as load:
+            for _ in range(times):
+                slow.wait(50)
+                server.children(NATIVE)[0].kill()
+                took.append(wait_for(lambda: server.predict("/models/slow/predict")[0] == 200))
+            slow.wait(50)
+            account, other = slow.end(), load.end()
+        _nothing_lost(other)
+        assert set(account.status) <= {200, 503}, account.status
+        assert not account.lost, account.lost
+    return {
+        "kills": times,
+        "503": account.status[503],
+        "back after": max(took),
+        "answers": len(other.answers),
+    }
+
+
+def overload(folder: Path, times: int) -> Figures:
+    """So many times more connections than may wait, and clients that never finish: 503 with Retry-After,
+    health at once, and then all is well."""
+    flags = [f"serving.limits.{each}" for each in ("waiting=8", "read=2", "keep_alive=2")]
+    with Serving(folder, *flags) as server:
+        worker = server.children(WORKER)[0]
+        memory = worker.memory_info().rss
+        with Load(server.port, BODY, clients=8 * times) as load, _tricklers(server.port, 20) as slow:
+            checks = []
+            for _ in range(30):
+                begin = time.monotonic()
+                assert server.get("/health")[0] == 200
+                checks.append(time.monotonic() - begin)
+                time.sleep(0.05)
+            account = load.end()
+            closed = [_last_words(one) for one in slow]
+        grown = (worker.memory_info().rss - memory) / 1e6
+        assert not account.lost, account.lost[:3]
+        assert set(account.status) == {200, 503}, account.status
+        assert account.without_hint == 0
+        assert all(b" 408 " in said for said in closed), closed[:3]
+        with Load(server.port, BODY, clients=4) as load:
+            load.wait(200)
+            assert not load.end().others()
+        with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE) as quiet:
+            assert quiet.recv(1) == b""  # closed after keep_alive
+    return {
+        "answered": account.status[200],
+        "503": account.status[503],
+        "health, median": statistics.median(checks),
+        "most": max(checks),
+        "memory grown, MB": grown,
+    }
+
+
+@contextlib.contextmanager
+def _tricklers(port: int, count: int) -> Iterator[list[socket.socket]]:
+    """Clients that have sent a part of a request."""
+    made = [socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) for _ in range(count)]
+    try:
+        for number, one in enumerate(made):
+            head = b"POST /predict HTTP/1.1\r\nHost: drill\r\nContent-Type: application/json\r\n"
+            one.sendall(head[:-2] if number % 2 else head + b"Content-Length: 40\r\n\r\n{")
+        yield made
+    finally:
+        for one in made:
+            one.close()
+
+
+def _last_words(one: socket.socket) -> bytes:
+    said = b""
+    with contextlib.suppress(ConnectionError):
+        while part := one.recv(4096):
+            said += part
+    return said
+
+
+def full_disk(folder: Path, times: int) -> Figures:
+    """The log cannot be written, again and again: refused with 503, or answered and counted, as is set; no
+    line is torn, and when there is space again all is well."""
+    figures: Figures = {}
+    for policy in ("refuse", "shed"):
+        with Serving(folder, f"serving.log.when_full={policy}") as server:
+            worker = server.children(WORKER)[0]
+            with Load(server.port, BODY, clients=8) as load:
+                for _ in range(times):
+                    load.wait(100)
+                    size = max(path.stat().st_size for path in _logs(folder))
+                    before = load.account.status.copy()
+                    resource.prlimit(
+                        worker.pid, resource.RLIMIT_FSIZE, (size + 5_000, resource.RLIM_INFINITY)
+                    )
+                    event = "log_refused" if policy == "refuse" else "log_shed"
+                    wait_for(partial(server.event, event))
+                    if policy == "refuse":
+                        wait_for(partial(_grows, load.account, before[503]))
+                        assert server.predict()[1]["code"] == "log_unavailable"
+                    resource.prlimit(worker.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
+                load.wait(200)
+                account = load.end()
+            assert not account.lost
+            assert set(account.status) <= ({200, 503} if policy == "refuse" else {200})
+            shed = server.event("log_shed")
+            server.stop()
+        found = kept(folder, account.ids())
+        assert found.missing <= shed, (found, shed)
+        assert not damaged_logs(folder), damaged_logs(folder)[:3]
+        figures |= {f"{policy}: answered": account.status[200], f"{policy}: 503": account.status[503]}
+        figures |= {f"{policy}: not logged": shed}
+    return figures
+
+
+def _logs(folder: Path) -> list[Path]:
+    return [*(folder / ".everloop" / "predictions" / "default").glob("*.jsonl")]
+
+
+def locked_database(folder: Path, seconds: int) -> Figures:
+    """Another process holds the database so long: predictions go on, and all are recorded afterwards; what
+    waits is bounded."""
+    flags = ("serving.log.backlog=3000000",)
+    with Serving(folder, *flags) as server, database(folder) as other:
+        other.isolation_level = None
+        other.execute("BEGIN IMMEDIATE")
+        with Load(server.port, BODY, clients=8, pause=0.01) as load:
+            time.sleep(seconds)
+            load.wait(100)
+            account = load.end()
+        _nothing_lost(account)
+        with Load(server.port, BODY, clients=8) as load:
+            full = wait_for(lambda: load.account.status[503] > 20)
+            second = load.end()
+        assert server.predict()[1]["code"] == "log_unavailable"
+        waiting = sum(path.stat().st_size for path in _logs(folder))
+        other.execute("ROLLBACK")
+        again = wait_for(lambda: server.predict()[0] == 200)
+        ids = account.ids() + second.ids()
+        caught = wait_for(lambda: kept(folder, ids).missing == 0)
+    found = kept(folder, ids)
+    assert found.twice == 0
+    return {
+        "answered while it was locked": len(account.answers),
+        "full after": full,
+        "waiting then, MB": waiting / 1e6,
+        "answers again after": again,
+        "caught up after": caught,
+    }
+
+
+def start(folder: Path, times: int) -> Figures:
+    """How long it takes until a server answers, and until it has stopped."""
+    begun, ended = [], []
+    for _ in range(times):
+        with Serving(folder) as server:
+            assert server.predict()[0] == 200
+            begun.append(server.started)
+            ended.append(server.stop())
+    return {"ready after, median": statistics.median(begun), "least": min(begun), "most": max(begun)} | {
+        "stopped after, median": statistics.median(ended)
+    }
+
+
+def _nothing_lost(account: Account) -> None:
+    assert not account.lost, f"{len(account.lost)} lost: {account.lost[:3]}"
+    assert not account.others(), account.others()
+
+
+def _all_kept(folder: Path, account: Account) -> None:
+    found = kept(folder, account.ids())
+    assert (found.missing, found.twice) == (0, 0), found
+
+
+def _gap(account: Account) -> Figures:
+    return {"longest gap": account.longest_gap()}
