@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
@@ -35,7 +36,9 @@ def serve(
     settings = Call(call.config, flags, call.tenant, call.json, call.quiet, call.debug).settings()
     project = late.wiring.connect(settings)
     try:
-        late.office.run(project, note=call.note, ready=lambda address: _ready(call, address))
+        console = None if call.quiet else sys.stderr
+        with late.log.open_log(project.settings, project.clock, console) as log:
+            late.office.run(project, note=log.info, ready=lambda address: _ready(call, address), log=log)
     finally:
         project.close()
 

@@ -23,6 +23,7 @@ from everloop.serving.desk import Ask, Batch, Target
 
 from .front import Front, Shown, overloaded
 from .line import LINGER, SMALL, is_request_id
+from .rates import EXEMPT
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -56,14 +57,32 @@ class App:
             return
         call = _Call(scope, receive, send, self._front)
         try:
+            await self._limit(call)
             await self._answer(call)
         except MLOpsError as error:
+            if not call.counted:
+                self._front.refused(call.path, call.request_id, error)
             await call.refuse(error)
         except _Gone:
             return
         except Exception:  # noqa: BLE001 (nobody shall see more of it than that it happened)
             _log.exception("request %s failed: %s %.200r", call.request_id, call.method, call.path)
             await call.refuse(problems.unexpected())
+
+    async def _limit(self, call: _Call) -> None:
+        """Refuse what is over the rate of its client."""
+        rates = self._front.rates
+        if rates is None or call.path in EXEMPT:
+            return
+        client = call.scope["client"]
+        verdict = await rates.ask_store(client[0] if client else "", call.api_key)
+        if verdict is None:
+            self._front.counts.events["rate_unknown", "", ""] += 1
+            self._front.problem = "The store of serving.limits.rate does not answer: no rate is limited."
+            return
+        call.rated = verdict.headers
+        if refusal := verdict.refusal:
+            raise refusal
 
     async def _answer(self, call: _Call) -> None:
         path, method = call.path, call.method
@@ -173,6 +192,7 @@ class App:
     async def _predict(self, call: _Call, target: Target) -> None:
         front = self._front
         received, ask = front.now(), Ask(b"", call.request_id)
+        call.counted, call.scope["target"] = True, target
         try:
             if self._running >= front.limits.waiting:
                 raise overloaded()
@@ -256,6 +276,9 @@ class _Call:
         self.request_id = given.decode("ascii") if is_request_id(given) else front.new_request_id()
         self._most = front.limits.body
         self._unread = True
+        self.api_key = self._headers.get(b"x-api-key")
+        self.rated: tuple[tuple[bytes, bytes], ...] = ()
+        self.counted = False
 
     def only(self, *methods: str) -> None:
         if self.method not in methods:
@@ -374,6 +397,7 @@ class _Call:
         headers = [
             *((name, value) for name, value in headers if name.lower() != b"content-length"),
             (b"x-request-id", self.request_id.encode()),
+            *self.rated,
             (b"content-length", str(len(body)).encode()),
         ]
         await self._send({"type": "http.response.start", "status": status, "headers": headers})

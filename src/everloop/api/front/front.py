@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from everloop.adapters.predictionlog.journal import Journal
+from everloop.api.logs import Events
 from everloop.api.problems import HttpError, status_of, unexpected
 from everloop.core.clock import Clock
 from everloop.core.errors import MLOpsError, TimedOut, Unavailable
@@ -16,6 +17,8 @@ from everloop.core.ids import token
 from everloop.serving import desk
 from everloop.serving.counts import Counts
 from everloop.serving.desk import Ask, Batch, Scores, Served, Target
+
+from .rates import Rates
 
 _log = logging.getLogger("everloop.worker")
 
@@ -97,6 +100,9 @@ class Front:
         self.log_full = False
         self.problem: str | None = None
         self.now = clock.monotonic
+        self.rates: Rates | None = None
+        self.direct = True  # predictions may be answered without ASGI
+        self.events = Events(self.moment)
         self._loop = loop
         self._clock = clock
         self._journal = journal
@@ -303,8 +309,20 @@ class Front:
         status = "200" if error is None else str(status_of(error))
         self.counts.requests[model.name, model.version, model.variant, target.protocol, status] += 1
         self.counts.latency[model.name].observe(now - ask.received)
-        if reply is not None and reply.rows:
-            self.counts.rows[model.name, model.version, model.variant] += reply.rows
+        rows = reply.rows if reply is not None else 0
+        if rows:
+            self.counts.rows[model.name, model.version, model.variant] += rows
+        if error is not None or self.events.every:
+            self.events.request(
+                ask.request_id, int(status), now - ask.received, model=model.name, version=model.version,
+                error=error, rows=rows,
+            )  # fmt: skip
+
+    def refused(self, path: str, request_id: str, error: MLOpsError) -> None:
+        """Count and note a request that came to no model."""
+        status = status_of(error)
+        self.counts.requests["", "", "", "v2" if path.startswith("/v2") else "plain", str(status)] += 1
+        self.events.request(request_id, status, 0.0, path=path, error=error)
 
     def new_id(self) -> str:
         self._count += 1

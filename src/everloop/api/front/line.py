@@ -20,6 +20,7 @@ from everloop.core.errors import Invalid, MLOpsError
 from everloop.serving.desk import Ask, Reply, Target
 
 from .front import Front
+from .rates import Rates
 
 SMALL = 65_536  # bytes of a body that is answered at once; larger ones are read and run beside the loop
 # What a header asks for that only ASGI's way does.
@@ -49,6 +50,8 @@ class Line(HttpToolsProtocol):
         self.reading: RequestResponseCycle | None = None  # its body is arriving
         self.content: bytes | bytearray = b""
         self.request_id = b""
+        self.key = b""  # that the client is counted by
+        self.rated = b""  # headers that tell it how many requests are left
         self.began = 0.0
         self.quiet = front.now()
         self.head = 0  # bytes of a head that is not complete
@@ -89,7 +92,7 @@ class Line(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self.head = -1
-        target = self.front.table.hot.get(self.url)
+        target = self.front.table.hot.get(self.url) if self.front.direct else None
         if target is not None and self._is_plain():
             self.target = target
             self.content = b""
@@ -114,7 +117,7 @@ class Line(HttpToolsProtocol):
             return False
         if self.parser.get_method() != b"POST":
             return False
-        kind, length, request_id = b"", -1, b""
+        kind, length, request_id, self.key = b"", -1, b"", b""
         for name, value in self.headers:
             if name == b"content-type":
                 kind = value
@@ -122,6 +125,8 @@ class Line(HttpToolsProtocol):
                 length = int(value) if value.isdigit() else -1
             elif name == b"x-request-id":
                 request_id = value
+            elif name == b"x-api-key":
+                self.key = value
             elif name in _ELSEWHERE:
                 return False
         self.request_id = request_id
@@ -151,8 +156,20 @@ class Line(HttpToolsProtocol):
         if not self.parser.should_keep_alive() or self.parser.get_http_version() == "1.0":
             self.last = self.ended = True
         name = self.request_id.decode("ascii") if self.request_id else self.front.new_request_id()
-        self.asked = Ask(self.content, name)
-        self.front.ask(self, target, self.asked)
+        self.asked = ask = Ask(self.content, name)
+        if self.front.rates is None or self._within_rate(self.front.rates, target, ask):
+            self.front.ask(self, target, ask)
+
+    def _within_rate(self, rates: Rates, target: Target, ask: Ask) -> bool:
+        verdict = rates.ask(self.client[0] if self.client else "", self.key or None)
+        self.rated = b"".join([b"%b: %b\r\n" % pair for pair in verdict.headers])
+        if (refusal := verdict.refusal) is None:
+            return True
+        ask.received = self.front.now()
+        ask.reply = Reply(error=refusal)
+        self.front.count(target, ask, ask.received)
+        self.reply(ask)
+        return False
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         """Not before what came earlier is answered: answers come in the order of their requests."""
@@ -191,7 +208,7 @@ class Line(HttpToolsProtocol):
     def _answer(self, ask: Ask, final: bool) -> bytes:
         answer = ask.reply
         assert answer is not None  # noqa: S101 (the front answers every ask)
-        shown = b"x-request-id: %b\r\n" % ask.request_id.encode("latin-1")
+        shown = b"x-request-id: %b\r\n%b" % (ask.request_id.encode("latin-1"), self.rated)
         close = b"connection: close\r\n" if final else b""
         if answer.error is None:
             body, head, more = answer.body, _OK, b""
@@ -213,7 +230,7 @@ class Line(HttpToolsProtocol):
         """Read no more. What came before is answered first, then this, then the connection closes."""
         if self.transport.is_closing() or self.refusal is not None:
             return
-        self.refusal = error
+        self.refusal, self.rated = error, b""
         broken, self.reading, self.target = self.reading, None, None
         if broken is not None:
             if broken is self.running and broken.response_started:

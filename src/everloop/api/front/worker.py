@@ -18,6 +18,7 @@ import sys
 import termios
 from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +28,12 @@ import uvloop
 from everloop.adapters.predictionlog.journal import Journal
 from everloop.api.channel import Channel, Message
 from everloop.api.office.sockets import refuse_new
+from everloop.api.logs import EVERY, Handler
 from everloop.core.clock import SystemClock
 from everloop.core.errors import MLOpsError, Unavailable
 from everloop.core.ids import token
 
+from . import rates
 from .app import App, Headers
 from .front import Front, Limits, overloaded
 from .line import Line
@@ -96,6 +99,7 @@ class Worker:
         self._tasks: set[asyncio.Task[None]] = set()
         self._plans: asyncio.Queue[Message] = asyncio.Queue()
         self._native: NativeProcess | None = None
+        self._tracing: Any = None
         self._loader = Loader()
         self._newest: tuple[Message, Loaded] = ({}, Loaded())
         self._loading = False  # of models that run in a process of their own
@@ -123,6 +127,11 @@ class Worker:
             loop, SystemClock(), self._journal, Limits(**limits),
             durability=told["durability"], when_full=told["when_full"],
         )  # fmt: skip
+        self._front.rates = rates.opened(told["rates"], self._front.now)
+        self._front.direct = not told["traces"] and (self._front.rates is None or self._front.rates.direct)
+        self._front.events.every = told["log_every"]
+        logging.getLogger("everloop").addHandler(Handler(self._front.events.note))
+        self._spawn(self._tell())
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._asked_to_end)
         self._spawn(self._listen(messages))
@@ -137,6 +146,9 @@ class Worker:
                 await asyncio.to_thread(self._journal.close)
             except MLOpsError as error:
                 self._channel.send("problem", message=error.message)
+        if self._tracing is not None:
+            await asyncio.to_thread(self._tracing.close)
+        self._tell_events()
         self._channel.send("counts", number=0, document=self._front.counts.document())
         await self._leave()
         return int(self._failed)
@@ -164,7 +176,9 @@ class Worker:
         planned.cancel()
 
     async def _serve(self, told: Message) -> None:
-        app = App(self._front, self._forward, {"name": "everloop", "version": told["version"]})
+        app: Any = App(self._front, self._forward, {"name": "everloop", "version": told["version"]})
+        if told["traces"]:
+            app = self._tracing = import_module("everloop.api.tracing").Tracing(app, told["version"])
         config = uvicorn.Config(
             app,
             http=functools.partial(Line, front=self._front),  # type: ignore[arg-type]  # a class is expected
@@ -295,6 +309,15 @@ class Worker:
         )
 
     # -- what is done now and then ---------------------------------------------------------------------------
+
+    async def _tell(self) -> None:
+        while True:
+            await asyncio.sleep(EVERY)
+            self._tell_events()
+
+    def _tell_events(self) -> None:
+        if events := self._front.events.take():
+            self._channel.send("log", events=events)
 
     async def _sync(self) -> None:
         while self._journal is not None:

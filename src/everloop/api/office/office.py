@@ -17,6 +17,7 @@ from typing import Any
 import uvloop
 
 from everloop.adapters.courier import describe
+from everloop.api import logs
 from everloop.api.channel import Message
 from everloop.core.errors import Conflict, MLOpsError, Unavailable
 from everloop.flows.project import Project
@@ -24,7 +25,7 @@ from everloop.flows.serving import planning, recording
 from everloop.flows.serving.planning import Plan
 from everloop.serving.counts import Counts
 
-from . import sockets
+from . import extras, sockets
 from .hand import Hand
 from .plans import Plans
 from .recorder import Recorder, Recording
@@ -45,9 +46,10 @@ _log = logging.getLogger("everloop.serve")
 
 
 class Office:
-    """``tell`` hears what happens, for people who look on."""
+    """``tell`` hears what happens, for people who look on; ``log`` (see ``adapters.logs``) what requests
+    failed. Raises Invalid for a rate that is none."""
 
-    def __init__(self, project: Project, tell: Callable[[str], None]) -> None:
+    def __init__(self, project: Project, tell: Callable[[str], None], log: Any = None) -> None:
         self.project = project
         self.settings = project.settings.serving
         self.workers: dict[int, WorkerProcess] = {}  # by socket, those that are to answer
@@ -55,6 +57,8 @@ class Office:
         self.restarts = 0
         self.started = project.clock.now()
         self._tell = tell
+        self._log = log
+        self._extras = extras.told(project.settings, tell)
         self._past = Counts()  # of workers that are gone
         self._plans = Plans(project)
         self._recorder = Recorder(project, self.settings.log.backlog, self.settings.log.keep_days)
@@ -193,6 +197,7 @@ class Office:
             "when_full": settings.log.when_full,
             "drain": settings.drain,
             "version": version("everloop"),
+            **self._extras,
             "limits": {
                 name: getattr(limits, name)
                 for name in ("body", "rows", "waiting", "deadline", "read", "keep_alive")
@@ -253,6 +258,11 @@ class Office:
     async def _replace_one(self, slot: int) -> None:
         async with self._changing:
             await self._replace(slot)
+
+    def noted(self, worker: WorkerProcess, events: list[dict[str, Any]]) -> None:
+        """A worker has something for the log."""
+        if self._log is not None:
+            logs.write(self._log, worker.slot, events)
 
     def leaving(self, worker: WorkerProcess) -> None:
         """A worker was sent SIGTERM: another takes its place before it ends."""
@@ -413,6 +423,8 @@ async def _within(seconds: float, event: asyncio.Event) -> None:
             await event.wait()
 
 
-def run(project: Project, note: Callable[[str], None], ready: Callable[[str], None]) -> None:
+def run(
+    project: Project, note: Callable[[str], None], ready: Callable[[str], None], log: Any = None
+) -> None:
     """Serve a project's models until SIGTERM or SIGINT."""
-    uvloop.run(Office(project, note).run(ready))
+    uvloop.run(Office(project, note, log).run(ready))

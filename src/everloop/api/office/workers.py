@@ -23,6 +23,7 @@ class Owner(Protocol):
     async def answer(self, message: Message) -> dict[str, Any]: ...
     def loaded(self, worker: WorkerProcess, serving: dict[str, str]) -> None: ...
     def leaving(self, worker: WorkerProcess) -> None: ...
+    def noted(self, worker: WorkerProcess, events: list[dict[str, Any]]) -> None: ...
 
 
 class WorkerProcess:
@@ -156,6 +157,8 @@ class WorkerProcess:
             self.ready.set()
         elif kind == "leaving":
             self._owner.leaving(self)
+        elif kind == "log":
+            self._owner.noted(self, message["events"])
         elif kind == "problem":
             self.problem = message["message"]
 

@@ -1,0 +1,95 @@
+"""What workers have to say for the log: requests that failed (at level DEBUG all), and what went wrong.
+
+Workers gather events and hand them to the office, which writes. The request id ties an event to the answer,
+to the recorded prediction, and to the retraining that was asked for with it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from everloop.core.errors import MLOpsError
+
+EVERY = 0.2  # seconds between handing over
+MOST = 200  # events in that time; of more only the number is told
+
+
+class Events:
+    """Of a worker, since they were last taken. ``every``: requests that went well, too."""
+
+    def __init__(self, moment: Callable[[], str], *, every: bool = False) -> None:
+        self.every = every
+        self._moment = moment
+        self._events: list[dict[str, Any]] = []
+        self._more = 0
+
+    def request(
+        self, request_id: str, status: int, seconds: float, *, model: str = "", version: str = "",
+        path: str = "", error: MLOpsError | None = None, rows: int = 0,
+    ) -> None:  # fmt: skip
+        """What a client sent wrong may be secret: of its errors the code is told, and which fields."""
+        if status < 500 and not self.every and error is None:
+            return
+        told: dict[str, Any] = {"event": "request", "request_id": request_id, "status": status}
+        told["ms"] = round(seconds * 1000, 3)
+        if model:
+            told |= {"model": model, "version": version}
+        if path:
+            told["path"] = path[:200]
+        if rows:
+            told["rows"] = rows
+        if error is not None:
+            told["code"] = error.code
+            wrong = getattr(error, "wrong", None)
+            if wrong is not None:
+                told["fields"] = sorted({str(one.field)[:100] for one in wrong})[:20]
+            if status >= 500:
+                told["message"] = error.message
+        self._add("error" if status >= 500 else "warning" if status >= 400 else "debug", told)
+
+    def note(self, level: str, message: str, **more: Any) -> None:
+        self._add(level, {"event": message, **more})
+
+    def take(self) -> list[dict[str, Any]]:
+        """All since the last time, oldest first."""
+        if self._more:
+            self._events.append(
+                {
+                    "at": self._moment(),
+                    "level": "warning",
+                    "event": f"{self._more} more events",
+                    "left_out": self._more,
+                }
+            )
+        found, self._events, self._more = self._events, [], 0
+        return found
+
+    def _add(self, level: str, told: dict[str, Any]) -> None:
+        if len(self._events) >= (50 * MOST if self.every else MOST):
+            self._more += 1
+            return
+        self._events.append({"at": self._moment(), "level": level, **told})
+
+
+class Handler(logging.Handler):
+    """Records of the standard library's loggers, as events."""
+
+    def __init__(self, note: Callable[..., None]) -> None:
+        super().__init__(logging.WARNING)
+        self._note = note
+
+    def emit(self, record: logging.LogRecord) -> None:
+        more: dict[str, Any] = {"logger": record.name}
+        if record.exc_info:
+            more["exception"] = logging.Formatter().formatException(record.exc_info)
+        self._note(record.levelname.lower(), record.getMessage(), **more)
+
+
+def write(log: Any, worker: int, events: Sequence[Mapping[str, Any]]) -> None:
+    """Write what a worker has told."""
+    for event in events:
+        told = dict(event)
+        method = getattr(log, told.pop("level", "info"), log.info)
+        method(told.pop("event"), worker=worker, **told)
