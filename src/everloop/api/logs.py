@@ -30,7 +30,7 @@ class Events:
         path: str = "", error: MLOpsError | None = None, rows: int = 0,
     ) -> None:  # fmt: skip
         """What a client sent wrong may be secret: of its errors the code is told, and which fields."""
-        if status < 500 and not self.every and error is None:
+        if status < 400 and not self.every:
             return
         told: dict[str, Any] = {"event": "request", "request_id": request_id, "status": status}
         told["ms"] = round(seconds * 1000, 3)

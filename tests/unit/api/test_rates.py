@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from everloop.api.front.rates import MOST_KEYS, Rate, Rates, Window, client_of, opened, read
+from everloop.api.rates import MOST_KEYS, Rate, Rates, Window, client_of, opened, read
 from everloop.core.errors import Invalid
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
-from everloop.api.front import rates
+from everloop.api import rates
 from everloop.settings import Settings
 from everloop.settings.tracing import traces_wanted
 
