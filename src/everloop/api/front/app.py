@@ -17,14 +17,13 @@ import msgspec
 from everloop.api import problems
 from everloop.api.media import JSON_TYPE, is_json, unsupported
 from everloop.api.problems import HttpError
+from everloop.api.rates import EXEMPT
 from everloop.core.errors import Invalid, MLOpsError, NotFound, TimedOut, Unavailable, nearest
 from everloop.serving import bodies, desk, openinference
 from everloop.serving.desk import Ask, Batch, Target
 
 from .front import Front, Shown, overloaded
 from .line import LINGER, SMALL, is_request_id
-from .rates import EXEMPT
-
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -249,12 +248,14 @@ class App:
     # -- the office ------------------------------------------------------------------------------------------
 
     async def _from_office(self, call: _Call) -> None:
+        began = self._front.now()
         if b"%00" in call.scope["query_string"] or "\0" in call.path:
             raise Invalid("The address holds a NUL character.", remedy="Leave it out.")
         body = await call.body(self._front.limits.body, any_type=True)
         if b"\\u0000" in body:
             raise Invalid("The body holds a NUL character.", remedy="Leave it out: no database keeps it.")
         status, headers, answer = await self._forward(call.for_office(), body, call.request_id)
+        self._front.events.request(call.request_id, status, self._front.now() - began, path=call.path)
         await call.send(status, headers, answer)
 
 

@@ -11,14 +11,13 @@ from typing import Any, Protocol
 from everloop.adapters.predictionlog.journal import Journal
 from everloop.api.logs import Events
 from everloop.api.problems import HttpError, status_of, unexpected
+from everloop.api.rates import Rates
 from everloop.core.clock import Clock
 from everloop.core.errors import MLOpsError, TimedOut, Unavailable
 from everloop.core.ids import token
 from everloop.serving import desk
 from everloop.serving.counts import Counts
 from everloop.serving.desk import Ask, Batch, Scores, Served, Target
-
-from .rates import Rates
 
 _log = logging.getLogger("everloop.worker")
 

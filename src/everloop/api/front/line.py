@@ -16,11 +16,11 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from everloop.api import problems
 from everloop.api.media import JSON_TYPE, is_json
 from everloop.api.problems import HttpError
+from everloop.api.rates import Rates
 from everloop.core.errors import Invalid, MLOpsError
 from everloop.serving.desk import Ask, Reply, Target
 
 from .front import Front
-from .rates import Rates
 
 SMALL = 65_536  # bytes of a body that is answered at once; larger ones are read and run beside the loop
 # What a header asks for that only ASGI's way does.

@@ -26,14 +26,14 @@ import uvicorn
 import uvloop
 
 from everloop.adapters.predictionlog.journal import Journal
+from everloop.api import rates
 from everloop.api.channel import Channel, Message
-from everloop.api.office.sockets import refuse_new
 from everloop.api.logs import EVERY, Handler
+from everloop.api.office.sockets import refuse_new
 from everloop.core.clock import SystemClock
 from everloop.core.errors import MLOpsError, Unavailable
 from everloop.core.ids import token
 
-from . import rates
 from .app import App, Headers
 from .front import Front, Limits, overloaded
 from .line import Line

@@ -423,8 +423,6 @@ async def _within(seconds: float, event: asyncio.Event) -> None:
             await event.wait()
 
 
-def run(
-    project: Project, note: Callable[[str], None], ready: Callable[[str], None], log: Any = None
-) -> None:
+def run(project: Project, note: Callable[[str], None], ready: Callable[[str], None], log: Any = None) -> None:
     """Serve a project's models until SIGTERM or SIGINT."""
     uvloop.run(Office(project, note, log).run(ready))
