@@ -24,6 +24,7 @@ from everloop.serving.desk import Ask, Batch, Target
 
 from .front import Front, Shown, overloaded
 from .line import LINGER, SMALL, is_request_id
+
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]

@@ -4,7 +4,7 @@ process dies."""
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -174,8 +174,10 @@ def run_next(
     lease: timedelta = LEASE,
     listener: Listener = turn.silent,
     wait: float = 0.0,
+    taken: Callable[[Job], None] | None = None,
 ) -> Job | None:
-    """Take the next job and see it through: one turn on the model's data with its samples.
+    """Take the next job and see it through: one turn on the model's data with its samples. ``taken`` hears
+    which one it is.
 
     None where there is nothing to do, or the model is busy for longer than ``wait`` seconds (then the job
     waits). A turn that fails makes the job fail, with its error, and the samples wait again. What a process
@@ -185,6 +187,8 @@ def run_next(
     job = claim(project, owner, lease)
     if job is None:
         return None
+    if taken is not None:
+        taken(job)
     with _held(project, job.job_id, owner, lease):
         try:
             turn_id = _opened(project, job, owner, wait)
