@@ -82,6 +82,11 @@ class Server(uvicorn.Server):
         for server in self.servers:
             server.close()
 
+    @property
+    def in_flight(self) -> int:
+        """Connections with a request that waits for its answer."""
+        return sum(not line.is_idle() for line in self._lines())
+
     def _lines(self) -> list[Line]:
         return [line for line in self.server_state.connections if isinstance(line, Line)]
 
@@ -100,6 +105,7 @@ class Worker:
         self._plans: asyncio.Queue[Message] = asyncio.Queue()
         self._native: NativeProcess | None = None
         self._tracing: Any = None
+        self._server: Server | None = None
         self._loader = Loader()
         self._newest: tuple[Message, Loaded] = ({}, Loaded())
         self._loading = False  # of models that run in a process of their own
@@ -185,7 +191,7 @@ class Worker:
             access_log=False, log_config=None, lifespan="off", ws="none", server_header=False,
             proxy_headers=False, timeout_keep_alive=int(self._keep_alive) or 1, backlog=2048,
         )  # fmt: skip
-        server = Server(config)
+        server = self._server = Server(config)
         server.front, server.drain = self._front, told["drain"]
         serving = asyncio.create_task(server.serve(sockets=self._listeners))
         while not server.started and not serving.done():
@@ -213,7 +219,7 @@ class Worker:
                 document = self._front.counts.document()
                 front = self._front
                 now = {
-                    "in_flight": len(self._forwarded),
+                    "in_flight": self._server.in_flight if self._server else 0,
                     "log_bytes": front.log_bytes,
                     "problem": front.problem,
                 }

@@ -11,7 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    SummaryMetricFamily,
+)
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
@@ -20,6 +25,7 @@ from everloop.serving.counts import BATCH, LATENCY, Counts, Histogram
 if TYPE_CHECKING:
     from .office import Office
 
+OTHER = "…"  # classes beyond those that have a series of their own
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -164,27 +170,45 @@ def _recorded(office: Office) -> Iterator[Metric]:
     named = ["model", "field"]
     seen = CounterMetricFamily("everloop_feature_values", "Values of a feature.", labels=named)
     missing = CounterMetricFamily("everloop_feature_missing", "Missing values of a feature.", labels=named)
-    total = CounterMetricFamily("everloop_feature_sum", "Sum of a feature's numbers.", labels=named)
+    numbers = SummaryMetricFamily("everloop_feature_value", "A feature's numbers.", labels=named)
     squares = CounterMetricFamily("everloop_feature_squares", "Sum of their squares.", labels=named)
     for model, summary in kept.summaries.items():
         for level, n in summary.predictions.levels.items():
             by_class.add_metric([model, level], n)
+        if summary.predictions.levels and summary.predictions.other:
+            by_class.add_metric([model, OTHER], summary.predictions.other)
         for field, one in summary.fields.items():
             seen.add_metric([model, field], one.count)
             missing.add_metric([model, field], one.missing)
-            if one.numbers and one.minimum is not None and one.minimum >= 0:
-                total.add_metric([model, field], one.total)
+            if one.numbers:
+                numbers.add_metric([model, field], one.numbers, one.total)
                 squares.add_metric([model, field], one.squares)
-    yield from (by_class, seen, missing, total, squares)
+    yield from (by_class, seen, missing, numbers, squares)
+    yield _versions(office)
+
+
+def _versions(office: Office) -> Metric:
+    named = ["model", "version", "variant", "route"]
+    metric = GaugeMetricFamily(
+        "everloop_model_version_serves", "1: answers where no version is asked for; 0: is loaded.", labels=named
+    )
+    for model in office.plan.models if office.plan else ():
+        for one in model.versions:
+            labels = [model.name, one.version, one.variant, one.form.route]
+            metric.add_metric(labels, float(one.version == model.default))
+    return metric
 
 
 def document(office: Office, counts: Counts, host: Host) -> dict[str, Any]:
     """The same in short, as JSON: ``request_count``, ``average_latency`` (seconds), ``model_usage`` …"""
     requests = sum(counts.requests.values())
     spent = sum(one.total for one in counts.latency.values())
+    timed = sum(sum(one.counts) for one in counts.latency.values())
     errors = sum(n for key, n in counts.requests.items() if not key[4].startswith("2"))
     models: dict[str, Any] = {}
     for (model, version, _, protocol, status), n in counts.requests.items():
+        if not model:  # refused before it came to one
+            continue
         told = models.setdefault(
             model, {"requests": 0, "errors": 0, "versions": {}, "protocols": {}, "status": {}}
         )
@@ -194,14 +218,14 @@ def document(office: Office, counts: Counts, host: Host) -> dict[str, Any]:
             told[name][value] = told[name].get(value, 0) + n
         told["versions"][version] = told["versions"].get(version, 0) + n
     for model, told in models.items():
-        one = counts.latency[model]
+        one = counts.latency.get(model) or Histogram(LATENCY)
         told["average_latency"] = one.total / max(told["requests"], 1)
         told["latency_quantiles"] = {str(q): quantile(one, q) for q in (0.5, 0.95, 0.99)}
     kept = office.recording
     return {
         "request_count": requests,
         "error_count": errors,
-        "average_latency": spent / requests if requests else None,
+        "average_latency": spent / timed if timed else None,
         "model_usage": {model: told["requests"] for model, told in models.items()},
         "models": models,
         "predictions": sum(counts.rows.values()),
