@@ -190,7 +190,9 @@ def _recorded(office: Office) -> Iterator[Metric]:
 def _versions(office: Office) -> Metric:
     named = ["model", "version", "variant", "route"]
     metric = GaugeMetricFamily(
-        "everloop_model_version_serves", "1: answers where no version is asked for; 0: is loaded.", labels=named
+        "everloop_model_version_serves",
+        "1: answers where no version is asked for; 0: is loaded.",
+        labels=named,
     )
     for model in office.plan.models if office.plan else ():
         for one in model.versions:
