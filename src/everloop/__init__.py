@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     )
     from everloop.sdk.monitor import ModelMonitor
     from everloop.sdk.pipeline import MLOpsPipeline
+    from everloop.sdk.predictions import PredictionLog
     from everloop.sdk.registry import ModelRegistry
     from everloop.sdk.running import run_pipeline
     from everloop.sdk.stages import PipelineStage, StageContext
@@ -85,6 +86,7 @@ __all__ = [
     "MonitoringError",
     "NotFound",
     "PipelineStage",
+    "PredictionLog",
     "Refused",
     "StageContext",
     "StorageDenied",
@@ -114,6 +116,7 @@ _SDK = {
     "ModelMonitor": "everloop.sdk.monitor",
     "ModelRegistry": "everloop.sdk.registry",
     "PipelineStage": "everloop.sdk.stages",
+    "PredictionLog": "everloop.sdk.predictions",
     "StageContext": "everloop.sdk.stages",
     "create_data_versioner": "everloop.sdk.factories",
     "create_experiment_tracker": "everloop.sdk.factories",

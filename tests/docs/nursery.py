@@ -20,6 +20,8 @@ from pathlib import Path
 _IMPORTS = ("settings", "wiring", "flows.steps", "flows.turn", "cli.application", "sdk.running")
 _CLIENT = """#!{python} -IS
 import array, json, os, socket, struct, sys
+if sys.argv[1:2] == ["serve"]:  # it is sent signals: it has to be the process that the shell knows
+    os.execv({own!r}, [{own!r}, *sys.argv[1:]])
 line = socket.socket(socket.AF_UNIX)
 line.connect({socket!r})
 told = json.dumps([sys.argv[1:], os.getcwd(), dict(os.environ)]).encode()
@@ -35,7 +37,8 @@ def write_command(folder: Path, address: str) -> None:
     """Make ``folder/everloop``, which calls the nursery at ``address``."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "everloop"
-    path.write_text(_CLIENT.format(python=sys.executable, socket=address))
+    own = str(Path(sys.executable).parent / "everloop")
+    path.write_text(_CLIENT.format(python=sys.executable, own=own, socket=address))
     path.chmod(0o755)
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -65,9 +67,14 @@ def test_a_page_runs(
             monkeypatch.setenv(name, value)
         monkeypatch.setenv("HOME", str(tmp_path / "home"))  # keys go there
     names: dict[str, object] = {"__name__": "__main__"}
-    for block in blocks(page):
-        if "no-run" not in block.options and block.language in RUN:
-            _do(block, names, tmp_path)
+    try:
+        for block in blocks(page):
+            if "no-run" not in block.options and block.language in RUN:
+                _do(block, names, tmp_path)
+    finally:
+        for started in home.rglob("serve.pid"):  # a page that failed has not come to where it ends its server
+            with suppress(ProcessLookupError):
+                os.kill(int(started.read_text()), signal.SIGTERM)
 
 
 def _do(block: Block, names: dict[str, object], beside: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
@@ -80,3 +80,21 @@ class Prediction:
     warnings: tuple[str, ...] = ()
     label: str | None = field(default=None)
     labelled_at: datetime | None = None
+
+
+def codes_of(classes: Sequence[str]) -> list[int]:
+    """Classes as numbers: their own values where all are whole numbers, else their places."""
+    whole = bool(classes) and all(_is_whole(name) for name in classes)
+    return [int(name) if whole else place for place, name in enumerate(classes)]
+
+
+def class_of(code: object, classes: Sequence[str]) -> str | None:
+    """The class with a number, as ``codes_of`` gives them."""
+    if type(code) is not int:
+        return None
+    codes = codes_of(classes)
+    return classes[codes.index(code)] if code in codes else None
+
+
+def _is_whole(name: str) -> bool:
+    return name.lstrip("-").isdecimal() and str(int(name)) == name

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from everloop.core.errors import Unavailable
-from everloop.core.serving import Form
+from everloop.core.serving import Form, codes_of
 
 DIGITS = 7  # of probabilities: what float32 holds
 
@@ -48,8 +48,7 @@ class Reading:
     def __init__(self, form: Form) -> None:
         self.classes = form.classes
         self.regression = form.task == "regression"
-        whole = bool(form.classes) and all(_is_whole(name) for name in form.classes)
-        self.codes = [int(name) if whole else place for place, name in enumerate(form.classes)]
+        self.codes = codes_of(form.classes)
 
     def outcomes(self, scores: npt.NDArray[Any]) -> list[Outcome]:
         """Of (rows, classes) probabilities, or (rows,) values. Raises Unavailable for scores that are no
@@ -70,6 +69,3 @@ def label_of(outcome: Outcome) -> str | float:
     """The class's name, or the value."""
     return outcome.prediction if outcome.prediction_name is None else outcome.prediction_name
 
-
-def _is_whole(name: str) -> bool:
-    return name.lstrip("-").isdecimal() and str(int(name)) == name

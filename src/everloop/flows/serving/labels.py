@@ -13,6 +13,7 @@ import numpy as np
 
 from everloop.core.errors import Invalid, MLOpsError, nearest
 from everloop.core.runs import Run
+from everloop.core.serving import class_of
 from everloop.flows.project import Project
 from everloop.store import labels, models, predictions
 from everloop.store.database import Row, Tx
@@ -158,6 +159,8 @@ def _valid(item: LabelItem, run: Run | None) -> tuple[str, float | None]:
     if run.task == "regression":
         if value is None:
             raise Invalid(f"{said} is no number.", remedy=f"{run.model} predicts numbers: give one.")
+    elif text not in run.classes and (named_class := class_of(given, run.classes)):
+        return named_class, _number(named_class)
     elif text not in run.classes:
         raise Invalid(f"{said} is no class of {run.model}.", remedy=nearest(text, run.classes))
     return text, value

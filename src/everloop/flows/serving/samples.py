@@ -16,6 +16,7 @@ from everloop.core.data import DatasetVersion
 from everloop.core.errors import ContractFailed, Invalid, UnknownColumn, UnknownVersion, WrongType, nearest
 from everloop.core.ids import new_id
 from everloop.core.runs import Run
+from everloop.core.serving import class_of
 from everloop.data import identity, reading
 from everloop.flows import contracts, data
 from everloop.flows.project import Project
@@ -292,6 +293,8 @@ def _target(form: _Form, given: Any) -> str:
         text = str(int(given))
     else:
         text = str(given) if isinstance(given, (str, float)) or abs(given) < 10**300 else "a huge number"
+    if form.classes and text not in form.classes:
+        text = class_of(given, form.classes) or text
     if form.classes and text not in form.classes:
         raise Invalid(f"{said}, which is no class of {form.model.name}.", remedy=nearest(text, form.classes))
     if not text or len(text) > _LONGEST or not is_storable(text):
