@@ -87,7 +87,7 @@ class Inputs:
         self.names = tuple(field.name for field in form.fields)
         self._layout = form.layout
         self._policy = policy or InputPolicy()
-        self._known = frozenset(self.names)
+        self.known = frozenset(self.names)
         self._readers = [_reader(field, form.layout, self._policy) for field in form.fields]
         self.booleans = tuple(at for at, field in enumerate(form.fields) if field.kind == "boolean")
         self._numeric = all(field.kind == "number" for field in form.fields)
@@ -99,8 +99,8 @@ class Inputs:
         """A row given by name, in the order of the fields, and its warnings. A field that is absent is
         missing; one that the model does not have is what ``policy.extra`` says."""
         warned: list[str] = []
-        if not self._known.issuperset(values) and self._policy.extra != "allow":
-            extra = [name for name in values if name not in self._known][:MOST_TOLD]
+        if not self.known.issuperset(values) and self._policy.extra != "allow":
+            extra = [name for name in values if name not in self.known][:MOST_TOLD]
             wrong = [
                 Wrong(name[:_SHOWN], _shown(values[name]), "was given, but is no input of this model",
                       ", ".join(self.names[:_NAMES]), row)
