@@ -68,4 +68,3 @@ class Reading:
 def label_of(outcome: Outcome) -> str | float:
     """The class's name, or the value."""
     return outcome.prediction if outcome.prediction_name is None else outcome.prediction_name
-

@@ -277,9 +277,7 @@ def _chosen(made: Sequence[Output], wanted: Sequence[Wanted]) -> list[Output]:
 
 def _check_outputs(wanted: Sequence[Wanted], form: Form) -> None:
     """Before the model runs: what is asked for can be answered."""
-    known = (_ONE = ([1, 1], [1])
-_FLOATS = frozenset(("FP16", "FP32", "FP64"))
-LABEL, PROBABILITIES) if form.task == "classification" else (VALUE,)
+    known = (LABEL, PROBABILITIES) if form.task == "classification" else (VALUE,)
     for one in wanted:
         if one.name not in known:
             raise Invalid(f"There is no output {short(one.name)}.", remedy=nearest(one.name[:80], known))
