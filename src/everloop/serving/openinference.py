@@ -47,7 +47,7 @@ EXAMPLE = (
 )
 
 
-class Tensor(msgspec.Struct):
+class Tensor(msgspec.Struct, gc=False):
     name: str
     shape: list[int]
     datatype: str
@@ -60,7 +60,7 @@ class Wanted(msgspec.Struct):
     parameters: dict[str, Any] | None = None
 
 
-class Request(msgspec.Struct):
+class Request(msgspec.Struct, gc=False):
     inputs: list[Tensor]
     id: str | None = None
     parameters: dict[str, Any] | None = None
@@ -313,7 +313,7 @@ def _data(tensor: Tensor, most: int) -> list[Any]:
         raise Invalid(f"Input {short(tensor.name)} has no data.", remedy=remedy)
     data = tensor.data
     if data and type(data[0]) is list:
-        data = list(_flat(data))
+        data = _flat(tensor, data)
     if len(data) != math.prod(tensor.shape):
         raise Invalid(
             f"Input {short(tensor.name)} has {len(data):,} values, which do not fill its shape "
@@ -361,12 +361,19 @@ def _shape(tensor: Tensor) -> str:
     return short(tensor.shape[:20])[1:-1]
 
 
-def _flat(data: Sequence[Any]) -> Iterator[Any]:
-    for one in data:
-        if type(one) is list:
-            yield from one if not one or type(one[0]) is not list else _flat(one)
-        else:
-            yield one
+def _flat(tensor: Tensor, data: list[Any]) -> list[Any]:
+    """The values of nested lists, which have to be as the shape says."""
+    shape = tensor.shape
+    if (
+        len(shape) != 2
+        or len(data) != shape[0]
+        or any(type(x) is not list or len(x) != shape[1] for x in data)
+    ):
+        raise Invalid(
+            f"Input {short(tensor.name)} has lists that are not of its shape {_shape(tensor)}.",
+            remedy="Send one list per row, or one list of all values.",
+        )
+    return [value for row in data for value in row]
 
 
 def _attach(asked: Request, rest: memoryview) -> None:

@@ -54,7 +54,7 @@ def question(body: bytes | bytearray, inputs: Inputs, most: int) -> Question:
             inputs.encode(_rows(found, inputs, most).rows)  # raises what names the field
         raise
     keys = _keys(asked.features) + sum(map(_keys, asked.instances or ()))
-    if body.count(b'":') != 1 + keys:
+    if bodies.count_keys(body) != 1 + keys:
         bodies.refuse_duplicates(body, EXAMPLE)
     return _rows(asked, inputs, most)
 
