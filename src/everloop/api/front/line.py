@@ -10,7 +10,7 @@ import re
 from collections import deque
 from typing import Any
 
-from httptools import HttpParserError, HttpParserUpgrade
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from everloop.api import problems
@@ -31,6 +31,7 @@ _ELSEWHERE = frozenset(
     )
 )
 _OK = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
+_OFFERS = frozenset((b"upgrade", b"connection", b"http2-settings"))
 MOST_HEAD = 65_536  # bytes of a request line and headers
 MOST_HEADERS = 100
 LINGER = 1.0  # seconds in which what a refused client still sends is dropped
@@ -55,6 +56,7 @@ class Line(HttpToolsProtocol):
         self.began = 0.0
         self.quiet = front.now()
         self.head = 0  # bytes of a head that is not complete
+        self.offered = False  # another protocol, by the request now being read
         self.last = False  # close after the next answer
         self.ended = False  # the client said that nothing follows
         self.refusal: MLOpsError | None = None  # of what cannot be read on: the last answer
@@ -68,8 +70,8 @@ class Line(HttpToolsProtocol):
             try:
                 self.parser.feed_data(data)
                 break
-            except HttpParserUpgrade as upgrade:  # not taken up: the connection stays what it is
-                data = data[upgrade.args[0] :]
+            except HttpParserUpgrade as upgrade:
+                data = self._without_offer() + data[upgrade.args[0] :]
             except HttpParserError:
                 self._refuse(Invalid("This is no HTTP request.", remedy="Send HTTP/1.1."))
                 return
@@ -77,6 +79,24 @@ class Line(HttpToolsProtocol):
             self.head += size
             if self.head > MOST_HEAD:
                 self._refuse(_head_too_large())
+
+    def _without_offer(self) -> bytes:
+        """The head of a request that offers another protocol, without the offer: it is not taken up, and the
+        parser, which believes it was, begins anew."""
+        method, version = self.parser.get_method(), self.parser.get_http_version().encode()
+        if method == b"CONNECT":
+            self._refuse(
+                HttpError(
+                    405, "method_not_allowed", "This is no proxy.", remedy="Use GET.", allow="GET, POST"
+                )
+            )
+        kept = [pair for pair in self.headers if pair[0] not in _OFFERS]
+        if any(name == b"connection" and b"close" in value.lower() for name, value in self.headers):
+            kept.append((b"connection", b"close"))
+        self.parser = HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        lines = [b"%b %b HTTP/%b" % (method, self.url, version), *(b"%b: %b" % pair for pair in kept)]
+        return b"\r\n".join([*lines, b"", b""])
 
     def on_message_begin(self) -> None:
         self.url = b""
@@ -92,6 +112,9 @@ class Line(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self.head = -1
+        self.offered = self.parser.should_upgrade()
+        if self.offered:
+            return
         target = self.front.table.hot.get(self.url) if self.front.direct else None
         if target is not None and self._is_plain():
             self.target = target
@@ -144,6 +167,8 @@ class Line(HttpToolsProtocol):
             self.content = body
 
     def on_message_complete(self) -> None:
+        if self.offered:
+            return
         target = self.target
         self.began = 0.0
         self.head = 0
@@ -238,6 +263,8 @@ class Line(HttpToolsProtocol):
                 return
             if broken is self.running:
                 self.running = None
+            broken.disconnected = True  # it has nothing to say any more
+            broken.message_event.set()
             self.pipeline = deque(one for one in self.pipeline if one[0] is not broken)
         self._tell_refusal()
 
