@@ -219,7 +219,8 @@ class App:
         front = self._front
         deadline = call.deadline(front.limits.deadline)
         ask.header = call.inference_header(target)
-        ask.body = await call.body(front.limits.body)
+        untold = target.protocol == "v2" and b"content-type" not in call.headers  # as tritonclient does it
+        ask.body = await call.body(front.limits.body, any_type=untold)
         ask.received = front.now()
         large = len(ask.body) > SMALL
         try:
@@ -273,12 +274,12 @@ class _Call:
         self.method: str = scope["method"]
         self._receive = receive
         self._send = send
-        self._headers = dict(scope["headers"])
-        given = self._headers.get(b"x-request-id", b"")
+        self.headers = dict(scope["headers"])
+        given = self.headers.get(b"x-request-id", b"")
         self.request_id = given.decode("ascii") if is_request_id(given) else front.new_request_id()
         self._most = front.limits.body
         self._unread = True
-        self.api_key = self._headers.get(b"x-api-key")
+        self.api_key = self.headers.get(b"x-api-key")
         self.rated: tuple[tuple[bytes, bytes], ...] = ()
         self.counted = False
 
@@ -296,7 +297,7 @@ class _Call:
 
     def deadline(self, most: float) -> float:
         """Seconds this request may take: the server's limit, or less where the client asks for it."""
-        given = self._headers.get(b"request-timeout")
+        given = self.headers.get(b"request-timeout")
         if given is None:
             return most
         try:
@@ -310,7 +311,7 @@ class _Call:
         return min(wanted, most)
 
     def inference_header(self, target: Target) -> int | None:
-        given = self._headers.get(b"inference-header-content-length")
+        given = self.headers.get(b"inference-header-content-length")
         if given is None or target.protocol != "v2":
             return None
         if not given.isdigit() or len(given) > 12:
@@ -321,11 +322,11 @@ class _Call:
 
     async def body(self, most: int, *, any_type: bool = False) -> bytes:
         """The body, decompressed. Raises what is wrong with its type, size or encoding."""
-        kind = self._headers.get(b"content-type", b"").strip()
-        binary = b"inference-header-content-length" in self._headers and kind.startswith(b"application/octet")
+        kind = self.headers.get(b"content-type", b"").strip()
+        binary = b"inference-header-content-length" in self.headers and kind.startswith(b"application/octet")
         if not any_type and not is_json(kind) and not binary:
             raise unsupported(kind)
-        told = self._headers.get(b"content-length", b"0")
+        told = self.headers.get(b"content-length", b"0")
         if told.isdigit() and int(told) > most:
             raise _too_large(most)
         parts: list[bytes] = []
@@ -344,7 +345,7 @@ class _Call:
         return self._unpacked(b"".join(parts), most)
 
     def _unpacked(self, body: bytes, most: int) -> bytes:
-        how = self._headers.get(b"content-encoding", b"").strip().lower()
+        how = self.headers.get(b"content-encoding", b"").strip().lower()
         if how in (b"", b"identity"):
             return body
         if how not in (b"gzip", b"x-gzip", b"deflate"):
@@ -371,10 +372,10 @@ class _Call:
         """Answer with an error. What was not read of the request is dropped while it comes, up to a limit:
         closing at once would reset the connection before the client has read why."""
         headers = [(b"content-type", problems.MEDIA_TYPE), *problems.headers(error)]
-        told = self._headers.get(b"content-length", b"0")
-        long = b"transfer-encoding" in self._headers or not told.isdigit() or int(told) > self._most
+        told = self.headers.get(b"content-length", b"0")
+        long = b"transfer-encoding" in self.headers or not told.isdigit() or int(told) > self._most
         ends = self._unread and long
-        if self._unread and (long or b"expect" in self._headers):
+        if self._unread and (long or b"expect" in self.headers):
             headers.append((b"connection", b"close"))
         await self.send(problems.status_of(error), headers, problems.body(error, self.request_id), more=ends)
         if ends:
@@ -389,7 +390,7 @@ class _Call:
             message = await self._receive()
 
     async def send(self, status: int, headers: Headers, body: bytes, *, more: bool = False) -> None:
-        how = _accepted(self._headers.get(b"accept-encoding", b"")) if len(body) >= COMPRESSED_FROM else b""
+        how = _accepted(self.headers.get(b"accept-encoding", b"")) if len(body) >= COMPRESSED_FROM else b""
         if len(body) >= COMPRESSED_FROM:
             headers = [*headers, (b"vary", b"accept-encoding")]
         if how and not any(name.lower() == b"content-encoding" for name, _ in headers):

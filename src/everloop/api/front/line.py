@@ -116,7 +116,7 @@ class Line(HttpToolsProtocol):
         if self.offered:
             return
         target = self.front.table.hot.get(self.url) if self.front.direct else None
-        if target is not None and self._is_plain():
+        if target is not None and self._is_plain(target):
             self.target = target
             self.content = b""
             return
@@ -134,7 +134,7 @@ class Line(HttpToolsProtocol):
         if self.last:
             self.cycle.keep_alive = False
 
-    def _is_plain(self) -> bool:
+    def _is_plain(self, target: Target) -> bool:
         """Whether this is a small JSON request that nothing is in front of."""
         if self.asked is not None or self.running is not None or self.ended or self.refusal is not None:
             return False
@@ -155,6 +155,8 @@ class Line(HttpToolsProtocol):
         self.request_id = request_id
         if (request_id and not is_request_id(request_id)) or not 0 < length <= SMALL:
             return False
+        if not kind:
+            return target.protocol == "v2"  # its clients do not tell
         return kind == JSON_TYPE or is_json(kind)
 
     def on_body(self, body: bytes) -> None:
