@@ -4,35 +4,25 @@ the loop (large, binary, compressed, or of models in another process), and all t
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import gzip
 import logging
-import re
-import zlib
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import msgspec
 
 from everloop.api import problems
-from everloop.api.media import JSON_TYPE, is_json, unsupported
-from everloop.api.problems import HttpError
+from everloop.api.media import JSON_TYPE
 from everloop.api.rates import EXEMPT
 from everloop.core.errors import Invalid, MLOpsError, NotFound, TimedOut, Unavailable, nearest
 from everloop.serving import bodies, desk, openinference
 from everloop.serving.desk import Ask, Batch, Target
 
+from .call import Call, Gone, Headers, Receive, Scope, Send
 from .front import Front, Shown, overloaded
-from .line import LINGER, SMALL, is_request_id
+from .line import SMALL
 
-Scope = dict[str, Any]
-Receive = Callable[[], Awaitable[dict[str, Any]]]
-Send = Callable[[dict[str, Any]], Awaitable[None]]
-Headers = list[tuple[bytes, bytes]]
 Forward = Callable[[Scope, bytes, str], Awaitable[tuple[int, Headers, bytes]]]
 
-COMPRESSED_FROM = 1_024  # bytes
-_encode = msgspec.json.Encoder().encode
 _log = logging.getLogger("everloop.worker")
 
 
@@ -55,7 +45,7 @@ class App:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
-        call = _Call(scope, receive, send, self._front)
+        call = Call(scope, receive, send, self._front)
         try:
             await self._limit(call)
             await self._answer(call)
@@ -63,13 +53,13 @@ class App:
             if not call.counted:
                 self._front.refused(call.path, call.request_id, error)
             await call.refuse(error)
-        except _Gone:
+        except Gone:
             return
         except Exception:  # noqa: BLE001 (nobody shall see more of it than that it happened)
             _log.exception("request %s failed: %s %.200r", call.request_id, call.method, call.path)
             await call.refuse(problems.unexpected())
 
-    async def _limit(self, call: _Call) -> None:
+    async def _limit(self, call: Call) -> None:
         """Refuse what is over the rate of its client."""
         rates = self._front.rates
         if rates is None or call.path in EXEMPT:
@@ -84,7 +74,7 @@ class App:
         if refusal := verdict.refusal:
             raise refusal
 
-    async def _answer(self, call: _Call) -> None:
+    async def _answer(self, call: Call) -> None:
         path, method = call.path, call.method
         if path == "/health":
             call.only("GET", "HEAD")
@@ -114,7 +104,7 @@ class App:
 
     # -- models ----------------------------------------------------------------------------------------------
 
-    async def _of_model(self, call: _Call, method: str, v2: bool, name: str, version: str, act: str) -> None:
+    async def _of_model(self, call: Call, method: str, v2: bool, name: str, version: str, act: str) -> None:
         if (v2, act) == (True, "infer") or (v2, act) == (False, "predict"):
             call.only("POST")
             await self._predict(call, self._target(name, version or None, "v2" if v2 else "plain"))
@@ -189,7 +179,7 @@ class App:
 
     # -- predicting ------------------------------------------------------------------------------------------
 
-    async def _predict(self, call: _Call, target: Target) -> None:
+    async def _predict(self, call: Call, target: Target) -> None:
         front = self._front
         received, ask = front.now(), Ask(b"", call.request_id)
         call.counted, call.scope["target"] = True, target
@@ -215,7 +205,7 @@ class App:
         else:
             await call.send(200, [(b"content-type", JSON_TYPE)], reply.body)
 
-    async def _predict_now(self, call: _Call, target: Target, ask: Ask) -> None:
+    async def _predict_now(self, call: Call, target: Target, ask: Ask) -> None:
         front = self._front
         deadline = call.deadline(front.limits.deadline)
         ask.header = call.inference_header(target)
@@ -249,7 +239,7 @@ class App:
 
     # -- the office ------------------------------------------------------------------------------------------
 
-    async def _from_office(self, call: _Call) -> None:
+    async def _from_office(self, call: Call) -> None:
         began = self._front.now()
         if b"%00" in call.scope["query_string"] or "\0" in call.path:
             raise Invalid("The address holds a NUL character.", remedy="Leave it out.")
@@ -259,162 +249,6 @@ class App:
         status, headers, answer = await self._forward(call.for_office(), body, call.request_id)
         self._front.events.request(call.request_id, status, self._front.now() - began, path=call.path)
         await call.send(status, headers, answer)
-
-
-class _Gone(Exception):
-    """The client went away."""
-
-
-class _Call:
-    """One request and its answer."""
-
-    def __init__(self, scope: Scope, receive: Receive, send: Send, front: Front) -> None:
-        self.scope = scope
-        self.path: str = scope["path"].rstrip("/") or "/"
-        self.method: str = scope["method"]
-        self._receive = receive
-        self._send = send
-        self.headers = dict(scope["headers"])
-        given = self.headers.get(b"x-request-id", b"")
-        self.request_id = given.decode("ascii") if is_request_id(given) else front.new_request_id()
-        self._most = front.limits.body
-        self._unread = True
-        self.api_key = self.headers.get(b"x-api-key")
-        self.rated: tuple[tuple[bytes, bytes], ...] = ()
-        self.counted = False
-
-    def only(self, *methods: str) -> None:
-        if self.method not in methods:
-            raise HttpError(
-                405, "method_not_allowed", f"{self.path} does not take {self.method}.",
-                remedy=f"Use {methods[0]}.", allow=", ".join(methods),
-            )  # fmt: skip
-
-    def for_office(self) -> Scope:
-        """What the office is asked: HEAD as GET, with the request's id as it is known here."""
-        headers = [pair for pair in self.scope["headers"] if pair[0] != b"x-request-id"]
-        return {**self.scope, "headers": headers, "method": "GET" if self.method == "HEAD" else self.method}
-
-    def deadline(self, most: float) -> float:
-        """Seconds this request may take: the server's limit, or less where the client asks for it."""
-        given = self.headers.get(b"request-timeout")
-        if given is None:
-            return most
-        try:
-            wanted = float(given)
-        except ValueError:
-            wanted = 0.0
-        if not 0 < wanted < float("inf"):
-            raise Invalid(
-                f"Request-Timeout is {_shown(given)}.", remedy="Send seconds, such as 'Request-Timeout: 2.5'."
-            )
-        return min(wanted, most)
-
-    def inference_header(self, target: Target) -> int | None:
-        given = self.headers.get(b"inference-header-content-length")
-        if given is None or target.protocol != "v2":
-            return None
-        if not given.isdigit() or len(given) > 12:
-            raise Invalid(
-                f"Inference-Header-Content-Length is {_shown(given)}.", remedy="Send a whole number of bytes."
-            )
-        return int(given)
-
-    async def body(self, most: int, *, any_type: bool = False) -> bytes:
-        """The body, decompressed. Raises what is wrong with its type, size or encoding."""
-        kind = self.headers.get(b"content-type", b"").strip()
-        binary = b"inference-header-content-length" in self.headers and kind.startswith(b"application/octet")
-        if not any_type and not is_json(kind) and not binary:
-            raise unsupported(kind)
-        told = self.headers.get(b"content-length", b"0")
-        if told.isdigit() and int(told) > most:
-            raise _too_large(most)
-        parts: list[bytes] = []
-        size = 0
-        while True:
-            message = await self._receive()
-            if message["type"] == "http.disconnect":
-                raise _Gone
-            size += len(message["body"])
-            if size > most:
-                raise _too_large(most)
-            parts.append(message["body"])
-            if not message.get("more_body"):
-                break
-        self._unread = False
-        return self._unpacked(b"".join(parts), most)
-
-    def _unpacked(self, body: bytes, most: int) -> bytes:
-        how = self.headers.get(b"content-encoding", b"").strip().lower()
-        if how in (b"", b"identity"):
-            return body
-        if how not in (b"gzip", b"x-gzip", b"deflate"):
-            raise HttpError(
-                415, "unsupported_encoding", f"The content encoding is {_shown(how)}.",
-                remedy="Send gzip, deflate or none.",
-            )  # fmt: skip
-        opener = zlib.decompressobj(15 if how == b"deflate" else 31)
-        try:
-            found = opener.decompress(body, most + 1)
-        except zlib.error:
-            raise Invalid(f"The body is no {how.decode()}.", remedy="Send it as the header says.") from None
-        if len(found) > most:
-            raise _too_large(most)
-        if not opener.eof or opener.unused_data:
-            how_wrong = "has more after its end" if opener.eof else "ends early"
-            raise Invalid(f"The {how.decode()} body {how_wrong}.", remedy="Send one whole body.")
-        return found
-
-    async def json(self, found: Any, status: int = 200) -> None:
-        await self.send(status, [(b"content-type", JSON_TYPE)], _encode(found))
-
-    async def refuse(self, error: MLOpsError) -> None:
-        """Answer with an error. What was not read of the request is dropped while it comes, up to a limit:
-        closing at once would reset the connection before the client has read why."""
-        headers = [(b"content-type", problems.MEDIA_TYPE), *problems.headers(error)]
-        told = self.headers.get(b"content-length", b"0")
-        long = b"transfer-encoding" in self.headers or not told.isdigit() or int(told) > self._most
-        ends = self._unread and long
-        if self._unread and (long or b"expect" in self.headers):
-            headers.append((b"connection", b"close"))
-        await self.send(problems.status_of(error), headers, problems.body(error, self.request_id), more=ends)
-        if ends:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(LINGER):
-                    await self._drop()
-            await self._send({"type": "http.response.body", "body": b""})
-
-    async def _drop(self) -> None:
-        message: dict[str, Any] = {"more_body": True}
-        while message.get("more_body"):
-            message = await self._receive()
-
-    async def send(self, status: int, headers: Headers, body: bytes, *, more: bool = False) -> None:
-        how = _accepted(self.headers.get(b"accept-encoding", b"")) if len(body) >= COMPRESSED_FROM else b""
-        if len(body) >= COMPRESSED_FROM:
-            headers = [*headers, (b"vary", b"accept-encoding")]
-        if how and not any(name.lower() == b"content-encoding" for name, _ in headers):
-            pack: Callable[[bytes, int], bytes] = gzip.compress if how == b"gzip" else zlib.compress
-            body = await asyncio.get_running_loop().run_in_executor(None, pack, body, 1)
-            headers = [*headers, (b"content-encoding", how)]
-        headers = [
-            *((name, value) for name, value in headers if name.lower() != b"content-length"),
-            (b"x-request-id", self.request_id.encode()),
-            *self.rated,
-            (b"content-length", str(len(body)).encode()),
-        ]
-        await self._send({"type": "http.response.start", "status": status, "headers": headers})
-        await self._send({"type": "http.response.body", "body": body, "more_body": more})
-
-
-def _accepted(header: bytes) -> bytes:
-    """The compression that an ``Accept-Encoding`` asks for; empty: none."""
-    weights: dict[bytes, bool] = {}
-    for part in header.lower().split(b","):
-        name, _, parameters = part.partition(b";")
-        weights[name.strip()] = re.fullmatch(rb"\s*q\s*=\s*0(\.0*)?\s*", parameters) is None
-    anything = weights.get(b"*", False)
-    return next((how for how in (b"gzip", b"deflate") if weights.get(how, anything)), b"")
 
 
 def _model_path(path: str) -> tuple[bool, str, str, str] | None:
@@ -439,15 +273,3 @@ def _told(shown: Shown) -> dict[str, Any]:
         "route": served.form.route,
         **({"fallback": shown.fallback} if shown.fallback else {}),
     }
-
-
-def _too_large(most: int) -> HttpError:
-    return HttpError(
-        413, "body_too_large", f"The body has more than {most:,} bytes.",
-        remedy="Send less, or raise serving.limits.body.",
-    )  # fmt: skip
-
-
-def _shown(value: bytes) -> str:
-    text = value.decode("latin-1")
-    return repr(text if len(text) <= 60 else f"{text[:60]}…")

@@ -20,6 +20,7 @@ from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import uvicorn
@@ -29,12 +30,13 @@ from everloop.adapters.predictionlog.journal import Journal
 from everloop.api import rates
 from everloop.api.channel import Channel, Message
 from everloop.api.logs import EVERY, Handler
-from everloop.api.office.sockets import refuse_new
+from everloop.api.office.sockets import BACKLOG, refuse_new
 from everloop.core.clock import SystemClock
 from everloop.core.errors import MLOpsError, Unavailable
 from everloop.core.ids import token
 
-from .app import App, Headers
+from .app import App
+from .call import Headers
 from .front import Front, Limits, overloaded
 from .line import Line
 from .loading import Loaded, Loader
@@ -53,6 +55,7 @@ class Server(uvicorn.Server):
     front: Front
     drain: float = 10.0
     last = False  # nobody accepts on its sockets after it
+    shared: Mapping[int, asyncio.AbstractServer] = MappingProxyType({})
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -79,7 +82,7 @@ class Server(uvicorn.Server):
             task.cancel()
 
     def _close_servers(self) -> None:
-        for server in self.servers:
+        for server in (*self.servers, *self.shared.values()):
             server.close()
 
     @property
@@ -97,6 +100,8 @@ class Worker:
     def __init__(self, channel: Channel, listeners: list[socket.socket]) -> None:
         self._channel = channel
         self._listeners = listeners
+        self._shared: dict[int, asyncio.AbstractServer] = {}  # what it accepts on for others
+        self._changing = asyncio.Lock()
         self._forwarded: dict[int, asyncio.Future[Message]] = {}
         self._number = 0
         self._stopped = asyncio.Event()
@@ -189,11 +194,12 @@ class Worker:
             app,
             http=functools.partial(Line, front=self._front),  # type: ignore[arg-type]  # a class is expected
             access_log=False, log_config=None, lifespan="off", ws="none", server_header=False,
-            proxy_headers=False, timeout_keep_alive=int(self._keep_alive) or 1, backlog=2048,
+            proxy_headers=False, timeout_keep_alive=int(self._keep_alive) or 1, backlog=BACKLOG,
         )  # fmt: skip
         server = self._server = Server(config)
+        own = self._listeners[told["slot"]]
         server.front, server.drain = self._front, told["drain"]
-        serving = asyncio.create_task(server.serve(sockets=self._listeners))
+        serving = asyncio.create_task(server.serve(sockets=[own]))
         while not server.started and not serving.done():
             await asyncio.sleep(0.005)
         self._channel.send("ready", pid=os.getpid())
@@ -201,6 +207,7 @@ class Worker:
         self._spawn(self._sweep(server))
         await self._stopped.wait()
         server.last = self._last
+        server.shared = self._shared
         server.should_exit = True
         await serving
 
@@ -224,6 +231,8 @@ class Worker:
                     "problem": front.problem,
                 }
                 self._channel.send("counts", number=message["number"], document=document, now=now)
+            elif kind == "share":
+                self._spawn(self._share(message["slots"]))
             elif kind == "log_full":
                 self._front.log_full = message["value"]
             elif kind == "stop":
@@ -313,6 +322,26 @@ class Worker:
             [(bytes(name), bytes(value)) for name, value in found["headers"]],
             found["body"],
         )
+
+    async def _share(self, slots: list[int]) -> None:
+        """Accept also on these sockets, whose workers are gone, and on no others."""
+        server, loop = self._server, asyncio.get_running_loop()
+        if server is None or self._stopped.is_set():
+            return
+        config = server.config
+
+        def connected() -> asyncio.Protocol:
+            made: asyncio.Protocol = config.http_protocol_class(
+                config=config, server_state=server.server_state, app_state={}, _loop=loop
+            )  # type: ignore[call-arg]
+            return made
+
+        async with self._changing:
+            for slot in set(self._shared) - set(slots):
+                self._shared.pop(slot).close()
+            for slot in set(slots) - set(self._shared):
+                again = self._listeners[slot].dup()
+                self._shared[slot] = await loop.create_server(connected, sock=again, backlog=BACKLOG)
 
     # -- what is done now and then ---------------------------------------------------------------------------
 
