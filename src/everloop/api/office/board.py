@@ -11,6 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from everloop.core.errors import MLOpsError
 from everloop.core.serving import Form
 from everloop.flows import serving
+from everloop.serving.counts import Counts
 
 from . import metrics
 from .metrics import Host
@@ -31,6 +32,7 @@ class Board:
         self._office = office
         self._host = host
         self._series = Series()
+        self._series.look(office.started.timestamp(), Counts(), {}, {}, {})
         now = office.project.clock.monotonic
         self._recent = _Kept(now, *RECENT_EVERY)
         self._past = _Kept(now, *PAST_EVERY)
