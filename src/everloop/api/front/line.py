@@ -31,6 +31,7 @@ _ELSEWHERE = frozenset(
     )
 )
 _OK = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
+_OK_BINARY = b"HTTP/1.1 200 OK\r\ncontent-type: application/octet-stream\r\n"
 _OFFERS = frozenset((b"upgrade", b"connection", b"http2-settings"))
 MOST_HEAD = 65_536  # bytes of a request line and headers
 MOST_HEADERS = 100
@@ -239,6 +240,8 @@ class Line(HttpToolsProtocol):
         close = b"connection: close\r\n" if final else b""
         if answer.error is None:
             body, head, more = answer.body, _OK, b""
+            if answer.header is not None:
+                head, more = _OK_BINARY, b"inference-header-content-length: %d\r\n" % answer.header
         else:
             status = problems.status_of(answer.error)
             body = problems.body(answer.error, ask.request_id)
