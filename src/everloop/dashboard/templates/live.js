@@ -114,7 +114,7 @@ function table(id, heads, rows, empty) {
   if (!rows.length) return fill(id, none(empty));
   const n = heads.map(h => h.startsWith('#')), cell = (tag, value, place) => {
     const [inner, kind] = Array.isArray(value) ? value : [value, ''];
-    return el(tag, {class: `${n[place] ? 'n' : ''} ${kind}`}, inner);
+    return el(tag, {class: `${n[place] ? 'n' : ''} ${kind} ${inner === '–' || inner === '' ? 'empty' : ''}`, 'data-name': heads[place].replace('#', '')}, inner);
   };
   fill(id, el('table', {}, el('thead', {}, el('tr', {}, ...heads.map((h, i) => cell('th', h.replace('#', ''), i)))),
     el('tbody', {}, ...rows.map(row => el('tr', {}, ...row.map((v, i) => cell('td', v, i)))))));
@@ -167,7 +167,7 @@ function recent(d) {
   const rows = d.recent.map(p => [
     [el('span', {title: p.at}, clock(new Date(p.at) / 1000)), 'keep'],
     [link(`${p.model}@${p.version}`, {model: p.model, version: p.version}), 'keep'],
-    link(typeof p.prediction === 'number' ? short(p.prediction) : p.prediction || '“”', {model: p.model, prediction: p.prediction}),
+    typeof p.prediction === 'number' ? short(p.prediction) : link(p.prediction || '“”', {model: p.model, prediction: p.prediction}),
     p.confidence === null ? '–' : percent(p.confidence),
     p.label === null ? '–' : pill(p.label, typeof p.prediction === 'number' ? '' : p.label === p.prediction ? 'good' : 'bad'),
     p.latency_ms === null ? '–' : short(p.latency_ms),
