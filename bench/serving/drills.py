@@ -27,6 +27,8 @@ DRILLS = {
     "locked_database": (serving_drills.locked_database, 10),
     "start": (serving_drills.start, 5),
     "damaged_version": (lambda folder, _: serving_drills.damaged_version(folder), 1),
+    "crash_loop": (lambda folder, _: serving_drills.crash_loop(folder), 1),
+    "hung_worker": (lambda folder, _: serving_drills.hung_worker(folder), 1),
 }
 
 

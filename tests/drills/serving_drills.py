@@ -9,7 +9,7 @@ import signal
 import socket
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -42,7 +42,7 @@ def swaps(folder: Path, times: int, workers: int = 2) -> Figures:
     with Serving(folder, workers=workers) as server, opened(folder) as project:
         says = {v: server.predict(f"/models/iris/versions/{v}/predict")[1]["probabilities"] for v in OTHER}
         assert says["1.0.0"] != says["1.1.0"]
-        with Load(server.port, BODY, clients=8, pause=0.005) as load:
+        with Load(server.port, BODY, clients=8, pause=0.02) as load:
             load.wait(50)
             version = "1.0.0"
             for _ in range(times):
@@ -100,7 +100,7 @@ def damaged_version(folder: Path) -> Figures:
         path.chmod(0o600)
         path.write_bytes(good[:-10] + b"damaged!!!")
         with Serving(folder, workers=2) as server:
-            with Load(server.port, BODY, clients=4, pause=0.005) as load:
+            with Load(server.port, BODY, clients=4, pause=0.02) as load:
                 models.promote(project, "iris@1.1.0", "a drill")
                 wait_for(lambda: server.said("iris@1.1.0 is not served"))
                 load.wait(100)
@@ -130,7 +130,7 @@ def restarts(folder: Path, times: int) -> Figures:
     took = []
     with Serving(folder, workers=2) as server:
         before = {one.pid for one in server.children(WORKER)}
-        with Load(server.port, BODY, clients=8, pause=0.002) as load:
+        with Load(server.port, BODY, clients=8, pause=0.02) as load:
             load.wait(100)
             for number in range(1, times + 1):
                 server.signal(signal.SIGHUP)
@@ -156,7 +156,7 @@ def terms(folder: Path, times: int) -> Figures:
     for number in range(times):
         with Serving(folder, workers=1 + number % 2) as server:
             with Load(
-                server.port, BODY, clients=8 if number % 4 < 2 else 64, pause=0.003 * (number % 3)
+                server.port, BODY, clients=8 if number % 4 < 2 else 32, pause=0.01 * (number % 3)
             ) as load:
                 load.wait(100)
                 took.append(server.stop())
@@ -179,7 +179,7 @@ def killed_worker(folder: Path, times: int) -> Figures:
     """kill -9 of a worker: only what it was answering fails, the other goes on, and another one comes."""
     took, lost = [], 0
     with Serving(folder, workers=2) as server:
-        with Load(server.port, BODY, clients=16, pause=0.002) as load:
+        with Load(server.port, BODY, clients=16, pause=0.02) as load:
             for _ in range(times):
                 load.wait(200)
                 one = server.children(WORKER)[0]
@@ -216,7 +216,7 @@ def killed_office(folder: Path, times: int) -> Figures:
     for _ in range(times):
         with Serving(folder, workers=2) as server:
             workers = server.children(WORKER)
-            with Load(server.port, BODY, clients=8, pause=0.002) as load:
+            with Load(server.port, BODY, clients=8, pause=0.02) as load:
                 load.wait(200)
                 server.process.kill()
                 took.append(wait_for(partial(_ended, workers)))
@@ -258,8 +258,8 @@ def killed_native(folder: Path, times: int) -> Figures:
     took = []
     with Serving(folder) as server:
         wait_for(lambda: server.predict("/models/slow/predict")[0] == 200)
-        slow = Load(server.port, BODY, clients=4, pause=0.005, path="/models/slow/predict")
-        with slow, Load(server.port, BODY, clients=4, pause=0.005) as load:
+        slow = Load(server.port, BODY, clients=4, pause=0.02, path="/models/slow/predict")
+        with slow, Load(server.port, BODY, clients=4, pause=0.02) as load:
             for _ in range(times):
                 slow.wait(50)
                 server.children(NATIVE)[0].kill()
@@ -334,11 +334,11 @@ def _last_words(one: socket.socket) -> bytes:
     return said
 
 
-def full_disk(folder: Path, times: int) -> Figures:
+def full_disk(folder: Path, times: int, policies: Sequence[str] = ("refuse", "shed")) -> Figures:
     """The log cannot be written, again and again: refused with 503, or answered and counted, as is set; no
     line is torn, and when there is space again all is well."""
     figures: Figures = {}
-    for policy in ("refuse", "shed"):
+    for policy in policies:
         with Serving(folder, f"serving.log.when_full={policy}") as server:
             worker = server.children(WORKER)[0]
             with Load(server.port, BODY, clients=8) as load:
@@ -353,7 +353,7 @@ def full_disk(folder: Path, times: int) -> Figures:
                     wait_for(partial(server.event, event))
                     if policy == "refuse":
                         wait_for(partial(_grows, load.account, before[503]))
-                        assert server.predict()[1]["code"] == "log_unavailable"
+                        wait_for(lambda: server.predict()[1].get("code") == "log_unavailable")
                     resource.prlimit(worker.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
                 load.wait(200)
                 account = load.end()
@@ -403,6 +403,49 @@ def locked_database(folder: Path, seconds: int) -> Figures:
         "answers again after": again,
         "caught up after": caught,
     }
+
+
+def crash_loop(folder: Path) -> Figures:
+    """Workers that cannot work: a server that begins says why and ends; one that serves tries ever later, and
+    serves again when it can."""
+    logs = folder / ".everloop" / "predictions"
+    logs.write_text("no folder")
+    begin = time.monotonic()
+    first = Serving(folder)
+    assert first.process.wait(PATIENCE) != 0
+    took = time.monotonic() - begin
+    first.__exit__()
+    assert first.said("No worker could be started") == 1, first.errors()
+    assert str(logs) in first.errors()
+    assert "Traceback" not in first.errors()
+    logs.unlink()
+    with Serving(folder) as server:
+        logs.rename(folder / "away")
+        logs.write_text("no folder")
+        server.children(WORKER)[0].kill()
+        time.sleep(3)
+        tries = server.said("Another one starts")
+        assert 2 <= tries <= 8, server.errors()
+        assert server.said(" s.\n") > 0
+        logs.unlink()
+        (folder / "away").rename(logs)
+        back = wait_for(lambda: server.predict()[0] == 200)
+    return {"gave up after": took, "tries in 3 s": tries, "back after": back}
+
+
+def hung_worker(folder: Path) -> Figures:
+    """A worker that stands still: the others answer, it is killed and replaced."""
+    with Serving(folder, workers=2) as server, Load(server.port, BODY, clients=8, pause=0.01) as load:
+        load.wait(100)
+        one = server.children(WORKER)[0]
+        one.suspend()
+        took = wait_for(lambda: not _lives(one), seconds=60)
+        back = wait_for(lambda: server.get("/metrics")[1]["workers"]["ready"] == 2)
+        load.wait(500)
+        account = load.end()
+        assert len(account.lost) <= load.clients
+        assert not account.others()
+    return {"killed after": took, "back after": back, "lost": len(account.lost)} | _gap(account)
 
 
 def start(folder: Path, times: int) -> Figures:

@@ -414,6 +414,8 @@ def _has_data(line: Line) -> bool:
 
 
 async def _main(channel: int, listeners: list[int]) -> int:
+    for number in (channel, *listeners):
+        os.set_inheritable(number, False)  # else a process of this one would keep them open after its end
     opened = [socket.socket(fileno=number) for number in listeners]
     return await Worker(await Channel.open(socket.socket(fileno=channel)), opened).run()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import json
 import logging
 import signal
@@ -32,12 +33,14 @@ from .recorder import Recorder, Recording
 from .workers import WorkerProcess
 
 LOOK_EVERY = 0.25  # seconds between looks at what is to be served
-LOOK_AGAIN = 10.0  # seconds after which what could not be served is tried again
+LOOK_AGAIN = 3.0  # seconds after which what could not be served is tried again
 JOBS_EVERY = 60.0  # seconds between looks for jobs that were queued elsewhere
 JOBS_MODULE = "everloop.worker.jobs"
 READY_WITHIN = 60.0
 PORT_WITHIN = 1.5  # seconds to wait for a port that a server which is just ending still has
-PULSE_EVERY = 1.0  # seconds between asking workers what they have done
+PULSE_EVERY = 0.25  # seconds between telling workers whether they may log
+COUNT_EVERY = 4  # pulses between asking what they have done
+QUIET = 5.0  # seconds after which others accept on the socket of a worker that says nothing
 SILENT = 30.0  # seconds after which a worker that says nothing counts as hung
 LONGEST_PAUSE = 30.0
 FIRST_TRIES = 3  # starts of a worker before the first was ever ready
@@ -203,7 +206,7 @@ class Office:
                 for name in ("body", "rows", "waiting", "deadline", "read", "keep_alive")
             },
         }
-        worker = await WorkerProcess.start(slot, self._sockets[slot], told, self)
+        worker = await WorkerProcess.start(slot, self._sockets, told, self)
         self._living.add(worker)
         self._spawn(self._bury(worker))
         if self._stopping.is_set():
@@ -216,6 +219,15 @@ class Office:
         await worker.gone.wait()
         self._living.discard(worker)
         self._past.add(worker.counts)
+        self._share()
+
+    def _share(self) -> None:
+        """Who connects to a socket whose worker is gone or hangs is answered by the others meanwhile."""
+        now = asyncio.get_running_loop().time()
+        kept = {one.slot for one in self._living if one.ready.is_set() and now - one.heard < QUIET}
+        alone = [slot for slot in range(len(self._sockets)) if slot not in kept]
+        for worker in self._living:
+            worker.share([slot for slot in alone if slot != worker.slot])
 
     async def _stop(self, worker: WorkerProcess, *, last: bool = False) -> None:
         await worker.stop(self.settings.drain + 5.0, last=last)
@@ -272,13 +284,16 @@ class Office:
     async def _pulse(self) -> None:
         """Know what workers have done, also of one that is killed; kill one that hangs."""
         loop = asyncio.get_running_loop()
-        while True:
+        for number in itertools.count():
+            self._share()
             for worker in list(self._living):
+                worker.send("log_full", value=self._recorder.full)
+                if number % COUNT_EVERY:
+                    continue
                 if worker.ready.is_set() and loop.time() - worker.heard > SILENT:
                     self._tell(f"Worker {worker.slot} has said nothing for {SILENT:g} s: it is killed.")
                     worker.kill()
                 worker.ask_counts()
-                worker.send("log_full", value=self._recorder.full)
             await asyncio.sleep(PULSE_EVERY)
 
     # -- what is served --------------------------------------------------------------------------------------

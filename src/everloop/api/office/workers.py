@@ -7,7 +7,7 @@ import contextlib
 import logging
 import socket
 import sys
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import Any, Protocol
 
 from everloop.api.channel import Channel, Message
@@ -44,6 +44,7 @@ class WorkerProcess:
         self.ready = asyncio.Event()
         self.gone = asyncio.Event()
         self.stopping = False
+        self.shared: list[int] = []  # the sockets of others that it accepts on, too
         self._loop = asyncio.get_running_loop()
         self.since = self.heard = self._loop.time()
         self._planned = asyncio.Event()
@@ -56,14 +57,15 @@ class WorkerProcess:
 
     @classmethod
     async def start(
-        cls, slot: int, listener: socket.socket, told: dict[str, Any], owner: Owner
+        cls, slot: int, listeners: Sequence[socket.socket], told: dict[str, Any], owner: Owner
     ) -> WorkerProcess:
         """Start one; it is ready when it has loaded the first plan. Raises OSError."""
         ours, theirs = socket.socketpair()
+        files = [theirs.fileno(), *(one.fileno() for one in listeners)]
         try:
             process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", MODULE, str(theirs.fileno()), str(listener.fileno())),
-                pass_fds=[theirs.fileno(), listener.fileno()],
+                *(sys.executable, "-m", MODULE, *map(str, files)),
+                pass_fds=files,
                 stdin=asyncio.subprocess.DEVNULL,
                 start_new_session=True,  # Ctrl-C is for the office, which then stops its workers
             )
@@ -73,7 +75,7 @@ class WorkerProcess:
         finally:
             theirs.close()
         worker = cls(slot, process, await Channel.open(ours), owner)
-        worker._channel.send("start", **told)
+        worker._channel.send("start", slot=slot, **told)
         return worker
 
     def send(self, kind: str, **given: Any) -> None:
@@ -102,6 +104,12 @@ class WorkerProcess:
     def ask_counts(self) -> None:
         """The same without waiting; its answer also shows that the worker is alive."""
         self.send("count", number=0)
+
+    def share(self, slots: list[int]) -> None:
+        """Let it accept on these sockets of others, and on no more of them."""
+        if slots != self.shared and self.ready.is_set() and not self.stopping:
+            self.shared = slots
+            self.send("share", slots=slots)
 
     def kill(self) -> None:
         with contextlib.suppress(ProcessLookupError):
