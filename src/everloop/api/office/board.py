@@ -83,6 +83,7 @@ class Board:
             "model": shown,
             "models": self._models(past.get("usage", {})),
             "metrics": metrics.document(office, counts, self._host),
+            "notices": self._notices(),
             "problems": self._problems([recent.get("problem"), past.get("problem")]),
             **{name: recent.get(name, []) for name in ("recent", "jobs")},
             **{name: past.get(name, {}) for name in ("labels", "history")},
@@ -113,6 +114,11 @@ class Board:
             for model in (plan.models if plan else ())
         ]
 
+    def _notices(self) -> list[str]:
+        """What went wrong last, which may be long ago."""
+        workers = sorted(self._office.workers.items())
+        return [f"Last in worker {n}: {one.now['problem']}" for n, one in workers if one.now.get("problem")]
+
     def _problems(self, more: list[str | None]) -> list[str]:
         office = self._office
         found = [
@@ -121,9 +127,7 @@ class Board:
             *more,
             *(office.plan.problems if office.plan else ()),
         ]
-        for slot, worker in sorted(office.workers.items()):
-            told = worker.now.get("problem")
-            found += [f"Worker {slot}: {told}"] if told else []
+        for worker in office.workers.values():
             found += [f"{name} could not be loaded: {why}" for name, why in worker.failed.items()]
         return list(dict.fromkeys(text for text in found if text))
 

@@ -131,8 +131,9 @@ function draw(d) {
   const state = $('state'), worse = d.problems.length || ready < wanted;
   state.textContent = ready === 0 ? 'no worker answers' : !d.models.some(one => one.default) ? 'no model yet' : worse ? 'with problems' : 'serving';
   state.className = `pill ${ready === 0 ? 'bad' : worse || !d.models.some(one => one.default) ? 'warn' : 'good'}`;
-  $('problems').hidden = !d.problems.length;
-  $('problems').querySelector('ul').replaceChildren(...d.problems.map(text => el('li', {}, text)));
+  const told = [...d.problems, ...d.notices];
+  $('problems').hidden = !told.length;
+  $('problems').querySelector('ul').replaceChildren(...told.map(text => el('li', {}, text)));
   fill('tiles', tile(short(seconds ? sum(late, 'requests') / seconds : 0), 'requests/s'), tile(p95.length ? `${short(Math.max(...p95))} ms` : '–', 'p95 latency'),
     tile(asked ? percent(bad / asked) : '–', 'errors', bad / asked > 0.05 ? 'bad' : bad ? 'warn' : ''),
     tile(`${ready}/${wanted}`, m.workers.restarts ? `workers, ${m.workers.restarts} restarts` : 'workers', ready < wanted ? 'bad' : ''),
