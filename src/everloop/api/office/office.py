@@ -440,4 +440,7 @@ async def _within(seconds: float, event: asyncio.Event) -> None:
 
 def run(project: Project, note: Callable[[str], None], ready: Callable[[str], None], log: Any = None) -> None:
     """Serve a project's models until SIGTERM or SIGINT."""
+    if log is not None and project.settings.logging.file is not None:
+        kept = logs.Handler(lambda level, said, **more: getattr(log, level)(said, **more))
+        logging.getLogger("everloop").addHandler(kept)
     uvloop.run(Office(project, note, log).run(ready))
