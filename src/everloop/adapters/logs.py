@@ -151,7 +151,7 @@ class _Console:
     def event(self, event: Event) -> None:
         if event.get("event") == "request" and event["level"] not in ("error", "critical"):
             return
-        if event["level"] == "debug" or ("logger" in event and "worker" in event):  # that a worker has printed
+        if event["level"] == "debug" or ("logger" in event and "worker" in event):  # the worker did
             return
         with suppress(OSError, ValueError):  # a console that is gone
             self._stream.write(f"{self._shown(dict(event))}\n")
