@@ -128,6 +128,11 @@ class App:
         shown = models.get(name)
         if shown is None:
             raise NotFound(f"There is no model '{name}'.", remedy=nearest(name, models))
+        if not version and not shown.default:
+            raise NotFound(
+                f"No version of '{name}' is promoted yet.",
+                remedy=f"Promote one, or ask for one: {', '.join(shown.versions)}.",
+            )
         served = shown.versions.get(version or shown.default)
         if served is None:
             raise NotFound(
