@@ -40,7 +40,7 @@ class Rate:
     seconds: int
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Verdict:
     """``remaining`` requests are left of the ``rate``; in ``reset`` seconds none is counted any more, in
     ``retry`` seconds (0: now) the next one is allowed."""
@@ -141,6 +141,8 @@ class Rates:
         by, named = client_of(address, key)
         if named is not None:
             by = self._known(by, named)
+        if len(self._windows) == 1:
+            return self._windows[0].take(by)
         found = [window.look(by) for window in self._windows]
         refused = [one for one in found if one.retry]
         if refused:
@@ -186,13 +188,23 @@ class Window:
         """How it stands, without counting."""
         return self._verdict(*self._found(client))
 
+    def take(self, client: str) -> Verdict:
+        """Count it, if it is allowed."""
+        window, count, before, passed = self._found(client)
+        if before * (1 - passed / self._rate.seconds) + count >= self._rate.amount - 1e-9:
+            return self._verdict(window, count, before, passed)
+        return self._counted(client, window, count + 1, before, passed)
+
     def count(self, client: str) -> Verdict:
         window, count, before, passed = self._found(client)
-        self._counts[client] = window, count + 1, before
+        return self._counted(client, window, count + 1, before, passed)
+
+    def _counted(self, client: str, window: int, count: int, before: int, passed: float) -> Verdict:
+        self._counts[client] = window, count, before
         self._counts.move_to_end(client)
         if len(self._counts) > self._most:
             self._counts.popitem(last=False)
-        return self._verdict(window, count + 1, before, passed, counted=True)
+        return self._verdict(window, count, before, passed, counted=True)
 
     def _found(self, client: str) -> tuple[int, int, int, float]:
         now, length = self._now(), self._rate.seconds
