@@ -36,17 +36,18 @@ WORKER, NATIVE = "everloop.api.front.worker", "everloop.worker.native"
 NAMES = ("sepal_length", "sepal_width", "petal_length", "petal_width")
 
 
-def make_project(folder: Path) -> None:
+def make_project(folder: Path, *, slow: bool = True) -> None:
     """``iris`` has the versions 1.0.0 (the champion) and 1.1.0, compiled; ``slow`` one that cannot be."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "iris.csv").write_bytes(writing.to_bytes(iris(), ".csv"))
     about = {"data": {"path": "iris.csv"}, "target": "species"}
-    settings = {"models": {"iris": about, "slow": about}, "tracking": {"enabled": False}}
+    names = ["iris", "slow"] if slow else ["iris"]
+    settings = {"models": dict.fromkeys(names, about), "tracking": {"enabled": False}}
     (folder / "everloop.yaml").write_text(yaml.safe_dump(settings))
     table = iris().to_pandas()
     X, y = table[list(NAMES)], table["species"]
     with contextlib.chdir(folder):
-        _register(X, y)
+        _register(X, y, slow)
     with opened(folder) as project:
         planning.plan(project)  # so that no server has to compile
 
@@ -61,7 +62,7 @@ def opened(folder: Path) -> Iterator[Project]:
         project.close()
 
 
-def _register(X: Any, y: Any) -> None:
+def _register(X: Any, y: Any, slow: bool) -> None:
     """Into the project of the current folder."""
     version = DataVersioner(dataset="iris").register("iris.csv")
     origin: dict[str, Any] = {"data_version": version, "target": "species", "features": NAMES}
@@ -69,6 +70,8 @@ def _register(X: Any, y: Any) -> None:
     registry.register(LogisticRegression(C=1.0, max_iter=500).fit(X, y), promote=True, **origin)
     registry.register(LogisticRegression(C=0.01, max_iter=500).fit(X, y), **origin)
     registry.close()
+    if not slow:
+        return
     other = ModelRegistry(model="slow")
     other.register(GaussianProcessClassifier().fit(X, y), promote=True, **origin)
     other.close()

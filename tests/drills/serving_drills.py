@@ -90,12 +90,10 @@ def _spread(server: Serving) -> int:
 def damaged_version(folder: Path) -> Figures:
     """Promote a version whose file is damaged, then one whose file is gone: what serves goes on, and it is
     told; when the file is back, it serves."""
-    with Serving(folder, workers=2) as first, opened(folder) as project:
-        address = models.find(project, "iris@1.1.0").version.form
-        assert address is not None
-        first.stop()
     with opened(folder) as project:
-        path = Path(project.artifacts.where(address.artifact))
+        form = models.find(project, "iris@1.1.0").version.form
+        assert form is not None
+        path = Path(project.artifacts.where(form.artifact))
         good = path.read_bytes()
         path.chmod(0o600)
         path.write_bytes(good[:-10] + b"damaged!!!")

@@ -16,7 +16,7 @@ from tests.drills.serving_deeds import make_project
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("serving") / "begin"
-    make_project(folder)
+    make_project(folder, slow=False)
     return folder
 
 
@@ -39,4 +39,4 @@ def test_workers_are_replaced_one_after_the_other(folder: Path) -> None:
 
 
 def test_a_server_that_is_stopped_answers_what_it_was_sent(folder: Path) -> None:
-    assert serving_drills.terms(folder, 4)["answers"] > 400
+    assert serving_drills.terms(folder, 3)["answers"] >= 300

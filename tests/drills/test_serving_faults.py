@@ -17,7 +17,7 @@ from tests.drills.serving_deeds import make_project
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("serving") / "begin"
-    make_project(folder)
+    make_project(folder, slow=False)
     return folder
 
 
@@ -34,8 +34,9 @@ def test_workers_whose_office_is_killed_end_and_lose_nothing(folder: Path) -> No
     assert serving_drills.killed_office(folder, 1)["answers"] >= 200
 
 
-def test_the_killed_process_of_other_models_comes_back(folder: Path) -> None:
-    assert serving_drills.killed_native(folder, 1)["answers"] > 0
+def test_the_killed_process_of_other_models_comes_back(tmp_path: Path) -> None:
+    make_project(tmp_path)
+    assert serving_drills.killed_native(tmp_path, 1)["answers"] > 0
 
 
 def test_workers_that_cannot_work_are_told_and_tried_ever_later(folder: Path) -> None:
