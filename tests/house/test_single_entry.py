@@ -70,7 +70,7 @@ WAYS_IN: dict[str, tuple[str, ...]] = {
     "markupsafe": ("dashboard",),
     "typer": ("cli",),
     "rich": ("cli",),
-    "structlog": ("cli",),
+    "structlog": ("adapters/logs.py",),
 }
 # Standard modules that let time and chance in. Hashes and threads are neither.
 WORLD: dict[str, tuple[str, ...]] = {
