@@ -30,6 +30,9 @@ class Models:
         """What the registry holds was trained here, or trusted when it was registered."""
         self._models[key] = (serialise.loads(content, kind, trust_pickle=True), load(Form, form))
 
+    def drop(self, key: str) -> None:
+        self._models.pop(key, None)
+
     def run(self, key: str, rows: list[list[Any]]) -> tuple[bytes, list[int]]:
         """Scores as float64, and their shape."""
         model, form = self._models[key]
@@ -55,6 +58,9 @@ def _answer(models: Models, message: Message) -> dict[str, Any]:
     if message["kind"] == "load":
         models.load(message["key"], message["format"], message["content"], message["form"])
         return {"kind": "loaded"}
+    if message["kind"] == "drop":
+        models.drop(message["key"])
+        return {"kind": "dropped"}
     scores, shape = models.run(message["key"], message["rows"])
     return {"kind": "scores", "scores": scores, "shape": shape}
 

@@ -137,7 +137,9 @@ class Line(HttpToolsProtocol):
 
     def _is_plain(self, target: Target) -> bool:
         """Whether this is a small JSON request that nothing is in front of."""
-        if self.asked is not None or self.running is not None or self.ended or self.refusal is not None:
+        if self.asked is not None or self.running is not None or self.flow.write_paused:
+            return False
+        if self.ended or self.refusal is not None:
             return False
         if self.parser.get_method() != b"POST":
             return False

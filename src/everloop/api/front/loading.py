@@ -66,6 +66,11 @@ class Loader:
         self._content = {k: data for k, data in self._content.items() if keys.get(k, "onnx") != "onnx"}
         return loaded
 
+    @property
+    def natives(self) -> frozenset[str]:
+        """The versions that the other process has."""
+        return frozenset(self._native)
+
     def settle(self, name: str, key: str, problem: str | None) -> None:
         """The other process has loaded a version, or could not; then it is tried again with the next plan."""
         if problem is None:

@@ -51,6 +51,13 @@ class NativeProcess:
                 self._models.pop(native[0], None)
         return failed
 
+    def keep(self, wanted: set[str]) -> None:
+        """Let go of the versions that are not served any more."""
+        for key in [key for key in self._models if key not in wanted]:
+            del self._models[key]
+            if self._channel is not None:
+                self._channel.send("drop", number=0, key=key)
+
     async def run(self, model: Served, rows: list[Any], timeout: float) -> Scores:
         """The scores of raw rows. Raises Unavailable when the model fails, TimedOut."""
         key = f"{model.name}@{model.version}"

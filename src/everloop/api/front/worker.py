@@ -254,6 +254,8 @@ class Worker:
             loaded = await asyncio.to_thread(self._loader.load, message)
             self._newest = message, loaded
             self._show()
+            if self._native is not None:
+                self._native.keep({*self._loader.natives, *loaded.pending})
             if loaded.pending and not self._loading:
                 self._loading = True
                 self._spawn(self._load_natives())
