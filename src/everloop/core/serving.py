@@ -19,9 +19,9 @@ class Field:
     """One input of a model.
 
     ``kind``: ``number``, ``boolean``, ``category``, ``time`` or ``time[ZONE]`` (see
-    ``training.preparation.kind_of``). ``levels`` of a category are those with a code of their own, in the
-    order of their codes 1, 2 …; None where the model reads the text itself. ``nullable``: rows it was trained
-    on missed the value. ``rule`` is what the contract asks.
+    ``training.preparation.kind_of``), or ``any`` where nothing is known of it. ``levels`` of a category are
+    those with a code of their own, in the order of their codes 1, 2 …; None where the model reads the text
+    itself. ``nullable``: rows it was trained on missed the value. ``rule`` is what the contract asks.
     """
 
     name: str

@@ -109,6 +109,8 @@ class Subject:
     def _kinds(self) -> dict[str, str]:
         if self.types is not None:
             return dict(self.types.kinds)
+        if self.sample is None and _takes_more_than_numbers(self.pipeline):
+            return dict.fromkeys(self.names, "any")
         return {name: _kind(self.sample, name) for name in self.names}
 
     def fields(self) -> tuple[Field, ...]:
@@ -125,7 +127,10 @@ class Subject:
 
     def form(self, route: Any, reason: str, agreement: Agreement | None = None, artifact: str = "") -> Form:
         run = self.run
-        raw = any(kind == "category" and name not in self.levels for name, kind in self.kinds.items())
+        raw = any(
+            kind == "any" or (kind == "category" and name not in self.levels)
+            for name, kind in self.kinds.items()
+        )
         layout: Layout = "columns" if raw else "matrix"
         return Form(route, reason, run.task, run.classes, self.fields(), layout, artifact, agreement)
 
@@ -164,6 +169,17 @@ def _kind(sample: pd.DataFrame | None, name: str) -> str:
         return kind_of(sample[name])
     except MLOpsError:  # no values, or nested ones
         return "number"
+
+
+def _takes_more_than_numbers(pipeline: Any) -> bool:
+    """Whether a model may take texts: one that chooses columns, encodes, or is not scikit-learn's own."""
+    steps = [step for _, step in getattr(pipeline, "steps", [("", pipeline)])]
+    kinds = [type(step) for step in steps]
+    return any(
+        kind.__name__.endswith(("ColumnTransformer", "Encoder", "FeatureUnion", "Vectorizer"))
+        or not kind.__module__.startswith(("sklearn.", "xgboost.", "lightgbm."))
+        for kind in kinds
+    )
 
 
 def _coded(column: pd.Series, levels: Sequence[str] | None) -> np.ndarray:

@@ -77,8 +77,8 @@ class _Refusal(Exception):
 class Inputs:
     """The fields of a model, checked and turned into tensors.
 
-    ``encode`` takes rows and gives the matrix of ``ColumnTypes`` (float64, (rows, columns)) or one array per
-    field ((rows, 1), float64 or object), and each row's warnings.
+    ``encode`` takes rows and gives the matrix of ``ColumnTypes`` (float64, (rows, columns)), and each row's
+    warnings. The layout ``columns`` has no matrix: the original takes the values themselves.
     """
 
     def __init__(self, form: Form, policy: InputPolicy | None = None) -> None:
@@ -88,7 +88,7 @@ class Inputs:
         self._layout = form.layout
         self._policy = policy or InputPolicy()
         self.known = frozenset(self.names)
-        self._readers = [_reader(field, form.layout, self._policy) for field in form.fields]
+        self._readers = [_reader(field, self._policy) for field in form.fields]
         self.booleans = tuple(at for at, field in enumerate(form.fields) if field.kind == "boolean")
         self._numeric = all(field.kind == "number" for field in form.fields)
         bounds = [_bounds(field) for field in form.fields]
@@ -164,14 +164,9 @@ class Inputs:
         return self._tensors(encoded), warned if any(warned) else None
 
     def _tensors(self, encoded: list[list[Any]]) -> Any:
-        if self._layout == "matrix":
-            return np.array(encoded, dtype=np.float64).reshape(len(encoded), -1)
-        columns: dict[str, npt.NDArray[Any]] = {}
-        for at, field in enumerate(self.fields):
-            values = [row[at] for row in encoded]
-            dtype: Any = object if field.kind == "category" else np.float64
-            columns[field.name] = np.array(values, dtype=dtype).reshape(-1, 1)
-        return columns
+        if self._layout == "columns":
+            return None
+        return np.array(encoded, dtype=np.float64).reshape(len(encoded), -1)
 
 
 Reader = Callable[[Any, list[str]], Sequence[Any]]
@@ -184,18 +179,22 @@ def _bounds(field: Field) -> tuple[float, float]:
     return low, high
 
 
-def _reader(field: Field, layout: str, policy: InputPolicy) -> Reader:
+def _reader(field: Field, policy: InputPolicy) -> Reader:
     """Reads one value: gives its encoding, tells warnings, raises _Refusal."""
     if field.kind == "category":
         present = _category(field, policy)
     elif field.kind == "boolean":
         present = _boolean
+    elif field.kind == "any":
+        present = _anything
     elif field.kind.startswith("time"):
         present = _time(field)
     else:
         present = _number(field, policy)
-    reaction: Reaction = policy.missing or ("allow" if field.nullable else "refuse")
-    absent = _absent(field, layout)
+    usual: Reaction = "allow" if field.nullable or field.kind == "any" else "refuse"
+    never = field.rule is not None and field.rule.max_missing == 0.0  # the model itself cannot
+    reaction: Reaction = "refuse" if never else policy.missing or usual
+    absent = _absent(field)
     wanted = _wanted(field)
 
     def read(value: Any, warnings: list[str]) -> Sequence[Any]:
@@ -210,19 +209,19 @@ def _reader(field: Field, layout: str, policy: InputPolicy) -> Reader:
     return read
 
 
-def _absent(field: Field, layout: str) -> Sequence[Any]:
+def _absent(field: Field) -> Sequence[Any]:
     if field.kind == "category":
-        if layout == "columns":
-            return (_MISSING,)
         levels = field.levels or ()
         return (float(levels.index(_MISSING) + 1 if _MISSING in levels else 0),)
-    return (math.nan,) * (4 if field.kind.startswith("time") and layout == "matrix" else 1)
+    return (math.nan,) * (4 if field.kind.startswith("time") else 1)
 
 
 def _wanted(field: Field) -> str:
     if field.kind == "category":
         allowed = field.rule.allowed if field.rule else None
         return f"one of {', '.join(allowed[:20])}" if allowed else "a text"
+    if field.kind == "any":
+        return "a number, a text, true or false"
     if field.kind == "boolean":
         return "true or false"
     if field.kind.startswith("time"):
@@ -262,6 +261,12 @@ def _boolean(value: Any, warnings: list[str]) -> Sequence[Any]:
     if value is True or value is False:
         return (float(value),)
     raise _Refusal("is neither true nor false", "true or false")
+
+
+def _anything(value: Any, warnings: list[str]) -> Sequence[Any]:
+    if isinstance(value, str | bool) or (isinstance(value, int | float) and -LARGEST <= value <= LARGEST):
+        return (math.nan,)  # the original takes the value itself
+    raise _Refusal("is no plain value", "a number, a text, true or false")
 
 
 def _category(field: Field, policy: InputPolicy) -> Reader:

@@ -50,8 +50,9 @@ class Models:
         return scores.astype("<f8").tobytes(), list(scores.shape)
 
 
-def _type_of(field: Field) -> pa.DataType:
-    return _TYPES.get(field.kind, pa.string())
+def _type_of(field: Field) -> pa.DataType | None:
+    """None: what the values are."""
+    return None if field.kind == "any" else _TYPES.get(field.kind, pa.string())
 
 
 def _answer(models: Models, message: Message) -> dict[str, Any]:

@@ -130,12 +130,27 @@ def test_what_is_no_time_is_refused(value: Any) -> None:
         inputs(Field("at", "time[Pacific/Honolulu]")).encode([[value]])
 
 
-def test_columns_are_one_array_per_field() -> None:
+def test_an_original_takes_the_values_themselves() -> None:
     raw = Field("city", "category", nullable=True)
-    columns, _ = inputs(AGE, raw, layout="columns", category="allow").encode([[30, "Bonn"], [31, None]])
-    assert columns["age"].tolist() == [[30.0], [31.0]]
-    assert columns["city"].tolist() == [["Bonn"], ["(missing)"]]
-    assert columns["city"].dtype == object
+    known = inputs(AGE, raw, layout="columns", category="allow")
+    assert known.encode([[30, "Bonn"], [31, None]]) == (None, None)
+    with pytest.raises(Rejected, match=r"^age: 'x' is no number"):
+        known.encode([["x", "Bonn"]])
+
+
+def test_no_policy_lets_through_what_the_model_cannot_take() -> None:
+    strict = Field("age", "number", nullable=True, rule=ColumnRule("age", max_missing=0.0))
+    with pytest.raises(Rejected, match=r"^age: null is missing"):
+        inputs(strict, missing="allow").encode([[None]])
+
+
+def test_where_nothing_is_known_of_a_field_it_takes_any_plain_value() -> None:
+    unknown = inputs(Field("x", "any"), layout="columns")
+    for value in (1, 2.5, "a", True, None):
+        assert unknown.encode([[value]]) == (None, None)
+    for value in ([1], {}, 10**400, float("inf")):
+        with pytest.raises(Rejected, match=r"^x: .*is no plain value"):
+            unknown.encode([[value]])
 
 
 def test_rows_are_named_in_batches_only() -> None:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 
 import numpy as np
 import onnxruntime
 
 INPUT = "X"
 LEVELS = "levels"
-_NUMPY = {"tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(string)": np.object_}
 
 
 class Compiled:
@@ -31,7 +29,6 @@ class Compiled:
         session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         self._run = getattr(session, "_sess", session).run  # without 0.7 us of Python around it
         self._outputs = [session.get_outputs()[0].name]
-        self._dtypes = {each.name: np.dtype(_NUMPY[each.type]) for each in session.get_inputs()}
         notes = session.get_modelmeta().custom_metadata_map
         self.levels: dict[str, tuple[str, ...]] = {
             name: tuple(texts) for name, texts in json.loads(notes.get(LEVELS, "{}")).items()
@@ -43,11 +40,6 @@ class Compiled:
         if X.dtype != np.float64:
             X = X.astype(np.float64)
         return _plain(self._run(self._outputs, {INPUT: X}, None)[0])
-
-    def run_columns(self, columns: Mapping[str, np.ndarray]) -> np.ndarray:
-        """The same for a graph with an input (rows, 1) per field."""
-        given = {name: columns[name].astype(dtype, copy=False) for name, dtype in self._dtypes.items()}
-        return _plain(self._run(self._outputs, given, None)[0])
 
 
 def _plain(answer: np.ndarray) -> np.ndarray:

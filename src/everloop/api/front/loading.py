@@ -123,7 +123,7 @@ class Loader:
         compiled = self._compiled.get(key) or Compiled(self._content_of(key))
         _prove(compiled, form)
         self._compiled[key] = compiled
-        return replace(served, run=compiled.run_columns if form.layout == "columns" else compiled.run_matrix)
+        return replace(served, run=compiled.run_matrix)
 
 
 def _shown(model: Mapping[str, Any], versions: dict[str, Served], known: Shown | None) -> Shown | None:
@@ -144,18 +144,8 @@ def _shown(model: Mapping[str, Any], versions: dict[str, Served], known: Shown |
 
 def _prove(compiled: Compiled, form: Form) -> None:
     """Run it once: what cannot answer is not loaded."""
-    answer: Any
-    if form.layout == "columns":
-        texts = {field.name for field in form.fields if field.kind == "category"}
-        answer = compiled.run_columns(
-            {
-                field.name: np.array([[""]], dtype=object) if field.name in texts else np.zeros((1, 1))
-                for field in form.fields
-            }
-        )
-    else:
-        width = sum(4 if field.kind.startswith("time") else 1 for field in form.fields)
-        answer = compiled.run_matrix(np.zeros((1, width)))
+    width = sum(4 if field.kind.startswith("time") else 1 for field in form.fields)
+    answer = compiled.run_matrix(np.zeros((1, width)))
     wanted = (1, len(form.classes)) if form.task == "classification" else (1,)
     if answer.shape != wanted:
         raise Unavailable(f"The compiled model answers with the shape {answer.shape}, not {wanted}.")
