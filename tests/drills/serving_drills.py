@@ -88,11 +88,15 @@ def _spread(server: Serving) -> int:
 
 
 def damaged_version(folder: Path) -> Figures:
-    """Promote a version whose file is damaged, then one whose file is gone: what serves goes on, and it is
-    told; when the file is back, it serves."""
+    """Promote a version whose files are damaged, then one whose compiled file is gone: what serves goes on,
+    and it is told; when the file is back, it serves. The original is damaged all the time: it would serve."""
     with opened(folder) as project:
-        form = models.find(project, "iris@1.1.0").version.form
+        found = models.find(project, "iris@1.1.0")
+        form = found.version.form
         assert form is not None
+        original = Path(project.artifacts.where(found.run.artifact))
+        original.chmod(0o600)
+        original.write_bytes(b"damaged")
         path = Path(project.artifacts.where(form.artifact))
         good = path.read_bytes()
         path.chmod(0o600)

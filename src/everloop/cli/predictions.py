@@ -167,7 +167,7 @@ def export(
     \b
     Example:
       everloop predictions export iris --since 30d
-      everloop data get iris.predictions --to predictions.parquet
+      everloop data get iris.predictions@latest --to predictions.parquet
     """
     with call.project() as project:
         late.serving.recording.record(project)

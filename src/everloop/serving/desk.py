@@ -21,14 +21,13 @@ from everloop.core.serving import Form
 
 from . import openinference, plain
 from .answers import Logged, Outcome, Reading, label_of
-from .inputs import InputPolicy, Inputs, Rejected, Row
+from .inputs import HIDDEN, InputPolicy, Inputs, Rejected, Row
 from .plain import Question
 
 Protocol = Literal["plain", "v2"]
 Scores = npt.NDArray[Any]
 Mask = Literal["hide", "hash"]
 
-HIDDEN = "***"
 _line = msgspec.json.Encoder().encode
 
 
@@ -50,7 +49,7 @@ class Served:
     salt: bytes = b""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "inputs", Inputs(self.form, self.policy))
+        object.__setattr__(self, "inputs", Inputs(self.form, self.policy, self.masked))
         object.__setattr__(self, "reading", Reading(self.form))
 
     inputs: Inputs = field(init=False)

@@ -7,7 +7,7 @@ request, as the model's ``InputPolicy`` says; what the model cannot take at all 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -26,6 +26,7 @@ LONGEST = 10_000  # characters of a text: beyond that it is no category
 MOST_TOLD = 20  # wrong inputs of a request
 LARGEST = float(np.finfo(np.float32).max)
 _PLAIN = frozenset((float, int))
+HIDDEN = "***"
 _SHOWN = 80
 _NAMES = 40
 _MISSING = "(missing)"
@@ -78,17 +79,19 @@ class Inputs:
     """The fields of a model, checked and turned into tensors.
 
     ``encode`` takes rows and gives the matrix of ``ColumnTypes`` (float64, (rows, columns)), and each row's
-    warnings. The layout ``columns`` has no matrix: the original takes the values themselves.
+    warnings. The layout ``columns`` has no matrix: the original takes the values themselves. Of ``masked``
+    fields neither values nor known categories are told.
     """
 
-    def __init__(self, form: Form, policy: InputPolicy | None = None) -> None:
+    def __init__(self, form: Form, policy: InputPolicy | None = None, masked: Collection[str] = ()) -> None:
         self.form = form
         self.fields = form.fields
         self.names = tuple(field.name for field in form.fields)
         self._layout = form.layout
         self._policy = policy or InputPolicy()
         self.known = frozenset(self.names)
-        self._readers = [_reader(field, self._policy) for field in form.fields]
+        self._masked = frozenset(masked)
+        self._readers = [_reader(field, self._policy, field.name in masked) for field in form.fields]
         self.booleans = tuple(at for at, field in enumerate(form.fields) if field.kind == "boolean")
         self._numeric = all(field.kind == "number" for field in form.fields)
         bounds = [_bounds(field) for field in form.fields]
@@ -102,7 +105,7 @@ class Inputs:
         if not self.known.issuperset(values) and self._policy.extra != "allow":
             extra = [name for name in values if name not in self.known][:MOST_TOLD]
             wrong = [
-                Wrong(name[:_SHOWN], _shown(values[name]), "was given, but is no input of this model",
+                Wrong(name[:_SHOWN], "a value", "was given, but is no input of this model",
                       ", ".join(self.names[:_NAMES]), row)
                 for name in extra
             ]  # fmt: skip
@@ -154,7 +157,8 @@ class Inputs:
                 try:
                     out += read(value, warnings)
                 except _Refusal as refusal:
-                    wrong.append(Wrong(field.name, _shown(value), refusal.reason, refusal.allowed, at))
+                    shown = HIDDEN if field.name in self._masked else _shown(value)
+                    wrong.append(Wrong(field.name, shown, refusal.reason, refusal.allowed, at))
             encoded.append(out)
             warned.append(warnings)
             if len(wrong) >= MOST_TOLD:
@@ -179,10 +183,10 @@ def _bounds(field: Field) -> tuple[float, float]:
     return low, high
 
 
-def _reader(field: Field, policy: InputPolicy) -> Reader:
+def _reader(field: Field, policy: InputPolicy, masked: bool) -> Reader:
     """Reads one value: gives its encoding, tells warnings, raises _Refusal."""
     if field.kind == "category":
-        present = _category(field, policy)
+        present = _category(field, policy, masked)
     elif field.kind == "boolean":
         present = _boolean
     elif field.kind == "any":
@@ -190,12 +194,12 @@ def _reader(field: Field, policy: InputPolicy) -> Reader:
     elif field.kind.startswith("time"):
         present = _time(field)
     else:
-        present = _number(field, policy)
+        present = _number(field, policy, masked)
     usual: Reaction = "allow" if field.nullable or field.kind == "any" else "refuse"
     never = field.rule is not None and field.rule.max_missing == 0.0  # the model itself cannot
     reaction: Reaction = "refuse" if never else policy.missing or usual
     absent = _absent(field)
-    wanted = _wanted(field)
+    wanted = _wanted(field, masked)
 
     def read(value: Any, warnings: list[str]) -> Sequence[Any]:
         if value is not None:
@@ -216,9 +220,9 @@ def _absent(field: Field) -> Sequence[Any]:
     return (math.nan,) * (4 if field.kind.startswith("time") else 1)
 
 
-def _wanted(field: Field) -> str:
+def _wanted(field: Field, masked: bool = False) -> str:
     if field.kind == "category":
-        allowed = field.rule.allowed if field.rule else None
+        allowed = field.rule.allowed if field.rule and not masked else None
         return f"one of {', '.join(allowed[:20])}" if allowed else "a text"
     if field.kind == "any":
         return "a number, a text, true or false"
@@ -238,7 +242,7 @@ def _severity(rule: ColumnRule | None) -> Reaction:
     return "refuse" if rule is not None and rule.severity == "error" else "warn"
 
 
-def _number(field: Field, policy: InputPolicy) -> Reader:
+def _number(field: Field, policy: InputPolicy, masked: bool) -> Reader:
     low, high = _bounds(field)
     reaction = policy.range or _severity(field.rule)
     wanted = _wanted(field)
@@ -251,7 +255,8 @@ def _number(field: Field, policy: InputPolicy) -> Reader:
         if not low <= value <= high and reaction != "allow":
             if reaction == "refuse":
                 raise _Refusal("is out of range", wanted)
-            warnings.append(f"{field.name}: {_shown(value)} is outside of {low:g} to {high:g}.")
+            shown = HIDDEN if masked else _shown(value)
+            warnings.append(f"{field.name}: {shown} is outside of {low:g} to {high:g}.")
         return (float(value),)
 
     return read
@@ -269,13 +274,13 @@ def _anything(value: Any, warnings: list[str]) -> Sequence[Any]:
     raise _Refusal("is no plain value", "a number, a text, true or false")
 
 
-def _category(field: Field, policy: InputPolicy) -> Reader:
+def _category(field: Field, policy: InputPolicy, masked: bool) -> Reader:
     codes = {level: (float(code),) for code, level in enumerate(field.levels or (), 1)}
     unseen = (0.0,)
     rule = field.rule
     allowed = frozenset(rule.allowed) if rule and rule.allowed is not None else None
     reaction = policy.category or _severity(rule)
-    wanted = _wanted(field)
+    wanted = _wanted(field, masked)
     raw = field.levels is None
 
     def read(value: Any, warnings: list[str]) -> Sequence[Any]:
@@ -289,7 +294,8 @@ def _category(field: Field, policy: InputPolicy) -> Reader:
         if allowed is not None and value not in allowed and reaction != "allow":
             if reaction == "refuse":
                 raise _Refusal("is not among the known values", wanted)
-            warnings.append(f"{field.name}: {_shown(value)} was not seen in training.")
+            shown = HIDDEN if masked else _shown(value)
+            warnings.append(f"{field.name}: {shown} was not seen in training.")
         return (value,) if raw else codes.get(value, unseen)
 
     return read

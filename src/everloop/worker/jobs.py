@@ -43,8 +43,11 @@ def main(source: BinaryIO) -> None:
     project = connect(folder_settings(told["root"], told["settings"]))
     try:
         with open_log(project.settings, project.clock) as log:
-            while run_next(project, log) is not None:
-                pass
+            try:
+                while run_next(project, log) is not None:
+                    pass
+            except Exception as error:  # noqa: BLE001 (the job has failed and says so; the next process goes on)
+                log.error("job", status="failed", error=f"{type(error).__name__}: {error}"[:500])
     finally:
         project.close()
 

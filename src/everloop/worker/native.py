@@ -10,6 +10,7 @@ import signal
 import socket
 import sys
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -19,6 +20,7 @@ from everloop.core.documents import load
 from everloop.core.serving import Field, Form
 from everloop.training import fitting, serialise
 
+_EXACT = 2**53
 _TYPES = {"number": pa.float64(), "boolean": pa.bool_(), "category": pa.string()}
 
 
@@ -38,10 +40,7 @@ class Models:
         model, form = self._models[key]
         columns = zip(*rows, strict=True)
         table = pa.table(
-            {
-                field.name: pa.array(values, _type_of(field))
-                for field, values in zip(form.fields, columns, strict=True)
-            }
+            {field.name: _column(field, values) for field, values in zip(form.fields, columns, strict=True)}
         )
         names = [field.name for field in form.fields]
         with warnings.catch_warnings():
@@ -50,9 +49,14 @@ class Models:
         return scores.astype("<f8").tobytes(), list(scores.shape)
 
 
-def _type_of(field: Field) -> pa.DataType | None:
-    """None: what the values are."""
-    return None if field.kind == "any" else _TYPES.get(field.kind, pa.string())
+def _column(field: Field, values: Sequence[Any]) -> pa.Array:
+    """Whole numbers that float64 cannot hold stay whole: long ids are such."""
+    if field.kind == "any":
+        return pa.array(values)
+    if field.kind == "number" and any(type(value) is int and abs(value) > _EXACT for value in values):
+        whole = all(value is None or (type(value) is int and abs(value) < 2**63) for value in values)
+        return pa.array(values if whole else [None if v is None else float(v) for v in values])
+    return pa.array(values, _TYPES.get(field.kind, pa.string()))
 
 
 def _answer(models: Models, message: Message) -> dict[str, Any]:

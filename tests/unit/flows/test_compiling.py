@@ -103,7 +103,6 @@ def test_every_estimator_of_ours_is_served_compiled(name: str, target: str) -> N
     ("name", "recipe"),
     [
         ("sklearn.svm.LinearSVC", {}),
-        ("sklearn.neighbors.KNeighborsClassifier", {}),
         ("sklearn.naive_bayes.GaussianNB", {}),
         ("random_forest", {"preparation": Preparation(scale=False)}),
         ("hist_gradient_boosting", {"preparation": Preparation(numeric_missing="median")}),
@@ -114,6 +113,13 @@ def test_other_estimators_and_preparations_are_served_compiled(name: str, recipe
     fitted, rows = trained("churn", name, **recipe)
     form = form_of(fitted.pipeline, fitted, rows)
     assert form.route == "onnx", form.reason
+
+
+def test_neighbours_are_served_by_the_original() -> None:
+    fitted, rows = trained("churn", "sklearn.neighbors.KNeighborsClassifier")
+    form = form_of(fitted.pipeline, fitted, rows)
+    assert form.route == "native"
+    assert "distances would be rounded" in form.reason
 
 
 def test_fields_are_those_that_the_matrix_is_made_of() -> None:

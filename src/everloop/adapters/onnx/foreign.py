@@ -15,6 +15,8 @@ from .graph import ML, OPSET, Graph, NotCompilable
 def attach(graph: Graph, step: Any, value: str, width: int) -> tuple[str, int]:
     """Put a fitted step behind a tensor (rows, width): what it gives as float64, and how many columns. A
     classifier gives probabilities. In float64 if onnxruntime can, else in float32."""
+    if "Neighbors" in type(step).__name__:
+        raise NotCompilable(f"{type(step).__name__}, whose distances would be rounded in another way")
     reasons = []
     types = import_module("skl2onnx.common.data_types")  # here: most models do without, and it takes a second
     for kind, code in ((types.DoubleTensorType, 11), (types.FloatTensorType, 1)):

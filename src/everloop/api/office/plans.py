@@ -4,6 +4,7 @@ never takes the place of one that serves."""
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -54,15 +55,20 @@ class Plans:
         there = []
         for version in planned.values():
             try:
-                found = self.content.get(version.address)
-                content[version.address] = (
-                    planning.content(self._project, version) if found is None else found
-                )
-                there.append(version)
+                there.append(self._fetched(version, content))
             except (MLOpsError, OSError) as error:
                 said = error.message if isinstance(error, MLOpsError) else str(error)
                 problems[f"{model.name}@{version.version}"] = said
+                if version.format == "onnx":
+                    with suppress(MLOpsError, OSError):
+                        there.append(self._fetched(planning.as_original(version), content))
         return replace(model, versions=tuple(there))
+
+    def _fetched(self, version: PlannedVersion, content: dict[str, bytes]) -> PlannedVersion:
+        """The version, when its content is there: then it is in ``content``."""
+        found = self.content.get(version.address)
+        content[version.address] = planning.content(self._project, version) if found is None else found
+        return version
 
     def serves(self, number: int, serving: Mapping[str, str]) -> None:
         """A worker answers with these versions, by model, where none is asked for."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from everloop.core.contracts import ColumnRule, Contract
 from everloop.core.data import DatasetVersion
-from everloop.core.errors import MLOpsError
+from everloop.core.errors import InvalidSettings, MLOpsError, nearest
 from everloop.core.ids import random_bytes
 from everloop.core.models import ModelVersion
 from everloop.core.runs import Run
@@ -26,13 +26,15 @@ _SALT = "serving.salt"
 
 @dataclass(frozen=True)
 class PlannedVersion:
-    """``address`` and ``format`` say what runs it: an ONNX file, or the fitted pipeline."""
+    """``address`` and ``format`` say what runs it: an ONNX file, or the fitted pipeline; ``original`` are
+    those of the pipeline."""
 
     version: str
     variant: str
     form: Form
     address: str
     format: str
+    original: tuple[str, str]
 
 
 @dataclass(frozen=True)
@@ -75,12 +77,24 @@ def plan(project: Project) -> Plan:
     planned = tuple(_model(project, name, problems) for name in names)
     listed = [name for name in project.settings.models if name in names] or names
     default = project.settings.serving.default_model or (listed[0] if listed else "")
+    known = {*names, *project.settings.models}
+    if default and default not in known:
+        raise InvalidSettings(f"serving.default_model is '{default}'.", remedy=nearest(default, known))
     return Plan(planned, default, _salt(project), tuple(problems))
 
 
 def content(project: Project, version: PlannedVersion) -> bytes:
     """The bytes of what runs a version, checked."""
     return artifacts.fetch(project, version.address)
+
+
+def as_original(version: PlannedVersion) -> PlannedVersion:
+    """A version whose compiled form is lost, served by the original."""
+    address, kind = version.original
+    form = replace(
+        version.form, route="native", reason="Served by the original: the compiled form is damaged."
+    )
+    return replace(version, form=form, address=address, format=kind)
 
 
 def compile_now(project: Project, version: ModelVersion, run: Run) -> Form:
@@ -105,6 +119,7 @@ def _model(project: Project, name: str, problems: list[str]) -> PlannedModel:
             found.append(_version(project, version, aliases))
         except MLOpsError as error:
             problems.append(f"{name}@{version.version}: {error.message}")
+    _check_mask(name, serving, found)
     there = {version.version for version in found}
     champion = aliases.get("champion", "")
     return PlannedModel(
@@ -115,6 +130,17 @@ def _model(project: Project, name: str, problems: list[str]) -> PlannedModel:
         fallback=before if serving.fallback == "previous" and before in there else None,
         constant=_constant(project, known, champion) if serving.fallback == "constant" else None,
     )
+
+
+def _check_mask(name: str, serving: ModelServing, versions: Sequence[PlannedVersion]) -> None:
+    """A mistyped name would leave its field unmasked: nothing is served then."""
+    fields = {field.name for version in versions for field in version.form.fields}
+    for masked in serving.mask:
+        if fields and masked not in fields:
+            raise InvalidSettings(
+                f"models.{name}.serving.mask names '{masked}', which is no input of {name}.",
+                remedy=nearest(masked, fields),
+            )
 
 
 def _version(project: Project, version: ModelVersion, aliases: dict[str, str]) -> PlannedVersion:
@@ -133,6 +159,7 @@ def _version(project: Project, version: ModelVersion, aliases: dict[str, str]) -
         form=replace(form, fields=_ruled(project, form, run)),
         address=form.artifact if compiled else run.artifact,
         format="onnx" if compiled else run.artifact_format,
+        original=(run.artifact, run.artifact_format),
     )
 
 

@@ -221,6 +221,13 @@ def _checked(form: _Form, inputs: Any, target: Any) -> tuple[dict[str, Any], str
     for name in form.needed:
         if name not in given:
             raise UnknownColumn(f"The field '{name}' is missing.", remedy="Send it, with null if not known.")
+    split = form.model.training.split
+    key = {"time": form.model.time_column, "group": form.model.group_column}.get(split or "")
+    if key and key in form.types and given.get(key) is None:
+        raise UnknownColumn(
+            f"The field '{key}' is missing, by which rows are split for training.",
+            remedy="Send the fields by name, with this one.",
+        )
     values = {name: _value(name, form.types[name], value) for name, value in given.items()}
     label = _target(form, target)
     _keeps_contract(form, values, label)

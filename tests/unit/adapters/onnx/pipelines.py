@@ -25,7 +25,6 @@ from sklearn.ensemble import (
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import ElasticNet, LogisticRegression, PoissonRegressor, Ridge
 from sklearn.model_selection import GridSearchCV
-from sklearn.neighbors import KNeighborsClassifier
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import (
@@ -208,7 +207,6 @@ CASES: dict[str, tuple[Callable[[], Any], list[str], str]] = {
         lambda: make_pipeline(texts_and_numbers(dense=True), PCA(5), logistic()), ALL, "two",
     ),
     "discriminant": (lambda: LinearDiscriminantAnalysis(), WHOLE, "two"),
-    "neighbours": (lambda: dense(KNeighborsClassifier()), ALL, "four"),
     "network": (lambda: dense(MLPClassifier((10,), max_iter=600, tol=0.1)), ALL, "four"),
     "network of numbers": (lambda: dense(MLPRegressor(max_iter=600, tol=1e9)), ALL, "value"),
     "support vectors": (lambda: dense(CalibratedClassifierCV(SVC(), cv=2, ensemble=False)), ALL, "two"),
