@@ -39,6 +39,7 @@ def run_next(project: Project, log: Any) -> Job | None:
 
 def main(source: BinaryIO) -> None:
     told = json.loads(source.read())
+    os.setpgid(0, 0)  # Ctrl-C is for the office. Not a new session: between those priorities do not count
     os.nice(NICENESS)
     project = connect(folder_settings(told["root"], told["settings"]))
     try:

@@ -424,6 +424,7 @@ async def _main(channel: int, listeners: list[int]) -> int:
 
 def main(arguments: list[str]) -> None:
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
+    os.setpgid(0, 0)  # Ctrl-C is for the office. Not a new session: between those priorities do not count
     numbers = [int(one) for one in arguments]
     sys.exit(uvloop.run(_main(numbers[0], numbers[1:])))
 

@@ -395,7 +395,6 @@ class Office:
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", JOBS_MODULE),
                 stdin=asyncio.subprocess.PIPE,
-                start_new_session=True,
                 cwd=self.project.settings.root,
             )
             told = json.dumps(describe(self.project.settings)).encode()

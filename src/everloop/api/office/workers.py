@@ -67,7 +67,6 @@ class WorkerProcess:
                 *(sys.executable, "-m", MODULE, *map(str, files)),
                 pass_fds=files,
                 stdin=asyncio.subprocess.DEVNULL,
-                start_new_session=True,  # Ctrl-C is for the office, which then stops its workers
             )
         except BaseException:
             ours.close()
