@@ -1,0 +1,66 @@
+"""What is served is planned from the registry and the settings, and mistakes in them are told at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from tests.stories.serving.server import iris_project
+
+from everloop.api.office.plans import Plans
+from everloop.core.errors import InvalidSettings
+from everloop.core.serving import Field
+from everloop.flows.serving import planning
+from everloop.wiring import open_project
+from everloop.worker.native import _column
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("planned")
+    iris_project(place)
+    return place
+
+
+@pytest.mark.parametrize(
+    ("flag", "said"),
+    [
+        ("models.iris.serving.mask.sepal_lenght=hide", "Did you mean 'sepal_length'"),
+        ("serving.default_model=iirs", "Did you mean 'iris'"),
+    ],
+)
+def test_a_name_that_nothing_has_is_refused(folder: Path, flag: str, said: str) -> None:
+    project = open_project(folder=folder, flags=[flag])
+    try:
+        with pytest.raises(InvalidSettings, match=said):
+            planning.plan(project)
+    finally:
+        project.close()
+
+
+def test_a_damaged_compiled_form_is_replaced_by_the_original(folder: Path) -> None:
+    project = open_project(folder=folder)
+    try:
+        plans = Plans(project)
+        plans.look()
+        version = plans.message["models"][0]["versions"][0]
+        assert version["format"] == "onnx"
+        path = Path(project.artifacts.where(version["key"]))
+        path.chmod(0o600)
+        path.write_bytes(b"damaged")
+        again = Plans(project)
+        again.look()
+        version = again.message["models"][0]["versions"][0]
+        assert version["format"] != "onnx"
+        assert version["form"]["route"] == "native"
+        assert "is damaged" in str(again.problems)
+    finally:
+        project.close()
+
+
+def test_whole_numbers_that_floats_cannot_hold_stay_whole() -> None:
+    number = Field("id", "number")
+    assert _column(number, [9_007_199_254_741_907, None]).to_pylist() == [9_007_199_254_741_907, None]
+    assert _column(number, [1, 2.5]).type == pa.float64()
+    assert _column(number, [2**70, 2.5]).to_pylist() == [float(2**70), 2.5]
