@@ -18,6 +18,7 @@ from math import ceil
 from typing import Any
 
 from everloop.api.problems import HttpError
+from everloop.core.clock import SystemClock
 from everloop.core.errors import Invalid, MissingExtra
 
 EXEMPT = frozenset(
@@ -253,7 +254,7 @@ class Shared(Rates):
         self._failed: type[Exception] = import_module("limits.errors").StorageError
         item = import_module("limits").RateLimitItemPerSecond
         self._items = [(rate, item(rate.amount, rate.seconds)) for rate in rates]
-        self._clock = import_module("everloop.core.clock").SystemClock()
+        self._clock = SystemClock()
         super().__init__((), lambda: 0.0)
 
     async def ask_store(self, address: str, key: bytes | None) -> Verdict | None:

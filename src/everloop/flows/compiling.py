@@ -14,10 +14,11 @@ from everloop.core.contracts import ColumnRule
 from everloop.core.errors import MLOpsError
 from everloop.core.runs import Run
 from everloop.core.serving import Agreement, Field, Form, Layout
-from everloop.flows import artifacts
-from everloop.flows.project import Project
 from everloop.training.fitting import to_frame
 from everloop.training.preparation import MISSING, kind_of
+
+from . import artifacts, data, runs
+from .project import Project
 
 TOLERANCE = 1e-5
 TIE = 1e-7
@@ -75,6 +76,14 @@ def compile_version(
         f"largest difference of a {kind}: {agreement.largest:.1e}."
     )
     return subject.form("onnx", reason, agreement, address)
+
+
+def compile_stored(project: Project, run: Run) -> Form:
+    """How to serve a run's model that is in the registry already, compared on the data it was trained on."""
+    rows = None
+    if run.dataset:
+        rows = data.load(project, data.find(project, run.data_version, run.dataset))
+    return compile_version(project, runs.load_model(project, run), run, rows)
 
 
 def _difference(subject: Subject, agreement: Agreement) -> str:

@@ -14,7 +14,7 @@ from everloop.store import datasets, history
 from everloop.store.times import to_text
 from everloop.validation import inference, settings_form
 
-from . import data
+from . import agreed, data
 from .project import Project
 
 
@@ -40,11 +40,7 @@ def show(project: Project, model: str) -> Asked:
     settings = project.model(model)
     if isinstance(settings.contract, str):
         return Asked(f"python:{settings.contract}", None, {})
-    if settings.contract is not None:
-        return _asked(settings_form.contract_from_mapping(settings.contract))
-    with project.store.reading() as tx:
-        known = datasets.newest_contract(tx, model)
-    return _asked(known or inference.infer(_newest(project, settings)))
+    return _asked(agreed.contract(project, model) or inference.infer(_newest(project, settings)))
 
 
 def infer(project: Project, model: str, version_id: str | None = None) -> Asked:

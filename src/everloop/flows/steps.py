@@ -21,12 +21,12 @@ from everloop.core.runs import Run
 from everloop.deployment import gate, measures
 from everloop.registry import versions
 from everloop.retraining import policy
-from everloop.store import datasets, history, models, outbox
+from everloop.store import history, models, outbox
 from everloop.store.database import Tx
 from everloop.training import estimators, fitting, plots, serialise, targets
-from everloop.validation import checking, inference, python_schema, settings_form
+from everloop.validation import checking, inference, python_schema
 
-from . import artifacts, champion, compiling, data, documents, promotion, usercode
+from . import agreed, artifacts, champion, compiling, data, documents, promotion, usercode
 from .journal import Document
 from .material import Material, column
 
@@ -94,11 +94,7 @@ class Steps:
         return checking.check(self.material.table, self._contract())
 
     def _contract(self) -> Contract:
-        given = self.material.model.contract
-        if isinstance(given, Mapping):
-            return settings_form.contract_from_mapping(given)
-        with self.material.project.store.reading() as tx:
-            known = datasets.newest_contract(tx, self.material.model.name)
+        known = agreed.contract(self.material.project, self.material.model.name)
         return known or inference.infer(self.material.version)
 
     def save_validation(self, tx: Tx, result: Document) -> None:

@@ -69,10 +69,11 @@ def short(text: object) -> str:
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        seen: set[str] = set()
-        raise _Twice(short(next(key for key, _ in pairs if key in seen or seen.add(key))))  # type: ignore[func-returns-value]
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise _Twice(short(key))
+        found[key] = value
     return found
 
 

@@ -31,6 +31,17 @@ class Histogram:
         self.counts = [one + two for one, two in zip(self.counts, other["counts"], strict=True)]
         self.total += other["total"]
 
+    def quantile(self, share: float) -> float | None:
+        """Taken to lie evenly within its bucket, as Prometheus does; beyond all bounds the last one. None
+        where nothing was observed."""
+        total = sum(self.counts)
+        wanted, so_far, low = share * total, 0, 0.0
+        for bound, n in zip(self.bounds, self.counts, strict=False):
+            if n and so_far + n >= wanted:
+                return low + (bound - low) * (wanted - so_far) / n
+            so_far, low = so_far + n, bound
+        return self.bounds[-1] if total else None
+
     def document(self) -> dict[str, Any]:
         return {"counts": self.counts, "total": self.total}
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hmac
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from hashlib import sha256
 from typing import Any, Literal
 
@@ -48,12 +49,13 @@ class Served:
     masked: Mapping[str, Mask] = field(default_factory=dict)
     salt: bytes = b""
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "inputs", Inputs(self.form, self.policy, self.masked))
-        object.__setattr__(self, "reading", Reading(self.form))
+    @cached_property
+    def inputs(self) -> Inputs:
+        return Inputs(self.form, self.policy, self.masked)
 
-    inputs: Inputs = field(init=False)
-    reading: Reading = field(init=False)
+    @cached_property
+    def reading(self) -> Reading:
+        return Reading(self.form)
 
     def logged(self, row: Row) -> dict[str, Any]:
         """A row's values by name, as they are logged."""
@@ -75,17 +77,15 @@ class Target:
 class Ask:
     """A request for predictions. ``header`` is the length of the JSON in a body with binary tensors."""
 
-    __slots__ = ("body", "header", "received", "reply", "request", "request_id", "token")
+    __slots__ = ("body", "header", "received", "reply", "request", "request_id")
 
     def __init__(
-        self, body: bytes | bytearray, request_id: str, received: float = 0.0, *,
-        header: int | None = None, token: Any = None,
-    ) -> None:  # fmt: skip
+        self, body: bytes | bytearray, request_id: str, received: float = 0.0, *, header: int | None = None
+    ) -> None:
         self.body = body
         self.request_id = request_id
         self.received = received
         self.header = header
-        self.token = token
         self.request: openinference.Request | None = None
         self.reply: Reply | None = None
 
@@ -113,6 +113,16 @@ class Batch:
         self.tensors: Any = None
         self.warned: list[list[str]] | None = None
 
+    def add(self, ask: Ask, asked: Question) -> None:
+        self.asks.append(ask)
+        self.questions.append(asked)
+        self.rows += asked.rows
+
+    def encode(self) -> None:
+        """Raises Rejected."""
+        if self.rows:
+            self.tensors, self.warned = self.target.model.inputs.encode(self.rows)
+
 
 def prepare(target: Target, asks: Sequence[Ask], most: int) -> Batch:
     """Read and check. An ask that is wrong gets its reply here and is not part of the batch."""
@@ -128,22 +138,16 @@ def prepare(target: Target, asks: Sequence[Ask], most: int) -> Batch:
         except MLOpsError as error:
             ask.reply = Reply(error=error)
             continue
-        batch.asks.append(ask)
-        batch.questions.append(asked)
-        batch.rows += asked.rows
-    if batch.rows:
-        try:
-            batch.tensors, batch.warned = inputs.encode(batch.rows)
-        except Rejected as error:
-            return _without_rejected(batch, error)
+        batch.add(ask, asked)
+    try:
+        batch.encode()
+    except Rejected:
+        return _without_rejected(batch)
     return batch
 
 
-def _without_rejected(batch: Batch, error: Rejected) -> Batch:
+def _without_rejected(batch: Batch) -> Batch:
     """The batch without the requests whose rows are refused."""
-    if len(batch.asks) == 1:
-        batch.asks[0].reply = Reply(error=error)
-        return Batch(batch.target)
     kept = Batch(batch.target)
     for ask, asked in zip(batch.asks, batch.questions, strict=True):
         try:
@@ -151,12 +155,22 @@ def _without_rejected(batch: Batch, error: Rejected) -> Batch:
         except Rejected as refused:
             ask.reply = Reply(error=refused)
             continue
-        kept.asks.append(ask)
-        kept.questions.append(asked)
-        kept.rows += asked.rows
-    if kept.rows:
-        kept.tensors, kept.warned = batch.target.model.inputs.encode(kept.rows)
+        kept.add(ask, asked)
+    kept.encode()
     return kept
+
+
+def rows_for(other: Served, batch: Batch) -> list[Row]:
+    """The rows of a batch as another model wants them: its fields by name. Raises Unavailable when it asks
+    for one that they do not have."""
+    names = batch.target.model.inputs.names
+    if other.inputs.names == names:
+        return batch.rows
+    lacking = [name for name in other.inputs.names if name not in names]
+    if lacking:
+        raise Unavailable(f"{other.name}@{other.version} needs '{lacking[0]}', which was not sent.")
+    places = [names.index(name) for name in other.inputs.names]
+    return [[row[at] for at in places] for row in batch.rows]
 
 
 def run(batch: Batch) -> Scores:

@@ -6,11 +6,14 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from tests.stories.serving.server import iris_project
+from sklearn.datasets import load_iris
+from sklearn.linear_model import LogisticRegression
+from tests.stories.serving.server import iris_project, running, write_project
 
 from everloop.api.office.plans import Plans
 from everloop.core.errors import InvalidSettings
 from everloop.core.serving import Field
+from everloop.flows import outside
 from everloop.flows.serving import planning
 from everloop.wiring import open_project
 from everloop.worker.native import _column
@@ -64,3 +67,21 @@ def test_whole_numbers_that_floats_cannot_hold_stay_whole() -> None:
     assert _column(number, [9_007_199_254_741_907, None]).to_pylist() == [9_007_199_254_741_907, None]
     assert _column(number, [1, 2.5]).type == pa.float64()
     assert _column(number, [2**70, 2.5]).to_pylist() == [float(2**70), 2.5]
+
+
+def test_a_model_without_a_champion_is_not_ready_but_answers_by_version(tmp_path: Path) -> None:
+    numbers, target = load_iris(return_X_y=True)
+    project = write_project(tmp_path)
+    try:
+        fitted = LogisticRegression(max_iter=500).fit(numbers, target)
+        outside.register(project, "iris", fitted, outside.Origin(None, {}, "", (), {}))
+    finally:
+        project.close()
+    rows = {"features": numbers[0].tolist()}
+    with running(tmp_path) as server:
+        health = server.ask("GET", "/health").json
+        assert (health["status"], health["ready"]) == ("unavailable", False)
+        assert "no version of 'iris' is promoted yet" in health["problem"]
+        assert server.ask("GET", "/ready").status == 503
+        assert server.predict(rows).status == 404
+        assert server.predict(rows, "/models/iris/versions/1.0.0/predict").json["prediction"] == 0

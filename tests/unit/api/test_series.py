@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from everloop.api.office.series import Series, within
+from everloop.api.office.series import Series
 from everloop.serving.counts import LATENCY, Counts, Histogram
 
 
@@ -89,4 +89,4 @@ def test_a_quantile_lies_evenly_in_its_bucket(
     found = Histogram(LATENCY)
     for value in values:
         found.observe(value)
-    assert within(found, share) == pytest.approx(wanted)
+    assert found.quantile(share) == pytest.approx(wanted)

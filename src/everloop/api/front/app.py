@@ -75,7 +75,7 @@ class App:
             raise refusal
 
     async def _answer(self, call: Call) -> None:
-        path, method = call.path, call.method
+        path = call.path
         if path == "/health":
             call.only("GET", "HEAD")
             await call.json(self._health())
@@ -98,13 +98,13 @@ class App:
                 bodies.decode(_index_decoder, body, 'Send {}, or {"ready": true}.')
             await call.json(self._index())
         elif path.startswith(("/v2/models/", "/models/")) and (found := _model_path(path)):
-            await self._of_model(call, method, *found)
+            await self._of_model(call, *found)
         else:
             await self._from_office(call)
 
     # -- models ----------------------------------------------------------------------------------------------
 
-    async def _of_model(self, call: Call, method: str, v2: bool, name: str, version: str, act: str) -> None:
+    async def _of_model(self, call: Call, v2: bool, name: str, version: str, act: str) -> None:
         if (v2, act) == (True, "infer") or (v2, act) == (False, "predict"):
             call.only("POST")
             await self._predict(call, self._target(name, version or None, "v2" if v2 else "plain"))
@@ -167,8 +167,15 @@ class App:
         front = self._front
         if front.draining:
             return "this worker is shutting down"
-        if front.table.default not in front.table.models:
-            return "no model is loaded"
+        shown = front.table.models.get(front.table.default)
+        if shown is None:
+            return (
+                f"the model '{front.table.default}' is not loaded"
+                if front.table.default
+                else "there is no model"
+            )
+        if shown.default not in shown.versions:
+            return f"no version of '{shown.name}' is promoted yet"
         if front.log_full:
             return "the prediction log is further ahead of the database than allowed"
         return None
@@ -235,12 +242,15 @@ class App:
             await front.synced()
 
     async def _run(self, batch: Batch, deadline: float, large: bool) -> list[bytes]:
-        front, model = self._front, batch.target.model
-        if model.run is not None:
+        front = self._front
+        if batch.target.model.run is None:
+            return await front.run_native(batch, deadline)
+        try:
             if large:
                 return await asyncio.get_running_loop().run_in_executor(None, front.run, batch)
             return front.run(batch)
-        return await front.run_native(batch, deadline)
+        except MLOpsError as error:
+            return await front.rescue(batch, deadline, error=error)
 
     # -- the office ------------------------------------------------------------------------------------------
 
@@ -271,10 +281,10 @@ def _model_path(path: str) -> tuple[bool, str, str, str] | None:
 
 
 def _told(shown: Shown) -> dict[str, Any]:
-    served = shown.versions[shown.default]
+    served = shown.versions.get(shown.default)
     return {
-        "version": shown.default,
+        "version": shown.default or None,
         "versions": list(shown.versions),
-        "route": served.form.route,
+        **({"route": served.form.route} if served else {}),
         **({"fallback": shown.fallback} if shown.fallback else {}),
     }

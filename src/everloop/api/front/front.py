@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Protocol
 
 from everloop.adapters.predictionlog.journal import Journal
@@ -22,6 +23,9 @@ from everloop.serving.desk import Ask, Batch, Scores, Served, Target
 _log = logging.getLogger("everloop.worker")
 
 
+FALLBACK = "fallback"
+
+
 class Connection(Protocol):
     """Where an answer goes."""
 
@@ -32,6 +36,12 @@ class Native(Protocol):
     """The models that run in a process of their own."""
 
     async def run(self, model: Served, rows: list[Any], timeout: float) -> Scores: ...
+
+
+class Runner(Protocol):
+    """Gives the lines of a batch, within so many seconds."""
+
+    def __call__(self, batch: Batch, deadline: float) -> Awaitable[list[bytes]]: ...
 
 
 @dataclass(frozen=True)
@@ -88,7 +98,7 @@ class Front:
     after its lines are in the log."""
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, clock: Clock, journal: Journal | None, limits: Limits, *,
+        self, loop: asyncio.AbstractEventLoop, clock: Clock, journal: Journal, limits: Limits, *,
         durability: str = "wal", when_full: str = "refuse",
     ) -> None:  # fmt: skip
         self.table = Table()
@@ -140,11 +150,14 @@ class Front:
             if not batch.asks:
                 continue
             if target.model.run is None:
-                pending = set(map(id, batch.asks))
-                self._answer_later(batch, [one for one in waiting if id(one[2]) in pending])
+                self._answer_later(batch, waiting, self.run_native)
                 continue
-            lines += self.run(batch)
-            answered += batch.asks
+            try:
+                lines += self.run(batch)
+            except MLOpsError as error:
+                self._answer_later(batch, waiting, partial(self.rescue, error=error))
+            else:
+                answered += batch.asks
         self._reply(waiting if not self._later else [one for one in waiting if one[2].reply], lines, answered)
 
     def _prepare(self, target: Target, asks: list[Ask]) -> Batch:
@@ -169,48 +182,58 @@ class Front:
         for connection, _, ask in waiting:
             connection.reply(ask)
 
-    # -- models in a process of their own --------------------------------------------------------------------
+    # -- running models --------------------------------------------------------------------------------------
 
-    def _answer_later(self, batch: Batch, waiting: list[tuple[Connection, Target, Ask]]) -> None:
+    def _answer_later(self, batch: Batch, waiting: list[tuple[Connection, Target, Ask]], run: Runner) -> None:
+        """Answer those of the waiting that are in the batch when ``run`` has their lines."""
         if self._later >= self.limits.waiting:
             desk.fail(batch, overloaded())
             return
         self._later += len(batch.asks)
-        task = self._loop.create_task(self._answer_native(batch, waiting))
+        pending = set(map(id, batch.asks))
+        later = self._answer_with(run, batch, [one for one in waiting if id(one[2]) in pending])
+        task = self._loop.create_task(later)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _answer_native(self, batch: Batch, waiting: list[tuple[Connection, Target, Ask]]) -> None:
+    async def _answer_with(
+        self, run: Runner, batch: Batch, waiting: list[tuple[Connection, Target, Ask]]
+    ) -> None:
         try:
-            lines = await self.run_native(batch, self.limits.deadline)
+            lines = await run(batch, self.limits.deadline)
         except Exception as error:  # noqa: BLE001 (whatever it was, each request gets an answer)
-            lines = self.fall_back(batch, self._failed(batch.target.model, error))
+            desk.fail(batch, self._failed(batch.target.model, error))
+            lines = []
         finally:
             self._later -= len(batch.asks)
         self._reply(waiting, lines, batch.asks)
 
-    async def run_native(self, batch: Batch, deadline: float) -> list[bytes]:
-        """Answer a batch with a model in a process of its own, or with its fallback."""
-        model = batch.target.model
-        try:
-            if self.native is None:
-                raise Unavailable(f"The process of {model.name}@{model.version} does not run yet.")
-            async with asyncio.timeout(deadline):
-                return self.finish(batch, await self.native.run(model, batch.rows, deadline))
-        except TimeoutError:
-            late = TimedOut(f"No answer within {deadline:g} s.", remedy="Raise serving.limits.deadline.")
-            return self.fall_back(batch, late)
-        except MLOpsError as error:
-            return self.fall_back(batch, error)
-
     def run(self, batch: Batch) -> list[bytes]:
-        """Answer a batch with a model that runs here, or with its fallback."""
+        """The lines of a batch whose model runs here. Raises MLOpsError when the model fails."""
         try:
             return self.finish(batch, desk.run(batch))
+        except MLOpsError:
+            raise
+        except Exception as error:
+            raise self._failed(batch.target.model, error) from error
+
+    async def run_native(self, batch: Batch, deadline: float) -> list[bytes]:
+        """The lines of a batch whose model runs in a process of its own, or of its fallback."""
+        try:
+            return self.finish(batch, await self._native_scores(batch.target.model, batch.rows, deadline))
         except MLOpsError as error:
-            return self.fall_back(batch, error)
-        except Exception as error:  # noqa: BLE001 (a model may raise anything; the fallback answers)
-            return self.fall_back(batch, self._failed(batch.target.model, error))
+            return await self.rescue(batch, deadline, error=error)
+
+    async def _native_scores(self, model: Served, rows: list[Any], deadline: float) -> Scores:
+        if self.native is None:
+            raise Unavailable(f"The process of {model.name}@{model.version} does not run yet.")
+        try:
+            async with asyncio.timeout(deadline):
+                return await self.native.run(model, rows, deadline)
+        except TimeoutError:
+            raise TimedOut(
+                f"No answer within {deadline:g} s.", remedy="Raise serving.limits.deadline."
+            ) from None
 
     def _failed(self, model: Served, error: Exception) -> Unavailable:
         """What is told of it; what it was is in the log, once and not for every request."""
@@ -223,17 +246,20 @@ class Front:
         self.counts.batch[batch.target.model.name].observe(len(batch.rows))
         return desk.finish(batch, scores, self.new_id, self.moment(), self.now(), by)
 
-    def fall_back(self, batch: Batch, error: MLOpsError) -> list[bytes]:
+    async def rescue(self, batch: Batch, deadline: float, *, error: MLOpsError) -> list[bytes]:
         """The previous champion or the constant answers what the model could not; else it is an error."""
         model = batch.target.model
         shown = self.table.models.get(model.name)
         self.counts.events["model_failed", model.name, model.version] += 1
         self.problem = f"{model.name}@{model.version}: {error.message}"
         other = shown.versions.get(shown.fallback or "") if shown else None
-        if other is not None and other is not model and other.run is not None:
+        if other is not None and other is not model:
             try:
-                tensors, _ = other.inputs.encode(batch.rows)
-                lines = self.finish(batch, other.run(tensors), _as_fallback(other))
+                rows = desk.rows_for(other, batch)
+                tensors, _ = other.inputs.encode(rows)
+                run = other.run
+                scores = run(tensors) if run else await self._native_scores(other, rows, deadline)
+                lines = self.finish(batch, scores, replace(other, variant=FALLBACK))
                 self.counts.events["fallback", model.name, other.version] += len(batch.asks)
                 return lines
             except Exception as second:  # noqa: BLE001 (the constant, if there is one, answers)
@@ -241,7 +267,7 @@ class Front:
         if shown is not None and shown.constant is not None:
             scores = desk.constant(model.form, shown.constant, len(batch.rows))
             self.counts.events["fallback", model.name, "constant"] += len(batch.asks)
-            return self.finish(batch, scores, _as_constant(model))
+            return self.finish(batch, scores, replace(model, version="constant", variant=FALLBACK))
         desk.fail(batch, error)
         return []
 
@@ -250,7 +276,7 @@ class Front:
     def log(self, lines: list[bytes], asks: list[Ask]) -> bool:
         """Write lines; whether they are kept. What cannot be logged is refused, or answered without, as the
         policy says, and counted."""
-        if not lines or self._journal is None:
+        if not lines:
             return False
         try:
             if self.log_full:
@@ -270,7 +296,7 @@ class Front:
             return False
 
     def _sync_soon(self) -> None:
-        if not self._syncing and self._journal is not None:
+        if not self._syncing:
             self._syncing = True
             waiting, self._unsynced = self._unsynced, []
             done = self._loop.run_in_executor(None, self._journal.sync)
@@ -288,12 +314,8 @@ class Front:
 
     async def synced(self) -> None:
         """Return when what was logged so far is durable, where each answer waits for that."""
-        if self._sync and self._journal is not None:
+        if self._sync:
             await self._loop.run_in_executor(None, self._journal.sync)
-
-    @property
-    def log_bytes(self) -> int:
-        return self._journal.written if self._journal else 0
 
     # -- counting ----------------------------------------------------------------------------------------
 
@@ -339,15 +361,3 @@ def overloaded() -> HttpError:
     return HttpError(
         503, "overloaded", "More requests wait than this worker may hold.", remedy="Try again soon."
     )
-
-
-def _as_fallback(model: Served) -> Served:
-    return _renamed(model, model.version, "fallback")
-
-
-def _as_constant(model: Served) -> Served:
-    return _renamed(model, "constant", "fallback")
-
-
-def _renamed(model: Served, version: str, variant: str) -> Served:
-    return Served(model.name, version, variant, model.form, model.run, model.policy, model.masked, model.salt)

@@ -127,7 +127,7 @@ class Worker:
             return 1
         loop = asyncio.get_running_loop()
         try:
-            self._journal = self._open_journal(told)
+            self._journal = Journal(Path(told["folder"]), token(), told["rotate"])
         except MLOpsError as error:
             self._channel.send("problem", message=f"{error}")
             await self._leave()
@@ -152,11 +152,10 @@ class Worker:
             await self._serve(told)
         if self._native is not None:
             await self._native.close()
-        if self._journal is not None:
-            try:
-                await asyncio.to_thread(self._journal.close)
-            except MLOpsError as error:
-                self._channel.send("problem", message=error.message)
+        try:
+            await asyncio.to_thread(self._journal.close)
+        except MLOpsError as error:
+            self._channel.send("problem", message=error.message)
         if self._tracing is not None:
             await asyncio.to_thread(self._tracing.close)
         self._tell_events()
@@ -173,11 +172,6 @@ class Worker:
         """By somebody else than the office: it starts a successor first, or ends all, and says so."""
         self._channel.send("leaving")
         asyncio.get_running_loop().call_later(ASKED_WITHIN, self._stopped.set)
-
-    def _open_journal(self, told: Message) -> Journal | None:
-        if told["durability"] == "none":
-            return None
-        return Journal(Path(told["folder"]), token(), told["rotate"])
 
     async def _first_plan(self) -> None:
         stopped = asyncio.create_task(self._stopped.wait())
@@ -227,7 +221,6 @@ class Worker:
                 front = self._front
                 now = {
                     "in_flight": self._server.in_flight if self._server else 0,
-                    "log_bytes": front.log_bytes,
                     "problem": front.problem,
                 }
                 self._channel.send("counts", number=message["number"], document=document, now=now)
@@ -357,7 +350,7 @@ class Worker:
             self._channel.send("log", events=events)
 
     async def _sync(self) -> None:
-        while self._journal is not None:
+        while True:
             await asyncio.sleep(SYNC_EVERY)
             try:
                 await asyncio.to_thread(self._journal.sync)

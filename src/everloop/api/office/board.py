@@ -125,7 +125,7 @@ class Board:
             office.problem,
             office.recording.problem,
             *more,
-            *(office.plan.problems if office.plan else ()),
+            *(f"{name}: {why}" for name, why in (office.plan.problems if office.plan else {}).items()),
         ]
         for worker in office.workers.values():
             found += [f"{name} could not be loaded: {why}" for name, why in worker.failed.items()]

@@ -54,3 +54,10 @@ class Hand:
 
         with contextlib.suppress(RuntimeError):  # the loop has ended
             done.get_loop().call_soon_threadsafe(tell)
+
+
+async def within(seconds: float, event: asyncio.Event) -> None:
+    """Wait for an event, at most so long."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()

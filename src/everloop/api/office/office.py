@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
 import json
 import logging
@@ -27,7 +26,7 @@ from everloop.flows.serving.planning import Plan
 from everloop.serving.counts import Counts
 
 from . import extras, sockets
-from .hand import Hand
+from .hand import Hand, within
 from .plans import Plans
 from .recorder import Recorder, Recording
 from .workers import WorkerProcess
@@ -180,7 +179,7 @@ class Office:
             pause = 0.0 if short <= 1 else min(0.25 * 2 ** (short - 2), LONGEST_PAUSE)
             then = f"in {pause:g} s" if pause else "now"
             self._tell(f"Worker {slot} {said}. Another one starts {then}.")
-            await _within(pause, self._stopping)
+            await within(pause, self._stopping)
 
     async def _outlived(self, slot: int) -> WorkerProcess:
         """Return the last worker of a socket when it, and all before it, are gone."""
@@ -368,10 +367,6 @@ class Office:
                         )
         self._plans.serves(worker.plan, serving)
 
-    async def recorded(self) -> None:
-        """Return when what was logged before the call is in the database."""
-        await self._recorder.recorded(5.0)
-
     # -- counting --------------------------------------------------------------------------------------------
 
     async def counted(self) -> Counts:
@@ -399,7 +394,7 @@ class Office:
             )
             told = json.dumps(describe(self.project.settings)).encode()
             await process.communicate(told)
-            await _within(JOBS_EVERY, self._queued)
+            await within(JOBS_EVERY, self._queued)
             self._queued.clear()
 
     # -- requests that workers forward -----------------------------------------------------------------------
@@ -428,13 +423,6 @@ class Office:
                 _log.error("the office failed", exc_info=error)
             self._failure = self._failure or error
             self._stopping.set()
-
-
-async def _within(seconds: float, event: asyncio.Event) -> None:
-    """Wait for an event, at most so long."""
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            await event.wait()
 
 
 def run(project: Project, note: Callable[[str], None], ready: Callable[[str], None], log: Any = None) -> None:

@@ -32,7 +32,7 @@ class Plans:
         """Plan anew, and read what is not in memory. Raises MLOpsError when nothing can be planned."""
         plan = planning.plan(self._project)
         content: dict[str, bytes] = {}
-        problems = dict(problem.split(": ", 1) for problem in plan.problems)
+        problems = dict(plan.problems)
         models = tuple(self._with_content(model, content, problems) for model in plan.models)
         self.plan = replace(plan, models=models)
         self.content, self.problems = content, problems

@@ -13,7 +13,7 @@ from everloop.flows.serving import recording
 from everloop.flows.serving.recording import Recorded
 from everloop.flows.serving.summing import ModelSummary
 
-from .hand import Hand
+from .hand import Hand, within
 
 EVERY = 0.25  # seconds between rounds where nothing is left
 ROUND = 10_000  # rows
@@ -44,7 +44,6 @@ class Recorder:
         self._gentle = Hand("everloop-record", gently=True)
         self._quick = Hand("everloop-record-now")
         self._ending = asyncio.Event()
-        self._rounds = 0
         self._written = 0  # bytes in log files when the backlog was last known
         self._known = 0  # the backlog then
 
@@ -68,7 +67,7 @@ class Recorder:
                 self._failed(error)
                 pause = min(2 * pause, 5.0)
             if not more:
-                await _within(pause, self._ending)
+                await within(pause, self._ending)
 
     async def watch(self) -> None:
         """Keep the size of the backlog up to date, also while the database does not answer."""
@@ -90,14 +89,6 @@ class Recorder:
             self._failed(error)
             return self.done.problem
 
-    async def recorded(self, patience: float) -> None:
-        """Return when what was logged before the call is in the database, or the time is over."""
-        wanted = self._rounds + 2
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(patience):
-                while self._rounds < wanted:
-                    await asyncio.sleep(0.02)
-
     async def _round(self) -> bool:
         """Whether there may be more."""
         hand = (
@@ -117,7 +108,6 @@ class Recorder:
                 kept.summaries[name].merge(summary)
             else:
                 kept.summaries[name] = summary
-        self._rounds += 1
         return done.rows + done.known >= ROUND
 
     def _record(self) -> tuple[int, Recorded]:
@@ -140,10 +130,3 @@ class Recorder:
         else:
             self.done.problem = f"{type(error).__name__}: {error}"
             _log.error("recording failed", exc_info=error)
-
-
-async def _within(seconds: float, event: asyncio.Event) -> None:
-    """Wait for an event, at most so long."""
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            await event.wait()

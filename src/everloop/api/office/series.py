@@ -83,25 +83,11 @@ def _latency(counts: Counts, old: Counts) -> list[float | None]:
         past = old.latency[model].counts if model in old.latency else [0] * len(one.counts)
         more = [max(0, now - then) for now, then in zip(one.counts, past, strict=True)]
         between.counts = [mine + n for mine, n in zip(between.counts, more, strict=True)]
-    return [_milliseconds(within(between, share)) for share in SHARES]
+    return [_milliseconds(between.quantile(share)) for share in SHARES]
 
 
 def _milliseconds(seconds: float | None) -> float | None:
     return None if seconds is None else round(seconds * 1000, 3)
-
-
-def within(found: Histogram, share: float) -> float | None:
-    """A quantile in seconds, taken to lie evenly within its bucket, as Prometheus does. Beyond all bounds it
-    is the last one."""
-    total = sum(found.counts)
-    if not total:
-        return None
-    wanted, so_far, low = share * total, 0, 0.0
-    for bound, n in zip(found.bounds, found.counts, strict=False):
-        if n and so_far + n >= wanted:
-            return low + (bound - low) * (wanted - so_far) / n
-        so_far, low = so_far + n, bound
-    return found.bounds[-1]
 
 
 def _more(classes: Levels, old: Levels) -> dict[str, dict[str, int]]:

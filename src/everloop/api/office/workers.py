@@ -47,7 +47,6 @@ class WorkerProcess:
         self.shared: list[int] = []  # the sockets of others that it accepts on, too
         self._loop = asyncio.get_running_loop()
         self.since = self.heard = self._loop.time()
-        self._planned = asyncio.Event()
         self._channel = channel
         self._owner = owner
         self._number = 0
@@ -79,12 +78,6 @@ class WorkerProcess:
 
     def send(self, kind: str, **given: Any) -> None:
         self._channel.send(kind, **given)
-
-    async def planned(self, number: int) -> None:
-        """Return when the plan with this number, or a later one, is loaded, or the worker is gone."""
-        while self.plan < number and not self.gone.is_set():
-            self._planned.clear()
-            await self._planned.wait()
 
     async def count(self, patience: float) -> None:
         """Bring ``counts`` up to date, if the worker answers in time."""
@@ -144,7 +137,6 @@ class WorkerProcess:
                 await self.process.wait()
             self._channel.close()
             self.gone.set()
-            self._planned.set()
 
     def _hear(self, message: Message) -> None:
         kind = message["kind"]
@@ -159,7 +151,6 @@ class WorkerProcess:
         elif kind == "planned":
             self.plan, self.failed = message["number"], message["failed"]
             self._owner.loaded(self, message["serving"])
-            self._planned.set()
         elif kind == "ready":
             self.ready.set()
         elif kind == "leaving":

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
 
-from everloop.core.contracts import ColumnRule, Contract
+from everloop.core.contracts import ColumnRule
 from everloop.core.data import DatasetVersion
 from everloop.core.errors import InvalidSettings, MLOpsError, nearest
 from everloop.core.ids import random_bytes
 from everloop.core.models import ModelVersion
 from everloop.core.runs import Run
 from everloop.core.serving import Field, Form
-from everloop.flows import artifacts
+from everloop.flows import agreed, artifacts
 from everloop.flows.project import Project
 from everloop.settings import ModelServing
 from everloop.store import datasets, history, models
 from everloop.store.database import Tx
-from everloop.validation import inference, settings_form
+from everloop.validation import inference
 
 _SALT = "serving.salt"
 
@@ -52,12 +52,12 @@ class PlannedModel:
 
 @dataclass(frozen=True)
 class Plan:
-    """``problems`` tells of versions that cannot be served."""
+    """``problems`` tells why versions cannot be served, by ``model@version``."""
 
     models: tuple[PlannedModel, ...]
     default: str
     salt: bytes = b""
-    problems: tuple[str, ...] = field(default=())
+    problems: Mapping[str, str] = field(default_factory=dict)
 
 
 def mark(project: Project) -> tuple[object, ...]:
@@ -73,14 +73,14 @@ def plan(project: Project) -> Plan:
     """What is to be served. A version that was never compiled is, now."""
     with project.store.reading() as tx:
         names = models.registered(tx)
-    problems: list[str] = []
+    problems: dict[str, str] = {}
     planned = tuple(_model(project, name, problems) for name in names)
     listed = [name for name in project.settings.models if name in names] or names
     default = project.settings.serving.default_model or (listed[0] if listed else "")
     known = {*names, *project.settings.models}
     if default and default not in known:
         raise InvalidSettings(f"serving.default_model is '{default}'.", remedy=nearest(default, known))
-    return Plan(planned, default, _salt(project), tuple(problems))
+    return Plan(planned, default, _salt(project), problems)
 
 
 def content(project: Project, version: PlannedVersion) -> bytes:
@@ -97,13 +97,7 @@ def as_original(version: PlannedVersion) -> PlannedVersion:
     return replace(version, form=form, address=address, format=kind)
 
 
-def compile_now(project: Project, version: ModelVersion, run: Run) -> Form:
-    """How a version is served, found out by compiling it and comparing on rows of its data."""
-    form: Form = import_module("everloop.flows.forms").form_of_stored(project, run)
-    return form
-
-
-def _model(project: Project, name: str, problems: list[str]) -> PlannedModel:
+def _model(project: Project, name: str, problems: dict[str, str]) -> PlannedModel:
     with project.store.reading() as tx:
         known = models.list_model_versions(tx, name)
         aliases = models.list_aliases(tx, name)
@@ -118,7 +112,7 @@ def _model(project: Project, name: str, problems: list[str]) -> PlannedModel:
         try:
             found.append(_version(project, version, aliases))
         except MLOpsError as error:
-            problems.append(f"{name}@{version.version}: {error.message}")
+            problems[f"{name}@{version.version}"] = error.message
     _check_mask(name, serving, found)
     there = {version.version for version in found}
     champion = aliases.get("champion", "")
@@ -148,7 +142,7 @@ def _version(project: Project, version: ModelVersion, aliases: dict[str, str]) -
         run = models.find_run(tx, version.run_id)
     form = version.form
     if form is None:
-        form = compile_now(project, version, run)
+        form = import_module("everloop.flows.compiling").compile_stored(project, run)  # takes a second
         with project.store.writing() as tx:
             models.set_form(tx, version, form)
     variant = next((alias for alias, there in sorted(aliases.items()) if there == version.version), "")
@@ -166,7 +160,7 @@ def _version(project: Project, version: ModelVersion, aliases: dict[str, str]) -
 def _ruled(project: Project, form: Form, run: Run) -> tuple[Field, ...]:
     """The fields with what the contract asks of them, and whether they missed values in training."""
     version = _trained_on(project, run)
-    contract = _contract(project, run, version)
+    contract = agreed.contract(project, run.model) or (inference.infer(version) if version else None)
     rules = {rule.name: rule for rule in contract.columns} if contract else {}
     statistics = version.statistics if version else {}
     missed = {name for name, column in statistics.items() if column.missing}
@@ -190,14 +184,6 @@ def _rule(field: Field, asked: ColumnRule | None) -> ColumnRule | None:
 def _nullable(field: Field, missed: set[str]) -> bool:
     refused = field.rule is not None and field.rule.max_missing == 0.0
     return field.name in missed and not refused
-
-
-def _contract(project: Project, run: Run, version: DatasetVersion | None) -> Contract | None:
-    """The one in the settings, else what was inferred from the data it was trained on."""
-    settings = project.settings.models.get(run.model)
-    if settings is not None and isinstance(settings.contract, dict):
-        return settings_form.contract_from_mapping(settings.contract)
-    return inference.infer(version) if version is not None else None
 
 
 def _trained_on(project: Project, run: Run) -> DatasetVersion | None:

@@ -1,0 +1,108 @@
+"""A model that fails is answered for: by the champion before it, by a constant, or by an error."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from everloop.adapters.predictionlog.journal import Journal
+from everloop.api.front.front import Front, Limits, Shown, table_of
+from everloop.api.problems import status_of
+from everloop.core.clock import SystemClock
+from everloop.core.serving import Field, Form
+from everloop.serving.desk import Ask, Reply, Served
+
+NUMBERS = {"a": 1.0, "b": 2.0}
+
+
+def broken(_: Any) -> Any:
+    raise RuntimeError("out of order")
+
+
+def nothing(matrix: Any) -> Any:
+    return np.full(len(matrix), np.nan)
+
+
+def ten_a_plus_b(places: tuple[int, int]) -> Callable[[Any], Any]:
+    """10 a + b, of a matrix that has a and b at these places."""
+    return lambda matrix: 10 * matrix[:, places[0]] + matrix[:, places[1]]
+
+
+def served(version: str, names: str, run: Callable[[Any], Any] | None) -> Served:
+    form = Form("onnx" if run else "native", "", "regression", (), tuple(Field(name) for name in names))
+    return Served("sum", version, "champion", form, run)
+
+
+class Line:
+    """Where answers come to."""
+
+    def __init__(self) -> None:
+        self.answered: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+
+    def reply(self, ask: Ask) -> None:
+        assert ask.reply is not None
+        self.answered.set_result(ask.reply)
+
+
+class Elsewhere:
+    """The other process, where 10 a + b is computed of rows of b and a."""
+
+    async def run(self, model: Served, rows: list[Any], timeout: float) -> Any:
+        return np.array([10 * a + b for b, a in rows])
+
+
+def ask(
+    folder: Path, champion: Served, before: Served | None, constant: float | None
+) -> tuple[Reply, Front, list[Any]]:
+    """The answer, who gave it, and what was logged."""
+
+    async def asked() -> tuple[Reply, Front]:
+        front = Front(asyncio.get_running_loop(), SystemClock(), Journal(folder, "w", 1_000_000), Limits())
+        front.native = Elsewhere()
+        versions = {one.version: one for one in (champion, before) if one is not None}
+        shown = Shown("sum", versions, champion.version, before and before.version, constant and (constant,))
+        front.table = table_of({"sum": shown}, "sum")
+        line = Line()
+        front.ask(line, front.table.hot[b"/predict"], Ask(json.dumps({"features": NUMBERS}).encode(), "r"))
+        return await asyncio.wait_for(line.answered, 10), front
+
+    reply, front = asyncio.run(asked())
+    lines = "".join(path.read_text() for path in sorted(folder.glob("*.jsonl")))
+    return reply, front, [json.loads(line) for line in lines.splitlines()]
+
+
+@pytest.mark.parametrize("fails", [broken, nothing])
+@pytest.mark.parametrize("before", [ten_a_plus_b((1, 0)), None], ids=["compiled", "in its own process"])
+def test_the_champion_before_answers_with_its_own_order_of_fields(
+    tmp_path: Path, fails: Callable[[Any], Any], before: Callable[[Any], Any] | None
+) -> None:
+    reply, front, logged = ask(tmp_path, served("2.0.0", "ab", fails), served("1.0.0", "ba", before), None)
+    answer = json.loads(reply.body)
+    assert (answer["prediction"], answer["model_version"], answer["variant"]) == (12.0, "1.0.0", "fallback")
+    assert [(one["version"], one["prediction"], one["inputs"]) for one in logged] == [
+        ("1.0.0", 12.0, NUMBERS)
+    ]
+    assert front.counts.events["fallback", "sum", "1.0.0"] == 1
+    assert front.counts.events["model_failed", "sum", "2.0.0"] == 1
+
+
+def test_a_constant_answers_where_the_champion_before_wants_more(tmp_path: Path) -> None:
+    before = served("1.0.0", "abc", ten_a_plus_b((0, 1)))
+    reply, _, logged = ask(tmp_path, served("2.0.0", "ab", broken), before, 7.0)
+    answer = json.loads(reply.body)
+    assert (answer["prediction"], answer["model_version"], answer["variant"]) == (7.0, "constant", "fallback")
+    assert logged[0]["version"] == "constant"
+
+
+def test_without_either_it_is_an_error_that_tells_nothing_of_the_inside(tmp_path: Path) -> None:
+    reply, _, logged = ask(tmp_path, served("2.0.0", "ab", broken), None, None)
+    assert reply.error is not None
+    assert status_of(reply.error) == 503
+    assert "out of order" not in str(reply.error)
+    assert logged == []
