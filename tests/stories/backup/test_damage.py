@@ -2,54 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from tests.clocks import Hands
+from tests.stories.backup.shop import Open, flip, models_of, register, state, versions
 from tests.stories.test_cli import everloop
 
-from everloop import wiring
-from everloop.core.clock import SystemClock
 from everloop.core.errors import Corrupt, InvalidSettings
 from everloop.data import manifest as manifests
-from everloop.data.examples.customers import customers
-from everloop.flows import backup, data
+from everloop.flows import artifacts, backup, data, history, turn
 from everloop.flows.content.objects import Objects
 from everloop.flows.project import Project
-from everloop.settings import load_settings
 from everloop.settings.schema import Keep
-
-
-def opened(folder: Path) -> Project:
-    folder.mkdir(exist_ok=True)
-    flags = ["tracking.enabled=false", "backup.to=../backups"]
-    return wiring.connect(load_settings(folder=folder, flags=flags, variables={}))
-
-
-@pytest.fixture
-def shop(tmp_path: Path) -> Iterator[Project]:
-    with closing(opened(tmp_path / "shop")) as project:
-        yield project
-
-
-class Later(SystemClock):
-    def now(self) -> datetime:
-        return super().now() + timedelta(days=3)
 
 
 def everything(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if "locks" not in path.parts)
 
 
-def register(project: Project, seed: int) -> str:
-    return data.register(project, customers(rows=60, seed=seed), "sales").version.version_id
-
-
 @pytest.mark.parametrize("full", [True, False])
-def test_a_damaged_list_stops_no_later_backup(shop: Project, tmp_path: Path, full: bool) -> None:
+def test_a_damaged_list_stops_no_later_backup(
+    shop: Project, tmp_path: Path, clock: Hands, full: bool
+) -> None:
     register(shop, 1)
     first = backup.create(shop)
     for part in (*first.rows.base, *first.objects):
@@ -62,9 +39,9 @@ def test_a_damaged_list_stops_no_later_backup(shop: Project, tmp_path: Path, ful
     assert not backup.drill(shop).problems
     assert not backup.create(shop).unread
     assert backup.prune(shop).unread == (first.id,)
-    later = replace(shop, clock=Later())
-    backup.create(later)
-    pruned = backup.prune(later, keep=Keep(last=1, daily=0, weekly=0, monthly=0))
+    clock.ahead += timedelta(days=3)
+    backup.create(shop)
+    pruned = backup.prune(shop, keep=Keep(last=1, daily=0, weekly=0, monthly=0))
     assert not pruned.unread
     assert pruned.objects
     assert not backup.verify(shop).damage
@@ -95,7 +72,7 @@ def test_a_damaged_file_of_a_backup_is_told_in_a_sentence(shop: Project, tmp_pat
 
 
 def test_a_version_that_is_not_what_it_says_keeps_the_others_from_nobody(
-    shop: Project, tmp_path: Path
+    shop: Project, opened: Open, tmp_path: Path
 ) -> None:
     bad, fine = register(shop, 1), register(shop, 2)
     objects = Objects(shop.data, shop.tenant)
@@ -112,8 +89,8 @@ def test_a_version_that_is_not_what_it_says_keeps_the_others_from_nobody(
         backup.restore(shop, over=True, keep_going=True),
     ):
         assert [bad[:12] in problem for problem in done.problems] == [True]
-    with closing(opened(tmp_path / "copy")) as copy:
-        assert data.load(copy, data.find(copy, fine)).num_rows == 60
+    copy = opened("copy")
+    assert data.load(copy, data.find(copy, fine)).num_rows == 60
 
 
 def test_a_missing_object_keeps_the_others_from_nobody(shop: Project, tmp_path: Path) -> None:
@@ -125,6 +102,74 @@ def test_a_missing_object_keeps_the_others_from_nobody(shop: Project, tmp_path: 
     done = backup.restore(shop, into=tmp_path / "copy", keep_going=True)
     assert ["missing from the backup" in problem for problem in done.problems] == [True, False]
     assert hurt[:12] in done.problems[1]
+
+
+@pytest.mark.parametrize("harm", ["flipped", "missing", "truncated"])
+def test_a_bad_object_in_the_target_is_named_and_never_restored(
+    shop: Project, tmp_path: Path, harm: str
+) -> None:
+    fine = register(shop, 1)
+    hurt = register(shop, 2)
+    backup.create(shop)
+    manifest = shop.data.get(f"default/versions/{hurt}.manifest")
+    path = next(p for p in (tmp_path / "backups").glob("*/objects/*/*") if p.read_bytes() == manifest)
+    if harm == "flipped":
+        flip(path)
+    elif harm == "missing":
+        path.unlink()
+    else:
+        path.write_bytes(manifest[:-1])
+
+    damage = backup.verify(shop).damage
+    assert [(str(path), (f"sales@{hurt[:12]}",))] == [(one.where, one.touches) for one in damage]
+    assert backup.open_backups(shop).fetch(f"default/versions/{hurt}.manifest") is None
+    before = state(shop)
+    with pytest.raises(Corrupt, match=path.name):
+        backup.restore(shop, into=tmp_path / "copy")
+    assert not (tmp_path / "copy").exists()
+    assert state(shop) == before
+
+    backup.create(shop, full=True)  # the project still has it
+    assert not backup.verify(shop).damage
+    assert versions(shop) == [fine, hurt]
+
+
+def test_a_bad_list_in_the_target_is_named(shop: Project, tmp_path: Path) -> None:
+    register(shop, 1)
+    first = backup.create(shop)
+    for path in (tmp_path / "backups").glob("*/metadata/*"):
+        flip(path)
+    damage = backup.verify(shop).damage
+    assert len(damage) == 3  # rows, objects, settings
+    assert {one.backups for one in damage} == {(first.id,)}
+    assert {one.touches for one in damage} == {("everything",)}
+    with pytest.raises(Corrupt):
+        backup.restore(shop, into=tmp_path / "copy")
+
+
+def test_what_is_damaged_in_the_project_is_told_and_the_rest_is_saved(shop: Project, tmp_path: Path) -> None:
+    turn.run(shop, "default")
+    run = next(iter(models_of(shop)))
+    path = Path(shop.artifacts.where(run.artifact))
+    flip(path)
+    made = backup.create(shop)
+    assert made.damaged == (f"artifacts/{run.artifact}",)
+    found = backup.drill(shop)
+    assert any(run.run_id in problem for problem in found.problems)
+    assert any("was damaged when it was saved" in problem for problem in found.problems)
+    assert history.events(shop, "backup")[-1].kind == "drilled"
+
+
+def test_damaged_files_in_place_are_mended_by_a_restore(shop: Project) -> None:
+    turn.run(shop, "default")
+    backup.create(shop)
+    run = models_of(shop)[0]
+    flip(Path(shop.artifacts.where(run.artifact)))
+    with pytest.raises(Corrupt):
+        artifacts.fetch(shop, run.artifact)
+    done = backup.restore(shop, over=True)
+    assert done.objects == 1
+    artifacts.fetch(shop, run.artifact)
 
 
 @pytest.mark.parametrize(

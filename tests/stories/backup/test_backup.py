@@ -3,117 +3,33 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import shutil
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
-from threading import Event
 from typing import Any
 
 import pytest
+from tests.clocks import Hands
 from tests.servers.s3 import S3
+from tests.stories.backup.shop import (
+    SETTINGS,
+    Open,
+    copied,
+    flip,
+    models_of,
+    promote,
+    register,
+    state,
+    versions,
+)
 from tests.stories.test_cli import everloop
 
-from everloop import wiring
-from everloop.core.errors import Busy, Conflict, Corrupt, InvalidSettings, Refused, UnknownVersion
-from everloop.data.examples.customers import customers
-from everloop.flows import artifacts, backup, data, delivery, history, turn
-from everloop.flows.backup import restoring, retention, saving, schedule
+from everloop.core.errors import Busy, Conflict, Refused, UnknownVersion
+from everloop.flows import backup, delivery, turn
+from everloop.flows.backup import restoring, retention, saving
 from everloop.flows.project import Project
-from everloop.settings import load_settings
-from everloop.store import models
-from everloop.store.tables import BACKED_UP
-
-SETTINGS = """
-models:
-  default: {data: {example: {name: customers, rows: 300}}, target: churned, exclude: [signup_date]}
-tracking: {enabled: false}
-backup: {to: ../backups, every: 6h}
-"""
-
-
-class Hands:
-    """A clock that somebody sets; it begins now, for files have the real time."""
-
-    def __init__(self) -> None:
-        self.ahead = timedelta()
-
-    def now(self) -> datetime:
-        return datetime.now(UTC) + self.ahead
-
-    def monotonic(self) -> float:
-        return time.monotonic()
-
-    def sleep(self, seconds: float) -> None:
-        self.ahead += timedelta(seconds=seconds)
-
-
-Open = Callable[..., Project]
-
-
-@pytest.fixture
-def clock() -> Hands:
-    return Hands()
-
-
-@pytest.fixture
-def opened(tmp_path: Path, clock: Hands) -> Iterator[Open]:
-    """``opened("shop", "section.key=value")``: a project in a folder of that name, closed at the end."""
-    projects: list[Project] = []
-
-    def open_(name: str = "shop", *flags: str, variables: dict[str, str] | None = None) -> Project:
-        folder = tmp_path / name
-        folder.mkdir(exist_ok=True)
-        if not (folder / "everloop.yaml").exists():
-            (folder / "everloop.yaml").write_text(SETTINGS)
-        settings = load_settings(folder=folder, flags=flags, variables=variables or {})
-        projects.append(wiring.connect(settings, clock))
-        return projects[-1]
-
-    yield open_
-    for project in projects:
-        project.close()
-
-
-@pytest.fixture
-def shop(opened: Open) -> Project:
-    return opened()
-
-
-def register(project: Project, seed: int) -> str:
-    return data.register(project, customers(rows=60, seed=seed), "sales").version.version_id
-
-
-def promote(project: Project, version: str) -> None:
-    with project.store.writing() as tx:
-        models.set_alias(tx, "default", "champion", version, "t")
-
-
-def state(project: Project) -> dict[str, list[dict[str, Any]]]:
-    """All rows, without the lines that backups themselves add to the history."""
-    with project.store.snapshot() as tx:
-        rows = {table.name: [dict(row) for row in tx.each(table)] for table in BACKED_UP}
-    rows["events"] = [row for row in rows["events"] if row["model"] != "backup"]
-    return rows
-
-
-def versions(project: Project) -> list[str]:
-    """Each is loaded, so each is there."""
-    found = data.list_versions(project)
-    assert all(data.load(project, version).num_rows == version.rows for version in found)
-    return [version.version_id for version in found]
-
-
-def copied(tmp_path: Path) -> set[str]:
-    return {path.name for path in (tmp_path / "backups" / "default" / "objects").glob("*/*")}
-
 
 # -- days that go well ---------------------------------------------------------------------------------------
 
@@ -342,157 +258,7 @@ def test_pruning_waits_for_a_backup_that_nobody_can_read(shop: Project, tmp_path
     assert made.id in done.unread[0]
 
 
-# -- by the clock --------------------------------------------------------------------------------------------
-
-
-def test_missed_times_are_made_up_for_by_one(shop: Project, clock: Hands) -> None:
-    assert schedule.make_due(shop) is not None
-    assert schedule.make_due(shop) is None
-    clock.ahead += timedelta(hours=5, minutes=59)
-    assert schedule.make_due(shop) is None
-    clock.ahead += timedelta(days=3)
-    assert schedule.make_due(shop) is not None
-    assert schedule.make_due(shop) is None
-
-
-def test_the_loop_tells_of_an_error_and_goes_on(shop: Project, tmp_path: Path) -> None:
-    told: list[schedule.Outcome] = []
-    (tmp_path / "backups").write_text("in the way")
-
-    class Impatient(Event):
-        def __init__(self) -> None:
-            super().__init__()
-            self.waits: list[float] = []
-
-        def wait(self, timeout: float | None = None) -> bool:
-            self.waits.append(timeout or 0)
-            if len(self.waits) == 2:
-                (tmp_path / "backups").unlink()
-            if len(self.waits) == 3:
-                self.set()
-            return self.is_set()
-
-    stopped = Impatient()
-    backup.follow(shop, told.append, stopped)
-    assert [outcome.problem is not None for outcome in told] == [True, True, False]
-    assert stopped.waits == [60, 120, 60]
-
-
-def test_without_an_interval_there_is_no_schedule(opened: Open) -> None:
-    with pytest.raises(InvalidSettings, match="how often"):
-        backup.follow(opened("shop", "backup.every=null"), print, Event())
-
-
-def test_the_process_of_the_schedule_ends_when_told(shop: Project, tmp_path: Path) -> None:
-    register(shop, 1)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "everloop", "backup", "run", "--json"],
-        cwd=shop.settings.root,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == "{\n"  # the first backup is made
-    process.send_signal(signal.SIGTERM)
-    _, said = process.communicate(timeout=60)
-    assert (process.returncode, said) == (0, "")
-    assert len(backup.open_target(shop).found().backups) == 1
-
-
-def test_one_that_is_told_to_stop_leaves_no_backup_and_the_next_goes_on(
-    shop: Project, tmp_path: Path
-) -> None:
-    register(shop, 1)
-    asked = iter([False, True, True, True, True])
-    with pytest.raises(saving.Stopped):
-        backup.create(shop, stop=lambda: next(asked))
-    assert not backup.open_target(shop).found().backups
-    backup.create(shop)
-    assert not backup.drill(shop).problems
-
-
 # -- bad days ------------------------------------------------------------------------------------------------
-
-
-def flip(path: Path, at: int = -20) -> None:
-    content = bytearray(path.read_bytes())
-    content[at] ^= 1
-    path.write_bytes(content)
-
-
-@pytest.mark.parametrize("harm", ["flipped", "missing", "truncated"])
-def test_a_bad_object_in_the_target_is_named_and_never_restored(
-    shop: Project, tmp_path: Path, harm: str
-) -> None:
-    fine = register(shop, 1)
-    hurt = register(shop, 2)
-    backup.create(shop)
-    manifest = shop.data.get(f"default/versions/{hurt}.manifest")
-    path = next(p for p in (tmp_path / "backups").glob("*/objects/*/*") if p.read_bytes() == manifest)
-    if harm == "flipped":
-        flip(path)
-    elif harm == "missing":
-        path.unlink()
-    else:
-        path.write_bytes(manifest[:-1])
-
-    damage = backup.verify(shop).damage
-    assert [(str(path), (f"sales@{hurt[:12]}",))] == [(one.where, one.touches) for one in damage]
-    assert backup.open_backups(shop).fetch(f"default/versions/{hurt}.manifest") is None
-    before = state(shop)
-    with pytest.raises(Corrupt, match=path.name):
-        backup.restore(shop, into=tmp_path / "copy")
-    assert not (tmp_path / "copy").exists()
-    assert state(shop) == before
-
-    backup.create(shop, full=True)  # the project still has it
-    assert not backup.verify(shop).damage
-    assert versions(shop) == [fine, hurt]
-
-
-def test_a_bad_list_in_the_target_is_named(shop: Project, tmp_path: Path) -> None:
-    register(shop, 1)
-    first = backup.create(shop)
-    for path in (tmp_path / "backups").glob("*/metadata/*"):
-        flip(path)
-    damage = backup.verify(shop).damage
-    assert len(damage) == 3  # rows, objects, settings
-    assert {one.backups for one in damage} == {(first.id,)}
-    assert {one.touches for one in damage} == {("everything",)}
-    with pytest.raises(Corrupt):
-        backup.restore(shop, into=tmp_path / "copy")
-
-
-def test_what_is_damaged_in_the_project_is_told_and_the_rest_is_saved(shop: Project, tmp_path: Path) -> None:
-    turn.run(shop, "default")
-    run = next(iter(models_of(shop)))
-    path = Path(shop.artifacts.where(run.artifact))
-    flip(path)
-    made = backup.create(shop)
-    assert made.damaged == (f"artifacts/{run.artifact}",)
-    found = backup.drill(shop)
-    assert any(run.run_id in problem for problem in found.problems)
-    assert any("was damaged when it was saved" in problem for problem in found.problems)
-    assert history.events(shop, "backup")[-1].kind == "drilled"
-
-
-def models_of(project: Project) -> list[Any]:
-    with project.store.reading() as tx:
-        return models.list_runs(tx)
-
-
-def test_damaged_files_in_place_are_mended_by_a_restore(shop: Project) -> None:
-    turn.run(shop, "default")
-    backup.create(shop)
-    run = models_of(shop)[0]
-    flip(Path(shop.artifacts.where(run.artifact)))
-    with pytest.raises(Corrupt):
-        artifacts.fetch(shop, run.artifact)
-    done = backup.restore(shop, over=True)
-    assert done.objects == 1
-    artifacts.fetch(shop, run.artifact)
 
 
 def test_a_moment_that_no_backup_covers(shop: Project, clock: Hands) -> None:
@@ -585,11 +351,3 @@ def test_a_day_at_the_command_line(tmp_path: Path) -> None:
     assert everloop(folder, "backup", "verify").code == 4
     assert everloop(folder, "backup", "drill").code == 60
     assert json.loads(everloop(folder, "history", "backup", "--json").out)
-
-
-def test_an_hour_elsewhere_is_the_hour_in_utc() -> None:
-    from everloop.cli.backup import _moment
-
-    assert _moment("2026-03-01T12:00") == datetime(2026, 3, 1, 12, tzinfo=UTC)
-    assert _moment("2026-03-01T12:00+02:00") == datetime(2026, 3, 1, 10, tzinfo=UTC)
-    assert _moment("2026-03-01") == datetime(2026, 3, 1, tzinfo=UTC)
