@@ -1,4 +1,4 @@
-"""A project with a model, on SQLite and on a real PostgreSQL, with a clock that the test sets."""
+"""A project with a model, on SQLite and on a real PostgreSQL, with a clock that the test sets; a server."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from tests.stories.serving.log import NOW
+from tests.stories.serving.server import Server, iris_project, running
 
 from everloop import wiring
 from everloop.data import writing
@@ -75,3 +76,13 @@ def trained(project: Project) -> Project:
     (project.settings.root / "iris.csv").write_bytes(writing.to_bytes(iris(), ".csv"))
     assert turn.run(project, "iris").model_version == "1.0.0"
     return project
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Of a project with a champion for iris, with small limits."""
+    folder = tmp_path_factory.mktemp("http")
+    iris_project(folder, serving={"limits": {"body": 1_000_000, "rows": 100}})
+    with running(folder) as server:
+        yield server
+        assert "Traceback" not in server.errors

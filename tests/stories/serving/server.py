@@ -27,6 +27,10 @@ JSON = "application/json"
 PROBLEM = "application/problem+json"
 FLOWER = [5.1, 3.5, 1.4, 0.2]
 NAMES = ["sepal_length", "sepal_width", "petal_length", "petal_width"]
+HOT, COLD = "/predict", "/predict?way=asgi"
+V2_HOT, V2_COLD = "/v2/models/iris/infer", "/v2/models/iris/infer?way=asgi"
+BODY = {"features": FLOWER}
+V2_BODY = {"inputs": [{"name": "X", "shape": [1, 4], "datatype": "FP64", "data": FLOWER}]}
 PATIENCE = 30.0  # seconds, until a test gives up
 
 
@@ -125,6 +129,21 @@ def request(
     said = {name: value for name, value in said.items() if name.lower() not in given} | (headers or {})
     lines = [f"{method} {path} HTTP/{version}", *(f"{name}: {value}" for name, value in said.items())]
     return "\r\n".join([*lines, "", ""]).encode("latin-1") + content
+
+
+def check_problem(answer: Answer, status: int) -> Any:
+    """It is a problem document that both RFC 9457 and the inference protocol know; returns it."""
+    assert answer.status == status, answer.body[:500]
+    assert answer.headers["content-type"] == PROBLEM
+    told = answer.json
+    assert told["status"] == status
+    assert told["request_id"] == answer.headers["x-request-id"]
+    assert told["title"]
+    assert told["detail"]
+    assert told["error"].startswith(told["detail"])
+    assert len(answer.body) < 10_000
+    assert "Traceback" not in told["error"]
+    return told
 
 
 def write_project(folder: Path, **sections: Any) -> Project:
