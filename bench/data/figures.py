@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from bench.figures import Figure
+
 from .measure import Cost, middle
+
+WIDTH = 58  # of the names of figures
 
 
 @dataclass
@@ -32,43 +36,6 @@ class Found:
     lance: dict[str, Any] | None = None
     faults: dict[str, int] | None = None
     peak: int = 0
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One ratio (or number) beside what it is to reach; smaller is better. None: not measured here."""
-
-    name: str
-    measured: float | None
-    reach: float
-    best: float
-    of: str = ""
-    kind: str = "ratio"
-
-    @property
-    def verdict(self) -> str:
-        if self.measured is None:
-            return "-"
-        return "best" if self.measured <= self.best else "ok" if self.measured <= self.reach else "NOT"
-
-    def show(self, number: float | None) -> str:
-        if number is None:
-            return "-"
-        if self.kind == "share":
-            return f"1/{1 / number:.1f}" if number else "0"
-        if self.kind == "ms":
-            return f"{number * 1000:.1f} ms"
-        return f"{number:.0f}" if self.kind == "count" else f"{number:.2f}"
-
-
-def show_figures(figures: Sequence[Figure]) -> str:
-    lines = [f"{'':58} {'measured':>9} {'to reach':>9} {'best':>9}"]
-    lines += [
-        f"{each.name:58} {each.show(each.measured):>9} {each.show(each.reach):>9} {each.show(each.best):>9}"
-        f"  {each.verdict:4} {each.of}"
-        for each in figures
-    ]
-    return "\n".join(lines)
 
 
 def figures(found: Found, flights: Found | None) -> list[Figure]:

@@ -23,12 +23,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from bench.figures import show_figures
 from everloop.core.data import DatasetVersion
 from everloop.flows import data
 from everloop.flows.project import Project
 
 from . import faults, ours
-from .figures import Found, figures, show, show_figures
+from .figures import WIDTH, Found, figures, show
 from .measure import (
     Cost,
     best,
@@ -181,9 +182,9 @@ def main() -> None:
                 )
     chief = all_found.get("made") or all_found["flights"]
     rows_found = figures(chief, all_found.get("flights"))
-    parts = [*map(show, all_found.values()), show_figures(rows_found)]
+    parts = [*map(show, all_found.values()), show_figures(rows_found, WIDTH)]
     if "flights" in all_found and chief.name != all_found["flights"].name:
-        parts += [f"{all_found['flights'].name}\n{show_figures(figures(all_found['flights'], None))}"]
+        parts += [f"{all_found['flights'].name}\n{show_figures(figures(all_found['flights'], None), WIDTH)}"]
     text = "\n\n".join(parts)
     print(text)
     if given.page:

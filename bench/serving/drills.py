@@ -12,23 +12,23 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from tests.drills import serving_drills
+from tests.drills import serving_changes, serving_faults
 from tests.drills.serving_deeds import make_project
 
 DRILLS = {
-    "swaps": (serving_drills.swaps, 100),
-    "restarts": (serving_drills.restarts, 20),
-    "terms": (serving_drills.terms, 20),
-    "killed_worker": (serving_drills.killed_worker, 5),
-    "killed_office": (serving_drills.killed_office, 3),
-    "killed_native": (serving_drills.killed_native, 3),
-    "overload": (serving_drills.overload, 10),
-    "full_disk": (serving_drills.full_disk, 3),
-    "locked_database": (serving_drills.locked_database, 10),
-    "start": (serving_drills.start, 5),
-    "damaged_version": (lambda folder, _: serving_drills.damaged_version(folder), 1),
-    "crash_loop": (lambda folder, _: serving_drills.crash_loop(folder), 1),
-    "hung_worker": (lambda folder, _: serving_drills.hung_worker(folder), 1),
+    "swaps": (serving_changes.swaps, 100),
+    "restarts": (serving_changes.restarts, 20),
+    "terms": (serving_changes.terms, 20),
+    "killed_worker": (serving_faults.killed_worker, 5),
+    "killed_office": (serving_faults.killed_office, 3),
+    "killed_native": (serving_faults.killed_native, 3),
+    "overload": (serving_faults.overload, 10),
+    "full_disk": (serving_faults.full_disk, 3),
+    "locked_database": (serving_faults.locked_database, 10),
+    "start": (serving_changes.start, 5),
+    "damaged_version": (lambda folder, _: serving_changes.damaged_version(folder), 1),
+    "crash_loop": (lambda folder, _: serving_faults.crash_loop(folder), 1),
+    "hung_worker": (lambda folder, _: serving_faults.hung_worker(folder), 1),
 }
 
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from bench.figures import Figure
+
 from .load import POINTS, Load, Point, middle
 from .servers import SERVERS
 
 SIXTEEN, SIXTY_FOUR = Point(16), Point(64)
 OURS = "everloop"
 BOUND = "uvicorn"
+WIDTH = 60  # of the names of figures
 
 
 @dataclass
@@ -53,33 +56,6 @@ class Two:
     one: float
     two: float
     cores: float
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One number beside what it is to reach: at least that, or at most. None: not measured here."""
-
-    name: str
-    measured: float | None
-    reach: float
-    best: float
-    of: str = ""
-    unit: str = ""
-    least: bool = True
-
-    @property
-    def verdict(self) -> str:
-        if self.measured is None:
-            return "-"
-        sign = 1 if self.least else -1
-        if sign * self.measured >= sign * self.best:
-            return "best"
-        return "ok" if sign * self.measured >= sign * self.reach else "NOT"
-
-    def show(self, number: float | None) -> str:
-        if number is None:
-            return "-"
-        return f"{number:.0f}" if self.unit == "count" else f"{number:.2f}{self.unit and f' {self.unit}'}"
 
 
 def show(found: Found) -> str:
@@ -133,16 +109,6 @@ def show_two(two: Mapping[str, Two]) -> str:
     return "\n".join(lines)
 
 
-def show_figures(figures: Sequence[Figure]) -> str:
-    lines = [f"{'':60} {'measured':>9} {'to reach':>9} {'best':>9}"]
-    lines += [
-        f"{each.name:60} {each.show(each.measured):>9} {each.show(each.reach):>9} {each.show(each.best):>9}"
-        f"  {each.verdict:4} {each.of}".rstrip()
-        for each in figures
-    ]
-    return "\n".join(lines)
-
-
 def figures(found: Mapping[str, Found], two: Mapping[str, Two]) -> list[Figure]:
     made = [figure for model in ("iris", "cancer", "mixed") for figure in _compiled(found.get(model), model)]
     ours = [each.rows[OURS] for each in found.values() if OURS in each.rows]
@@ -161,46 +127,52 @@ def _compiled(found: Found | None, model: str) -> Iterator[Figure]:
     ours = _rate(found, OURS, SIXTEEN)
     bound = _rate(found, BOUND, SIXTEEN)
     name = f"{model}, c=16: requests a second / uvicorn that does nothing"
-    yield Figure(name, _ratio(ours, bound), share, 1.0, _pair(ours, bound))
+    yield Figure(name, _ratio(ours, bound), share, 1.0, _pair(ours, bound), least=True)
     if by_hand:
         tuned = _rate(found, "fastapi-tuned", SIXTEEN)
         best = 2 * by_hand
         yield Figure(
-            "the same / FastAPI tuned by hand", _ratio(ours, tuned), by_hand, best, _pair(ours, tuned)
+            "the same / FastAPI tuned by hand",
+            _ratio(ours, tuned),
+            by_hand,
+            best,
+            _pair(ours, tuned),
+            least=True,
         )
     peer, rate = _best(found, SIXTEEN, [each.name for each in SERVERS if each.framework])
     name = "the same / the best serving framework"
-    yield Figure(name, _ratio(ours, rate), framework, 2 * framework, f"{_pair(ours, rate)} {peer}".strip())
+    of = f"{_pair(ours, rate)} {peer}".strip()
+    yield Figure(name, _ratio(ours, rate), framework, 2 * framework, of, least=True)
     load = found.rows[OURS].at(SIXTEEN) if found and OURS in found.rows else None
-    yield Figure("the same, p99", load.p99 if load else None, 10, 5, "", "ms", least=False)
+    yield Figure("the same, p99", load.p99 if load else None, 10, 5, unit="ms")
 
 
 def _native(found: Found | None) -> Figure:
     peer, rate = _best(found, SIXTY_FOUR, [each.name for each in SERVERS if each.batching])
     ours = _rate(found, OURS, SIXTY_FOUR)
     name = "native, c=64: requests a second / the best that batches"
-    return Figure(name, _ratio(ours, rate), 3.0, 4.0, f"{_pair(ours, rate)} {peer}".strip())
+    return Figure(name, _ratio(ours, rate), 3.0, 4.0, f"{_pair(ours, rate)} {peer}".strip(), least=True)
 
 
 def _whole(found: Mapping[str, Found], ours: Sequence[Row], two: Mapping[str, Two]) -> Iterator[Figure]:
     pair = two.get(OURS)
     name = "iris, c=16: two workers / one"
     of = f"{_pair(pair.two, pair.one)}, {pair.cores:.2f} cores" if pair else ""
-    yield Figure(name, _ratio(pair.two, pair.one) if pair else None, 1.5, 1.8, of)
+    yield Figure(name, _ratio(pair.two, pair.one) if pair else None, 1.5, 1.8, of, least=True)
     workers = [
         memory
         for model, each in found.items()
         if model != "native" and OURS in each.rows and (memory := each.rows[OURS].worker_memory())
     ]
     name = "memory (PSS) of a worker with three models"
-    yield Figure(name, max(workers, default=None), 90, 60, "", "MB", least=False)
+    yield Figure(name, max(workers, default=None), 90, 60, unit="MB")
     starts = [each.start for each in ours]
     name = "from start to the first right answer"
-    yield Figure(name, max(starts, default=None), 2, 1, f"the slowest of {len(starts)}", "s", least=False)
+    yield Figure(name, max(starts, default=None), 2, 1, f"the slowest of {len(starts)}", unit="s")
     failed = [
         row.failed for each in found.values() for row in each.rows.values() if row.name.startswith(OURS)
     ]
-    yield Figure("failed requests", sum(failed) if failed else None, 0, 0, "", "count", least=False)
+    yield Figure("failed requests", sum(failed) if failed else None, 0, 0, kind="count")
 
 
 def _rate(found: Found | None, row: str, point: Point) -> float | None:

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import joblib  # type: ignore[import-untyped]
+import joblib
 
 from .models import TARGET, Model
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import uuid4
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 
 MARK = "BENCH_SERVING_MARK"
 PATIENCE = 10.0

@@ -26,10 +26,12 @@ from pathlib import Path
 from statistics import median
 from typing import NoReturn
 
+from bench.figures import show_figures
+
 from . import load, ours
 from .checks import CLIENTS, await_first_answer, check, connected
 from .environments import SKLEARN, python_of
-from .figures import Found, Row, Two, figures, show, show_figures, show_two
+from .figures import WIDTH, Found, Row, Two, figures, show, show_two
 from .load import POINTS, Point
 from .models import MODELS, TITLES, Model, make, read
 from .processes import NotServing, Processes, clock
@@ -272,7 +274,7 @@ def main() -> None:
         two = measure_two("iris", two_servers, plan)
     reached = figures(found, two)
     rest = f"## Two workers, iris, c=16\n\n{show_two(two)}\n\n" if two else ""
-    rest += f"## Figures to reach\n\n```text\n{show_figures(reached)}\n```"
+    rest += f"## Figures to reach\n\n```text\n{show_figures(reached, WIDTH)}\n```"
     print(rest)
     if given.page:
         arguments = " ".join(sys.argv[1:])

@@ -1,8 +1,9 @@
-"""The zygote, and the two kinds of database that every drill runs on."""
+"""The zygote, the two kinds of database that every drill runs on, and a project to serve."""
 
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -10,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.drills.serving_deeds import make_project
 
 Zygote = Callable[..., list[dict[str, Any]]]
 
@@ -43,3 +46,17 @@ def zygote() -> Iterator[Zygote]:
 def url(request: pytest.FixtureRequest) -> str | None:
     """None for the embedded SQLite, else the URL of an empty PostgreSQL database."""
     return None if request.param == "sqlite" else str(request.getfixturevalue("postgres_database"))
+
+
+@pytest.fixture(scope="session")
+def serving_made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with two versions to serve, to be copied."""
+    folder = tmp_path_factory.mktemp("serving") / "begin"
+    make_project(folder, slow=False)
+    return folder
+
+
+@pytest.fixture
+def serving_folder(serving_made: Path, tmp_path: Path) -> Path:
+    """A project with two versions to serve."""
+    return shutil.copytree(serving_made, tmp_path / "project")

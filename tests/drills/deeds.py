@@ -61,7 +61,7 @@ def count_operations(die_at: int | None) -> dict[str, int]:
 
     for name in ("put", "replace", "remove"):
         setattr(LocalBlobs, name, around(getattr(LocalBlobs, name)))
-    folders.Path.rename = around(folders.Path.rename)  # type: ignore[method-assign]
+    folders.Path.rename = around(folders.Path.rename)
     transaction = engines.transaction
 
     @contextmanager
@@ -73,7 +73,7 @@ def count_operations(die_at: int | None) -> dict[str, int]:
         if not reading:
             moment()
 
-    database.transaction = counted_transaction  # type: ignore[attr-defined]
+    database.transaction = counted_transaction
     return seen
 
 

@@ -29,8 +29,9 @@ from everloop.flows.project import Project
 from everloop.flows.serving import planning
 from everloop.settings.loading import folder_settings
 
-from .serving_load import BODY
+from .serving_load import BODY, Account
 
+Figures = dict[str, Any]
 PATIENCE = 40.0  # seconds, until a drill gives up
 WORKER, NATIVE = "everloop.api.front.worker", "everloop.worker.native"
 NAMES = ("sepal_length", "sepal_width", "petal_length", "petal_width")
@@ -236,3 +237,17 @@ def damaged_logs(folder: Path) -> list[str]:
             except (ValueError, KeyError, TypeError):
                 damaged.append(f"{path.name}: {line[:60]!r}")
     return damaged
+
+
+def nothing_lost(account: Account) -> None:
+    assert not account.lost, f"{len(account.lost)} lost: {account.lost[:3]}"
+    assert not account.others(), account.others()
+
+
+def all_kept(folder: Path, account: Account) -> None:
+    found = kept(folder, account.ids())
+    assert (found.missing, found.twice) == (0, 0), found
+
+
+def gap(account: Account) -> Figures:
+    return {"longest gap": account.longest_gap()}

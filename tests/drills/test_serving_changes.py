@@ -4,39 +4,23 @@ Longer forms of these, with figures: ``python -m bench.serving.drills``."""
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
-import pytest
-
-from tests.drills import serving_drills
-from tests.drills.serving_deeds import make_project
+from tests.drills import serving_changes
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("serving") / "begin"
-    make_project(folder, slow=False)
-    return folder
-
-
-@pytest.fixture
-def folder(made: Path, tmp_path: Path) -> Path:
-    return shutil.copytree(made, tmp_path / "project")
-
-
-def test_versions_change_and_every_answer_is_one_of_theirs(folder: Path) -> None:
-    figures = serving_drills.swaps(folder, 8)
+def test_versions_change_and_every_answer_is_one_of_theirs(serving_folder: Path) -> None:
+    figures = serving_changes.swaps(serving_folder, 8)
     assert figures["answers"] > 50
 
 
-def test_a_damaged_version_never_replaces_the_one_that_serves(folder: Path) -> None:
-    assert serving_drills.damaged_version(folder)["answers"] > 300
+def test_a_damaged_version_never_replaces_the_one_that_serves(serving_folder: Path) -> None:
+    assert serving_changes.damaged_version(serving_folder)["answers"] > 300
 
 
-def test_workers_are_replaced_one_after_the_other(folder: Path) -> None:
-    assert serving_drills.restarts(folder, 2)["answers"] > 200
+def test_workers_are_replaced_one_after_the_other(serving_folder: Path) -> None:
+    assert serving_changes.restarts(serving_folder, 2)["answers"] > 200
 
 
-def test_a_server_that_is_stopped_answers_what_it_was_sent(folder: Path) -> None:
-    assert serving_drills.terms(folder, 3)["answers"] >= 300
+def test_a_server_that_is_stopped_answers_what_it_was_sent(serving_folder: Path) -> None:
+    assert serving_changes.terms(serving_folder, 3)["answers"] >= 300

@@ -102,7 +102,7 @@ def test_every_text_is_clean() -> None:
         (invisible, "a\x1bb", "ok"),
     ],
 )
-def test_the_checks_notice(check, bad: str, good: str) -> None:  # type: ignore[no-untyped-def]
+def test_the_checks_notice(check, bad: str, good: str) -> None:
     assert check(bad)
     assert not check(good)
 

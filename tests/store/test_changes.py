@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -16,31 +16,15 @@ from everloop.store.database import LAPSE, Store, Tx, open_store, to_json
 from everloop.store.migrations import HEAD
 from everloop.store.replay import Change
 from everloop.store.tables import BACKED_UP, aliases, events
+from tests.clocks import Hands
 
 NOW = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)
 PLACE = "/backups"
 
 
-class Hands:
-    """A clock that somebody sets."""
-
-    def __init__(self) -> None:
-        self.at = NOW
-
-    def now(self) -> datetime:
-        self.at += timedelta(seconds=1)
-        return self.at
-
-    def monotonic(self) -> float:
-        return self.at.timestamp()
-
-    def sleep(self, seconds: float) -> None:
-        self.at += timedelta(seconds=seconds)
-
-
 @pytest.fixture
 def clock() -> Hands:
-    return Hands()
+    return Hands(NOW, 1)
 
 
 @pytest.fixture

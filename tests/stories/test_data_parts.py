@@ -145,13 +145,13 @@ def test_what_is_no_part_of_a_table_is_refused(
 
 def test_other_wrong_values_are_refused(versioner: DataVersioner, version: str, tmp_path: Path) -> None:
     calls: list[Any] = [
-        lambda: versioner.tag(version, None),  # type: ignore[arg-type]
-        lambda: versioner.diff(version, version, key=5),  # type: ignore[arg-type]
-        lambda: versioner.diff(version, version, key=[5]),  # type: ignore[list-item]
-        lambda: versioner.reader(version, columns=5),  # type: ignore[arg-type]
-        lambda: versioner.register(TABLE, tags="x"),  # type: ignore[arg-type]
-        lambda: versioner.register_files(tmp_path, tags=5),  # type: ignore[arg-type]
-        lambda: versioner.register(TABLE, branch=None),  # type: ignore[arg-type]
+        lambda: versioner.tag(version, None),
+        lambda: versioner.diff(version, version, key=5),
+        lambda: versioner.diff(version, version, key=[5]),
+        lambda: versioner.reader(version, columns=5),
+        lambda: versioner.register(TABLE, tags="x"),
+        lambda: versioner.register_files(tmp_path, tags=5),
+        lambda: versioner.register(TABLE, branch=None),
     ]
     for call in calls:
         with pytest.raises(Invalid) as caught:

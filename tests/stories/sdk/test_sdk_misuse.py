@@ -37,10 +37,10 @@ def tracker() -> ExperimentTracker:
 
 def test_a_step_is_a_whole_number_of_any_type() -> None:
     log = tracker()
-    log.log_metrics({"loss": np.float32(0.5)}, step=np.int64(3))  # type: ignore[arg-type]
+    log.log_metrics({"loss": np.float32(0.5)}, step=np.int64(3))
     for step in (None, "x", 1.5, 2**70):
         with pytest.raises(ExperimentError, match="step"):
-            log.log_metrics({"loss": 1.0}, step=step)  # type: ignore[arg-type]
+            log.log_metrics({"loss": 1.0}, step=step)
     log.flush()
     assert log.search_runs()[0]["metrics"] == {"loss": 0.5}
 
@@ -73,11 +73,11 @@ def test_an_entry_whose_files_are_lost_does_not_hold_up_the_ones_behind_it(folde
 
 def test_numpy_counts_do_not_spoil_the_metrics_history(untracked: Path) -> None:
     monitor = ModelMonitor("monitoring")
-    monitor.record_metrics(0.8, rows=np.int64(500))  # type: ignore[arg-type]
+    monitor.record_metrics(0.8, rows=np.int64(500))
     assert monitor.metrics_history()[-1]["rows"] == 500
     assert run_pipeline("config.yaml")["retrained"]
     with pytest.raises(MonitoringError, match="number of rows"):
-        monitor.record_metrics(0.8, rows="many")  # type: ignore[arg-type]
+        monitor.record_metrics(0.8, rows="many")
 
 
 def test_tenants_have_metrics_files_of_their_own(untracked: Path) -> None:
@@ -91,29 +91,29 @@ def test_tenants_have_metrics_files_of_their_own(untracked: Path) -> None:
 def test_thresholds_and_drift_are_numbers(untracked: Path) -> None:
     for bad in ("high", float("nan"), 75, -1):
         with pytest.raises(InvalidSettings, match="accuracy_min_threshold"):
-            ModelMonitor("monitoring", accuracy_min_threshold=bad)  # type: ignore[arg-type]
+            ModelMonitor("monitoring", accuracy_min_threshold=bad)
     monitor = ModelMonitor("monitoring", accuracy_min_threshold=0.75, drift_threshold=0.2)
     for wrong in ("x", float("nan"), {}):
         with pytest.raises(DriftDetectionError):
-            monitor.should_retrain(0.9, drift=wrong)  # type: ignore[arg-type]
+            monitor.should_retrain(0.9, drift=wrong)
     assert monitor.should_retrain(0.9, drift=np.float64(0.3))
 
 
 def test_tags_are_texts_and_versions_are_looked_up(untracked: Path) -> None:
     registry = ModelRegistry("model_registry")
     fitted = LogisticRegression().fit([[0], [1]], [0, 1])
-    registry.register(fitted, tags={"seed": np.int64(3)})  # type: ignore[dict-item]
+    registry.register(fitted, tags={"seed": np.int64(3)})
     assert registry.latest()["tags"]["seed"] == "3"
     with pytest.raises(Invalid, match="The metric"):
-        registry.register(fitted, metrics={"accuracy": "good"})  # type: ignore[dict-item]
+        registry.register(fitted, metrics={"accuracy": "good"})
     with pytest.raises(UnknownVersion):
-        DataVersioner("data_versions").load(3)  # type: ignore[arg-type]
+        DataVersioner("data_versions").load(3)
 
 
 def test_stages_are_names(untracked: Path) -> None:
     pipeline = MLOpsPipeline("p")
     assert pipeline.run_pipeline("data_collection")["data_collection"]["rows"] == 2000
     with pytest.raises(Invalid, match="no stage"):
-        pipeline.run_stage(None)  # type: ignore[arg-type]
+        pipeline.run_stage(None)
     with pytest.raises(Invalid, match="is no stage"):
-        pipeline.add_stage("publish", 3)  # type: ignore[arg-type]
+        pipeline.add_stage("publish", 3)

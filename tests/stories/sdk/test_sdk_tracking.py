@@ -105,7 +105,7 @@ def test_what_waited_is_delivered_later_in_order_and_once(folder: Path) -> None:
             self.calls.append(document["call"])
 
     server = Server()
-    project = replace(open_project(), open_tracker=lambda: server)  # type: ignore[arg-type, return-value]
+    project = replace(open_project(), open_tracker=lambda: server)
     run = tracking.start_run(project, Experiment("e", {}))
     tracking.log_params(project, run, {"depth": 3})
     assert delivery.deliver(project).waiting == 1
@@ -148,7 +148,7 @@ def test_what_cannot_be_logged_is_said(folder: Path) -> None:
     with pytest.raises(ExperimentError, match=r"confusion.*nowhere\.png"):
         tracker.log_artifacts({"confusion": "nowhere.png"})
     with pytest.raises(ExperimentError, match="'high'"):
-        tracker.log_metrics({"accuracy": "high"})  # type: ignore[dict-item]
+        tracker.log_metrics({"accuracy": "high"})
 
 
 def test_what_waits_for_another_mlflow_is_found_and_delivered(folder: Path) -> None:

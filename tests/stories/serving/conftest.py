@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.clocks import Hands
 from tests.stories.serving.log import NOW
 from tests.stories.serving.server import Server, iris_project, running
 
@@ -21,26 +21,9 @@ from everloop.settings.loading import folder_settings
 MODEL = {"data": {"path": "iris.csv"}, "target": "species"}
 
 
-class Hands:
-    """A clock that somebody sets."""
-
-    def __init__(self) -> None:
-        self.at = NOW
-
-    def now(self) -> datetime:
-        self.at += timedelta(milliseconds=1)
-        return self.at.astimezone(UTC)
-
-    def monotonic(self) -> float:
-        return self.at.timestamp()
-
-    def sleep(self, seconds: float) -> None:
-        self.at += timedelta(seconds=seconds)
-
-
 @pytest.fixture
 def clock() -> Hands:
-    return Hands()
+    return Hands(NOW, 0.001)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

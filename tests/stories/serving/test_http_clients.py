@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from tritonclient.http import (  # type: ignore[import-untyped]
+from tritonclient.http import (
     InferenceServerClient,
     InferInput,
     InferRequestedOutput,
 )
-from tritonclient.utils import InferenceServerException  # type: ignore[import-untyped]
+from tritonclient.utils import InferenceServerException
 
 from everloop.data import writing
 from everloop.flows import models, turn

@@ -92,7 +92,7 @@ def test_a_lease_that_has_run_out_is_taken_over_and_its_holder_is_told(trained: 
     assert not jobs.renew(trained, asked.job_id, "a")
     for end in (jobs.finish, jobs.fail):
         with pytest.raises(Conflict, match="not held by a"):
-            end(trained, asked.job_id, "a", {} if end is jobs.finish else "x")  # type: ignore[operator]
+            end(trained, asked.job_id, "a", {} if end is jobs.finish else "x")
     assert jobs.finish(trained, asked.job_id, "b", {}).status == "done"
 
 

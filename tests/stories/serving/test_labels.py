@@ -68,13 +68,13 @@ def test_the_last_of_several_in_one_call_stands(trained: Project) -> None:
         (LabelItem("pred_000001", "\ud800"), "pred_000001"),
         (LabelItem("pred_000001", float("nan")), "nan.*pred_000001"),
         (LabelItem("pred_000001", 10**5000), "pred_000001"),
-        (LabelItem("pred_000001", None), "None.*pred_000001"),  # type: ignore[arg-type]
-        (LabelItem("pred_000001", ["setosa"]), "pred_000001"),  # type: ignore[arg-type]
+        (LabelItem("pred_000001", None), "None.*pred_000001"),
+        (LabelItem("pred_000001", ["setosa"]), "pred_000001"),
         (LabelItem("pred_000001", "setosa", NOW.replace(tzinfo=None)), "pred_000001 has no time zone"),
         (LabelItem("", "setosa"), "'' is no prediction id"),
         (LabelItem("p\0", "setosa"), "no prediction id"),
         (LabelItem("p" * 1000, "setosa"), "no prediction id"),
-        (LabelItem(3, "setosa"), "'3' is no prediction id"),  # type: ignore[arg-type]
+        (LabelItem(3, "setosa"), "'3' is no prediction id"),
     ],
     ids=range(14),
 )
@@ -189,6 +189,6 @@ def test_a_regression_is_scored_by_its_error(project: Project, clock: Any) -> No
 
 def test_what_cannot_be_asked_is_told(project: Project) -> None:
     with pytest.raises(Invalid, match="by is 'week'"):
-        labels.maturity(project, "iris", NOW, NOW, by="week")  # type: ignore[arg-type]
+        labels.maturity(project, "iris", NOW, NOW, by="week")
     with pytest.raises(Invalid, match="zone"):
         labels.maturity(project, "iris", NOW.replace(tzinfo=None), NOW)

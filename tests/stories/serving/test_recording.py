@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import json
 import os
 import random
+import threading
 from collections.abc import Callable
 from contextlib import contextmanager
 from datetime import timedelta
@@ -15,6 +17,7 @@ from typing import Any
 import pytest
 from tests.stories.serving.log import FLOWER, line, lines, write
 
+from everloop.api.office.recorder import Recorder
 from everloop.flows.project import Project
 from everloop.flows.serving import history, recording
 from everloop.store import predictions
@@ -220,6 +223,42 @@ def test_a_second_recorder_that_read_the_same_lines_changes_nothing(
     assert recording.record(first).rows == 10
     assert recording.record(second).rows == 0
     assert ids(first) == names(range(10))
+
+
+def test_a_server_that_ends_records_what_is_left_also_while_a_round_is_under_way(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recording, "BATCH", 4)
+    batch = recording._record_batch
+    began, ended, committed = threading.Event(), threading.Event(), threading.Event()
+
+    def meeting(*given: Any) -> bool:
+        """The round under way commits just after the last one has read how far the file is recorded."""
+        if threading.current_thread().name == "everloop-record":
+            began.set()
+            ended.wait(0.3)
+        else:
+            ended.set()
+            committed.wait(0.3)
+        try:
+            return batch(*given)
+        finally:
+            committed.set()
+
+    monkeypatch.setattr(recording, "_record_batch", meeting)
+    write(project, lines(range(40)))
+
+    async def served() -> str | None:
+        recorder = Recorder(project, allowed=1 << 20, keep_days=30)
+        under_way = asyncio.create_task(recorder.run())
+        await asyncio.to_thread(began.wait)
+        told = await recorder.end(20)
+        there = ids(project)
+        assert there == names(range(40))
+        await under_way
+        return told
+
+    assert asyncio.run(served()) is None
 
 
 def test_a_file_that_is_gone_or_begun_again_is_no_trouble(project: Project) -> None:

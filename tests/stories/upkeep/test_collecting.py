@@ -174,9 +174,9 @@ def test_old_versions_go_but_the_last_ones_and_the_needed_stay(local: Project) -
     versions = series(local, 5)
     refs.tag(local, versions[1].version_id, "golden")
     old = {"older_than": NOW, "keep_last": 2}
-    would = upkeep.remove_old(local, "d", **old, dry_run=True)  # type: ignore[arg-type]
+    would = upkeep.remove_old(local, "d", **old, dry_run=True)
     assert len(data.list_versions(local)) == 5
-    done = upkeep.remove_old(local, "d", **old)  # type: ignore[arg-type]
+    done = upkeep.remove_old(local, "d", **old)
     assert would == done
     assert [v.version_id for v in done.versions] == [versions[0].version_id, versions[2].version_id]
     assert [(v.version_id, why) for v, why in done.kept] == [(versions[1].version_id, ("tag d@golden",))]

@@ -97,7 +97,7 @@ def test_missing_leaves_out_its_share_of_values_and_changes_no_other() -> None:
 def test_impossible_dials_are_refused(wrong: dict[str, float]) -> None:
     [(name, value)] = wrong.items()
     with pytest.raises(InvalidSettings, match=f"{name} = {value}"):
-        customers(**wrong)  # type: ignore[arg-type]
+        customers(**wrong)
 
 
 def test_iris_is_iris() -> None:

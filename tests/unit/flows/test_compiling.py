@@ -60,7 +60,7 @@ class Kept:
 
 
 def form_of(model: Any, run: Any, rows: pa.Table | None, project: Kept | None = None) -> Any:
-    return compile_version(project or Kept(), model, run, rows)  # type: ignore[arg-type]
+    return compile_version(project or Kept(), model, run, rows)
 
 
 def trained(
@@ -142,7 +142,7 @@ def test_the_reason_tells_the_figures() -> None:
     assert form.reason.startswith(f"Compiled: equal to the original on {form.agreement.rows} rows")
 
 
-class Even(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+class Even(ClassifierMixin, BaseEstimator):
     """A user's own class."""
 
     def fit(self, X: Any, y: Any) -> "Even":

@@ -35,7 +35,7 @@ def test_a_subclass_says_what_its_stage_does() -> None:
 
     function = own_function(Mine.PUBLISH)
     assert function is not None
-    assert function("x") == "published x"  # type: ignore[arg-type]
+    assert function("x") == "published x"
 
 
 def test_a_static_method_will_do_and_the_newest_class_wins() -> None:
@@ -55,7 +55,7 @@ def test_a_static_method_will_do_and_the_newest_class_wins() -> None:
 
     function = own_function("publish")
     assert function is not None
-    assert function(None) == "second"  # type: ignore[arg-type]
+    assert function(None) == "second"
 
 
 def test_a_method_without_its_constant_is_no_stage() -> None:

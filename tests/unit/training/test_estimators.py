@@ -64,7 +64,7 @@ def test_a_classifier_without_probabilities_is_calibrated() -> None:
     assert calibrated.estimator.random_state == 42
 
 
-class Silent(BaseEstimator):  # type: ignore[misc]
+class Silent(BaseEstimator):
     _estimator_type = "classifier"
 
     def __sklearn_tags__(self) -> Any:

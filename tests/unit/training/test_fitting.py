@@ -126,7 +126,7 @@ def test_folds_fit_on_training_rows_and_judge_the_training_rows_they_left_out() 
     fitted_on: list[set[float]] = []
     judged: list[set[float]] = []
 
-    class Watched(DecisionTreeClassifier):  # type: ignore[misc]
+    class Watched(DecisionTreeClassifier):
         def fit(self, X: Any, y: Any) -> Any:
             fitted_on.append(set(X[:, 0]))
             return super().fit(X, y)
@@ -271,7 +271,7 @@ def test_what_is_wrong_is_said_before_any_fitting(
     monkeypatch.setattr("everloop.training.fitting.clone", lambda pipeline: pytest.fail("fitting has begun"))
     with pytest.raises(error, match=match) as caught:
         fit(table(frame), recipe, np.arange(len(frame), dtype=np.uint64))
-    assert caught.value.remedy  # type: ignore[attr-defined]
+    assert caught.value.remedy
 
 
 def test_two_columns_of_one_name_are_refused() -> None:
@@ -286,7 +286,7 @@ def test_a_wrong_parameter_value_is_a_matter_of_settings() -> None:
 
 
 def test_an_estimator_that_fails_is_named() -> None:
-    class Broken(RandomForestClassifier):  # type: ignore[misc]
+    class Broken(RandomForestClassifier):
         def fit(self, X: Any, y: Any) -> Any:
             raise KeyError("lost")
 

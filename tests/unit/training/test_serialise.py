@@ -47,7 +47,7 @@ def test_every_estimator_comes_back_from_skops_and_predicts_the_same(name: str) 
     )
 
 
-class Own(LogisticRegression):  # type: ignore[misc]
+class Own(LogisticRegression):
     """A class of the user's, in no module that is trusted."""
 
 

@@ -28,7 +28,7 @@ def hashes(rows: int, seed: int = 1) -> np.ndarray:
 
 
 def recipe(kind: str = "random", size: float = 0.2, column: str | None = None, **more: object) -> Recipe:
-    return Recipe("y", split=Split(kind, size, column), **more)  # type: ignore[arg-type]
+    return Recipe("y", split=Split(kind, size, column), **more)
 
 
 @pytest.mark.parametrize("kind", ["random", "stratified"])

@@ -328,7 +328,7 @@ class Worker:
         def connected() -> asyncio.Protocol:
             made: asyncio.Protocol = config.http_protocol_class(
                 config=config, server_state=server.server_state, app_state={}, _loop=loop
-            )  # type: ignore[call-arg]
+            )  # type: ignore[call-arg]  # uvicorn declares a plain Protocol; all it has take these
             return made
 
         async with self._changing:

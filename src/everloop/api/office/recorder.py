@@ -44,6 +44,7 @@ class Recorder:
         self._gentle = Hand("everloop-record", gently=True)
         self._quick = Hand("everloop-record-now")
         self._ending = asyncio.Event()
+        self._one = asyncio.Lock()  # two rounds at once would take each other's lines, and look finished
         self._written = 0  # bytes in log files when the backlog was last known
         self._known = 0  # the backlog then
 
@@ -91,12 +92,9 @@ class Recorder:
 
     async def _round(self) -> bool:
         """Whether there may be more."""
-        hand = (
-            self._quick
-            if self.done.backlog > HURRY * self._allowed or self._ending.is_set()
-            else self._gentle
-        )
-        written, done = await hand.do(self._record)
+        async with self._one:
+            hurried = self.done.backlog > HURRY * self._allowed or self._ending.is_set()
+            written, done = await (self._quick if hurried else self._gentle).do(self._record)
         kept = self.done
         kept.problem = None
         kept.rows += done.rows

@@ -150,7 +150,7 @@ def test_texts_come_as_codes_of_the_levels_that_the_encoders_know() -> None:
     assert sorted(levels) == ["city", "plan"]
 
 
-class Even(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+class Even(ClassifierMixin, BaseEstimator):
     def fit(self, X: Any, y: Any) -> "Even":
         self.classes_ = np.unique(y)
         self.n_features_in_ = X.shape[1]
