@@ -9,7 +9,7 @@ from dataclasses import dataclass
 @dataclass(frozen=True)
 class Figure:
     """One number beside what it is to reach: at most that, or (``least``) at least. None: not measured.
-    ``kind`` is how it is shown: as a "number" with its ``unit``, a "count", a "share" or, of seconds, "ms"."""
+    ``kind`` is how it is shown: as a "number" with a ``unit``, a "count", a "share" or, of seconds, "ms"."""
 
     name: str
     measured: float | None
