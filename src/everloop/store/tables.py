@@ -18,6 +18,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
 metadata = MetaData()
@@ -178,6 +179,7 @@ events = Table(
     Column("summary", Text, nullable=False),
     Column("details", JSON, nullable=False),
     Index("events_by_model", "tenant", "model", "sequence"),
+    Index("events_by_time", "tenant", "model", "at"),
 )
 
 metrics = Table(
@@ -268,9 +270,50 @@ predictions = Table(
     Column("inputs", Text, nullable=False),
     Column("probabilities", Text),
     Column("warnings", Text),
+    Column("release_id", Text),
+    Column("probability", Float),
+    Column("unit", Text),
     PrimaryKeyConstraint("tenant", "prediction_id"),
     Index("predictions_by_model", "tenant", "model", "at", "prediction_id"),
     Index("predictions_by_request", "tenant", "request_id"),
+    Index(
+        "predictions_by_release", "tenant", "release_id", "variant", "unit",
+        sqlite_where=text("unit IS NOT NULL"), postgresql_where=text("unit IS NOT NULL"),
+    ),
+)  # fmt: skip
+
+failures = Table(
+    "prediction_failures",
+    metadata,
+    Column("tenant", Text, nullable=False),
+    Column("failure_id", Text, nullable=False),
+    Column("at", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("variant", Text, nullable=False),
+    Column("release_id", Text, nullable=False),
+    Column("unit", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("request_id", Text, nullable=False),
+    Column("error", Text, nullable=False),
+    PrimaryKeyConstraint("tenant", "failure_id"),
+    Index("prediction_failures_by_release", "tenant", "release_id", "variant", "unit"),
+)
+
+shadows = Table(
+    "shadow_predictions",
+    metadata,
+    Column("tenant", Text, nullable=False),
+    Column("release_id", Text, nullable=False),
+    Column("prediction_id", Text, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("prediction", Text, nullable=False),
+    Column("value", Float),
+    Column("confidence", Float),
+    Column("probabilities", Text),
+    Column("gap", Float),
+    PrimaryKeyConstraint("tenant", "release_id", "prediction_id", "version"),
+    Index("shadow_predictions_by_gap", "tenant", "release_id", "version", "gap"),
 )
 
 prediction_files = Table(
@@ -333,7 +376,49 @@ jobs = Table(
     Index("jobs_by_status", "tenant", "status", "created_at"),
 )
 
-NOT_BACKED_UP = (changes, backup_marks, predictions, prediction_files)
+releases = Table(
+    "releases",
+    metadata,
+    Column("tenant", Text, nullable=False),
+    Column("release_id", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("environment", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("created_at", Text, nullable=False),
+    Column("document", JSON, nullable=False),
+    PrimaryKeyConstraint("tenant", "release_id"),
+    Index("releases_by_model", "tenant", "model", "environment", "created_at"),
+    Index("releases_by_status", "tenant", "status", "created_at"),
+)
+
+traffic = Table(
+    "traffic",
+    metadata,
+    Column("tenant", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("environment", Text, nullable=False),
+    Column("sequence", Integer, nullable=False),
+    Column("at", Text, nullable=False),
+    Column("release_id", Text, nullable=False),
+    Column("champion", Text, nullable=False),
+    Column("document", JSON, nullable=False),
+    PrimaryKeyConstraint("tenant", "model", "environment", "sequence"),
+    Index("traffic_by_time", "tenant", "model", "environment", "at"),
+)
+
+looks = Table(
+    "release_looks",
+    metadata,
+    Column("tenant", Text, nullable=False),
+    Column("release_id", Text, nullable=False),
+    Column("sequence", Integer, nullable=False),
+    Column("at", Text, nullable=False),
+    Column("verdict", Text, nullable=False),
+    Column("document", JSON, nullable=False),
+    PrimaryKeyConstraint("tenant", "release_id", "sequence"),
+)
+
+NOT_BACKED_UP = (changes, backup_marks, predictions, prediction_files, failures, shadows)
 """Predictions are too many for backups. What restores a project leaves those in its database as they are, and
 how far its log files were read with them; a project that is restored into a new folder has none. Labels come
 with a backup, and join a prediction wherever it is."""
