@@ -29,12 +29,12 @@ Event = Literal["failed", "refused", "slow", "crash"]
 
 @dataclass(frozen=True)
 class Environment:
-    """Where versions are released to. ``after``: only what is current there (for ``hours``) may come.
+    """Where versions are released to. ``after``: only what is current there (for ``seconds``) may come.
     ``validated``: only versions that passed the gate. ``approval``: the role that has to approve."""
 
     name: str
     after: str | None = None
-    hours: float = 0.0
+    seconds: float = 0.0
     validated: bool = False
     approval: str | None = None
 
@@ -109,8 +109,8 @@ class Measure:
     """A mean that is compared. ``margin``: the harm that is put up with, in the unit of the measure.
 
     ``name``: ``accuracy``, ``brier`` (of the label that was given), ``net_value`` (money a row), ``mae``,
-    ``mse``, which need labels; ``confidence``, ``value`` (a regression's mean), ``share:CLASS``, which do not:
-    of those either direction is harm.
+    ``mse``, which need labels; ``confidence``, ``value`` (a regression's mean) and ``share:CLASS``, which do
+    not: of those either direction is harm.
     """
 
     name: str

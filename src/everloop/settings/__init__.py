@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from .loading import folder_settings, load_settings
+from .releases import ReleaseRules
 from .schema import Model, Settings
 from .serving import ModelServing, Serving
 
-__all__ = ["Model", "ModelServing", "Serving", "Settings", "folder_settings", "load_settings"]
+__all__ = ["Model", "ModelServing", "ReleaseRules", "Serving", "Settings", "folder_settings", "load_settings"]

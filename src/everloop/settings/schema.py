@@ -15,6 +15,7 @@ from pydantic import Field, PrivateAttr, model_validator
 from everloop.core.decisions import GatePolicy, RetrainPolicy
 from everloop.core.runs import Business, Preparation, Recipe, Split, SplitKind, Task
 
+from .releases import EnvironmentRules, ReleaseRules
 from .section import Section
 from .serving import ModelServing, Serving
 from .storage import Place, Storage, is_url
@@ -198,6 +199,7 @@ class Model(Section):
     monitoring: Watch = Watch()
     gate: Gate = Gate()
     serving: ModelServing = ModelServing()
+    release: ReleaseRules = ReleaseRules()
 
     @model_validator(mode="after")
     def _split_has_its_column(self) -> Model:
@@ -268,6 +270,9 @@ class Settings(Section):
     gate: Gate = Gate()
     pipeline: Pipeline = Pipeline()
     serving: Serving = Serving()
+    environments: dict[Name, EnvironmentRules] = Field(
+        default_factory=dict, description="Rules of dev, staging and prod, and environments of your own."
+    )
     models: dict[str, Model] = Field(default_factory=dict)
 
     _root: Path = PrivateAttr(default_factory=Path.cwd)

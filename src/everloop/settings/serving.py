@@ -42,6 +42,7 @@ class Serving(Section):
     host: str = Field("127.0.0.1", description="0.0.0.0 for all interfaces.")
     port: int = Field(5000, ge=0, le=65_535)
     workers: int = Field(1, ge=1, le=256)
+    environment: str = Field("prod", description="The environment whose releases are served.")
     default_model: str | None = Field(None, description="Whom /predict asks [the first].")
     versions: int = Field(3, ge=1, description="Of each model, the newest so many are loaded.")
     drain: float = Field(10.0, ge=0, description="Seconds for requests under way when the server stops.")

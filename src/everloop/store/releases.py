@@ -114,7 +114,8 @@ def list_traffic(
 def marks(tx: Tx) -> tuple[tuple[str, str, int], ...]:
     """Something that is different when any traffic is."""
     newest = select(_T.model, _T.environment, func.max(_T.sequence)).group_by(_T.model, _T.environment)
-    return tuple(sorted(tuple(row.values()) for row in tx.select(newest, traffic)))
+    found = (tuple(row.values()) for row in tx.select(newest, traffic))
+    return tuple(sorted((str(model), str(environment), int(n)) for model, environment, n in found))
 
 
 def add_look(tx: Tx, look: Look) -> None:

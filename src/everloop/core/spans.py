@@ -1,0 +1,27 @@
+"""Spans of time as people write them: ``30s``, ``15m``, ``6h``, ``7d``."""
+
+from __future__ import annotations
+
+import re
+
+from .errors import Invalid
+
+PATTERN = r"^\d{1,6}(\.\d{1,3})?[smhd]$"
+_SECONDS = {"s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
+_WORDS = (("day", 86_400.0), ("hour", 3_600.0), ("minute", 60.0), ("second", 1.0))
+
+
+def seconds(text: str) -> float:
+    """Raises Invalid."""
+    if not re.match(PATTERN, text):
+        raise Invalid(f"'{text}' is no span of time.", remedy="Write it as 30s, 15m, 6h or 7d.")
+    return float(text[:-1]) * _SECONDS[text[-1]]
+
+
+def words(of: float) -> str:
+    """``2 days``, ``1.5 hours``: in the largest unit that there is one of."""
+    for name, unit in _WORDS:
+        if of >= unit or unit == 1.0:
+            many = f"{of / unit:.1f}".removesuffix(".0")
+            return f"{many} {name}{'' if many == '1' else 's'}"
+    raise AssertionError("seconds are always there")
