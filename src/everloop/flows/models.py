@@ -12,8 +12,9 @@ from everloop.core.runs import Run
 from everloop.registry import lineage, versions
 from everloop.store import datasets, history, models
 
-from . import promotion, runs
+from . import runs
 from .project import Project
+from .releases import states
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def promote(project: Project, spec: str, reason: str) -> ModelVersion:
             raise Conflict(
                 f"{version.model}@{version.version} is the champion already.", remedy="Nothing to do."
             )
-        promotion.promote(tx, project, version, reason, by_hand=True)
+        states.promote_now(tx, project, version, reason)
     return version
 
 

@@ -21,9 +21,10 @@ from everloop.store.database import Tx
 from everloop.training import serialise
 from everloop.training.outside import describe
 
-from . import artifacts, compiling, documents, promotion
+from . import artifacts, compiling, documents
 from . import data as versions_of_data
 from .project import Project
+from .releases import states
 
 _FORMATS = {".skops": "skops", ".joblib": "joblib", ".pkl": "joblib", ".pickle": "joblib"}
 
@@ -104,7 +105,7 @@ def register(
         if promote is None:
             documents.point(tx, project, name, "challenger", made.version)
         else:
-            promotion.promote(tx, project, made, promote)
+            states.promote_now(tx, project, made, promote)
     return made
 
 

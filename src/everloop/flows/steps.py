@@ -21,14 +21,16 @@ from everloop.core.runs import Run
 from everloop.deployment import gate, measures
 from everloop.registry import versions
 from everloop.retraining import policy
-from everloop.store import history, models, outbox
+from everloop.store import history, models, outbox, releases
 from everloop.store.database import Tx
 from everloop.training import estimators, fitting, plots, serialise, targets
 from everloop.validation import checking, inference, python_schema
 
-from . import agreed, artifacts, champion, compiling, data, documents, promotion, usercode
+from . import agreed, artifacts, champion, compiling, data, documents, usercode
 from .journal import Document
 from .material import Material, column
+from .releases import states
+from .releases.environments import PROD
 
 
 @dataclass(frozen=True)
@@ -289,10 +291,15 @@ class Steps:
             newest = before[-1] if before else None
             newest_run = models.find_run(tx, newest.run_id) if newest else None
             serving = models.champion(tx, run.model)
+            running = releases.open_release(tx, run.model, PROD)
         verdict = load(GateVerdict, judged["verdict"])
         if verdict.promote and (serving.version if serving else None) != judged["champion"]:
             promoted = f"{serving.version} was promoted" if serving else "the champion went"
             reason = f"{promoted} after the gate had compared ({verdict.reason}): promote by hand if meant"
+            verdict = replace(verdict, promote=False, reason=reason)
+        passed = verdict.promote
+        if verdict.promote and running is not None:
+            reason = f"{verdict.reason}; release {running.release_id} has to end before"
             verdict = replace(verdict, promote=False, reason=reason)
         number = versions.next_version(newest, newest_run, run, [v.version for v in before])
         version = ModelVersion(
@@ -306,7 +313,7 @@ class Steps:
             git_commit=run.environment.git_commit,
             parent=known[0].version if known else None,
             metrics=run.metrics,
-            tags={"gate": verdict.reason},
+            tags={"gate": verdict.reason, "gate_verdict": "promote" if passed else "keep"},
             form=compiling.compile_version(
                 self.material.project, self.material.pipeline(run), run, self.material.table
             ),
@@ -329,7 +336,7 @@ class Steps:
         project = self.material.project
         documents.post_version(tx, project, version)
         if result["promoted"]:
-            promotion.promote(tx, project, version, version.tags["gate"])
+            states.promote_now(tx, project, version, version.tags["gate"])
         else:
             documents.point(tx, project, version.model, "challenger", version.version)
 

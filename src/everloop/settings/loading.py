@@ -17,7 +17,7 @@ from .section import Section
 
 _NAMES = "Use letters, digits, '.', '_' and '-', at most 100, the first a letter or digit."
 _NULLABLE = ("business", "example")  # sections that null switches off
-_SHARED = ("training", "monitoring", "gate")
+_SHARED = ("training", "monitoring", "gate", "release")
 _PARTIAL = (".env", "environment", "flag")  # layers that override single values
 _DEMO_MODEL: Tree = {
     "data": {"example": {"name": "customers"}},

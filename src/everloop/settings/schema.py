@@ -1,4 +1,4 @@
-"""What can be set. The top-level ``training``, ``monitoring`` and ``gate`` are defaults for every model.
+"""What can be set. The top-level ``training``, ``monitoring``, ``gate`` and ``release`` are defaults for every model.
 
 A configuration without ``models`` has one, ``default``, on synthetic customers.
 """
@@ -268,6 +268,7 @@ class Settings(Section):
     monitoring: Monitoring = Monitoring()
     training: Training = Training()
     gate: Gate = Gate()
+    release: ReleaseRules = ReleaseRules()
     pipeline: Pipeline = Pipeline()
     serving: Serving = Serving()
     environments: dict[Name, EnvironmentRules] = Field(

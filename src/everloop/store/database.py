@@ -18,6 +18,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Engine,
+    FromClause,
     RowMapping,
     Select,
     Table,
@@ -68,34 +69,34 @@ class Tx:
         """The tenant's rows, oldest first, or newest first; of all columns or ``only`` these."""
         order = table.c[by].desc() if newest else table.c[by]
         columns = table.c if only is None else [table.c[name] for name in only]
-        query = self._mine(select(*columns), table).where(*conditions).order_by(order).limit(limit)
+        query = self.mine(select(*columns), table).where(*conditions).order_by(order).limit(limit)
         with self._understood(table):
             return self._connection.execute(query).mappings().all()
 
     def each(self, table: Table, *conditions: ColumnElement[bool]) -> Iterator[Row]:
         """The tenant's rows by primary key, a few at a time in memory."""
         order = list(table.primary_key.columns)
-        query = self._mine(select(table), table).where(*conditions).order_by(*order)
+        query = self.mine(select(table), table).where(*conditions).order_by(*order)
         with self._understood(table):
             yield from self._connection.execution_options(yield_per=_MANY).execute(query).mappings()
 
     def row(self, table: Table, *conditions: ColumnElement[bool]) -> Row | None:
-        query = self._mine(select(table), table).where(*conditions)
+        query = self.mine(select(table), table).where(*conditions)
         with self._understood(table):
             return self._connection.execute(query).mappings().first()
 
     def count(self, table: Table, *conditions: ColumnElement[bool]) -> int:
-        query = self._mine(select(func.count()).select_from(table), table).where(*conditions)
+        query = self.mine(select(func.count()).select_from(table), table).where(*conditions)
         return int(self._connection.execute(query).scalar_one())
 
     def distinct(self, table: Table, column: str) -> list[str]:
-        query = self._mine(select(table.c[column]).distinct(), table).order_by(table.c[column])
+        query = self.mine(select(table.c[column]).distinct(), table).order_by(table.c[column])
         return [str(value) for value in self._connection.execute(query).scalars()]
 
     def next_sequence(self, table: Table, *conditions: ColumnElement[bool]) -> int:
         """One more than the largest ``sequence`` so far: unique, since writers are serialised by the caller's
         transaction (SQLite) or the table's unique constraint (PostgreSQL)."""
-        query = self._mine(select(func.max(table.c.sequence)), table).where(*conditions)
+        query = self.mine(select(func.max(table.c.sequence)), table).where(*conditions)
         return int(self._connection.execute(query).scalar() or 0) + 1
 
     def add(self, table: Table, **values: Any) -> None:
@@ -131,13 +132,13 @@ class Tx:
             done = self._connection.exec_driver_sql(statement, (self._tenant, *values))
         return done.rowcount
 
-    def select(self, query: Select[Any], table: Table) -> Sequence[Row]:
+    def select(self, query: Select[Any], table: FromClause) -> Sequence[Row]:
         """The rows of a query over the tenant's rows of ``table``, to which it ties others by tenant."""
-        return self._connection.execute(self._mine(query, table)).mappings().all()
+        return self._connection.execute(self.mine(query, table)).mappings().all()
 
     def stream(self, query: Select[Any], table: Table, many: int = 2_000) -> Iterator[Row]:
         """Like ``select``, some rows at a time in memory."""
-        found = self._connection.execution_options(yield_per=many).execute(self._mine(query, table))
+        found = self._connection.execution_options(yield_per=many).execute(self.mine(query, table))
         yield from found.mappings()
 
     def are_free(self, table: Table, numbers: Sequence[int]) -> bool:
@@ -211,7 +212,7 @@ class Tx:
         gone = dict(self._touched[table])
         for start in range(0, len(touched), _MANY):
             chosen = tuple_(*columns).in_(touched[start : start + _MANY])
-            for row in self._connection.execute(self._mine(select(table), table).where(chosen)).mappings():
+            for row in self._connection.execute(self.mine(select(table), table).where(chosen)).mappings():
                 gone.pop(tuple(row[column.name] for column in columns), None)
                 yield {"table_name": table.name, "op": "put", "content": to_json(row)}
         for key in gone:
@@ -234,7 +235,7 @@ class Tx:
         """Which row has a document that is no JSON."""
         keys = [column for column in table.primary_key.columns if column.name != "tenant"]
         documents = [type_coerce(c, Text) for c in table.c if isinstance(c.type, JSON)]
-        for row in self._connection.execute(self._mine(select(*keys, *documents), table)):
+        for row in self._connection.execute(self.mine(select(*keys, *documents), table)):
             try:
                 for text in filter(None, row[len(keys) :]):
                     json.loads(text)
@@ -252,7 +253,8 @@ class Tx:
         if found and table not in NOT_BACKED_UP:
             self._touched.setdefault(table, {}).update(found)
 
-    def _mine(self, query: Select[Any], table: Table) -> Select[Any]:
+    def mine(self, query: Select[Any], table: FromClause) -> Select[Any]:
+        """A query over the tenant's rows of a table, or of a subquery that has the tenant."""
         return query.where(table.c.tenant == self._tenant)
 
 

@@ -21,7 +21,8 @@ COLUMNS = (
     *("prediction", "value", "confidence", "inputs", "probabilities", "warnings"),
 )
 _P = predictions.c
-_L = labels.alias("latest")
+LATEST = labels.alias("latest")
+_L = LATEST
 _MANY = 500
 
 Labelled = Literal["known", "missing"]
@@ -148,7 +149,9 @@ def labelled(tx: Tx, wanted: Wanted) -> Iterator[Row]:
     and ``label_value``, and when the first one came (``received_at``)."""
     first = _of_prediction(func.min)
     early = labels.alias()
-    joined = _joined(predictions).join(early, and_(early.c.tenant == _P.tenant, early.c.sequence == first))
+    joined = with_labels(predictions).join(
+        early, and_(early.c.tenant == _P.tenant, early.c.sequence == first)
+    )
     query = (
         select(
             _P.at, _P.prediction, _P.value, _L.c.label, _L.c.value.label("label_value"), early.c.received_at
@@ -171,7 +174,9 @@ def prune(tx: Tx, model: str, before: datetime, limit: int) -> int:
 
 
 def count(tx: Tx, wanted: Wanted) -> int:
-    query = select(func.count().label("count")).select_from(_joined(predictions)).where(*_conditions(wanted))
+    query = (
+        select(func.count().label("count")).select_from(with_labels(predictions)).where(*_conditions(wanted))
+    )
     return int(tx.select(query, predictions)[0]["count"])
 
 
@@ -199,7 +204,7 @@ def _page(
     wanted: Wanted, model: str | None, limit: int | None, after: tuple[str, str] | None, oldest: bool
 ) -> Select[Any]:
     columns = [_P[name] for name in COLUMNS]
-    query = select(*columns, _L.c.label, _L.c.at.label("labelled_at")).select_from(_joined(predictions))
+    query = select(*columns, _L.c.label, _L.c.at.label("labelled_at")).select_from(with_labels(predictions))
     query = query.where(*_conditions(replace(wanted, model=model)))
     order = (_P.at, _P.prediction_id)
     if after is not None:
@@ -234,7 +239,7 @@ def _conditions(wanted: Wanted) -> list[ColumnElement[bool]]:
     return found
 
 
-def _joined(table: FromClause) -> Join:
+def with_labels(table: FromClause) -> Join:
     """With the latest label of each prediction, if it has one."""
     return table.outerjoin(_L, and_(_L.c.tenant == _P.tenant, _L.c.sequence == _of_prediction(func.max)))
 

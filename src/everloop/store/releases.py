@@ -111,11 +111,34 @@ def list_traffic(
     return [_entry(row) for row in tx.rows(traffic, *wanted, newest=True, limit=limit)]
 
 
+def champion_since(tx: Tx, model: str, environment: str) -> datetime | None:
+    """Since when the champion in an environment has been that without a break."""
+    since = None
+    current = in_force(tx, model, environment)
+    wanted = [_T.model == model, _T.environment == environment]
+    for row in tx.rows(traffic, *wanted, newest=True, only=("champion", "at", "sequence")):
+        if current is None or row["champion"] != current.champion:
+            break
+        since = datetime.fromisoformat(row["at"])
+    return since
+
+
+def champions(tx: Tx, model: str, environment: str) -> list[tuple[str, str, str]]:
+    """What put each champion in its place, oldest first: the change, its version, its release."""
+    found: list[tuple[str, str, str]] = []
+    for entry in reversed(list_traffic(tx, model, environment)):
+        if entry.change in ("promoted", "rolled_back") and (not found or found[-1][1] != entry.champion):
+            found.append((entry.change, entry.champion, entry.release_id))
+    return found
+
+
 def marks(tx: Tx) -> tuple[tuple[str, str, int], ...]:
     """Something that is different when any traffic is."""
-    newest = select(_T.model, _T.environment, func.max(_T.sequence)).group_by(_T.model, _T.environment)
-    found = (tuple(row.values()) for row in tx.select(newest, traffic))
-    return tuple(sorted((str(model), str(environment), int(n)) for model, environment, n in found))
+    newest = select(_T.model, _T.environment, func.max(_T.sequence).label("n")).group_by(
+        _T.model, _T.environment
+    )
+    found = tx.select(newest, traffic)
+    return tuple(sorted((str(row["model"]), str(row["environment"]), int(row["n"])) for row in found))
 
 
 def add_look(tx: Tx, look: Look) -> None:
