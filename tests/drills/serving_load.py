@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import select
 import threading
 import time
 from collections import Counter
@@ -154,13 +155,19 @@ class _Line(asyncio.Protocol):
         self._transport = transport
 
     def send(self, request: bytes) -> asyncio.Future[tuple[int, bytes, bytes]] | None:
-        """The answer to come; None where the server has closed before."""
-        if self.closed or self._transport is None or self._transport.is_closing():
+        """The answer to come; None where the server has closed before. As HTTP clients do before they use a
+        quiet connection again, this looks whether its end has come, which the loop may not have seen yet."""
+        if self.closed or self._transport is None or self._transport.is_closing() or self._has_ended():
             self.closed = True
             return None
         self._answer = asyncio.get_running_loop().create_future()
         self._transport.write(request)
         return self._answer
+
+    def _has_ended(self) -> bool:
+        assert self._transport is not None
+        line = self._transport.get_extra_info("socket").fileno()
+        return line < 0 or bool(select.select([line], [], [], 0)[0])  # no answer is awaited: it is the end
 
     def data_received(self, data: bytes) -> None:
         self._read += data
