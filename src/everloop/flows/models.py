@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,8 +34,9 @@ def list_models(project: Project, model: str | None = None) -> list[Registered]:
             for version in models.list_model_versions(tx, name):
                 pointing = tuple(sorted(a for a, v in aliases.items() if v == version.version))
                 found.append(Registered(version, pointing, models.find_run(tx, version.run_id)))
+        known = models.registered(tx)
     if model and not found:
-        raise _unknown(project, model)
+        raise unknown(known, model)
     return found
 
 
@@ -44,7 +46,7 @@ def find(project: Project, spec: str) -> Registered:
     with project.store.reading() as tx:
         known = models.list_model_versions(tx, name)
         if not known:
-            raise _unknown(project, name)
+            raise unknown(models.registered(tx), name)
         aliases = models.list_aliases(tx, name)
         version = versions.resolve(
             wanted or ("champion" if "champion" in aliases else "latest"), known, aliases
@@ -81,9 +83,8 @@ def promote(project: Project, spec: str, reason: str) -> ModelVersion:
     return version
 
 
-def _unknown(project: Project, name: str) -> UnknownModel:
-    with project.store.reading() as tx:
-        known = models.registered(tx)
+def unknown(known: Sequence[str], name: str) -> UnknownModel:
+    """The error about a model without versions."""
     return UnknownModel(
         f"There is no registered model '{name}'.",
         remedy=nearest(name, known) + (" 'everloop run' trains the first." if not known else ""),

@@ -106,6 +106,23 @@ def quantiles(tx: Tx, release_id: str, variant: str, total: int) -> dict[str, fl
     return found
 
 
+def requests(tx: Tx, model: str, since: datetime, until: datetime) -> tuple[datetime | None, int]:
+    """When the first prediction of a period was, and how many requests there were."""
+    wanted = (_P.model == model, _P.at >= to_text(since), _P.at < to_text(until))
+    query = select(func.min(_P.at).label("begun"), func.count(_P.request_id.distinct()).label("n"))
+    row = tx.select(query.where(*wanted), predictions)[0]
+    return datetime.fromisoformat(row["begun"]) if row["begun"] else None, int(row["n"])
+
+
+def latency_quantile(tx: Tx, model: str, since: datetime, until: datetime, share: float) -> float | None:
+    """Of all predictions of a period, in milliseconds."""
+    wanted = (_P.model == model, _P.at >= to_text(since), _P.at < to_text(until), _P.latency_ms.is_not(None))
+    total = int(tx.select(select(func.count().label("n")).where(*wanted), predictions)[0]["n"])
+    query = select(_P.latency_ms).where(*wanted).order_by(_P.latency_ms)
+    found = tx.select(query.offset(int(share * max(0, total - 1))).limit(1), predictions)
+    return float(found[0]["latency_ms"]) if found else None
+
+
 def _moments(m: Any, y: Any) -> Mapping[str, Any]:
     return {
         "rows": m,

@@ -22,7 +22,6 @@ from everloop.core.releases import (
     Approval,
     Arm,
     Change,
-    Range,
     Release,
     Status,
     Traffic,
@@ -35,7 +34,6 @@ from everloop.store.database import Tx
 
 from .environments import PROD
 
-WHOLE = (Range(0, BUCKETS),)
 _NAMES = {"canary": "canary", "blue-green": "green", "rolling": "new", "shadow": "shadow"}
 
 
@@ -113,8 +111,8 @@ def _shape(release: Release) -> dict[str, Any]:
         shared = {"unit": release.unit, "rules": release.rules, "overrides": release.overrides}
         return {"arms": release.arms, "salt": token(), **shared}
     if release.strategy == "shadow":
-        return {"arms": (Arm(CHAMPION, against, WHOLE),), "shadows": (release.version,)}
-    arms = (Arm(name, release.version, WHOLE),)
+        return {"arms": buckets.direct(against), "shadows": (release.version,)}
+    arms = (replace(buckets.direct(release.version)[0], name=name),)
     return {"arms": arms, "warm": (against,), "one_by_one": release.strategy == "rolling"}
 
 
@@ -141,12 +139,24 @@ def approve(tx: Tx, project: Project, release: Release, role: str, note: str = "
     return approved
 
 
-def shift(
-    tx: Tx, project: Project, release: Release, weights: Mapping[str, int], step: int, reason: str
-) -> Release:
-    """Give the arms of a running release other weights; arms that grow keep every bucket that they have."""
+def widen(tx: Tx, project: Project, release: Release, step: int, reason: str) -> Release:
+    """Take a canary to one of its steps: candidate and control keep every bucket that they have."""
+    before = _expect(tx, release)
+    return _shift(
+        tx, project, release, before, buckets.widen(before.arms, release.plan.steps[step]), step, reason
+    )
+
+
+def reweigh(tx: Tx, project: Project, release: Release, weights: Mapping[str, int], reason: str) -> Release:
+    """Give the arms of an A/B test other weights; arms that grow keep every bucket that they have."""
     before = _expect(tx, release)
     arms = buckets.reallocate(before.arms, weights)
+    return _shift(tx, project, release, before, arms, release.step, reason)
+
+
+def _shift(
+    tx: Tx, project: Project, release: Release, before: Traffic, arms: tuple[Arm, ...], step: int, reason: str
+) -> Release:
     now = project.clock.now()
     moved = replace(release, step=step, step_since=now if step != release.step else release.step_since)
     releases.put(tx, moved)
@@ -163,7 +173,7 @@ def promote(tx: Tx, project: Project, release: Release, reason: str) -> Release:
     """The release's version is the champion from now on."""
     done = _ended(tx, project, release, "promoted", reason)
     version = _version(tx, release.model, release.version)
-    arms = (Arm(CHAMPION, release.version, WHOLE),)
+    arms = buckets.direct(release.version)
     warm = (release.against,) if release.against else ()
     _direct(tx, project, done, "promoted", release.version, arms=arms, reason=reason, warm=warm)
     previous = release.against
@@ -181,7 +191,7 @@ def end(tx: Tx, project: Project, release: Release, status: Status, reason: str)
     done = _ended(tx, project, release, status, reason)
     if release.status == "running":
         before = _expect(tx, release)
-        arms = (Arm(CHAMPION, before.champion, WHOLE),)
+        arms = buckets.direct(before.champion)
         change: Change = "rolled_back" if status == "rolled_back" else "ended"
         good = _release_of(tx, release.model, release.environment, before.champion)
         _direct(
@@ -224,7 +234,7 @@ def go_back(
             releases.put(tx, replace(release, status="rolled_back", finished_at=now, outcome=reason))
     good = _release_of(tx, model, environment, to)
     shown = Release(good, model, environment, "direct", to, "promoted", now, project.user, against=current)
-    arms = (Arm(CHAMPION, to, WHOLE),)
+    arms = buckets.direct(to)
     _direct(tx, project, shown, "rolled_back", to, arms=arms, reason=reason, warm=(current,))
     details = {"previous": current, "reason": reason, "rolled_back": blamed}
     _tell(tx, project, shown, "rolled_back", f"{model}@{current} rolled back to {to}: {reason}", details)

@@ -12,12 +12,14 @@ from everloop.core.data import DatasetVersion
 from everloop.core.errors import InvalidSettings, MLOpsError, nearest
 from everloop.core.ids import random_bytes
 from everloop.core.models import ModelVersion
+from everloop.core.releases import CHAMPION, Traffic
 from everloop.core.runs import Run
 from everloop.core.serving import Field, Form
 from everloop.flows import agreed, artifacts
 from everloop.flows.project import Project
+from everloop.flows.releases.environments import PROD
 from everloop.settings import ModelServing
-from everloop.store import datasets, history, models
+from everloop.store import datasets, history, models, releases
 from everloop.store.database import Tx
 from everloop.validation import inference
 
@@ -39,8 +41,8 @@ class PlannedVersion:
 
 @dataclass(frozen=True)
 class PlannedModel:
-    """``default`` answers where no version is asked for; empty while no version was promoted. ``fallback``
-    and ``constant`` answer when it fails."""
+    """``default`` answers where no version is asked for, unless ``traffic`` says who does; empty while no
+    version was promoted. ``fallback`` and ``constant`` answer when it fails."""
 
     name: str
     default: str
@@ -48,6 +50,7 @@ class PlannedModel:
     serving: ModelServing
     fallback: str | None = None
     constant: tuple[float, ...] | None = None
+    traffic: Traffic | None = None
 
 
 @dataclass(frozen=True)
@@ -63,10 +66,11 @@ class Plan:
 def mark(project: Project) -> tuple[object, ...]:
     """Something that is different when the plan may be."""
     with project.store.reading() as tx:
-        return tuple(
+        registered = tuple(
             (name, tuple(sorted(models.list_aliases(tx, name).items())), models.count_versions(tx, name))
             for name in models.registered(tx)
         )
+        return (registered, releases.marks(tx))
 
 
 def plan(project: Project) -> Plan:
@@ -101,9 +105,13 @@ def _model(project: Project, name: str, problems: dict[str, str]) -> PlannedMode
     with project.store.reading() as tx:
         known = models.list_model_versions(tx, name)
         aliases = models.list_aliases(tx, name)
-        before = _previous(tx, name, aliases.get("champion"))
+        environment = project.settings.serving.environment
+        traffic = releases.in_force(tx, name, environment)
+        champion = _champion(traffic, aliases, environment)
+        before = _previous(tx, name, champion, environment)
     newest = [v.version for v in known[-project.settings.serving.versions :]]
-    wanted = dict.fromkeys([*aliases.values(), *([before] if before else []), *newest])
+    released = [arm.version for arm in traffic.arms] + [*traffic.warm, champion] if traffic else []
+    wanted = {*aliases.values(), before, *newest, *released}
     chosen = [version for version in known if version.version in wanted]
     settings = project.settings.models.get(name)
     serving = settings.serving if settings else ModelServing()
@@ -115,7 +123,6 @@ def _model(project: Project, name: str, problems: dict[str, str]) -> PlannedMode
             problems[f"{name}@{version.version}"] = error.message
     _check_mask(name, serving, found)
     there = {version.version for version in found}
-    champion = aliases.get("champion", "")
     return PlannedModel(
         name=name,
         default=champion if champion in there else "",
@@ -123,7 +130,15 @@ def _model(project: Project, name: str, problems: dict[str, str]) -> PlannedMode
         serving=serving,
         fallback=before if serving.fallback == "previous" and before in there else None,
         constant=_constant(project, known, champion) if serving.fallback == "constant" else None,
+        traffic=traffic,
     )
+
+
+def _champion(traffic: Traffic | None, aliases: Mapping[str, str], environment: str) -> str:
+    """The version that is current; empty while there is none."""
+    if traffic is not None:
+        return traffic.champion
+    return aliases.get(CHAMPION, "") if environment == PROD else ""
 
 
 def _check_mask(name: str, serving: ModelServing, versions: Sequence[PlannedVersion]) -> None:
@@ -193,9 +208,13 @@ def _trained_on(project: Project, run: Run) -> DatasetVersion | None:
         return datasets.find_version(tx, run.data_version, run.dataset)
 
 
-def _previous(tx: Tx, name: str, champion: str | None) -> str | None:
+def _previous(tx: Tx, name: str, champion: str, environment: str) -> str | None:
     """The champion before this one."""
-    promoted = [event for event in history.list_events(tx, name) if event.kind == "promoted"]
+    promoted = [
+        event
+        for event in history.list_events(tx, name)
+        if event.kind == "promoted" and event.details.get("environment", PROD) == environment
+    ]
     last = promoted[-1].details if promoted else {}
     found = last.get("previous")
     return str(found) if found and found != champion else None

@@ -1,0 +1,48 @@
+"""What goes wrong with the serving of a candidate, told by the server: it ends the release."""
+
+from __future__ import annotations
+
+from everloop.core.errors import Conflict
+from everloop.core.ids import new_id
+from everloop.core.releases import Release
+from everloop.flows.project import Project
+from everloop.store import failures, releases
+
+from . import observing, states
+
+
+def unloadable(project: Project, name: str, problem: str) -> Release | None:
+    """``MODEL@VERSION`` cannot be loaded by a server: a running release of it is rolled back."""
+    model, _, version = name.rpartition("@")
+    environment = project.settings.serving.environment
+    with project.store.writing() as tx:
+        releases.begin(tx, model)
+        release = releases.open_release(tx, model, environment)
+        concerned = release is not None and release.status == "running" and version != release.against
+        if release is None or not concerned or version not in {release.version, *_versions(release)}:
+            return None
+        try:
+            return states.end(tx, project, release, "rolled_back", f"it cannot be loaded: {problem}")
+        except Conflict:
+            return None
+
+
+def crashed(project: Project, problem: str) -> None:
+    """A worker died: written down for each running release of this server's environment."""
+    environment = project.settings.serving.environment
+    now = project.clock.now()
+    with project.store.writing() as tx:
+        for release in releases.list_releases(tx, environment=environment, statuses=("running",)):
+            failures.add(
+                tx,
+                [
+                    (
+                        new_id("crash", now), now, release.model, release.version, "", release.release_id,
+                        "", observing.CRASHED, "", problem,
+                    )
+                ],
+            )  # fmt: skip
+
+
+def _versions(release: Release) -> set[str]:
+    return {arm.version for arm in release.arms}

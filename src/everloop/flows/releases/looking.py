@@ -1,0 +1,72 @@
+"""A look at a running release: see, judge, write down, act."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from everloop.core.errors import Conflict
+from everloop.core.releases import Look, Release
+from everloop.deployment import judging
+from everloop.flows.project import Project
+from everloop.store import releases
+from everloop.store.database import Tx
+
+from . import observing, states
+
+
+def look(project: Project, release_id: str) -> tuple[Release, Look]:
+    """Look at a release and do what the verdict says, in one transaction with the look.
+
+    Raises Conflict for a release that does not run, or that somebody else changed meanwhile.
+    """
+    with project.store.reading() as tx:
+        release = releases.find(tx, release_id)
+    if release.status != "running" or release.started_at is None:
+        raise Conflict(f"Release {release.release_id} is {release.status}.", remedy="Look at one that runs.")
+    now = project.clock.now()
+    seen = observing.seen(project, release, now)
+    since = release.step_since or release.started_at
+    judged = judging.judge(
+        release, seen, (now - release.started_at).total_seconds(), (now - since).total_seconds()
+    )
+    with project.store.writing() as tx:
+        releases.begin(tx, release.model)
+        if releases.find(tx, release.release_id) != release:
+            raise Conflict(f"Release {release.release_id} was changed meanwhile.", remedy="Look again.")
+        before = releases.list_looks(tx, release.release_id, limit=1)
+        made = Look(
+            release_id=release.release_id,
+            sequence=before[0].sequence + 1 if before else 1,
+            at=now,
+            step=release.step,
+            verdict=judged.verdict,
+            reason=judged.reason,
+            seen=seen,
+            intervals=judged.intervals,
+            checks=judged.checks,
+            winner=judged.winner,
+        )
+        if _is_news(made, before[0] if before else None):
+            releases.add_look(tx, made)
+        return _act(tx, project, release, made), made
+
+
+def _is_news(look: Look, before: Look | None) -> bool:
+    """A look that saw nothing new and changed nothing is not kept."""
+    return before is None or look.verdict != "hold" or look.seen != before.seen
+
+
+def _act(tx: Tx, project: Project, release: Release, look: Look) -> Release:
+    if look.verdict == "advance":
+        return states.widen(tx, project, release, release.step + 1, look.reason)
+    if look.verdict == "promote":
+        winner = next((arm for arm in release.arms if arm.name == look.winner), None)
+        taken = release if winner is None else replace(release, version=winner.version)
+        if taken.version == release.against:
+            return states.end(tx, project, release, "concluded", look.reason)
+        return states.promote(tx, project, taken, look.reason)
+    if look.verdict == "roll_back":
+        return states.end(tx, project, release, "rolled_back", look.reason)
+    if look.verdict == "inconclusive":
+        return states.end(tx, project, release, "inconclusive", look.reason)
+    return release
