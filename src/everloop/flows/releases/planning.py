@@ -1,4 +1,4 @@
-"""The plan of a release, made of the settings, what was asked for, and what was seen of the traffic so far."""
+"""The plan of a release, made of the settings, of what was asked for, and of the traffic that was seen."""
 
 from __future__ import annotations
 
