@@ -34,6 +34,7 @@ def list_(
     until: Until = None,
     label: Annotated[str | None, typer.Option(help="known, missing, or a label.")] = None,
     request: Annotated[str | None, typer.Option(metavar="ID", help="Only of this request.")] = None,
+    release: Annotated[str | None, typer.Option(metavar="ID", help="Only of this release.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many.")] = 20,
 ) -> None:
     """List predictions with their labels, the newest first.
@@ -53,6 +54,7 @@ def list_(
             until=_moment(until, now),
             label=label,
             request_id=request,
+            release=release,
             limit=limit,
         )
 

@@ -64,7 +64,8 @@ class Form:
 @dataclass(frozen=True)
 class Prediction:
     """One predicted row, as it is logged. ``prediction`` is a label, or a number for regression, which has
-    neither confidence nor probabilities. ``latency_ms`` is the time in the server, in milliseconds."""
+    neither confidence nor probabilities. ``latency_ms`` is the time in the server, in milliseconds.
+    ``probability`` is that with which the release ``release_id`` chose the variant."""
 
     prediction_id: str
     at: datetime
@@ -80,6 +81,8 @@ class Prediction:
     warnings: tuple[str, ...] = ()
     label: str | None = field(default=None)
     labelled_at: datetime | None = None
+    release_id: str | None = None
+    probability: float | None = None
 
 
 def codes_of(classes: Sequence[str]) -> list[int]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
@@ -25,8 +26,20 @@ class Outcome(msgspec.Struct, omit_defaults=True):
     probabilities: dict[str, float] | None = None
 
 
-class Logged(msgspec.Struct):
-    """One line of the prediction log."""
+@dataclass(frozen=True)
+class By:
+    """Who answers. ``release``, and the ``probability`` with which the variant was chosen, are told where
+    there is a release."""
+
+    model: str
+    version: str
+    variant: str
+    release: str = ""
+    probability: float | None = None
+
+
+class Logged(msgspec.Struct, omit_defaults=True):
+    """One line of the prediction log. The last three are of predictions under a release."""
 
     prediction_id: str
     at: str
@@ -39,7 +52,26 @@ class Logged(msgspec.Struct):
     prediction: str | float
     confidence: float | None
     probabilities: dict[str, float] | None
-    warnings: Sequence[str] = ()
+    warnings: Sequence[str]
+    release_id: str = ""
+    probability: float | None = None
+    unit: str | None = None
+
+
+class Failed(msgspec.Struct):
+    """One line of the prediction log: a request that an arm of a release could not answer (``failed``), or
+    whose inputs it refused (``refused``)."""
+
+    failure_id: str
+    at: str
+    model: str
+    version: str
+    variant: str
+    release_id: str
+    unit: str
+    kind: Literal["failed", "refused"]
+    request_id: str
+    error: str
 
 
 class Reading:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import sha256
 from typing import Any, Literal
@@ -17,17 +17,19 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from everloop.core.errors import MLOpsError, Unavailable
+from everloop.core.errors import Invalid, MLOpsError, Unavailable
 from everloop.core.serving import Form
 
 from . import openinference, plain
-from .answers import Logged, Outcome, Reading, label_of
+from .answers import By, Failed, Logged, Outcome, Reading, label_of
 from .inputs import HIDDEN, InputPolicy, Inputs, Rejected, Row
 from .plain import Question
+from .routing import NOTHING, Split
 
 Protocol = Literal["plain", "v2"]
 Scores = npt.NDArray[Any]
 Mask = Literal["hide", "hash"]
+_TOLD = 200  # characters of the fields in a failure
 
 _line = msgspec.json.Encoder().encode
 
@@ -37,7 +39,8 @@ class Served:
     """A model version that is ready to answer.
 
     ``run`` takes the tensors of ``Inputs.encode`` and gives scores; None for a model that runs in a process
-    of its own, on raw rows. ``masked`` fields are logged hidden, or as a hash keyed with ``salt``.
+    of its own, on raw rows. ``masked`` fields are logged hidden, or as a hash keyed with ``salt``. It answers
+    under ``release`` with ``probability``; ``base`` is the same version without.
     """
 
     name: str
@@ -48,14 +51,26 @@ class Served:
     policy: InputPolicy = field(default_factory=InputPolicy)
     masked: Mapping[str, Mask] = field(default_factory=dict)
     salt: bytes = b""
+    release: str = ""
+    probability: float | None = None
+    base: Served | None = None
 
     @cached_property
     def inputs(self) -> Inputs:
-        return Inputs(self.form, self.policy, self.masked)
+        return self.base.inputs if self.base else Inputs(self.form, self.policy, self.masked)
 
     @cached_property
     def reading(self) -> Reading:
-        return Reading(self.form)
+        return self.base.reading if self.base else Reading(self.form)
+
+    @cached_property
+    def by(self) -> By:
+        return By(self.name, self.version, self.variant, self.release, self.probability)
+
+    def under(self, release: str, variant: str, probability: float | None) -> Served:
+        """The same version, as one that answers under a release."""
+        shown = probability if release else None
+        return replace(self, variant=variant, release=release, probability=shown, base=self.base or self)
 
     def logged(self, row: Row) -> dict[str, Any]:
         """A row's values by name, as they are logged."""
@@ -68,16 +83,23 @@ class Served:
 
 @dataclass(frozen=True, eq=False)
 class Target:
-    """What a path asks for: a model by a protocol."""
+    """What a path asks for: a model by a protocol. Where a ``split`` chooses who answers, ``choices`` are
+    the targets by its names, and ``model`` is the champion."""
 
     model: Served
     protocol: Protocol = "plain"
+    split: Split | None = None
+    choices: Mapping[str, Target] = field(default_factory=dict)
 
 
 class Ask:
-    """A request for predictions. ``header`` is the length of the JSON in a body with binary tensors."""
+    """A request for predictions. ``header`` is the length of the JSON in a body with binary tensors.
 
-    __slots__ = ("body", "header", "received", "reply", "request", "request_id")
+    ``entity`` is what headers say of who asks. ``unit``: what its arm was chosen for, where it is part of a
+    comparison; ``failed``: why the model of that arm could not answer it.
+    """
+
+    __slots__ = ("body", "entity", "failed", "header", "received", "reply", "request", "request_id", "unit")
 
     def __init__(
         self, body: bytes | bytearray, request_id: str, received: float = 0.0, *, header: int | None = None
@@ -88,6 +110,9 @@ class Ask:
         self.header = header
         self.request: openinference.Request | None = None
         self.reply: Reply | None = None
+        self.entity = b""
+        self.unit: str | None = None
+        self.failed: MLOpsError | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +147,20 @@ class Batch:
         """Raises Rejected."""
         if self.rows:
             self.tensors, self.warned = self.target.model.inputs.encode(self.rows)
+
+
+def route(target: Target, ask: Ask) -> str:
+    """The name of the choice for a request to a target with a split; its unit is written into it."""
+    split = target.split
+    assert split is not None  # noqa: S101 (who asks has looked)
+    said = NOTHING
+    if split.asks(ask.entity):
+        if target.protocol == "plain":
+            said = plain.said(ask.body, split.by_rules)
+        else:
+            said = openinference.said(ask.body, ask.header, split.by_rules)
+    chosen, ask.unit = split.choose(ask.entity, ask.request_id, said)
+    return chosen
 
 
 def prepare(target: Target, asks: Sequence[Ask], most: int) -> Batch:
@@ -206,19 +245,18 @@ def finish(
         names = [base] if asked.single else [f"{base}.{place}" for place in range(end - start)]
         warned = _told(asked, batch.warned[start:end] if batch.warned else None)
         if ask.request is not None:
-            body, header = openinference.response(
-                ask.request, some, model.name, model.version, model.variant, base, warned
-            )
+            body, header = openinference.response(ask.request, some, model.by, base, warned)
             ask.reply = Reply(body, header=header, rows=len(some))
         elif asked.single:
             told = warned[0] if warned else ()
-            body = plain.answer(some[0], model.name, model.version, model.variant, base, told)
+            body = plain.answer(some[0], model.by, base, told)
             ask.reply = Reply(body, rows=1)
         else:
-            body = plain.answers(some, model.name, model.version, model.variant, names, warned)
+            body = plain.answers(some, model.by, names, warned)
             ask.reply = Reply(body, rows=len(some))
         latency = round((now - ask.received) * 1000, 3)
-        lines += _lines(batch.target.model, model, ask, asked, some, names, warned, at, latency)
+        unit = ask.unit if by is None else None
+        lines += _lines(batch.target.model, model, ask, asked, some, names, warned, at, latency, unit)
         start = end
     return lines
 
@@ -232,6 +270,7 @@ def _told(asked: Question, warned: Sequence[Sequence[str]] | None) -> Sequence[S
 def _lines(
     target: Served, model: Served, ask: Ask, asked: Question, outcomes: Sequence[Outcome],
     names: Sequence[str], warned: Sequence[Sequence[str]] | None, at: str, latency: float,
+    unit: str | None,
 ) -> list[bytes]:  # fmt: skip
     return [
         _line(
@@ -239,11 +278,37 @@ def _lines(
                 names[place], at, model.name, model.version, model.variant, ask.request_id or names[place],
                 latency, target.logged(asked.rows[place]), label_of(outcome), outcome.confidence,
                 outcome.probabilities, warned[place] if warned else (),
+                model.release, model.probability, unit,
             )
         )
         + b"\n"
         for place, outcome in enumerate(outcomes)
     ]  # fmt: skip
+
+
+def failure(model: Served, ask: Ask, name: str, at: str) -> bytes | None:
+    """The line to log of a request that an arm could not answer, or whose inputs it refused; None of any
+    other. ``name`` is the line's id, ``at`` the time as text."""
+    refusal = ask.reply.error if ask.reply else None
+    error = ask.failed or refusal
+    if ask.unit is None or error is None or not (ask.failed or isinstance(error, Invalid)):
+        return None
+    said = error.code
+    if isinstance(error, Rejected):  # names of fields, never a value
+        known = model.inputs.known
+        fields = dict.fromkeys(one.field if one.field in known else "(unknown)" for one in error.wrong)
+        said += f": {', '.join(fields)}"[:_TOLD]
+    elif error.__cause__ is not None:
+        said += f": {type(error.__cause__).__name__}"
+    return (
+        _line(
+            Failed(
+                name, at, model.name, model.version, model.variant, model.release, ask.unit,
+                "failed" if ask.failed else "refused", ask.request_id, said,
+            )
+        )
+        + b"\n"
+    )  # fmt: skip
 
 
 def constant(form: Form, answer: Sequence[float], rows: int) -> Scores:

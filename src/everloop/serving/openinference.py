@@ -19,10 +19,11 @@ from everloop.core.errors import Invalid, nearest
 from everloop.core.serving import Field, Form
 
 from . import bodies
-from .answers import Outcome
+from .answers import By, Outcome
 from .bodies import short
 from .inputs import Inputs
 from .plain import Question
+from .routing import NOTHING, Said, entity_of
 
 KINDS: dict[str, Any] = {
     "BOOL": np.bool_,
@@ -67,6 +68,10 @@ class Request(msgspec.Struct, gc=False):
     outputs: list[Wanted] | None = None
 
 
+class _Who(msgspec.Struct):
+    parameters: Any = None
+
+
 class Output(msgspec.Struct, omit_defaults=True):
     name: str
     shape: list[int]
@@ -84,6 +89,7 @@ class Response(msgspec.Struct, omit_defaults=True):
 
 
 _decoder = msgspec.json.Decoder(Request)
+_who = msgspec.json.Decoder(_Who)
 _encode = msgspec.json.Encoder().encode
 
 
@@ -117,6 +123,23 @@ def request(body: bytes | bytearray | memoryview, header: int | None = None) -> 
     if header is not None:
         _attach(asked, memoryview(body)[header:])
     return asked
+
+
+def said(body: bytes | bytearray, header: int | None, features: bool) -> Said:
+    """Who asks, by the request's parameters; with the ``features`` of a single row by name, where they are
+    wanted. Of a body that cannot be read: nothing."""
+    named: dict[str, Any] = {}
+    try:
+        if features:
+            asked = request(body, header)
+            parameters: Any = asked.parameters
+            named = {one.name: one.data[0] for one in asked.inputs if one.data and len(one.data) == 1}
+        else:
+            parameters = _who.decode(body if header is None else body[:header]).parameters
+    except (Invalid, msgspec.MsgspecError, ValueError, RecursionError):
+        return NOTHING
+    parameters = parameters if isinstance(parameters, dict) else {}
+    return Said(entity_of(parameters.get("entity_id")), parameters, named)
 
 
 def _keys(asked: Request) -> int:
@@ -209,18 +232,14 @@ def _question(rows: list[list[Any]], inputs: Inputs, asked: Request) -> Question
 
 
 def response(
-    asked: Request,
-    outcomes: Sequence[Outcome],
-    model: str,
-    version: str,
-    variant: str,
-    name: str,
-    warned: Sequence[Sequence[str]] | None,
+    asked: Request, outcomes: Sequence[Outcome], by: By, name: str, warned: Sequence[Sequence[str]] | None
 ) -> tuple[bytes, int | None]:
     """The answer, and the length of its JSON where binary tensors follow it. ``name``: the prediction's id;
     the rows of a batch are ``name.0``, ``name.1`` …"""
     made = _outputs(outcomes)
-    parameters: dict[str, Any] = {"prediction_id": name, "variant": variant}
+    parameters: dict[str, Any] = {"prediction_id": name, "variant": by.variant}
+    if by.release:
+        parameters |= {"release": by.release, "probability": by.probability}
     if warned:
         parameters["warnings"] = "; ".join(text for row in warned for text in row)
     wanted = asked.outputs
@@ -235,7 +254,7 @@ def response(
             output.data = None
             output.parameters = {"binary_data_size": len(data)}
         chosen.append(output)
-    text = _encode(Response(model, version, asked.id or "", parameters, chosen))
+    text = _encode(Response(by.model, by.version, asked.id or "", parameters, chosen))
     return (text + b"".join(binary), len(text)) if binary else (text, None)
 
 

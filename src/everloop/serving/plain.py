@@ -10,8 +10,9 @@ import msgspec
 from everloop.core.errors import Invalid
 
 from . import bodies
-from .answers import Outcome
+from .answers import By, Outcome
 from .inputs import Inputs, Row
+from .routing import NOTHING, Said, entity_of
 
 EXAMPLE = 'Send {"features": [5.1, 3.5, 1.4, 0.2]}, or a batch as {"instances": [[…], […]]}.'
 
@@ -28,6 +29,14 @@ class Question(msgspec.Struct):
 class _Body(msgspec.Struct, forbid_unknown_fields=True):
     features: list[Any] | dict[str, Any] | None = None
     instances: list[list[Any] | dict[str, Any]] | None = None
+    entity_id: str | int | None = None
+    context: dict[str, str | int | float | bool | None] | None = None
+
+
+class _Who(msgspec.Struct):
+    entity_id: Any = None
+    context: Any = None
+    features: msgspec.Raw = msgspec.Raw(b"")
 
 
 class Answer(Outcome, omit_defaults=True):
@@ -36,11 +45,15 @@ class Answer(Outcome, omit_defaults=True):
     model: str = ""
     model_version: str = ""
     variant: str = ""
+    release: str = ""
+    probability: float | None = None
     prediction_id: str = ""
     warnings: Sequence[str] = ()
 
 
 _decoder = msgspec.json.Decoder(_Body)
+_who = msgspec.json.Decoder(_Who)
+_named = msgspec.json.Decoder(dict[str, Any])
 _encode = msgspec.json.Encoder().encode
 
 
@@ -54,9 +67,24 @@ def question(body: bytes | bytearray, inputs: Inputs, most: int) -> Question:
             inputs.encode(_rows(found, inputs, most).rows)  # raises what names the field
         raise
     keys = _keys(asked.features) + sum(map(_keys, asked.instances or ()))
+    if asked.entity_id is not None:
+        keys += 1
+    if asked.context is not None:
+        keys += 1 + len(asked.context)
     if bodies.count_keys(body) != 1 + keys:
         bodies.refuse_duplicates(body, EXAMPLE)
     return _rows(asked, inputs, most)
+
+
+def said(body: bytes | bytearray, features: bool) -> Said:
+    """Who asks; with the ``features`` of a single row by name, where they are wanted. Of a body that cannot
+    be read: nothing."""
+    try:
+        who = _who.decode(body)
+        named = _named.decode(who.features) if features and bytes(who.features[:1]) == b"{" else {}
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return NOTHING
+    return Said(entity_of(who.entity_id), who.context if isinstance(who.context, dict) else {}, named)
 
 
 def _keys(row: Any) -> int:
@@ -87,39 +115,37 @@ def _rows(asked: _Body, inputs: Inputs, most: int) -> Question:
     return Question(rows, single=False, warnings=warnings if any(warnings) else None)
 
 
-def answer(
-    outcome: Outcome, model: str, version: str, variant: str, name: str, warned: Sequence[str]
-) -> bytes:
+def answer(outcome: Outcome, by: By, name: str, warned: Sequence[str]) -> bytes:
     """The answer to a single row."""
-    return _encode(_answered(outcome, model, version, variant, name, warned))
+    return _encode(_answered(outcome, by, name, warned))
 
 
 def answers(
-    outcomes: Sequence[Outcome],
-    model: str,
-    version: str,
-    variant: str,
-    names: Sequence[str],
-    warned: Sequence[Sequence[str]] | None,
+    outcomes: Sequence[Outcome], by: By, names: Sequence[str], warned: Sequence[Sequence[str]] | None
 ) -> bytes:
     """The answer to a batch."""
     said = warned or [()] * len(outcomes)
     every = zip(outcomes, names, said, strict=True)
-    predictions = [_answered(one, model, version, variant, name, told) for one, name, told in every]
-    return _encode({"predictions": predictions, "model": model, "model_version": version, "variant": variant})
+    predictions = [_answered(one, by, name, told) for one, name, told in every]
+    whole: dict[str, Any] = {
+        "predictions": predictions, "model": by.model, "model_version": by.version, "variant": by.variant,
+    }  # fmt: skip
+    if by.release:
+        whole |= {"release": by.release, "probability": by.probability}
+    return _encode(whole)
 
 
-def _answered(
-    outcome: Outcome, model: str, version: str, variant: str, name: str, warned: Sequence[str]
-) -> Answer:
+def _answered(outcome: Outcome, by: By, name: str, warned: Sequence[str]) -> Answer:
     return Answer(
         outcome.prediction,
         outcome.prediction_name,
         outcome.confidence,
         outcome.probabilities,
-        model,
-        version,
-        variant,
+        by.model,
+        by.version,
+        by.variant,
+        by.release,
+        by.probability,
         name,
         warned,
     )

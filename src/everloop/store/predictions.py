@@ -19,6 +19,7 @@ from .times import to_text
 COLUMNS = (
     *("prediction_id", "at", "model", "version", "variant", "request_id", "latency_ms"),
     *("prediction", "value", "confidence", "inputs", "probabilities", "warnings"),
+    *("release_id", "probability", "unit"),
 )
 _P = predictions.c
 LATEST = labels.alias("latest")
@@ -44,6 +45,7 @@ class Wanted:
     label_is: str | None = None
     min_confidence: float | None = None
     max_confidence: float | None = None
+    release_id: str | None = None
 
 
 # -- recording ---------------------------------------------------------------------------------------------
@@ -197,6 +199,8 @@ def as_prediction(row: Row) -> Prediction:
         warnings=tuple(json.loads(warnings)) if warnings else (),
         label=row["label"],
         labelled_at=datetime.fromisoformat(row["labelled_at"]) if row["labelled_at"] else None,
+        release_id=row["release_id"],
+        probability=row["probability"],
     )
 
 
@@ -223,6 +227,7 @@ def _conditions(wanted: Wanted) -> list[ColumnElement[bool]]:
         _P.variant: wanted.variant,
         _P.request_id: wanted.request_id,
         _P.prediction: wanted.prediction,
+        _P.release_id: wanted.release_id,
         _L.c.label: wanted.label_is,
     }
     found = [column == value for column, value in equal.items() if value is not None]

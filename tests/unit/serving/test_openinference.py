@@ -12,7 +12,7 @@ import pytest
 from everloop.core.errors import Invalid
 from everloop.core.serving import Field, Form
 from everloop.serving import openinference
-from everloop.serving.answers import Outcome
+from everloop.serving.answers import By, Outcome
 from everloop.serving.inputs import Inputs, Rejected
 
 FIELDS = (Field("age"), Field("city", "category"), Field("member", "boolean"))
@@ -138,7 +138,7 @@ OUTCOMES = [
 def answer(**asked: Any) -> tuple[dict[str, Any], bytes]:
     text = json.dumps({"inputs": [tensor("X", [2, 2], "FP64", [1, 2, 3, 4])], **asked}).encode()
     request, _ = openinference.read(text, None, Inputs(NUMBERS), 100)
-    body, header = openinference.response(request, OUTCOMES, "m", "1.0.0", "champion", "pred_1", None)
+    body, header = openinference.response(request, OUTCOMES, By("m", "1.0.0", "champion"), "pred_1", None)
     return json.loads(body[:header]), body[len(body) if header is None else header :]
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -18,9 +18,10 @@ from everloop.serving import bodies, desk, openinference
 from everloop.serving.desk import Ask, Batch, Target
 
 from .call import Call, Gone, Headers, Receive, Scope, Send
-from .front import Front, Shown, overloaded
+from .front import Front, Shown, overloaded, unforeseen
 from .line import SMALL
 
+T = TypeVar("T")
 Forward = Callable[[Scope, bytes, str], Awaitable[tuple[int, Headers, bytes]]]
 
 _log = logging.getLogger("everloop.worker")
@@ -133,6 +134,8 @@ class App:
                 f"No version of '{name}' is promoted yet.",
                 remedy=f"Promote one, or ask for one: {', '.join(shown.versions)}.",
             )
+        if not version and shown.targets:
+            return shown.targets[protocol]
         served = shown.versions.get(version or shown.default)
         if served is None:
             raise NotFound(
@@ -205,6 +208,14 @@ class App:
                 self._running -= 1
         except MLOpsError as error:
             ask.reply = desk.Reply(error=error)
+        except Gone:
+            raise
+        except Exception as error:  # noqa: BLE001 (nobody foresaw it; the request still gets an answer)
+            _log.exception("request %s failed: %s %.200r", call.request_id, call.method, call.path)
+            ask.failed = unforeseen(error)
+            ask.reply = desk.Reply(error=ask.failed)
+        target = call.scope["target"]
+        front.log([], [], front.failures([(target, ask)] if ask.unit else []))
         ask.received = received
         front.count(target, ask, front.now())
         reply = ask.reply
@@ -227,19 +238,29 @@ class App:
         large = len(ask.body) > SMALL
         try:
             async with asyncio.timeout(deadline):
+                if target.split is not None:
+                    ask.entity = call.headers.get(b"x-entity-id", b"")
+                    name = await self._beside(desk.route, target, ask) if large else desk.route(target, ask)
+                    target = call.scope["target"] = front.chosen(target, name)
                 if large:
-                    loop = asyncio.get_running_loop()
-                    batch = await loop.run_in_executor(None, desk.prepare, target, [ask], front.limits.rows)
+                    batch = await self._beside(desk.prepare, target, [ask], front.limits.rows)
                 else:
                     batch = desk.prepare(target, [ask], front.limits.rows)
                 lines = await self._run(batch, deadline, large) if batch.asks else []
         except TimeoutError:
-            raise TimedOut(
+            error = TimedOut(
                 f"No answer within {deadline:g} s.",
                 remedy="Send fewer rows, or raise serving.limits.deadline.",
-            ) from None
-        if front.log(lines, batch.asks):
+            )
+            if deadline >= front.limits.deadline:  # not the client's own haste
+                ask.failed = error
+            raise error from None
+        if front.log(lines, batch.asks, []):
             await front.synced()
+
+    async def _beside(self, work: Callable[..., T], *given: Any) -> T:
+        """Do what takes long beside the loop."""
+        return await asyncio.get_running_loop().run_in_executor(None, work, *given)
 
     async def _run(self, batch: Batch, deadline: float, large: bool) -> list[bytes]:
         front = self._front
@@ -247,7 +268,7 @@ class App:
             return await front.run_native(batch, deadline)
         try:
             if large:
-                return await asyncio.get_running_loop().run_in_executor(None, front.run, batch)
+                return await self._beside(front.run, batch)
             return front.run(batch)
         except MLOpsError as error:
             return await front.rescue(batch, deadline, error=error)
@@ -287,4 +308,5 @@ def _told(shown: Shown) -> dict[str, Any]:
         "versions": list(shown.versions),
         **({"route": served.form.route} if served else {}),
         **({"fallback": shown.fallback} if shown.fallback else {}),
+        **({"release": shown.traffic.release_id} if shown.traffic and shown.traffic.release_id else {}),
     }

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, Protocol
 
 from everloop.adapters.predictionlog.journal import Journal
@@ -16,14 +16,17 @@ from everloop.api.rates import Rates
 from everloop.core.clock import Clock
 from everloop.core.errors import MLOpsError, TimedOut, Unavailable
 from everloop.core.ids import token
+from everloop.core.releases import Traffic
 from everloop.serving import desk
 from everloop.serving.counts import Counts
 from everloop.serving.desk import Ask, Batch, Scores, Served, Target
+from everloop.serving.routing import ELSEWHERE, NO_ENTITY, Split
 
 _log = logging.getLogger("everloop.worker")
 
 
 FALLBACK = "fallback"
+_PROTOCOLS: tuple[desk.Protocol, ...] = ("plain", "v2")
 
 
 class Connection(Protocol):
@@ -57,13 +60,41 @@ class Limits:
 @dataclass(frozen=True, eq=False)
 class Shown:
     """A model as it is served: its versions by number, which one answers where none is asked for, and what
-    answers when that one fails: another version, or a constant."""
+    answers when that one fails: another version, or a constant. ``traffic`` says who answers under a release;
+    ``rescued``: the champion answers for another version that it chose and that fails."""
 
     name: str
     versions: Mapping[str, Served]
     default: str
     fallback: str | None = None
     constant: tuple[float, ...] | None = None
+    traffic: Traffic | None = None
+    rescued: bool = False
+
+    @cached_property
+    def targets(self) -> Mapping[desk.Protocol, Target]:
+        """What a request that asks for no version comes to; empty while there is no such version."""
+        champion = self.versions.get(self.default)
+        if champion is None:
+            return {}
+        if self.traffic is None:
+            return {protocol: Target(champion, protocol) for protocol in _PROTOCOLS}
+        split = Split(self.traffic, self.versions)
+        served = {
+            name: self.versions.get(share.version, champion).under(
+                split.release, share.variant, share.probability
+            )
+            for name, share in split.shares.items()
+        }
+        if not split.gradual:
+            return {protocol: Target(served[split.whole], protocol) for protocol in _PROTOCOLS}
+        return {
+            protocol: Target(
+                served[ELSEWHERE], protocol, split,
+                {name: Target(one, protocol) for name, one in served.items()},
+            )
+            for protocol in _PROTOCOLS
+        }  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,16 +111,13 @@ def table_of(models: Mapping[str, Shown], default: str) -> Table:
     hot: dict[bytes, Target] = {}
     for name, shown in models.items():
         for version, served in shown.versions.items():
-            paths = [
-                f"/models/{name}/versions/{version}/predict",
-                f"/v2/models/{name}/versions/{version}/infer",
-            ]
-            if version == shown.default:
-                paths += [f"/models/{name}/predict", f"/v2/models/{name}/infer"]
-                if name == default:
-                    paths.append("/predict")
-            for path in paths:
-                hot[path.encode()] = Target(served, "v2" if path.startswith("/v2") else "plain")
+            hot[f"/models/{name}/versions/{version}/predict".encode()] = Target(served)
+            hot[f"/v2/models/{name}/versions/{version}/infer".encode()] = Target(served, "v2")
+        if shown.targets:
+            hot[f"/models/{name}/predict".encode()] = shown.targets["plain"]
+            hot[f"/v2/models/{name}/infer".encode()] = shown.targets["v2"]
+            if name == default:
+                hot[b"/predict"] = shown.targets["plain"]
     return Table(dict(models), default, hot)
 
 
@@ -130,9 +158,17 @@ class Front:
 
     def ask(self, connection: Connection, target: Target, ask: Ask) -> None:
         ask.received = self.now()
+        if target.split is not None:
+            target = self.chosen(target, desk.route(target, ask))
         if not self._waiting:
             self._loop.call_soon(self._answer)
         self._waiting.append((connection, target, ask))
+
+    def chosen(self, target: Target, name: str) -> Target:
+        """The target of a choice of a split."""
+        if name == NO_ENTITY:
+            self.counts.events["no_entity", target.model.name, ""] += 1
+        return target.choices[name]
 
     def _answer(self) -> None:
         waiting, self._waiting = self._waiting, []
@@ -163,17 +199,20 @@ class Front:
     def _prepare(self, target: Target, asks: list[Ask]) -> Batch:
         try:
             return desk.prepare(target, asks, self.limits.rows)
-        except Exception:  # noqa: BLE001 (nobody foresaw it; each request still gets an answer)
+        except Exception as error:  # noqa: BLE001 (nobody foresaw it; each request still gets an answer)
             _log.exception("requests could not be read: %s", [ask.request_id for ask in asks])
             for ask in asks:
-                ask.reply = desk.Reply(error=unexpected())
+                ask.failed = unforeseen(error)
+                ask.reply = desk.Reply(error=ask.failed)
             return Batch(target)
 
     def _reply(
         self, waiting: list[tuple[Connection, Target, Ask]], lines: list[bytes], answered: list[Ask]
     ) -> None:
         """Log, count and send answers, when they are durable where that is asked for."""
-        kept = self.log(lines, answered)
+        kept = self.log(
+            lines, answered, self.failures((target, ask) for _, target, ask in waiting if ask.unit)
+        )
         self._tell(waiting)
         if self._sync and kept and lines:
             self._unsynced += [(connection, ask) for connection, _, ask in waiting]
@@ -202,7 +241,10 @@ class Front:
         try:
             lines = await run(batch, self.limits.deadline)
         except Exception as error:  # noqa: BLE001 (whatever it was, each request gets an answer)
-            desk.fail(batch, self._failed(batch.target.model, error))
+            failed = self._failed(batch.target.model, error)
+            desk.fail(batch, failed)
+            for ask in batch.asks:
+                ask.failed = ask.failed or failed
             lines = []
         finally:
             self._later -= len(batch.asks)
@@ -251,15 +293,18 @@ class Front:
         model = batch.target.model
         shown = self.table.models.get(model.name)
         self.counts.events["model_failed", model.name, model.version] += 1
+        if deadline >= self.limits.deadline or not isinstance(error, TimedOut):  # not the client's own haste
+            for ask in batch.asks:
+                ask.failed = error
         self.problem = f"{model.name}@{model.version}: {error.message}"
-        other = shown.versions.get(shown.fallback or "") if shown else None
-        if other is not None and other is not model:
+        other = self._instead(model, shown) if shown else None
+        if other is not None and other.version != model.version:
             try:
                 rows = desk.rows_for(other, batch)
                 tensors, _ = other.inputs.encode(rows)
                 run = other.run
                 scores = run(tensors) if run else await self._native_scores(other, rows, deadline)
-                lines = self.finish(batch, scores, replace(other, variant=FALLBACK))
+                lines = self.finish(batch, scores, other.under(model.release, FALLBACK, model.probability))
                 self.counts.events["fallback", model.name, other.version] += len(batch.asks)
                 return lines
             except Exception as second:  # noqa: BLE001 (the constant, if there is one, answers)
@@ -271,17 +316,31 @@ class Front:
         desk.fail(batch, error)
         return []
 
+    def _instead(self, model: Served, shown: Shown) -> Served | None:
+        """The version that answers for one that failed."""
+        by_champion = model.release and shown.rescued and model.version != shown.default
+        return shown.versions.get(shown.default if by_champion else shown.fallback or "")
+
     # -- the log -----------------------------------------------------------------------------------------
 
-    def log(self, lines: list[bytes], asks: list[Ask]) -> bool:
+    def failures(self, asked: Iterable[tuple[Target, Ask]]) -> list[bytes]:
+        """The lines to log of what arms could not answer or refused."""
+        lines = []
+        for target, ask in asked:
+            if ask.failed is not None or (ask.reply is not None and ask.reply.error is not None):
+                line = desk.failure(target.model, ask, f"fail_{self.new_id()[5:]}", self.moment())
+                lines += [line] if line else []
+        return lines
+
+    def log(self, lines: list[bytes], asks: list[Ask], failures: list[bytes]) -> bool:
         """Write lines; whether they are kept. What cannot be logged is refused, or answered without, as the
-        policy says, and counted."""
-        if not lines:
+        policy says, and counted; of ``failures`` nothing is told then."""
+        if not lines and not failures:
             return False
         try:
             if self.log_full:
                 raise Unavailable("The prediction log is further ahead of the database than allowed.")
-            self._journal.write(b"".join(lines))
+            self._journal.write(b"".join(lines + failures))
             return True
         except MLOpsError as error:
             self.counts.events["log_shed" if not self._refuse else "log_refused", "", ""] += len(lines)
@@ -355,6 +414,13 @@ class Front:
 
     def moment(self) -> str:
         return self._clock.now().isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def unforeseen(error: Exception) -> Unavailable:
+    """What is told of a failure that nobody foresaw, with its cause."""
+    told = unexpected()
+    told.__cause__ = error
+    return told
 
 
 def overloaded() -> HttpError:

@@ -187,6 +187,8 @@ class Line(HttpToolsProtocol):
             self.last = self.ended = True
         name = self.request_id.decode("ascii") if self.request_id else self.front.new_request_id()
         self.asked = ask = Ask(self.content, name)
+        if target.split is not None:
+            ask.entity = next((value for name, value in self.headers if name == b"x-entity-id"), b"")
         if self.front.rates is None or self._within_rate(self.front.rates, target, ask):
             self.front.ask(self, target, ask)
 

@@ -12,6 +12,7 @@ from everloop.adapters.onnx.session import Compiled
 from everloop.api.channel import Message
 from everloop.core.documents import load
 from everloop.core.errors import MLOpsError, Unavailable
+from everloop.core.releases import Traffic
 from everloop.core.serving import Form
 from everloop.serving.desk import Served
 from everloop.serving.inputs import InputPolicy
@@ -138,8 +139,11 @@ def _shown(model: Mapping[str, Any], versions: dict[str, Served], known: Shown |
             default = next((one for one in model["instead"] if one in versions), default)
     if not versions:
         return None
-    constant = model["constant"]
-    return Shown(model["name"], versions, default, model["fallback"], tuple(constant) if constant else None)
+    constant, traffic = model["constant"], model["traffic"]
+    return Shown(
+        model["name"], versions, default, model["fallback"], tuple(constant) if constant else None,
+        load(Traffic, traffic) if traffic else None, model["rescued"],
+    )  # fmt: skip
 
 
 def _prove(compiled: Compiled, form: Form) -> None:

@@ -88,6 +88,8 @@ class Plans:
             "instead": [version for version in instead if version],
             "fallback": model.fallback,
             "constant": list(model.constant) if model.constant else None,
+            "rescued": model.serving.fallback == "previous",
+            "traffic": dump(model.traffic) if model.traffic else None,
             "inputs": model.serving.inputs.model_dump(),
             "mask": model.serving.mask,
             "versions": [

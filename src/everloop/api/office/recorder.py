@@ -106,7 +106,7 @@ class Recorder:
                 kept.summaries[name].merge(summary)
             else:
                 kept.summaries[name] = summary
-        return done.rows + done.known >= ROUND
+        return done.lines >= ROUND
 
     def _record(self) -> tuple[int, Recorded]:
         done = recording.record(self._project, limit=ROUND)

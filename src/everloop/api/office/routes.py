@@ -106,6 +106,7 @@ async def predictions_history(
     prediction: Annotated[str | None, Query(max_length=1_000)] = None,
     min_confidence: Annotated[float | None, Query(ge=0, le=1)] = None,
     max_confidence: Annotated[float | None, Query(ge=0, le=1)] = None,
+    release: Annotated[str | None, Query(max_length=100, description="A release's id.")] = None,
     limit: Annotated[int, Query(ge=1, le=1_000)] = 100,
     cursor: Annotated[str | None, Query(max_length=500, description="`next` of the page before.")] = None,
 ) -> dict[str, Any]:
@@ -113,7 +114,8 @@ async def predictions_history(
     found, after = await _do(
         serving.history.page, _office(request).project, model=model, version=version, variant=variant,
         since=since, until=until, request_id=request_id, label=label, prediction=prediction,
-        min_confidence=min_confidence, max_confidence=max_confidence, limit=limit, cursor=cursor,
+        min_confidence=min_confidence, max_confidence=max_confidence, release=release, limit=limit,
+        cursor=cursor,
     )  # fmt: skip
     return {"history": [_told(one) for one in found], "count": len(found), "next": after}
 

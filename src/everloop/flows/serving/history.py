@@ -15,7 +15,7 @@ from everloop.store import labels, predictions
 from everloop.store.predictions import Wanted
 from everloop.store.times import to_text
 
-from .recording import REQUEST_LENGTH
+from .lines import REQUEST_LENGTH
 from .texts import is_storable
 
 MOST = 1_000
@@ -56,6 +56,7 @@ def page(
     prediction: str | None = None,
     min_confidence: float | None = None,
     max_confidence: float | None = None,
+    release: str | None = None,
     limit: int = 100,
     cursor: str | None = None,
 ) -> tuple[list[Prediction], str | None]:
@@ -72,7 +73,7 @@ def page(
             raise Invalid(
                 f"{name} is {moment.isoformat()}, without a time zone.", remedy="Write a zone, or Z for UTC."
             )
-    for text in (model, version, variant, request_id, label, prediction):
+    for text in (model, version, variant, request_id, label, prediction, release):
         if text is not None and not is_storable(text):
             raise Invalid(f"No prediction has {text[:80]!r}.", remedy="Give text without the character 0.")
     wanted = Wanted(
@@ -87,6 +88,7 @@ def page(
         label_is=None if label in (None, "known", "missing") else label.removeprefix("="),
         min_confidence=min_confidence,
         max_confidence=max_confidence,
+        release_id=release,
     )
     with project.store.reading() as tx:
         rows = predictions.page(tx, wanted, limit + 1, _read_cursor(cursor) if cursor else None)

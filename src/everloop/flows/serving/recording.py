@@ -17,61 +17,41 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, BinaryIO
-
-import msgspec
+from typing import BinaryIO
 
 from everloop.flows.project import Project
-from everloop.store import predictions
+from everloop.store import failures, predictions
 
+from . import lines
 from .summing import ModelSummary
 
 BATCH = 2_000  # rows in one transaction: it holds SQLite's lock for some 50 ms
 _CHUNK = 1 << 20
 _JUST_NOW = timedelta(minutes=1)
 _LONGEST = 64 << 20  # bytes without a line end, after which a file counts as damaged
-_SHORT = 200  # characters of an id or a name
-REQUEST_LENGTH = 500  # characters of a request id that are kept
-_DAMAGE = (msgspec.MsgspecError, ValueError, RecursionError)
-_START = b'{"prediction_id":'
-
-
-class _Line(msgspec.Struct):
-    prediction_id: str
-    at: datetime
-    model: str
-    version: str
-    inputs: msgspec.Raw
-    prediction: str | float
-    variant: str = "champion"
-    request_id: str = ""
-    latency_ms: float | None = None
-    confidence: float | None = None
-    probabilities: msgspec.Raw = msgspec.Raw(b"null")
-    warnings: msgspec.Raw = msgspec.Raw(b"null")
-
-
-_Parsed = tuple[tuple[Any, ...], dict[str, Any], str | float]
-_decode_line = msgspec.json.Decoder(_Line).decode
-_decode_inputs = msgspec.json.Decoder(dict[str, Any]).decode
-_decode_outputs = msgspec.json.Decoder(dict[str, float] | None).decode
-_decode_warnings = msgspec.json.Decoder(list[str] | None).decode
 
 
 @dataclass
 class Recorded:
     """What one call of ``record`` did. ``rows`` predictions are new in the database, ``known`` were in it
-    already; ``damaged`` lines are in files that end in ``.bad``. ``backlog`` is in bytes, of files with
-    complete lines that are not recorded yet. ``summaries`` are of all lines read, by model."""
+    already; ``failures`` of arms of releases are new; ``damaged`` lines are in files that end in ``.bad``.
+    ``backlog`` is in bytes, of files with complete lines that are not recorded yet. ``summaries`` are of all
+    predictions read, by model."""
 
     rows: int = 0
     known: int = 0
+    failures: int = 0
     damaged: int = 0
     bytes: int = 0
     backlog: int = 0
     files: int = 0
     errors: list[str] = field(default_factory=list)
     summaries: dict[str, ModelSummary] = field(default_factory=dict)
+
+    @property
+    def lines(self) -> int:
+        """How many were read and understood, about."""
+        return self.rows + self.known + self.failures
 
 
 @dataclass(frozen=True)
@@ -99,7 +79,7 @@ def record(project: Project, *, limit: int | None = None) -> Recorded:
         known = predictions.offsets(tx)
     paths = _log_files(project)
     for path in paths:
-        if limit is None or done.rows + done.known < limit:
+        if limit is None or done.lines < limit:
             _record_file(project, path, known.get(path.name, 0), limit, done)
     _finish(project, paths, done)
     return done
@@ -143,8 +123,9 @@ def retain(
 ) -> dict[str, int]:
     """Delete predictions older than ``days``, in small transactions; returns how many, by model.
 
-    At most ``limit`` in one call [all]. Labelled ones go too, while their labels stay, as they do in a
-    backup; what is worth keeping for longer is exported before. With ``dry_run`` they are only counted.
+    At most ``limit`` in one call [all], and all failures as old. Labelled ones go too, while their labels
+    stay, as they do in a backup; what is worth keeping for longer is exported before. With ``dry_run`` they
+    are only counted.
     """
     before = project.clock.now() - timedelta(days=days)
     with project.store.reading() as tx:
@@ -162,6 +143,10 @@ def retain(
             left = None if left is None else left - gone
             if not gone:
                 break
+    gone = 1
+    while gone:
+        with project.store.writing() as tx:
+            gone = failures.prune(tx, before, batch)
     return removed
 
 
@@ -182,7 +167,7 @@ def _record_file(project: Project, path: Path, start: int, limit: int | None, do
                 if not _record_batch(project, path, lines, start, end, done):
                     return
                 start = end
-                if limit is not None and done.rows + done.known >= limit:
+                if limit is not None and done.lines >= limit:
                     return
     except FileNotFoundError:
         return
@@ -209,90 +194,38 @@ def _batches(file: BinaryIO, at: int) -> Iterator[tuple[list[bytes], int]]:
 
 
 def _record_batch(
-    project: Project, path: Path, lines: list[bytes], start: int, end: int, done: Recorded
+    project: Project, path: Path, written: list[bytes], start: int, end: int, done: Recorded
 ) -> bool:
     """Record some lines; False where somebody else has recorded them meanwhile."""
-    rows: list[tuple[Any, ...]] = []
+    read = lines.Read()
     damaged: list[tuple[int, bytes, str]] = []
-    read: dict[str, tuple[list[Any], list[Any]]] = {}
     at = start
-    for line in lines:
-        found: _Parsed | None = None
+    for line in written:
         try:
-            found = _parsed(line) if line else None
-        except _DAMAGE as error:
+            if line:
+                lines.take(line, read)
+        except lines.DAMAGE as error:
             damaged.append((at, line, str(error)))
-            found = _last_in(line)
-        if found is not None:
-            row, values, predicted = found
-            rows.append(row)
-            of_model = read.setdefault(row[2], ([], []))
-            of_model[0].append(values)
-            of_model[1].append(predicted)
+            lines.take_last(line, read)
         at += len(line) + 1
     if damaged:
         _keep_damaged(path, damaged)
     with project.store.writing() as tx:
         if predictions.offset(tx, path.name) != start:
             return False
-        new = predictions.add(tx, rows)
+        new = predictions.add(tx, read.predictions)
+        fallen = failures.add(tx, read.failures)
         predictions.reach(tx, path.name, end)
     done.rows += new
-    done.known += len(rows) - new
+    done.known += len(read.predictions) - new
+    done.failures += fallen
     done.damaged += len(damaged)
     done.bytes += end - start
     told = [f"{path.name} at byte {where}: {why}" for where, _, why in damaged]
     done.errors += told[: max(0, 10 - len(done.errors))]
-    for model, (inputs, answers) in read.items():
+    for model, (inputs, answers) in read.values.items():
         done.summaries.setdefault(model, ModelSummary()).add(inputs, answers)
     return True
-
-
-def _parsed(line: bytes) -> _Parsed:
-    """A row of ``predictions.COLUMNS``, its inputs, and what was predicted. Raises ValueError and
-    MsgspecError for what is no prediction or what a database cannot take."""
-    found = _decode_line(line)
-    if b"\\u0000" in line or b"\0" in line:
-        raise ValueError("a text holds the character 0")
-    inputs, at, predicted = _decode_inputs(found.inputs), found.at, found.prediction
-    if at.tzinfo is None:
-        raise ValueError(f"the time {at.isoformat()} has no zone")
-    for text in (found.prediction_id, found.model, found.version, found.variant):
-        if not 0 < len(text) <= _SHORT:
-            raise ValueError(f"an id or a name has {len(text)} characters")
-    probabilities, warnings = bytes(found.probabilities), bytes(found.warnings)
-    if probabilities != b"null":
-        _decode_outputs(probabilities)
-    if warnings != b"null":
-        _decode_warnings(warnings)
-    is_label = isinstance(predicted, str)
-    row = (
-        found.prediction_id,
-        (at if at.tzinfo is UTC else at.astimezone(UTC)).isoformat(timespec="microseconds"),
-        found.model,
-        found.version,
-        found.variant,
-        found.request_id[:REQUEST_LENGTH],
-        found.latency_ms,
-        predicted if is_label else repr(predicted),
-        None if is_label else predicted,
-        found.confidence,
-        bytes(found.inputs).decode(),
-        None if probabilities == b"null" else probabilities.decode(),
-        None if warnings == b"null" else warnings.decode(),
-    )
-    return row, inputs, predicted
-
-
-def _last_in(line: bytes) -> _Parsed | None:
-    """The whole prediction that was written behind one that was begun and not finished."""
-    at = line.rfind(_START, 1)  # cannot be in a text: there its quotes are escaped
-    if at > 0:
-        try:
-            return _parsed(line[at:])
-        except _DAMAGE:
-            pass
-    return None
 
 
 def _keep_damaged(path: Path, damaged: list[tuple[int, bytes, str]]) -> None:
@@ -323,12 +256,12 @@ def _continues(project: Project, file: BinaryIO, start: int) -> bool:
     before = file.read(start - file.tell())
     if file.tell() < start or not before.endswith(b"\n"):
         return False
+    line = before[before.rfind(b"\n", 0, -1) + 1 : -1]
     try:
-        last = _decode_line(before[before.rfind(b"\n", 0, -1) + 1 : -1])
-    except _DAMAGE:
+        with project.store.reading() as tx:
+            return lines.is_recorded(tx, line)
+    except lines.DAMAGE:
         return True  # damaged, and told so already
-    with project.store.reading() as tx:
-        return bool(predictions.find(tx, [last.prediction_id]))
 
 
 def _begin_again(project: Project, name: str, start: int) -> int:
