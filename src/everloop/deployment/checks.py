@@ -1,0 +1,94 @@
+"""What can veto a release at one look: guardrails on events, and a mismatch of units and weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from everloop.core.errors import InvalidSettings
+from everloop.core.releases import Check, Event, Guardrail, Seen
+
+from . import events, mismatch
+from .words import number, percent
+
+MISMATCH = "mismatch"
+CRASHES = 2
+BASELINE = 0.01
+
+_WORDS: dict[Event, str] = {
+    "failed": "failed",
+    "refused": "were refused",
+    "slow": "were slow",
+    "crash": "crashed",
+}
+
+
+def guard(
+    guardrail: Guardrail,
+    arm: Seen,
+    control: Seen | None,
+    level: float,
+    baselines: Mapping[str, float],
+    *,
+    alike: bool = False,
+) -> Check:
+    """``level``: the probability that this check may veto by chance. Without a control the rate is held
+    against the one stated in ``baselines``, or one in a hundred. ``alike``: both arms see every request (a
+    shadow), whatever their weights."""
+    hits = arm.events.get(guardrail.event, 0)
+    if guardrail.event == "crash":
+        return _crash(arm, control, hits)
+    needed = 1 / level
+    if control is None:
+        rate = min(baselines.get(guardrail.event, BASELINE) * guardrail.ratio, 1.0)
+        if rate <= 0:
+            raise InvalidSettings(
+                f"The baseline of '{guardrail.event}' is {rate:g}: a single one would be proof.",
+                remedy="State a share above 0.",
+            )
+        value = float(events.evidence(hits, arm.units - hits, rate)) if rate < 1 else 0.0
+        against = f"up to {percent(rate)} was stated"
+    else:
+        other = control.events.get(guardrail.event, 0)
+        weights = (1, 1) if alike else (arm.weight, control.weight)
+        value = float(events.evidence(hits, other, events.limit_of(*weights, guardrail.ratio)))
+        against = f"{_counted(other, control)} of the {control.arm}"
+        if guardrail.ratio != 1:
+            against += f", {number(guardrail.ratio)} times whose rate was put up with"
+    message = (
+        f"{_counted(hits, arm)} of the {arm.arm} {_WORDS[guardrail.event]}{_slowness(guardrail)}; {against}. "
+        f"Evidence {number(value)} of the {number(needed)} that veto"
+    )
+    return Check(guardrail.event, arm.arm, value >= needed, message, value, needed)
+
+
+def matched(arms: Sequence[Seen]) -> Check:
+    """Whether the arms have the units that their weights say."""
+    counts, weights = [arm.units for arm in arms], [arm.weight for arm in arms]
+    value = float(mismatch.evidence(counts, weights))
+    p = float(mismatch.chi_square_p(counts, weights))
+    shown = ", ".join(f"{arm.arm} {arm.units:,}" for arm in arms)
+    shares = " : ".join(f"{weight:,}" for weight in weights)
+    message = (
+        f"units: {shown}, where {shares} was due. Evidence {number(value)} of the "
+        f"{number(mismatch.NEEDED)} that tell of a broken split (chi-square at this look alone: p = {p:.2g})"
+    )
+    return Check(MISMATCH, "all", value >= mismatch.NEEDED, message, value, mismatch.NEEDED)
+
+
+def _crash(arm: Seen, control: Seen | None, crashes: int) -> Check:
+    """Two crashes are no chance, unless the control's processes crash as often."""
+    others = control.events.get("crash", 0) if control else 0
+    message = f"{crashes} crashes of a serving process under the {arm.arm}"
+    message += f", {others} under the {control.arm}" if control else ""
+    message += f"; {CRASHES} or more veto"
+    return Check(
+        "crash", arm.arm, crashes >= max(CRASHES, others + 1), message, float(crashes), float(CRASHES)
+    )
+
+
+def _counted(hits: int, arm: Seen) -> str:
+    return f"{hits:,} of {arm.units:,} units ({percent(hits, arm.units)})"
+
+
+def _slowness(guardrail: Guardrail) -> str:
+    return f" (over {number(guardrail.above)} ms)" if guardrail.above is not None else ""

@@ -1,0 +1,105 @@
+"""Confidence sequences: intervals that hold at every look at once, however often one looks.
+
+Waudby-Smith, Arbour, Sinha, Kennedy & Ramdas, "Time-uniform central limit theory and asymptotic confidence
+sequences" (Annals of Statistics 2024, arXiv:2103.06476), one-sided form. A mean of n independent units with
+standard error s lies above its estimate by more than ``s * reach(n, alpha)`` at any n with probability
+alpha at most, once n is large (the burn-in). Half-widths are smallest about n = 5,000.
+
+All functions take numbers or arrays of one shape: the fields of ``Sums`` may be arrays.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from everloop.core.releases import Sums
+
+Floats = NDArray[np.float64]
+TUNED = 5_000
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A difference and its standard error. ``units`` and ``rows`` are those it rests on; ``least``: the units
+    of the arm that has fewer."""
+
+    difference: Floats
+    error: Floats
+    units: Floats
+    rows: Floats
+    least: Floats
+
+    def bounds(self, low: float, high: float) -> tuple[Floats, Floats]:
+        """Lower end at level ``low`` and upper end at level ``high``, each one-sided. Units that come again
+        add rows, so what is known grows between the pace of units and that of rows: the wider of the two
+        counts."""
+        below, above = (
+            self.error * np.maximum(reach(self.units, level), reach(self.rows, level))
+            for level in (low, high)
+        )
+        return self.difference - below, self.difference + above
+
+
+def reach(n: Any, alpha: float) -> Floats:
+    """Standard errors from the estimate to a one-sided bound of level ``alpha`` that holds over all n."""
+    twice = -2 * np.log(2 * alpha)
+    scaled = np.maximum(n, 1) * (twice + np.log(twice + 1)) / TUNED
+    return np.asarray(np.sqrt(2 * (scaled + 1) / scaled * np.log1p(np.sqrt(scaled + 1) / (2 * alpha))))
+
+
+def between(candidate: Sums, control: Sums, *, bounded: bool = False) -> Estimate:
+    """The candidate's mean minus the control's."""
+    pairs = [(arm, _padded(arm, 0.0, 1.0) if bounded else arm) for arm in (candidate, control)]
+    means = [_ratio(arm.total, arm.rows) for arm, _ in pairs]
+    variances = [_variance(padded) for _, padded in pairs]
+    return Estimate(
+        means[0] - means[1],
+        np.sqrt(variances[0] + variances[1]),
+        np.asarray(candidate.units + control.units, dtype=np.float64),
+        np.asarray(candidate.rows + control.rows, dtype=np.float64),
+        np.minimum(candidate.units, control.units).astype(np.float64),
+    )
+
+
+def within(differences: Sums, *, bounded: bool = False) -> Estimate:
+    """The mean of differences, candidate minus control, on the same rows (a shadow's)."""
+    units = np.asarray(differences.units, dtype=np.float64)
+    return Estimate(
+        _ratio(differences.total, differences.rows),
+        np.sqrt(_variance(_padded(differences, -1.0, 1.0) if bounded else differences)),
+        units,
+        np.asarray(differences.rows, dtype=np.float64),
+        units,
+    )
+
+
+def _variance(sums: Sums) -> Floats:
+    """Of a ratio of sums over units (delta method), so that rows of one unit need not be independent."""
+    units, mean = np.asarray(sums.units, dtype=np.float64), _ratio(sums.total, sums.rows)
+    squares = sums.total_squared - 2 * mean * sums.rows_by_total + mean**2 * sums.rows_squared
+    scale = _ratio(units, units - 1)
+    with np.errstate(invalid="ignore"):
+        variance = scale * np.maximum(squares, 0.0) / np.maximum(sums.rows, 1e-300) ** 2
+    return np.where(units < 2, np.inf, variance)
+
+
+def _padded(sums: Sums, low: float, high: float) -> Sums:
+    """With two more units of average size, one with the lowest values and one with the highest, so that an
+    arm which has made no mistake yet is not taken to be certain (Agresti & Caffo 2000)."""
+    m = _ratio(sums.rows, sums.units)
+    return Sums(
+        sums.units + 2,
+        sums.rows + 2 * m,
+        sums.total + m * (low + high),
+        sums.rows_squared + 2 * m**2,
+        sums.total_squared + m**2 * (low**2 + high**2),
+        sums.rows_by_total + m**2 * (low + high),
+    )
+
+
+def _ratio(part: Any, whole: Any) -> Any:
+    return np.divide(part, whole, out=np.zeros(np.shape(whole)), where=np.asarray(whole) > 0)
