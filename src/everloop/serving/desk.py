@@ -295,7 +295,7 @@ def failure(model: Served, ask: Ask, name: str, at: str) -> bytes | None:
         return None
     said = error.code
     if isinstance(error, Rejected):  # names of fields, never a value
-        known = model.inputs.known
+        known = {*model.inputs.names, "features"}
         fields = dict.fromkeys(one.field if one.field in known else "(unknown)" for one in error.wrong)
         said += f": {', '.join(fields)}"[:_TOLD]
     elif error.__cause__ is not None:

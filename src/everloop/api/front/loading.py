@@ -37,6 +37,7 @@ class Loader:
 
     def __init__(self) -> None:
         self._compiled: dict[str, Compiled] = {}
+        self._ready: dict[str, tuple[Any, Served]] = {}  # by model@version, and what it was made of
         self._native: dict[str, str] = {}  # model@version -> address
         self._failed: dict[str, str] = {}  # in the other process, since the newest plan
         self._content: dict[str, bytes] = {}  # of what is pending
@@ -51,7 +52,7 @@ class Loader:
             for one in model["versions"]:
                 name = f"{model['name']}@{one['version']}"
                 try:
-                    versions[one["version"]] = self._served(model, one, message["salt"])
+                    versions[one["version"]] = self._kept(name, model, one, message["salt"])
                     if one["format"] != "onnx" and self._native.get(name) != one["key"]:
                         content, form = self._content_of(one["key"]), versions[one["version"]].form
                         loaded.pending[name] = one["key"], (name, one["format"], content, form)
@@ -61,6 +62,10 @@ class Loader:
                     )
                     loaded.failed[name] = said[:300]
                     versions.pop(one["version"], None)
+        names = {
+            f"{model['name']}@{one['version']}" for model in message["models"] for one in model["versions"]
+        }
+        self._ready = {name: kept for name, kept in self._ready.items() if name in names}
         keys = {one["key"]: one["format"] for model in message["models"] for one in model["versions"]}
         self._compiled = {key: kept for key, kept in self._compiled.items() if key in keys}
         self._native = {name: key for name, key in self._native.items() if key in keys}
@@ -105,6 +110,14 @@ class Loader:
         if key not in self._content:
             raise Unavailable("Its content has not arrived yet.")
         return self._content[key]
+
+    def _kept(self, name: str, model: Mapping[str, Any], one: Mapping[str, Any], salt: bytes) -> Served:
+        """The version as it is in memory already, where nothing about it is new."""
+        told = (model["inputs"], model["mask"], dict(one), salt)
+        known = self._ready.get(name)
+        if known is None or known[0] != told:
+            known = self._ready[name] = told, self._served(model, one, salt)
+        return known[1]
 
     def _served(self, model: Mapping[str, Any], one: Mapping[str, Any], salt: bytes) -> Served:
         form = load(Form, one["form"])

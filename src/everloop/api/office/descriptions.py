@@ -71,9 +71,18 @@ class Shape(BaseModel):
 
 
 Row = list[Any] | dict[str, Any]
+_ENTITY = "Who it is about: under a release an entity keeps its version. Or send `X-Entity-ID`."
+_CONTEXT = "What a release's rules look at, such as `{\"country\": \"NO\"}`. The model does not see it."
 
 
-class PredictOne(Shape):
+class Predict(Shape):
+    """Who asks; the same for all rows of a request."""
+
+    entity_id: str | int | None = Field(None, description=_ENTITY)
+    context: dict[str, str | int | float | bool | None] | None = Field(None, description=_CONTEXT)
+
+
+class PredictOne(Predict):
     """A row, in the model's order or by name."""
 
     model_config = ConfigDict(
@@ -87,7 +96,9 @@ class PredictOne(Shape):
                         "sepal_width": 3.5,
                         "petal_length": 1.4,
                         "petal_width": 0.2,
-                    }
+                    },
+                    "entity_id": "customer-7",
+                    "context": {"country": "NO"},
                 },
             ]
         },
@@ -95,7 +106,7 @@ class PredictOne(Shape):
     features: Row
 
 
-class PredictBatch(Shape):
+class PredictBatch(Predict):
     """Several rows, each in the model's order or by name."""
 
     model_config = ConfigDict(
@@ -109,7 +120,8 @@ PredictRequest = PredictOne | PredictBatch
 
 
 class Predicted(Shape):
-    """`prediction` is the class as a number, or the value of a regression, which has no name."""
+    """`prediction` is the class as a number, or the value of a regression, which has no name. `probability`
+    is that with which `release` chose the `variant`."""
 
     prediction: float | int
     prediction_name: str | None = None
@@ -118,6 +130,8 @@ class Predicted(Shape):
     model: str
     model_version: str
     variant: str
+    release: str | None = None
+    probability: float | None = None
     prediction_id: str
     warnings: list[str] = []
 
@@ -127,6 +141,8 @@ class PredictedBatch(Shape):
     model: str
     model_version: str
     variant: str
+    release: str | None = None
+    probability: float | None = None
 
 
 class InferTensor(Shape):
@@ -143,7 +159,8 @@ class WantedTensor(Shape):
 
 
 class InferRequest(Shape):
-    """Open Inference Protocol V2."""
+    """Open Inference Protocol V2. Of `parameters`, `entity_id` says who it is about, and a release's rules look
+    at them."""
 
     model_config = ConfigDict(
         json_schema_extra={

@@ -4,37 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import json
 import logging
 import signal
 import socket
-import sys
 from collections.abc import Callable, Coroutine
+from functools import partial
 from importlib import import_module
 from importlib.metadata import version
 from typing import Any
 
 import uvloop
 
-from everloop.adapters.courier import describe
 from everloop.api import logs
 from everloop.api.channel import Message
 from everloop.core.errors import Conflict, MLOpsError, Unavailable
+from everloop.flows import releases
 from everloop.flows.project import Project
 from everloop.flows.serving import planning, recording
 from everloop.flows.serving.planning import Plan
 from everloop.serving.counts import Counts
 
-from . import extras, sockets
+from . import beside, extras, sockets
 from .hand import Hand, within
 from .plans import Plans
 from .recorder import Recorder, Recording
+from .rolling import one_by_one
 from .workers import WorkerProcess
 
 LOOK_EVERY = 0.25  # seconds between looks at what is to be served
 LOOK_AGAIN = 3.0  # seconds after which what could not be served is tried again
-JOBS_EVERY = 60.0  # seconds between looks for jobs that were queued elsewhere
-JOBS_MODULE = "everloop.worker.jobs"
 READY_WITHIN = 60.0
 PORT_WITHIN = 1.5  # seconds to wait for a port that a server which is just ending still has
 PULSE_EVERY = 0.25  # seconds between telling workers whether they may log
@@ -111,7 +109,7 @@ class Office:
                 self._app = await asyncio.to_thread(self._load_app)
                 self._spawn(self._app.state.board.run())
                 if settings.retrain:
-                    self._spawn(self._work())
+                    self._spawn(beside.work(self.project, self._queued))
             await self._stopping.wait()
             if self._failure is None:
                 self._tell("Stopping: requests under way are answered, the log is written.")
@@ -168,6 +166,7 @@ class Office:
                     worker.problem
                 )
                 lasted = worker.ready.is_set() and loop.time() - worker.since > SHORT_LIFE
+                self._spawn(self._crashed(worker))
             if self._stopping.is_set():
                 return
             self.restarts += 1
@@ -180,6 +179,20 @@ class Office:
             then = f"in {pause:g} s" if pause else "now"
             self._tell(f"Worker {slot} {said}. Another one starts {then}.")
             await within(pause, self._stopping)
+
+    async def _crashed(self, worker: WorkerProcess) -> None:
+        """A worker died: a release that runs may be why."""
+        code = worker.process.returncode or 0
+        if not self._stopping.is_set() and (code < 0 or (code and worker.ready.is_set())):
+            await self._about_releases(lambda: releases.faults.crashed(self.project, f"worker died ({code})"))
+
+    async def _about_releases(self, tell: Callable[[], object]) -> None:
+        try:
+            await self._looker.do(tell)
+        except MLOpsError as error:
+            self.problem = error.message
+        except Exception:  # noqa: BLE001 (serving goes on, whatever releases do)
+            _log.exception("what happened could not be told to releases")
 
     async def _outlived(self, slot: int) -> WorkerProcess:
         """Return the last worker of a socket when it, and all before it, are gone."""
@@ -304,6 +317,8 @@ class Office:
         while True:
             await asyncio.sleep(LOOK_EVERY)
             now = await self._mark()
+            for name, problem in self._plans.unloadable.items():
+                await self._about_releases(partial(releases.faults.unloadable, self.project, name, problem))
             failed = self._plans.problems or any(worker.failed for worker in self.workers.values())
             again = failed and loop.time() - looked > LOOK_AGAIN
             if (now is not None and now != seen) or again:
@@ -335,17 +350,25 @@ class Office:
             _log.exception("what is to be served could not be found out")
             return False
         self.problem = None
-        for worker in list(self._living):
-            self._send_plan(worker)
+        self._send_plans()
         for name, problem in plans.problems.items():
             if before.get(name) != problem:
                 self._tell(f"{name} is not served: {problem}")
         return True
 
+    def _send_plans(self) -> None:
+        """To all workers at once; where a version comes to one after the other, to those that have none."""
+        rolling = bool(self._plans.rolling())
+        for worker in list(self._living):
+            if not rolling or not worker.told:
+                self._send_plan(worker)
+        if rolling:
+            self._spawn(one_by_one(self._plans, lambda: self._living, self._send_plan))
+
     def _send_plan(self, worker: WorkerProcess) -> None:
         plans = self._plans
         fresh = {key: data for key, data in plans.content.items() if key not in worker.sent}
-        worker.sent = set(plans.content)
+        worker.sent, worker.told = set(plans.content), plans.number
         worker.send("plan", number=plans.number, data=fresh, **plans.message)
 
     def loaded(self, worker: WorkerProcess, serving: dict[str, str]) -> None:
@@ -383,19 +406,6 @@ class Office:
     def jobs_wait(self) -> None:
         """Something was put in the queue: see that a process works on it."""
         self._queued.set()
-
-    async def _work(self) -> None:
-        """Jobs are done by a process of their own, which ends when none is left."""
-        while True:
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", JOBS_MODULE),
-                stdin=asyncio.subprocess.PIPE,
-                cwd=self.project.settings.root,
-            )
-            told = json.dumps(describe(self.project.settings)).encode()
-            await process.communicate(told)
-            await within(JOBS_EVERY, self._queued)
-            self._queued.clear()
 
     # -- requests that workers forward -----------------------------------------------------------------------
 

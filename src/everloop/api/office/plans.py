@@ -17,7 +17,8 @@ from everloop.flows.serving.planning import Plan, PlannedModel, PlannedVersion
 
 class Plans:
     """The newest plan: its ``number``, the ``message`` for workers, the ``content`` of each address in it.
-    ``problems`` tells of versions that are not served, by ``model@version``."""
+    ``problems`` tells of versions that are not served, by ``model@version``; ``rolled`` are the releases
+    whose version all workers have taken, one after the other."""
 
     def __init__(self, project: Project) -> None:
         self.plan: Plan | None = None
@@ -25,6 +26,7 @@ class Plans:
         self.message: dict[str, Any] = {}
         self.content: dict[str, bytes] = {}
         self.problems: dict[str, str] = {}
+        self.rolled: set[str] = set()
         self._project = project
         self._serving: dict[str, PlannedVersion] = {}  # by model: what answers by default, proven by a worker
 
@@ -78,6 +80,29 @@ class Plans:
             for version in model.versions:
                 if version.version == serving.get(model.name):
                     self._serving[model.name] = version
+
+    @property
+    def unloadable(self) -> dict[str, str]:
+        """Of ``problems``, those of versions that a release brings."""
+        brought = {
+            f"{model.name}@{arm.version}"
+            for model in (self.plan.models if self.plan else ())
+            if model.traffic is not None
+            for arm in model.traffic.arms
+            if arm.version != model.traffic.champion
+        }
+        return {name: problem for name, problem in self.problems.items() if name in brought}
+
+    def rolling(self) -> dict[str, str]:
+        """The releases that come to one worker after the other and are not everywhere yet, by the
+        ``model@version`` that comes."""
+        return {
+            f"{model.name}@{arm.version}": model.traffic.release_id
+            for model in (self.plan.models if self.plan else ())
+            if model.traffic is not None and model.traffic.one_by_one
+            for arm in model.traffic.arms
+            if model.traffic.release_id not in self.rolled
+        }
 
     def _told(self, model: PlannedModel) -> dict[str, Any]:
         serving = self._serving.get(model.name)

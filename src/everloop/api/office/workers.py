@@ -27,8 +27,9 @@ class Owner(Protocol):
 
 
 class WorkerProcess:
-    """One worker on one socket. ``sent`` are the models it has; ``counts`` what it has done; ``heard`` when
-    it last said something, ``since`` when it was started (the loop's seconds); ``problem`` why it ended."""
+    """One worker on one socket. ``sent`` are the models it has, ``told`` the number of the plan it was sent
+    last, ``plan`` of the one it has loaded; ``counts`` what it has done; ``heard`` when it last said
+    something, ``since`` when it was started (the loop's seconds); ``problem`` why it ended."""
 
     def __init__(
         self, slot: int, process: asyncio.subprocess.Process, channel: Channel, owner: Owner
@@ -36,7 +37,7 @@ class WorkerProcess:
         self.slot = slot
         self.process = process
         self.sent: set[str] = set()
-        self.plan = 0
+        self.told = self.plan = 0
         self.failed: dict[str, str] = {}
         self.problem = ""
         self.counts: dict[str, Any] = Counts().document()
