@@ -30,6 +30,19 @@ COMMANDS = {
     ),
     "runs": ("everloop.cli.runs", "List, show, compare and reproduce training runs."),
     "models": ("everloop.cli.models", "List and show model versions, trace and promote them."),
+    "deploy": (
+        "everloop.cli.deploy",
+        "Release a model version to an environment, at once or step by step.",
+    ),
+    "release": ("everloop.cli.release", "Follow releases, and approve, promote or abort them."),
+    "rollback": (
+        "everloop.cli.rollback",
+        "Go back to the last good version of a model, or to a named one.",
+    ),
+    "environments": (
+        "everloop.cli.environments",
+        "Show the environments, their rules, and what is current of each model.",
+    ),
     "contract": ("everloop.cli.contract", "Show what a model's data must be like, or read it off data anew."),
     "history": ("everloop.cli.history", "Show what happened to a model, oldest first."),
     "report": ("everloop.cli.report", "Write a model's report: one HTML page with plots."),

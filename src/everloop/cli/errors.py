@@ -20,6 +20,8 @@ CONTRACT = 3
 DIFFERENT = 4
 UNHEALTHY = 5
 NOT_TRAINED = 6  # something speaks against a training, such as too few rows
+ROLLED_BACK = 7  # a release that was watched; also when it was aborted
+INCONCLUSIVE = 8  # a release that was watched
 INTERRUPTED = 130
 
 EXIT_CODES = {

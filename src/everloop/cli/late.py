@@ -39,6 +39,10 @@ if TYPE_CHECKING:
     from everloop.flows import status as status
     from everloop.flows import turn as turn
     from everloop.flows import upkeep as upkeep
+    from everloop.flows.releases import deploying as deploying
+    from everloop.flows.releases import keeping as keeping
+    from everloop.flows.releases import planning as planning
+    from everloop.flows.releases import showing as showing
 
     from . import log as log
     from . import output as output
@@ -73,6 +77,10 @@ else:
         __name__,
         {
             **{name: f"everloop.flows.{name}" for name in _FLOWS},
+            **{
+                name: f"everloop.flows.releases.{name}"
+                for name in ("deploying", "keeping", "planning", "showing")
+            },
             **{name: f"everloop.cli.{name}" for name in ("log", "output", "progress", "weeks")},
             "metadata": "importlib.metadata",
             "conditions": "everloop.data.conditions",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +13,7 @@ from everloop.core.errors import Invalid, Unreadable
 
 from . import errors, late
 from .call import Call, command, group
+from .moments import moment
 
 if TYPE_CHECKING:
     from everloop.flows.serving.labels import LabelItem
@@ -50,8 +51,8 @@ def list_(
             project,
             model=model,
             version=version,
-            since=_moment(since, now),
-            until=_moment(until, now),
+            since=moment(since, now),
+            until=moment(until, now),
             label=label,
             request_id=request,
             release=release,
@@ -131,7 +132,7 @@ def maturity(
         raise Invalid(f"--by is '{by}'.", remedy="Say day or hour.")
     with call.project() as project:
         now = project.clock.now()
-        start = _moment(since, now) or now - timedelta(days=7)
+        start = moment(since, now) or now - timedelta(days=7)
         periods = late.serving.labels.maturity(
             project, model, start, now, by="day" if by == "day" else "hour"
         )
@@ -175,7 +176,7 @@ def export(
         late.serving.recording.record(project)
         now = project.clock.now()
         made = late.serving.exporting.export(
-            project, model, _moment(since, now), _moment(until, now), dataset=dataset
+            project, model, moment(since, now), moment(until, now), dataset=dataset
         )
     version = made.version
     call.answer(
@@ -210,20 +211,6 @@ def remove(
     )
 
 
-def _moment(text: str | None, now: datetime) -> datetime | None:
-    """A time (UTC where it names no zone), or a time ago: 30m, 6h, 7d."""
-    if text is None:
-        return None
-    unit = {"m": "minutes", "h": "hours", "d": "days"}.get(text[-1:])
-    if unit and text[:-1].isdecimal():
-        return now - timedelta(**{unit: int(text[:-1])})
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        raise Invalid(f"'{text}' is no time.", remedy="Write 2026-03-01, 2026-03-01T12:00 or 7d.") from None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
-
-
 def _items(path: Path, now: datetime) -> list[LabelItem]:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
@@ -235,4 +222,4 @@ def _items(path: Path, now: datetime) -> list[LabelItem]:
             f"{path} has no columns prediction_id and label.", remedy="Name them in its first line."
         )
     item = late.serving.labels.LabelItem
-    return [item(row["prediction_id"], row["label"], _moment(row.get("at") or None, now)) for row in rows]
+    return [item(row["prediction_id"], row["label"], moment(row.get("at") or None, now)) for row in rows]

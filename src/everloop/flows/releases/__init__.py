@@ -17,6 +17,7 @@ __getattr__ = submodules(
         "planning",
         "results",
         "shadowing",
+        "showing",
         "states",
     ],
 )

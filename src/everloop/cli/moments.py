@@ -1,0 +1,21 @@
+"""Times as they are written on the command line."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from everloop.core.errors import Invalid
+
+
+def moment(text: str | None, now: datetime) -> datetime | None:
+    """A time (UTC where it names no zone), or a time ago: 30m, 6h, 7d."""
+    if text is None:
+        return None
+    unit = {"m": "minutes", "h": "hours", "d": "days"}.get(text[-1:])
+    if unit and text[:-1].isdecimal():
+        return now - timedelta(**{unit: int(text[:-1])})
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise Invalid(f"'{text}' is no time.", remedy="Write 2026-03-01, 2026-03-01T12:00 or 7d.") from None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)

@@ -1,0 +1,212 @@
+"""Releases as people are told of them: the plan in words, who answers, what is current where."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from everloop.core.errors import NotFound, UnknownModel, nearest
+from everloop.core.releases import BUCKETS, Environment, Guardrail, Look, Release, Traffic
+from everloop.deployment.compared import find_measure
+from everloop.deployment.words import listed, number, percent, span
+from everloop.flows.project import Project
+from everloop.store import models, releases
+
+from . import deploying, environments, states
+
+
+@dataclass(frozen=True)
+class View:
+    """A release, its plan in words, who answers in its environment now, and its newest look."""
+
+    release: Release
+    plan: tuple[str, ...]
+    answers: Traffic | None = None
+    look: Look | None = None
+
+
+@dataclass(frozen=True)
+class Current:
+    """The version of a model that is current in an environment. ``since`` is None for one that was promoted
+    before releases were kept; ``release_id`` is the release on its way there."""
+
+    version: str
+    since: datetime | None = None
+    release_id: str | None = None
+
+
+@dataclass(frozen=True)
+class Place:
+    """An environment and what is current of each model in it."""
+
+    environment: Environment
+    current: Mapping[str, Current]
+
+
+def view(project: Project, release: Release) -> View:
+    with project.store.reading() as tx:
+        answers = releases.in_force(tx, release.model, release.environment)
+        looks = releases.list_looks(tx, release.release_id, limit=1)
+    return View(release, plan_words(release), answers, looks[-1] if looks else None)
+
+
+def named(project: Project, name: str, environment: str | None = None) -> Release:
+    """The release that a release's id or a model's name means: of a model the open one, else the newest.
+    Raises NotFound."""
+    with project.store.reading() as tx:
+        known = models.registered(tx)
+    if name in known:
+        return deploying.of_model(project, name, environment)
+    try:
+        return deploying.find(project, name)
+    except NotFound as error:
+        if name.startswith("rel_"):
+            raise
+        raise UnknownModel(
+            f"There is no model or release '{name}'.",
+            remedy=f"{nearest(name, known)} 'everloop release list' shows all releases.",
+        ) from error
+
+
+def places(project: Project) -> list[Place]:
+    """Each environment with its rules and what is current in it."""
+    found = []
+    with project.store.reading() as tx:
+        known = models.registered(tx)
+        for name in environments.names(project):
+            current = {}
+            for model in known:
+                version = states.champion(tx, model, name)
+                if version is not None:
+                    running = releases.open_release(tx, model, name)
+                    since = releases.champion_since(tx, model, name)
+                    current[model] = Current(version, since, running.release_id if running else None)
+            found.append(Place(environments.find(project, name), current))
+    return found
+
+
+def rules_words(environment: Environment) -> str:
+    """What a version needs to come to an environment."""
+    said = []
+    if environment.validated:
+        said.append("it passed the gate")
+    if environment.after:
+        waited = f" for {span(environment.seconds)}" if environment.seconds else ""
+        said.append(f"it has been current in {environment.after}{waited}")
+    if environment.approval:
+        said.append(f"'{environment.approval}' approves")
+    return listed(said) if said else "no rule"
+
+
+# -- the plan ----------------------------------------------------------------------------------------------
+
+
+def plan_words(release: Release) -> tuple[str, ...]:
+    """What a release does, by what it is judged, and what its plan can detect."""
+    if release.strategy == "direct":
+        after = f" after {release.against}" if release.against else ""
+        return (f"{_named(release)} answers every request in {release.environment} at once{after}.",)
+    return tuple(
+        line
+        for line in (
+            *_course(release),
+            _promotes(release),
+            _vetoes(release),
+            _deadline(release),
+            *release.plan.detects,
+        )
+        if line
+    )
+
+
+def _course(release: Release) -> list[str]:
+    """Who answers what, step by step."""
+    plan, new, old = release.plan, _named(release), release.against
+    if release.strategy == "canary":
+        first, *later = [percent(step, BUCKETS) for step in plan.steps]
+        then = f", then {', '.join(later)}" if later else ""
+        return [
+            f"{new} answers {first} of the requests in {release.environment}, beside a control of the same "
+            f"size ({old}){then}; each step takes {span(plan.dwell)} at least."
+        ]
+    if release.strategy == "ab":
+        shares = [f"{arm.name} ({arm.version}) {percent(arm.weight, BUCKETS)}" for arm in release.arms]
+        split = [f"The requests in {release.environment} are split: {listed(shares)}."]
+        if plan.bandit:
+            split.append(
+                f"Thompson sampling moves the split to the arms that do better; each keeps "
+                f"{percent(plan.floor)} at least, and {percent(plan.hold_out)} of the requests stay split as "
+                "they are."
+            )
+        return split
+    if release.strategy == "shadow":
+        return [f"{new} sees the requests that {old} answers in {release.environment}, and answers nobody."]
+    how = "one worker after the other" if release.strategy == "rolling" else "at once"
+    return [
+        f"{new} takes over every request in {release.environment}, {how}; {old} stays loaded for "
+        f"{span(plan.dwell)}, until {release.version} has proved itself."
+    ]
+
+
+def _promotes(release: Release) -> str:
+    measures = release.plan.measures
+    if release.strategy in ("blue-green", "rolling"):
+        return ""
+    if not measures:
+        return "It is promoted when all steps have run and no guardrail was touched."
+    best = release.strategy == "ab"
+    asked = [
+        f"{find_measure(each.name).words} is "
+        + (
+            "proven better"
+            if each.goal == "better" or (best and place == 0)
+            else f"proven not worse by {number(each.margin)} or more"
+        )
+        if find_measure(each.name).sign
+        else f"{find_measure(each.name).words} is proven not to differ by {number(each.margin)} or more"
+        for place, each in enumerate(measures)
+    ]
+    of = "The arm is promoted of which" if best else "It is promoted when"
+    return f"{of} {listed(asked)}."
+
+
+def _vetoes(release: Release) -> str:
+    rails = release.plan.guardrails
+    than = "is usual" if release.strategy in ("blue-green", "rolling") else "under the control"
+    counted = [_rail(rail) for rail in rails if rail.event != "crash"]
+    parts = [f"{_or(counted)} more often than {than}"] if counted else []
+    parts += ["the serving process crashes twice" for rail in rails if rail.event == "crash"]
+    return f"It is rolled back at once when {_or(parts)}." if parts else ""
+
+
+def _rail(rail: Guardrail) -> str:
+    what = {
+        "failed": "requests fail",
+        "refused": "inputs are refused",
+        "slow": f"answers take over {number(rail.above or 0.0)} ms",
+    }[rail.event]
+    return what if rail.ratio == 1 else f"{what} ({number(rail.ratio)} times as often is put up with)"
+
+
+def _or(parts: list[str]) -> str:
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} or {parts[-1]}"
+
+
+def _deadline(release: Release) -> str:
+    if release.strategy in ("blue-green", "rolling"):
+        return ""
+    alpha = percent(release.plan.alpha)
+    return (
+        f"What is not proven after {span(release.plan.longest)} is inconclusive: {release.against} stays. "
+        f"A false verdict has a probability of {alpha} at most, however often one looks."
+    )
+
+
+def _named(release: Release) -> str:
+    return f"{release.model}@{release.version}"
+
+
+def shares(entry: Traffic) -> list[tuple[str, str, float]]:
+    """Who answers: arm, version, share of the requests."""
+    return [(arm.name, arm.version, arm.weight / BUCKETS) for arm in entry.arms]
