@@ -49,16 +49,21 @@ def widen(arms: Sequence[Arm], weight: int) -> tuple[Arm, ...]:
 def split(shares: Mapping[str, tuple[str, float]]) -> tuple[Arm, ...]:
     """The arms of an A/B test, from the version and the share of each name. The shares sum to one."""
     weights = to_buckets({name: share for name, (_, share) in shares.items()})
+    return lay_out({name: version for name, (version, _) in shares.items()}, weights)
+
+
+def lay_out(versions: Mapping[str, str], weights: Mapping[str, int]) -> tuple[Arm, ...]:
+    """One arm after the other, from the version of each name."""
     arms, start = [], 0
-    for name, weight in weights.items():
-        arms.append(Arm(name, shares[name][0], (Range(start, start + weight),)))
-        start += weight
+    for name, version in versions.items():
+        arms.append(Arm(name, version, (Range(start, start + weights[name]),)))
+        start += weights[name]
+    check(arms)
     return tuple(arms)
 
 
 def to_buckets(shares: Mapping[str, float]) -> dict[str, int]:
-    """Shares that sum to one as whole buckets that sum to all of them: rounded down, and what is left goes to
-    the largest remainders (Hamilton)."""
+    """Shares that sum to one as whole buckets that sum to all of them."""
     if not shares or not all(share > 0 for share in shares.values()):
         raise InvalidSettings(f"Every arm needs a share above zero; given were {_shown(shares)}.")
     if abs(sum(shares.values()) - 1) > 1e-6:
@@ -66,11 +71,18 @@ def to_buckets(shares: Mapping[str, float]) -> dict[str, int]:
             f"The shares of the arms sum to {sum(shares.values()):.6g}: {_shown(shares)}.",
             remedy="Give shares that sum to 1.",
         )
-    exact = {name: share * BUCKETS for name, share in shares.items()}
-    weights = {name: int(value + 1e-6) for name, value in exact.items()}
+    weights = apportion(shares, BUCKETS)
     if not all(weights.values()):
         raise InvalidSettings(f"A share is smaller than one of {BUCKETS:,} buckets: {_shown(shares)}.")
-    left = BUCKETS - sum(weights.values())
+    return weights
+
+
+def apportion(shares: Mapping[str, float], total: int) -> dict[str, int]:
+    """Whole numbers that sum to ``total``: rounded down, and what is left goes to the largest remainders
+    (Hamilton)."""
+    exact = {name: share * total for name, share in shares.items()}
+    weights = {name: int(value + 1e-6) for name, value in exact.items()}
+    left = total - sum(weights.values())
     for name in sorted(exact, key=lambda name: weights[name] - exact[name])[:left]:
         weights[name] += 1
     return weights

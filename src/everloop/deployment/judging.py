@@ -78,11 +78,11 @@ def find_sides(release: Release, seen: Sequence[Seen]) -> Sides:
     by_name = {each.arm: each for each in seen}
     if release.strategy == "ab":
         judged = [each for each in seen if each.arm.endswith(FIXED)] if release.plan.bandit else list(seen)
-        control = next(
-            (each for each in judged if each.arm.removesuffix(FIXED) == CONTROL),
-            next((each for each in judged if each.version == release.against), judged[0] if judged else None),
+        control = next((each for each in judged if each.arm.removesuffix(FIXED) == CONTROL), None)
+        return Sides(
+            tuple(each for each in judged if each is not control),
+            control or Seen(CONTROL, release.against or "", 1),
         )
-        return Sides(tuple(each for each in judged if each is not control), control)
     candidate = by_name.get(CANDIDATE) or next(
         (each for each in seen if each.version == release.version and each.arm != PAIRED),
         Seen(CANDIDATE, release.version, 0),

@@ -20,6 +20,7 @@ from everloop.core.releases import Sums
 
 Floats = NDArray[np.float64]
 TUNED = 5_000
+_PADDING = 7
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,11 @@ def within(differences: Sums, *, bounded: bool = False) -> Estimate:
     )
 
 
+def mean_error(sums: Sums) -> tuple[Floats, Floats]:
+    """The mean of one arm and its standard error."""
+    return _ratio(sums.total, sums.rows), np.sqrt(_variance(sums))
+
+
 def _variance(sums: Sums) -> Floats:
     """Of a ratio of sums over units (delta method), so that rows of one unit need not be independent."""
     units, mean = np.asarray(sums.units, dtype=np.float64), _ratio(sums.total, sums.rows)
@@ -88,16 +94,19 @@ def _variance(sums: Sums) -> Floats:
 
 
 def _padded(sums: Sums, low: float, high: float) -> Sums:
-    """With two more units of average size, one with the lowest values and one with the highest, so that an
-    arm which has made no mistake yet is not taken to be certain (Agresti & Caffo 2000)."""
-    m = _ratio(sums.rows, sums.units)
+    """With more units, as many with the lowest values as with the highest, so that an arm which has made few
+    mistakes yet is not taken to be certain. Agresti & Coull (1998) add z²/2 of each for an interval of z
+    standard errors; 7 are for 3.75. Each has the root of an average unit's rows, which is between what rows
+    that depend on each other ask for and what independent ones do. It widens intervals of few units only."""
+    size = _ratio(sums.rows, sums.units) * _PADDING
+    rows = np.sqrt(size * _PADDING)
     return Sums(
-        sums.units + 2,
-        sums.rows + 2 * m,
-        sums.total + m * (low + high),
-        sums.rows_squared + 2 * m**2,
-        sums.total_squared + m**2 * (low**2 + high**2),
-        sums.rows_by_total + m**2 * (low + high),
+        sums.units + 2 * _PADDING,
+        sums.rows + 2 * rows,
+        sums.total + rows * (low + high),
+        sums.rows_squared + 2 * size,
+        sums.total_squared + size * (low**2 + high**2),
+        sums.rows_by_total + size * (low + high),
     )
 
 
