@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from everloop.core.releases import BUCKETS, CONTROL, FIXED, Arm, Measure, Plan, Strategy
 
+from . import events
 from .buckets import HALF
 from .compared import find_measure
 from .levels import share
