@@ -9,6 +9,7 @@ from typing import Any
 from everloop.core.errors import (
     Conflict,
     Corrupt,
+    DeploymentError,
     Invalid,
     MLOpsError,
     NotFound,
@@ -26,6 +27,7 @@ STATUS: tuple[tuple[type[MLOpsError], int], ...] = (
     (NotFound, 404),
     (Invalid, 400),
     (Conflict, 409),
+    (DeploymentError, 409),
     (Refused, 403),
     (TimedOut, 504),
     (Unavailable, 503),

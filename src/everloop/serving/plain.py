@@ -81,7 +81,7 @@ def said(body: bytes | bytearray, features: bool) -> Said:
     be read: nothing."""
     try:
         who = _who.decode(body)
-        named = _named.decode(who.features) if features and bytes(who.features[:1]) == b"{" else {}
+        named = _named.decode(who.features) if features and bytes(who.features)[:1] == b"{" else {}
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return NOTHING
     return Said(entity_of(who.entity_id), who.context if isinstance(who.context, dict) else {}, named)

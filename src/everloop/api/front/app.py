@@ -240,7 +240,7 @@ class App:
             async with asyncio.timeout(deadline):
                 if target.split is not None:
                     ask.entity = call.headers.get(b"x-entity-id", b"")
-                    name = await self._beside(desk.route, target, ask) if large else desk.route(target, ask)
+                    name = await self._beside(front.route, target, ask) if large else front.route(target, ask)
                     target = call.scope["target"] = front.chosen(target, name)
                 if large:
                     batch = await self._beside(desk.prepare, target, [ask], front.limits.rows)

@@ -159,13 +159,21 @@ class Front:
     def ask(self, connection: Connection, target: Target, ask: Ask) -> None:
         ask.received = self.now()
         if target.split is not None:
-            target = self.chosen(target, desk.route(target, ask))
+            target = self.chosen(target, self.route(target, ask))
         if not self._waiting:
             self._loop.call_soon(self._answer)
         self._waiting.append((connection, target, ask))
 
+    def route(self, target: Target, ask: Ask) -> str:
+        """The name of the choice for a request to a target with a split."""
+        try:
+            return desk.route(target, ask)
+        except Exception:  # noqa: BLE001 (nobody foresaw it; the champion answers)
+            _log.exception("no version could be chosen for %s", ask.request_id)
+            return ELSEWHERE
+
     def chosen(self, target: Target, name: str) -> Target:
-        """The target of a choice of a split."""
+        """The target of a choice."""
         if name == NO_ENTITY:
             self.counts.events["no_entity", target.model.name, ""] += 1
         return target.choices[name]

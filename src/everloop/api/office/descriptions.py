@@ -49,6 +49,7 @@ class Problem(BaseModel):
 
 _SAID = {
     400: "Not as described here.",
+    403: "A rule of the project forbids it.",
     404: "There is no such thing.",
     405: "Not with this method.",
     408: "The request came too slowly.",
@@ -72,7 +73,7 @@ class Shape(BaseModel):
 
 Row = list[Any] | dict[str, Any]
 _ENTITY = "Who it is about: under a release an entity keeps its version. Or send `X-Entity-ID`."
-_CONTEXT = "What a release's rules look at, such as `{\"country\": \"NO\"}`. The model does not see it."
+_CONTEXT = 'What a release\'s rules look at, such as `{"country": "NO"}`. The model does not see it.'
 
 
 class Predict(Shape):
@@ -159,8 +160,7 @@ class WantedTensor(Shape):
 
 
 class InferRequest(Shape):
-    """Open Inference Protocol V2. Of `parameters`, `entity_id` says who it is about, and a release's rules look
-    at them."""
+    """Open Inference Protocol V2. Of `parameters`, `entity_id` says who it is about; releases' rules see all."""
 
     model_config = ConfigDict(
         json_schema_extra={

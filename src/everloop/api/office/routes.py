@@ -32,7 +32,7 @@ async def _json(request: Request) -> None:
 
 
 router = APIRouter()
-_SENT = [Depends(_json)]
+SENT = [Depends(_json)]
 T = TypeVar("T")
 _business = Business()
 
@@ -42,7 +42,7 @@ def _office(request: Request) -> Office:
     return office
 
 
-async def _do(work: Callable[..., T], *given: Any, **named: Any) -> T:
+async def do(work: Callable[..., T], *given: Any, **named: Any) -> T:
     """Database work, beside the loop."""
     return await run_in_threadpool(work, *given, **named)
 
@@ -55,7 +55,7 @@ def _model(office: Office, asked: str | None) -> str:
     return name
 
 
-@router.post("/labels", dependencies=_SENT, tags=["labels"], responses=PROBLEMS)
+@router.post("/labels", dependencies=SENT, tags=["labels"], responses=PROBLEMS)
 async def add_labels(body: Labels, request: Request) -> dict[str, Any]:
     """Tell the true outcomes of predictions: late, corrected, in part or in bulk.
 
@@ -64,7 +64,7 @@ async def add_labels(body: Labels, request: Request) -> dict[str, Any]:
     """
     office = _office(request)
     items = [serving.labels.LabelItem(one.prediction_id, one.label, one.at) for one in body.labels]
-    outcome = await _do(serving.labels.add, office.project, items)
+    outcome = await do(serving.labels.add, office.project, items)
     return {
         "counts": outcome.counts,
         "results": [
@@ -87,7 +87,7 @@ async def label_maturity(
     office = _office(request)
     name = _model(office, model)
     now = office.project.clock.now()
-    found = await _do(
+    found = await do(
         serving.labels.maturity, office.project, name, since or now - timedelta(days=7), until or now, by=by
     )
     return {"model": name, "periods": [asdict(period) for period in found]}
@@ -111,7 +111,7 @@ async def predictions_history(
     cursor: Annotated[str | None, Query(max_length=500, description="`next` of the page before.")] = None,
 ) -> dict[str, Any]:
     """Predictions with their labels, the newest first, page by page."""
-    found, after = await _do(
+    found, after = await do(
         serving.history.page, _office(request).project, model=model, version=version, variant=variant,
         since=since, until=until, request_id=request_id, label=label, prediction=prediction,
         min_confidence=min_confidence, max_confidence=max_confidence, release=release, limit=limit,
@@ -124,13 +124,13 @@ def _told(one: Prediction) -> dict[str, Any]:
     return asdict(one)
 
 
-@router.post("/add_training_data", dependencies=_SENT, tags=["retraining"], responses=PROBLEMS)
+@router.post("/add_training_data", dependencies=SENT, tags=["retraining"], responses=PROBLEMS)
 async def add_training_data(body: TrainingSample, request: Request) -> dict[str, Any]:
     """Keep a labelled row for the next retraining, which starts by itself when enough are there."""
     office = _office(request)
     name = _model(office, body.model)
     request_id = request.headers.get("x-request-id", "")
-    stored = await _do(serving.samples.add, office.project, name, body.features, body.target, request_id)
+    stored = await do(serving.samples.add, office.project, name, body.features, body.target, request_id)
     told = {
         "status": "added",
         "model": name,
@@ -141,7 +141,7 @@ async def add_training_data(body: TrainingSample, request: Request) -> dict[str,
     }
     if stored.due:
         reason = f"{stored.waiting} new samples"
-        job = await _do(
+        job = await do(
             serving.jobs.enqueue_retrain, office.project, name, reason=reason, request_id=request_id
         )
         office.jobs_wait()
@@ -149,12 +149,12 @@ async def add_training_data(body: TrainingSample, request: Request) -> dict[str,
     return told
 
 
-@router.post("/trigger_retrain", dependencies=_SENT, tags=["retraining"], status_code=202, responses=PROBLEMS)
+@router.post("/trigger_retrain", dependencies=SENT, tags=["retraining"], status_code=202, responses=PROBLEMS)
 async def trigger_retrain(body: RetrainRequest, request: Request, response: Response) -> dict[str, Any]:
     """Ask for a retraining; follow it at `/jobs/{job_id}`."""
     office = _office(request)
     name = _model(office, body.model)
-    job = await _do(
+    job = await do(
         serving.jobs.enqueue_retrain, office.project, name, force=body.force_retrain,
         reason=body.reason or "asked for over HTTP", request_id=request.headers.get("x-request-id", ""),
     )  # fmt: skip
@@ -171,14 +171,14 @@ async def list_jobs(
     limit: Annotated[int, Query(ge=1, le=1_000)] = 100,
 ) -> dict[str, Any]:
     """Retrainings, the newest first."""
-    found = await _do(serving.jobs.list_jobs, _office(request).project, model, status, limit)
+    found = await do(serving.jobs.list_jobs, _office(request).project, model, status, limit)
     return {"jobs": [asdict(job) for job in found], "count": len(found)}
 
 
 @router.get("/jobs/{job_id}", tags=["retraining"], responses=READING)
 async def show_job(job_id: str, request: Request) -> dict[str, Any]:
     """How far a retraining is, and what came of it."""
-    return asdict(await _do(serving.jobs.find, _office(request).project, job_id))
+    return asdict(await do(serving.jobs.find, _office(request).project, job_id))
 
 
 @router.get(
@@ -207,7 +207,7 @@ async def prometheus_metrics(request: Request) -> Response:
     return Response(content, media_type=metrics.MEDIA_TYPE)
 
 
-@router.post("/business_metrics", dependencies=_SENT, tags=["metrics"], responses=PROBLEMS)
+@router.post("/business_metrics", dependencies=SENT, tags=["metrics"], responses=PROBLEMS)
 async def business_metric(body: BusinessMetric) -> dict[str, str]:
     """Tell a figure of your own; it appears in `/prometheus_metrics` as `everloop_business_NAME`."""
     _business.observe(body.name, body.value, body.kind, body.help, body.labels)
