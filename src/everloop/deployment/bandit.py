@@ -9,17 +9,17 @@ of all times.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from everloop.core.errors import InvalidSettings
-from everloop.core.releases import BUCKETS, FIXED, Arm, Sums
+from everloop.core.releases import BUCKETS, FIXED, Arm, Release, Seen, Sums
 
 from .buckets import apportion, lay_out
 from .compared import find_measure
-from .sequences import mean_error
+from .sequences import mean_error, together
 
 DRAWS = 20_000
 _TINY = 1e-6  # what floating point loses of a whole number
@@ -28,25 +28,24 @@ _FEWEST = 30  # units of an arm before its spread is known well enough
 
 def start(versions: Mapping[str, str], floor: float, hold_out: float) -> tuple[Arm, ...]:
     """The arms at the beginning, adjusted and fixed ones, all alike; from the version of each name."""
-    weights = _weights(_even(versions), floor, hold_out)
-    return lay_out({name: versions[name.removesuffix(FIXED)] for name in weights}, weights)
+    even = _weights(_even(versions), floor, hold_out)
+    return lay_out({name: versions[name.removesuffix(FIXED)] for name in even}, even)
 
 
-def adjust(
-    outcomes: Mapping[str, Sums],
-    measure: str,
-    floor: float,
-    hold_out: float,
-    rng: np.random.Generator,
-) -> dict[str, int]:
-    """Buckets of every arm, adjusted and fixed ones; they sum to all. ``outcomes``: what is known of each
-    arm's version, over both of its kinds; only rows whose label had its time. While an arm has few units the
-    split stays even."""
+def weights(release: Release, seen: Sequence[Seen], seed: int) -> dict[str, int]:
+    """Buckets of every arm, adjusted and fixed ones; they sum to all. Rows of both kinds tell of an arm.
+    While one of them has few units the split stays even."""
+    plan = release.plan
+    outcomes: dict[str, Sums] = {}
+    for each in seen:
+        name = each.arm.removesuffix(FIXED)
+        known = each.sums.get(plan.measures[0].name, Sums())
+        outcomes[name] = together(outcomes[name], known) if name in outcomes else known
     if any(sums.units < _FEWEST for sums in outcomes.values()):
         best = _even(outcomes)
     else:
-        best = probably_best(outcomes, measure, rng)
-    return _weights(best, floor, hold_out)
+        best = probably_best(outcomes, plan.measures[0].name, np.random.default_rng(seed))
+    return _weights(best, plan.floor, plan.hold_out)
 
 
 def probably_best(outcomes: Mapping[str, Sums], measure: str, rng: np.random.Generator) -> dict[str, float]:

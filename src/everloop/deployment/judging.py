@@ -23,12 +23,13 @@ from everloop.core.releases import (
     Seen,
     Verdict,
 )
+from everloop.core.spans import words
 
 from .checks import MISMATCH, guard, matched
 from .compared import find_measure
 from .intervals import PAIRED, measured, speaks_against, speaks_for, told
 from .levels import share
-from .words import listed, number, percent, span
+from .words import listed, number, percent
 
 
 @dataclass(frozen=True)
@@ -186,7 +187,7 @@ def _late(
     if not 0 < release.plan.longest <= elapsed:
         return None
     still = _still_open(release, sides, intervals, step_elapsed)
-    after = f"After {span(elapsed)}, the longest it may take, nothing is proven"
+    after = f"After {words(elapsed)}, the longest it may take, nothing is proven"
     return "inconclusive", f"{after}, and what is not proven is not promoted. {still}", None
 
 
@@ -205,7 +206,7 @@ def _moving(release: Release, sides: Sides, intervals: Sequence[Interval], step_
 def _still_open(release: Release, sides: Sides, intervals: Sequence[Interval], step_elapsed: float) -> str:
     waits = _waits(release, sides, intervals, step_elapsed)
     unproven = [each for arm in sides.arms for each in _open(release, arm, intervals)]
-    return " ".join(f"{part[0].upper()}{part[1:]}." for part in (*waits, *unproven))
+    return " ".join(f"{_capital(part)}." for part in (*waits, *unproven))
 
 
 def _waits(release: Release, sides: Sides, intervals: Sequence[Interval], step_elapsed: float) -> list[str]:
@@ -213,7 +214,7 @@ def _waits(release: Release, sides: Sides, intervals: Sequence[Interval], step_e
     plan, (step, last) = release.plan, _step(release)
     waits = []
     if step_elapsed < plan.dwell:
-        waits.append(f"{_named_step(release)} has run {span(step_elapsed)} of {span(plan.dwell)}")
+        waits.append(f"{_named_step(release)} has run {words(step_elapsed)} of {words(plan.dwell)}")
     compared = (*sides.arms, sides.control) if sides.control is not None else sides.arms
     fewest = min(compared, key=lambda arm: arm.units, default=Seen("", "", 0))
     least = max(plan.least_units if step == last else 0, plan.burn_in)
@@ -223,8 +224,8 @@ def _waits(release: Release, sides: Sides, intervals: Sequence[Interval], step_e
     for each in plan.measures:
         missing = [arm.arm for arm in sides.arms if (arm.arm, each.name) not in known]
         if missing:
-            words = find_measure(each.name).words
-            waits.append(f"{words} of {listed(missing)} rests on too few units (fewer than {plan.burn_in:,})")
+            what = find_measure(each.name).words
+            waits.append(f"{what} of {listed(missing)} rests on too few units (fewer than {plan.burn_in:,})")
     return waits
 
 
@@ -262,3 +263,7 @@ def _named_step(release: Release) -> str:
     if not release.plan.steps:
         return "the only step"
     return f"step {step} of {last} ({percent(release.plan.steps[step - 1], BUCKETS)} of the requests)"
+
+
+def _capital(words: str) -> str:
+    return words[:1].upper() + words[1:]

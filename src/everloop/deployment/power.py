@@ -1,151 +1,198 @@
-"""What a plan can find, and by when, in numbers.
-
-At a time t the estimate is normal about the true difference with its standard error s, and a bound lies
-``reach`` standard errors off (see sequences.py). So a difference d is found by t with a probability of at
-least Phi(d/s - reach): looking earlier too can only add to that.
-"""
+"""What a plan can find, in words, and whether it can finish at all: told before a release begins."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-from scipy.special import ndtr, ndtri
-
-from everloop.core.releases import CONTROL, FIXED, Arm, Measure, Plan, Strategy, Sums
+from everloop.core.releases import BUCKETS, CONTROL, FIXED, Arm, Measure, Plan, Strategy
+from everloop.core.spans import words
 
 from . import events
-from .compared import Compared, find_measure
-from .levels import Levels, share
-from .schedule import Schedule, plan_ahead
-from .sequences import Estimate, between, reach, within
-
-Floats = NDArray[np.float64]
-GRADUAL: tuple[Strategy, ...] = ("canary", "ab", "shadow")
-WORST = 0.5  # the largest standard deviation of what lies between 0 and 1
-_TIMES = 500
-USUAL = 0.01  # the control's rate of events that words assume
+from .buckets import HALF
+from .compared import find_measure
+from .expected import GRADUAL, USUAL, Expected, compared_arms, expect, smallest_rate
+from .levels import share
+from .schedule import plan_ahead
+from .words import number, percent
 
 
 @dataclass(frozen=True)
-class Expected:
-    """Of one measure, each with the plan's power. ``harm_found``: seconds until a harm as large as the
-    margin is found. ``proven``: seconds until a candidate that is equal (goal ``better``: better by the
-    margin) is promoted. ``smallest``: the smallest harm that is found by ``longest``. ``widths``: half of
-    the interval's width after so many seconds."""
+class Outlook:
+    """``words``: what the plan can find and by when. ``why``: why it cannot lead to a promotion, and what
+    to do about it; empty if it can."""
 
-    measure: str
-    deviation: float
-    harm_found: float | None
-    proven: float | None
-    smallest: float
-    widths: tuple[tuple[float, float], ...]
+    words: tuple[str, ...] = ()
+    why: str = ""
+    remedy: str = ""
+
+    @property
+    def can_finish(self) -> bool:
+        return not self.why
 
 
-def expect(
+def outlook(
     plan: Plan,
     strategy: Strategy,
-    arms: Sequence[Arm] = (),
     deviations: Mapping[str, float] | None = None,
-) -> tuple[Expected, ...]:
+    arms: Sequence[Arm] = (),
+) -> Outlook:
     """``deviations``: the standard deviation of a unit's value (of a shadow's difference), by measure. One
-    that lies between 0 and 1 needs none: the worst is taken. Others without one are left out."""
+    that lies between 0 and 1 needs none: the worst is taken. ``arms``: of an A/B test.
+
+
+    """
+    wrong = _impossible(plan, strategy, arms)
+    if wrong:
+        return _refused(wrong)
     if strategy not in GRADUAL:
-        return ()
-    schedule = plan_ahead(plan, strategy, arms)
-    levels = share(plan, compared_arms(plan, strategy, arms), strategy == "ab")
-    known = deviations or {}
-    out = []
-    for position, measure in enumerate(plan.measures):
-        what = find_measure(measure.name)
-        deviation = known.get(measure.name, WORST if what.bounded else None)
-        if deviation is not None:
-            first = strategy == "ab" and position == 0
-            out.append(_expect(plan, schedule, levels, measure, what, deviation, first))
-    return tuple(out)
+        return Outlook()
+    expected = {each.measure: each for each in expect(plan, strategy, arms, deviations)}
+    wrong = _too_slow(plan, strategy, plan_ahead(plan, strategy, arms).ready, expected)
+    return _refused(wrong) if wrong else Outlook(_described(plan, strategy, arms, expected))
 
 
-def _expect(
-    plan: Plan,
-    schedule: Schedule,
-    levels: Levels,
-    measure: Measure,
-    what: Compared,
-    deviation: float,
-    first: bool,
-) -> Expected:
-    delay, labelled = (plan.label_delay, plan.labelled) if what.labels else (0.0, 1.0)
-    times = np.geomspace(max(plan.longest, 1.0) / 1e4, max(plan.longest, schedule.ready, 1.0) * 10, _TIMES)
-    times = np.unique(np.append(times, [plan.longest, schedule.ready]))
-    estimate = _estimate(schedule, times, delay, labelled, what, deviation)
-    low, high = levels.sides(measure, first)
-    margin, judged = measure.margin, estimate.least >= plan.burn_in
-    with np.errstate(invalid="ignore"):
-        up, down = (_reaches(estimate, level) for level in (low, high))
-        found = ndtr(margin / estimate.error - down)
-        proven = ndtr(margin / estimate.error - up)
-        if what.sign == 0:
-            proven = np.maximum(2 * proven - 1, 0.0)
-        width = down * estimate.error
-    last = int(np.searchsorted(times, plan.longest))
-    beyond = margin if what.sign == 0 else 0.0  # without a direction all within the margin is fine
-    smallest = float(beyond + (down + ndtri(plan.power))[last] * estimate.error[last])
-    return Expected(
-        measure.name,
-        deviation,
-        None if what.sign == 0 else _first(times, judged & (found >= plan.power)),
-        _first(times, judged & (proven >= plan.power) & (times >= schedule.ready)),
-        smallest if judged[last] else float("inf"),
-        tuple(
-            (float(time), float(half))
-            for time, half, fine in zip(times, width, judged, strict=True)
-            if fine and time <= plan.longest
-        ),
-    )
+_Wrong = list[tuple[str, str]]  # what is wrong and what to do about it
 
 
-def _estimate(
-    schedule: Schedule, times: Floats, delay: float, labelled: float, what: Compared, deviation: float
-) -> Estimate:
-    units = labelled * schedule.units(np.maximum(times - delay, 0.0))
-    if schedule.paired:
-        return within(_arm(units, 0.0, deviation), bounded=what.bounded)
-    mean = (1 + np.sqrt(max(1 - 4 * deviation**2, 0.0))) / 2 if what.bounded else 0.0
-    arms = (_arm(size, mean, deviation) for size in (units, schedule.control * units))
-    return between(*arms, bounded=what.bounded)
+def _refused(wrong: _Wrong) -> Outlook:
+    return Outlook((), "; ".join(why for why, _ in wrong) + ".", wrong[0][1])
 
 
-def _arm(units: Floats, mean: float, deviation: float) -> Sums:
-    """As many units of one row each with this mean and standard deviation."""
-    squares = units * mean**2 + np.maximum(units - 1, 0) * deviation**2
-    return Sums(units, units, units * mean, units, squares, units * mean)  # type: ignore[arg-type]  # arrays
+def _too_slow(plan: Plan, strategy: Strategy, ready: float, expected: Mapping[str, Expected]) -> _Wrong:
+    longest, wrong = words(plan.longest), []
+    if ready >= plan.longest:
+        pace = f"at {number(plan.hourly)} units an hour"
+        why = f"its steps take {words(ready)} {pace} and it ends after {longest}"
+        wrong.append((why, "Lengthen it, shorten the steps, or begin with more requests."))
+    for measure in plan.measures:
+        each = expected.get(measure.name)
+        if each is None or (each.proven is not None and each.proven <= plan.longest):
+            continue
+        margin = number(measure.margin)
+        asked = f"a gain of {margin}" if _better(plan, strategy, measure) else f"no harm beyond {margin}"
+        by = f", but after about {words(each.proven)}" if each.proven else ""
+        why = (
+            f"{asked} of {find_measure(measure.name).words} is not proven within {longest} with "
+            f"{percent(plan.power)} probability{by}"
+        )
+        wrong.append((why, "Widen the margin, lengthen it, or give the candidate more requests."))
+    return wrong
 
 
-def _reaches(estimate: Estimate, level: float) -> Floats:
-    return np.maximum(reach(estimate.units, level), reach(estimate.rows, level))
+def _described(
+    plan: Plan, strategy: Strategy, arms: Sequence[Arm], expected: Mapping[str, Expected]
+) -> tuple[str, ...]:
+    traffic = f"At {number(plan.hourly)} units an hour"
+    if any(find_measure(each.name).labels for each in plan.measures):
+        traffic += f", of which {percent(plan.labelled)} get a label within {words(plan.label_delay)}"
+    lines = []
+    for measure in plan.measures:
+        if measure.name in expected:
+            better = _better(plan, strategy, measure)
+            lines.append(f"{traffic}: {_told(plan, measure, expected[measure.name], better)}")
+        else:
+            what = find_measure(measure.name).words
+            lines.append(f"What is found in the {what} depends on its spread, which is not known yet.")
+    return (*lines, *_told_events(plan, strategy, arms))
 
 
-def _first(times: Floats, reached: NDArray[np.bool_]) -> float | None:
-    return float(times[reached][0]) if reached.any() else None
+def _told(plan: Plan, measure: Measure, each: Expected, better: bool) -> str:
+    what, margin, longest = find_measure(measure.name), number(measure.margin), words(plan.longest)
+    harm = {1: "drop", -1: "rise", 0: "shift"}[what.sign]
+    said = []
+    if what.sign != 0:
+        found = _by(each.harm_found, plan.longest)
+        said.append(f"a {harm} of {what.words} by {margin} is {found} with {percent(plan.power)} probability")
+    if math.isfinite(each.smallest):
+        smallest = number(float(f"{each.smallest:.2g}"))
+        said.append(f"the smallest {harm} of {what.words} that is found within {longest} is {smallest}")
+    good = f"better by {margin}" if better else "equal"
+    proven = _by(each.proven, plan.longest, "promoted")
+    said.append(f"a candidate that is {good} is {proven}")
+    return "; ".join(said) + f". This supposes a standard deviation of {number(each.deviation)} a unit."
 
 
-def smallest_rate(
-    units: float, control: float, limit: float, needed: float, power: float, usual: float = USUAL
-) -> float | None:
-    """The smallest rate of events in so many units of the candidate that reaches the evidence with this
-    probability, where the control (``control`` times as many units) has them at the rate ``usual``."""
-    rates = np.geomspace(usual, 1.0, 400)
-    spread = np.sqrt(units * rates * (1 - rates) + control * units * usual * (1 - usual))
-    hits = np.maximum(units * rates - ndtri(power) * spread, 0.0)
-    reached = events.evidence(hits, control * units * usual, limit) >= needed
-    return float(rates[reached][0]) if reached.any() else None
+def _by(time: float | None, longest: float, word: str = "found") -> str:
+    if time is None or time > longest:
+        return f"not {word} within {words(longest)}"
+    return f"{word} within {words(time)}"
 
 
-def compared_arms(plan: Plan, strategy: Strategy, arms: Sequence[Arm]) -> int:
-    """How many arms are compared with the control."""
-    if strategy != "ab":
-        return 1
-    judged = [arm.name for arm in arms if not plan.bandit or arm.name.endswith(FIXED)]
-    return max(sum(name.removesuffix(FIXED) != CONTROL for name in judged), 1)
+def _told_events(plan: Plan, strategy: Strategy, arms: Sequence[Arm]) -> list[str]:
+    """How few events veto when the control has none, and which rate does in the end."""
+    lines = []
+    level = share(plan, compared_arms(plan, strategy, arms), strategy == "ab").harm
+    for guardrail in plan.guardrails:
+        if guardrail.event == "crash" or strategy not in GRADUAL:
+            continue
+        schedule = plan_ahead(plan, strategy, arms)
+        limit = guardrail.ratio / (guardrail.ratio + schedule.control)
+        units = float(schedule.units(plan.longest))
+        rate = smallest_rate(units, schedule.control, limit, 1 / level, plan.power)
+        row = events.in_a_row(limit, 1 / level)
+        line = f"{row} {guardrail.event} units of the candidate roll back at once, with none of the control"
+        if rate is not None:
+            line += (
+                f"; within {words(plan.longest)} a rate of {percent(rate)} does, where the control has "
+                f"{percent(USUAL)}"
+            )
+        lines.append(f"{line}.")
+    return lines
+
+
+def _better(plan: Plan, strategy: Strategy, measure: Measure) -> bool:
+    return measure.goal == "better" or (strategy == "ab" and measure == plan.measures[0])
+
+
+def _impossible(plan: Plan, strategy: Strategy, arms: Sequence[Arm]) -> _Wrong:
+    """What no traffic can mend."""
+    wrong: _Wrong = []
+    if not 0 < plan.alpha < 0.5 or not plan.alpha < plan.power < 1:
+        why = f"alpha is {plan.alpha:g} and power {plan.power:g}"
+        wrong.append((why, "alpha lies between 0 and 0.5, and power above it."))
+    if strategy in GRADUAL and plan.longest <= 0:
+        wrong.append(("it has no end", "Say how long it may take."))
+    if strategy in GRADUAL and plan.hourly <= 0:
+        wrong.append(("no traffic is expected", "Say how many units an hour come."))
+    if not 0 < plan.labelled <= 1:
+        wrong.append((f"a share of {plan.labelled:g} gets a label", "Give one above 0, up to 1."))
+    if strategy == "canary":
+        wrong += _no_ramp(plan.steps)
+    names = {arm.name.removesuffix(FIXED) for arm in arms}
+    if strategy == "ab" and (len(names) < 2 or CONTROL not in names):
+        wrong.append(("it has nothing to compare", f"Give two arms or more, one of them named '{CONTROL}'."))
+    if strategy == "ab" and not plan.measures:
+        wrong.append(("an A/B test without a measure has no winner", "Name a measure."))
+    if strategy not in GRADUAL and plan.measures:
+        why = f"'{strategy}' has no control to compare measures with"
+        wrong.append((why, "Use a canary, or guardrails only."))
+    wrong += [each for measure in plan.measures for each in _unprovable(plan, strategy, measure)]
+    for guardrail in plan.guardrails:
+        if guardrail.ratio <= 0 or (guardrail.event == "slow" and not guardrail.above):
+            why = f"the guardrail '{guardrail.event}' has no limit"
+            wrong.append((why, "Give a ratio above 0, and to 'slow' the milliseconds it is above."))
+    return wrong
+
+
+def _no_ramp(steps: Sequence[int]) -> _Wrong:
+    if steps and list(steps) == sorted(set(steps)) and steps[0] >= 1 and steps[-1] <= HALF:
+        return []
+    shown = ", ".join(f"{step:,}" for step in steps) or "missing"
+    why = f"its steps, in buckets of {BUCKETS:,}, are {shown}"
+    return [(why, f"Give steps that grow, up to {HALF:,}, as the control needs as many.")]
+
+
+def _unprovable(plan: Plan, strategy: Strategy, measure: Measure) -> _Wrong:
+    what, wrong = find_measure(measure.name), []
+    if measure.margin <= 0:
+        wrong.append((f"the margin of {what.words} is {measure.margin:g}", "Give one above 0."))
+    if what.sign == 0 and _better(plan, strategy, measure):
+        wrong.append(
+            (f"no {what.words} is better than another", "Hold it to 'no_harm', after other measures.")
+        )
+    if what.labels and plan.label_delay >= plan.longest > 0:
+        why = f"labels come after {words(plan.label_delay)} and it ends after {words(plan.longest)}"
+        wrong.append((why, "Lengthen it, or use measures that need no labels."))
+    return wrong

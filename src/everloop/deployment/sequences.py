@@ -10,7 +10,7 @@ All functions take numbers or arrays of one shape: the fields of ``Sums`` may be
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -76,6 +76,11 @@ def within(differences: Sums, *, bounded: bool = False) -> Estimate:
         np.asarray(differences.rows, dtype=np.float64),
         units,
     )
+
+
+def together(one: Sums, other: Sums) -> Sums:
+    """Of two sets of units."""
+    return Sums(*(getattr(one, each.name) + getattr(other, each.name) for each in fields(Sums)))
 
 
 def mean_error(sums: Sums) -> tuple[Floats, Floats]:

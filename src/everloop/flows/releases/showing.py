@@ -8,8 +8,9 @@ from datetime import datetime
 
 from everloop.core.errors import NotFound, UnknownModel, nearest
 from everloop.core.releases import BUCKETS, Environment, Guardrail, Look, Release, Traffic
+from everloop.core.spans import words
 from everloop.deployment.compared import find_measure
-from everloop.deployment.words import listed, number, percent, span
+from everloop.deployment.words import listed, number, percent
 from everloop.flows.project import Project
 from everloop.store import models, releases
 
@@ -92,7 +93,7 @@ def rules_words(environment: Environment) -> str:
     if environment.validated:
         said.append("it passed the gate")
     if environment.after:
-        waited = f" for {span(environment.seconds)}" if environment.seconds else ""
+        waited = f" for {words(environment.seconds)}" if environment.seconds else ""
         said.append(f"it has been current in {environment.after}{waited}")
     if environment.approval:
         said.append(f"'{environment.approval}' approves")
@@ -128,7 +129,7 @@ def _course(release: Release) -> list[str]:
         then = f", then {', '.join(later)}" if later else ""
         return [
             f"{new} answers {first} of the requests in {release.environment}, beside a control of the same "
-            f"size ({old}){then}; each step takes {span(plan.dwell)} at least."
+            f"size ({old}){then}; each step takes {words(plan.dwell)} at least."
         ]
     if release.strategy == "ab":
         shares = [f"{arm.name} ({arm.version}) {percent(arm.weight, BUCKETS)}" for arm in release.arms]
@@ -145,7 +146,7 @@ def _course(release: Release) -> list[str]:
     how = "one worker after the other" if release.strategy == "rolling" else "at once"
     return [
         f"{new} takes over every request in {release.environment}, {how}; {old} stays loaded for "
-        f"{span(plan.dwell)}, until {release.version} has proved itself."
+        f"{words(plan.dwell)}, until {release.version} has proved itself."
     ]
 
 
@@ -198,7 +199,7 @@ def _deadline(release: Release) -> str:
         return ""
     alpha = percent(release.plan.alpha)
     return (
-        f"What is not proven after {span(release.plan.longest)} is inconclusive: {release.against} stays. "
+        f"What is not proven after {words(release.plan.longest)} is inconclusive: {release.against} stays. "
         f"A false verdict has a probability of {alpha} at most, however often one looks."
     )
 
