@@ -247,17 +247,16 @@ def _show_open(running: list[Release]) -> None:
 def _show_status(view: View) -> None:
     release = view.release
     steps = len(release.plan.steps)
-    late.output.pairs(
-        {
-            "release": _titled(release),
-            "strategy": release.strategy,
-            "status": _words(release.status) + (f": {release.outcome}" if release.outcome else ""),
-            "against": release.against,
-            "begun": f"{late.output.moment(release.created_at)} UTC by {release.by}"
-            + _because(release.reason),
-            "step": f"{release.step + 1} of {steps}" if steps and release.status == "running" else None,
-        }
-    )
+    reason = "" if release.reason == release.outcome else release.reason
+    told = {
+        "release": _titled(release),
+        "strategy": release.strategy,
+        "status": _words(release.status) + (f": {release.outcome}" if release.outcome else ""),
+        "against": release.against,
+        "begun": f"{late.output.moment(release.created_at)} UTC by {release.by}" + _because(reason),
+        "step": f"{release.step + 1} of {steps}" if steps and release.status == "running" else None,
+    }
+    late.output.pairs({name: value for name, value in told.items() if value is not None})
     if view.answers is not None:
         _show_answers(release, view.answers)
     if view.look is not None:
