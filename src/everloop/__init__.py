@@ -44,13 +44,16 @@ if TYPE_CHECKING:
         WrongType,
     )
     from everloop.sdk.data import DataVersioner
+    from everloop.sdk.deployment import ModelDeployment
     from everloop.sdk.dvc import DVCManager
     from everloop.sdk.factories import (
         create_data_versioner,
         create_experiment_tracker,
         create_mlops_pipeline,
+        create_model_deployment,
         create_model_monitor,
         create_model_registry,
+        create_model_versioning,
     )
     from everloop.sdk.monitor import ModelMonitor
     from everloop.sdk.pipeline import MLOpsPipeline
@@ -59,6 +62,7 @@ if TYPE_CHECKING:
     from everloop.sdk.running import run_pipeline
     from everloop.sdk.stages import PipelineStage, StageContext
     from everloop.sdk.tracker import ExperimentTracker
+    from everloop.sdk.versioning import ModelVersioning
 
 __all__ = [
     "AllMissing",
@@ -81,8 +85,10 @@ __all__ = [
     "MLOpsError",
     "MLOpsPipeline",
     "MissingExtra",
+    "ModelDeployment",
     "ModelMonitor",
     "ModelRegistry",
+    "ModelVersioning",
     "MonitoringError",
     "NotFound",
     "PipelineStage",
@@ -103,8 +109,10 @@ __all__ = [
     "create_data_versioner",
     "create_experiment_tracker",
     "create_mlops_pipeline",
+    "create_model_deployment",
     "create_model_monitor",
     "create_model_registry",
+    "create_model_versioning",
     "run_pipeline",
 ]
 
@@ -113,16 +121,20 @@ _SDK = {
     "DataVersioner": "everloop.sdk.data",
     "ExperimentTracker": "everloop.sdk.tracker",
     "MLOpsPipeline": "everloop.sdk.pipeline",
+    "ModelDeployment": "everloop.sdk.deployment",
     "ModelMonitor": "everloop.sdk.monitor",
     "ModelRegistry": "everloop.sdk.registry",
+    "ModelVersioning": "everloop.sdk.versioning",
     "PipelineStage": "everloop.sdk.stages",
     "PredictionLog": "everloop.sdk.predictions",
     "StageContext": "everloop.sdk.stages",
     "create_data_versioner": "everloop.sdk.factories",
     "create_experiment_tracker": "everloop.sdk.factories",
     "create_mlops_pipeline": "everloop.sdk.factories",
+    "create_model_deployment": "everloop.sdk.factories",
     "create_model_monitor": "everloop.sdk.factories",
     "create_model_registry": "everloop.sdk.factories",
+    "create_model_versioning": "everloop.sdk.factories",
     "run_pipeline": "everloop.sdk.running",
 }
 _ERRORS = {name: "everloop.core.errors" for name in __all__ if name not in {"__version__", *_SDK}}

@@ -87,6 +87,7 @@ def register(
             tags={
                 **{str(name): str(value) for name, value in origin.tags.items()},
                 "gate": "made outside of everloop",
+                "gate_verdict": "none",
             },
             form=form,
         )

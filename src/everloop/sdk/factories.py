@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from .data import DataVersioner
+from .deployment import ModelDeployment
 from .monitor import ModelMonitor
 from .pipeline import MLOpsPipeline
 from .registry import ModelRegistry
 from .tracker import ExperimentTracker
+from .versioning import ModelVersioning
 
 
 def create_mlops_pipeline(name: str, tenant_id: str | None = None, **options: Any) -> MLOpsPipeline:
@@ -43,3 +45,13 @@ def create_model_registry(
 ) -> ModelRegistry:
     """``options`` as of ModelRegistry."""
     return ModelRegistry(folder, tenant_id=tenant_id, **options)
+
+
+def create_model_deployment(tenant_id: str | None = None, **options: Any) -> ModelDeployment:
+    """``options`` as of ModelDeployment."""
+    return ModelDeployment(tenant_id, **options)
+
+
+def create_model_versioning(db: Any = None, tenant_id: str | None = None) -> ModelVersioning:
+    """``db`` as of ModelVersioning."""
+    return ModelVersioning(db, tenant_id)

@@ -68,6 +68,25 @@ def flags_of(tenant_id: str | None, sections: Mapping[str, Mapping[str, Any]] | 
     return flags
 
 
+def store_flags(db: Any) -> list[str]:
+    """The setting that names a database: of a URL as text, an SQLAlchemy URL, or an engine (its ``.url``).
+    Raises InvalidSettings for anything else."""
+    if db is None:
+        return []
+    url = getattr(db, "url", db)
+    render = getattr(url, "render_as_string", None)  # of SQLAlchemy, which only the store knows
+    text = render(hide_password=False) if callable(render) else url
+    if not isinstance(text, str) or "://" not in text:
+        raise InvalidSettings(
+            f"{type(db).__name__} is no database.",
+            remedy="Give a URL such as postgresql://user@host/database, or an SQLAlchemy engine.",
+        )
+    head, found, file = text.partition(":///")
+    if found and head.startswith("sqlite") and file and not file.startswith(("/", ":", "file:")):
+        text = f"{head}:///{Path.cwd() / file}"  # from here, as for SQLAlchemy, not from the project's folder
+    return [f"store.url={json.dumps(text)}"]
+
+
 def first_model(project: Project, name: str | None) -> str:
     """The model that is meant: the one named, else the first of the configuration."""
     return name if name is not None else next(iter(project.settings.models), "default")
