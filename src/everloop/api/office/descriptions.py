@@ -160,7 +160,8 @@ class WantedTensor(Shape):
 
 
 class InferRequest(Shape):
-    """Open Inference Protocol V2. Of `parameters`, `entity_id` says who it is about; releases' rules see all."""
+    """Open Inference Protocol V2. Of `parameters`, `entity_id` says who it is about; releases' rules see
+    all."""
 
     model_config = ConfigDict(
         json_schema_extra={
