@@ -67,7 +67,8 @@ def trace(project: Project, spec: str) -> Lineage:
         known = models.list_model_versions(tx, version.model)
         made = {run.run_id: run for run in models.list_runs(tx, version.model)}
         data: dict[str, DatasetVersion] = {v.version_id: v for v in datasets.versions(tx, version.dataset)}
-        return lineage.lineage(version, known, made, data, history.list_events(tx, version.model))
+        promotions = history.list_events(tx, version.model, kind=lineage.PROMOTED)
+        return lineage.lineage(version, known, made, data, promotions)
 
 
 def promote(project: Project, spec: str, reason: str) -> ModelVersion:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from sqlalchemy import func, select
+
 from everloop.core.models import Event
 
 from .database import Row, Tx
@@ -32,12 +34,24 @@ def append(
         by=by,
         summary=summary,
         details={"format": 1, **(details or {})},
+        environment=(details or {}).get("environment"),
     )
 
 
-def list_events(tx: Tx, model: str | None = None, limit: int | None = None) -> list[Event]:
-    """Oldest first; with ``limit`` the newest ones of them."""
+def list_events(
+    tx: Tx,
+    model: str | None = None,
+    limit: int | None = None,
+    *,
+    kind: str | None = None,
+    environment: str | None = None,
+    until: datetime | None = None,
+) -> list[Event]:
+    """Oldest first; with ``limit`` the newest ones of them. Those of an ``environment`` are its releases."""
     wanted = [events.c.model == model] if model else []
+    wanted += [events.c.kind == kind] if kind else []
+    wanted += [events.c.environment == environment] if environment else []
+    wanted += [events.c.at <= to_text(until)] if until else []
     rows = tx.rows(events, *wanted, newest=True, limit=limit)
     return [_event(row) for row in reversed(rows)]
 
@@ -73,6 +87,21 @@ def add_metrics(
 def measured(tx: Tx) -> list[str]:
     """The names of all models that have a metric."""
     return tx.distinct(metrics, "model")
+
+
+def known_metrics(tx: Tx, model: str, until: datetime) -> list[Row]:
+    """The newest value of each metric that was measured until a moment, by name."""
+    found: list[Row] = []
+    name = ""
+    while True:
+        following = select(func.min(metrics.c.name).label("name"))
+        after = tx.select(following.where(metrics.c.model == model, metrics.c.name > name), metrics)
+        if after[0]["name"] is None:
+            return found
+        name = after[0]["name"]
+        wanted = (metrics.c.model == model, metrics.c.name == name, metrics.c.at <= to_text(until))
+        order = (metrics.c.at.desc(), metrics.c.sequence.desc())
+        found += tx.select(select(metrics).where(*wanted).order_by(*order).limit(1), metrics)
 
 
 def list_metrics(tx: Tx, model: str, name: str | None = None) -> list[Row]:

@@ -76,11 +76,9 @@ def add_model_version(tx: Tx, version: ModelVersion) -> None:
 
 def set_form(tx: Tx, version: ModelVersion, form: Form) -> None:
     """Keep how a version is served."""
-    row = tx.row(
-        model_versions, model_versions.c.model == version.model, model_versions.c.version == version.version
-    )
-    if row is not None:
-        kept = replace(load(ModelVersion, row["document"]), form=form)
+    known = find_model_version(tx, version.model, version.version)
+    if known is not None:
+        kept = replace(known, form=form)
         tx.change(
             model_versions,
             model_versions.c.model == version.model,
@@ -93,6 +91,12 @@ def list_model_versions(tx: Tx, model: str | None = None) -> list[ModelVersion]:
     """Oldest first."""
     wanted = [model_versions.c.model == model] if model else []
     return [load(ModelVersion, row["document"]) for row in tx.rows(model_versions, *wanted)]
+
+
+def find_model_version(tx: Tx, model: str, version: str) -> ModelVersion | None:
+    """The version of a model with exactly this number."""
+    row = tx.row(model_versions, model_versions.c.model == model, model_versions.c.version == version)
+    return load(ModelVersion, row["document"]) if row else None
 
 
 def count_versions(tx: Tx, model: str) -> int:
@@ -122,10 +126,7 @@ def list_aliases(tx: Tx, model: str) -> dict[str, str]:
 
 def champion(tx: Tx, model: str) -> ModelVersion | None:
     version = list_aliases(tx, model).get("champion")
-    if version is None:
-        return None
-    row = tx.row(model_versions, model_versions.c.model == model, model_versions.c.version == version)
-    return load(ModelVersion, row["document"]) if row else None
+    return find_model_version(tx, model, version) if version is not None else None
 
 
 def set_reference(

@@ -100,6 +100,12 @@ def find(tx: Tx, ids: Sequence[str]) -> dict[str, Row]:
     return found
 
 
+def one(tx: Tx, prediction_id: str) -> Row | None:
+    """A prediction as ``page`` gives it."""
+    found = tx.select(_labelled_rows().where(_P.prediction_id == prediction_id), predictions)
+    return found[0] if found else None
+
+
 def page(
     tx: Tx, wanted: Wanted, limit: int, after: tuple[str, str] | None = None, *, oldest: bool = False
 ) -> list[Row]:
@@ -207,9 +213,7 @@ def as_prediction(row: Row) -> Prediction:
 def _page(
     wanted: Wanted, model: str | None, limit: int | None, after: tuple[str, str] | None, oldest: bool
 ) -> Select[Any]:
-    columns = [_P[name] for name in COLUMNS]
-    query = select(*columns, _L.c.label, _L.c.at.label("labelled_at")).select_from(with_labels(predictions))
-    query = query.where(*_conditions(replace(wanted, model=model)))
+    query = _labelled_rows().where(*_conditions(replace(wanted, model=model)))
     order = (_P.at, _P.prediction_id)
     if after is not None:
         at, name = after
@@ -218,6 +222,11 @@ def _page(
         else:
             query = query.where(_P.at <= at, or_(_P.at < at, _P.prediction_id < name))
     return query.order_by(*(order if oldest else [column.desc() for column in order])).limit(limit)
+
+
+def _labelled_rows() -> Select[Any]:
+    columns = [_P[name] for name in COLUMNS]
+    return select(*columns, _L.c.label, _L.c.at.label("labelled_at")).select_from(with_labels(predictions))
 
 
 def _conditions(wanted: Wanted) -> list[ColumnElement[bool]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, select
 
 from everloop.core.documents import dump, load
 from everloop.core.errors import NotFound, nearest
@@ -15,7 +15,7 @@ from .database import Row, Tx
 from .tables import looks, releases, traffic
 from .times import to_text
 
-_R, _T = releases.c, traffic.c
+_R, _T, _L = releases.c, traffic.c, looks.c
 
 
 def begin(tx: Tx, model: str) -> None:
@@ -87,49 +87,72 @@ def direct(tx: Tx, entry: Traffic) -> None:
         at=to_text(entry.at),
         release_id=entry.release_id,
         champion=entry.champion,
+        change=entry.change,
         document=dump(entry),
     )
 
 
 def in_force(tx: Tx, model: str, environment: str, at: datetime | None = None) -> Traffic | None:
     """Who answers [now]; None while nothing was released to the environment."""
-    wanted = [_T.model == model, _T.environment == environment]
-    if at is None:
-        rows = tx.rows(traffic, *wanted, newest=True, limit=1)
-    else:
-        rows = tx.rows(traffic, *wanted, _T.at <= to_text(at), newest=True, by="at", limit=2)
-        rows = sorted(rows, key=lambda row: (row["at"], row["sequence"]), reverse=True)
-    return _entry(rows[0]) if rows else None
+    found = list_traffic(tx, model, environment, until=at, limit=1)
+    return found[0] if found else None
 
 
 def list_traffic(
-    tx: Tx, model: str, environment: str, *, release_id: str | None = None, limit: int | None = None
+    tx: Tx,
+    model: str,
+    environment: str,
+    *,
+    release_id: str | None = None,
+    until: datetime | None = None,
+    limit: int | None = None,
 ) -> list[Traffic]:
     """Newest first."""
-    wanted = [_T.model == model, _T.environment == environment]
-    wanted += [_T.release_id == release_id] if release_id else []
-    return [_entry(row) for row in tx.rows(traffic, *wanted, newest=True, limit=limit)]
+    query = select(_T.document).where(*_there(model, environment))
+    if release_id:
+        query = query.where(_T.release_id == release_id)
+    if until is not None:
+        query = query.where(_T.at <= to_text(until)).order_by(_T.at.desc())
+    rows = tx.select(query.order_by(_T.sequence.desc()).limit(limit), traffic)
+    return [load(Traffic, row["document"]) for row in rows]
 
 
-def champion_since(tx: Tx, model: str, environment: str) -> datetime | None:
-    """Since when the champion in an environment has been that without a break."""
-    since = None
-    current = in_force(tx, model, environment)
-    wanted = [_T.model == model, _T.environment == environment]
-    for row in tx.rows(traffic, *wanted, newest=True, only=("champion", "at", "sequence")):
-        if current is None or row["champion"] != current.champion:
-            break
-        since = datetime.fromisoformat(row["at"])
-    return since
+def first(tx: Tx, model: str, environment: str) -> Traffic | None:
+    """What was in force first."""
+    rows = tx.rows(traffic, *_there(model, environment), limit=1)
+    return load(Traffic, rows[0]["document"]) if rows else None
+
+
+def champion_since(tx: Tx, model: str, environment: str, until: datetime | None = None) -> datetime | None:
+    """Since when the champion in an environment [of a moment] has been that without a break."""
+    found = [row for row in _took_over(tx, model, environment) if not until or row["at"] <= to_text(until)]
+    beginning = first(tx, model, environment)
+    if beginning is None or (until is not None and beginning.at > until):
+        return None
+    if not found or (len(found) == 1 and found[0]["champion"] == beginning.champion):
+        return beginning.at
+    return datetime.fromisoformat(found[-1]["at"])
 
 
 def champions(tx: Tx, model: str, environment: str) -> list[tuple[str, str, str]]:
     """What put each champion in its place, oldest first: the change, its version, its release."""
-    found: list[tuple[str, str, str]] = []
-    for entry in reversed(list_traffic(tx, model, environment)):
-        if entry.change in ("promoted", "rolled_back") and (not found or found[-1][1] != entry.champion):
-            found.append((entry.change, entry.champion, entry.release_id))
+    found = _took_over(tx, model, environment)
+    return [(row["change"], row["champion"], row["release_id"]) for row in found]
+
+
+def _took_over(tx: Tx, model: str, environment: str) -> list[Row]:
+    """The changes that made another version champion, oldest first."""
+    columns = (_T.change, _T.champion, _T.release_id, _T.at)
+    wanted = (*_there(model, environment), _T.change.in_(("promoted", "rolled_back")))
+    found: list[Row] = []
+    for row in tx.select(select(*columns).where(*wanted).order_by(_T.sequence), traffic):
+        if not found or found[-1]["champion"] != row["champion"]:
+            found.append(row)
     return found
+
+
+def _there(model: str, environment: str) -> tuple[ColumnElement[bool], ...]:
+    return (_T.model == model, _T.environment == environment)
 
 
 def marks(tx: Tx) -> tuple[tuple[str, str, int], ...]:
@@ -152,11 +175,22 @@ def add_look(tx: Tx, look: Look) -> None:
     )
 
 
-def list_looks(tx: Tx, release_id: str, limit: int | None = None) -> list[Look]:
+def list_looks(
+    tx: Tx, release_id: str, limit: int | None = None, *, until: datetime | None = None
+) -> list[Look]:
     """Oldest first; with ``limit`` the newest of them."""
-    rows = tx.rows(looks, looks.c.release_id == release_id, newest=True, limit=limit)
+    query = select(_L.document).where(_L.release_id == release_id)
+    if until is not None:
+        query = query.where(_L.at <= to_text(until)).order_by(_L.at.desc())
+    rows = tx.select(query.order_by(_L.sequence.desc()).limit(limit), looks)
     return [load(Look, row["document"]) for row in reversed(rows)]
 
 
-def _entry(row: Row) -> Traffic:
-    return load(Traffic, row["document"])
+def verdicts(tx: Tx, release_ids: Sequence[str]) -> list[Look]:
+    """The looks at these releases that changed something, oldest first."""
+    wanted = (
+        _L.release_id.in_(release_ids),
+        _L.verdict.in_(("advance", "promote", "roll_back", "inconclusive")),
+    )
+    rows = tx.select(select(_L.document).where(*wanted).order_by(_L.at, _L.sequence), looks)
+    return [load(Look, row["document"]) for row in rows]

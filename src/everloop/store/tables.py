@@ -178,8 +178,10 @@ events = Table(
     Column("by", Text, nullable=False),
     Column("summary", Text, nullable=False),
     Column("details", JSON, nullable=False),
+    Column("environment", Text),
     Index("events_by_model", "tenant", "model", "sequence"),
-    Index("events_by_time", "tenant", "model", "at"),
+    Index("events_by_kind", "tenant", "model", "kind", "sequence"),
+    Index("events_by_environment", "tenant", "model", "environment", "sequence"),
 )
 
 metrics = Table(
@@ -196,6 +198,7 @@ metrics = Table(
     Column("model_version", Text),
     Column("turn_id", Text),
     Index("metrics_by_model", "tenant", "model", "name", "sequence"),
+    Index("metrics_by_time", "tenant", "model", "name", "at", "sequence"),
 )
 
 references = Table(
@@ -401,9 +404,11 @@ traffic = Table(
     Column("at", Text, nullable=False),
     Column("release_id", Text, nullable=False),
     Column("champion", Text, nullable=False),
+    Column("change", Text, nullable=False),
     Column("document", JSON, nullable=False),
     PrimaryKeyConstraint("tenant", "model", "environment", "sequence"),
-    Index("traffic_by_time", "tenant", "model", "environment", "at"),
+    Index("traffic_by_time", "tenant", "model", "environment", "at", "sequence"),
+    Index("traffic_by_change", "tenant", "model", "environment", "change", "sequence"),
 )
 
 looks = Table(
@@ -416,6 +421,8 @@ looks = Table(
     Column("verdict", Text, nullable=False),
     Column("document", JSON, nullable=False),
     PrimaryKeyConstraint("tenant", "release_id", "sequence"),
+    Index("release_looks_by_time", "tenant", "release_id", "at", "sequence"),
+    Index("release_looks_by_verdict", "tenant", "release_id", "verdict", "sequence"),
 )
 
 NOT_BACKED_UP = (changes, backup_marks, predictions, prediction_files, failures, shadows)

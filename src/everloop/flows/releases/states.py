@@ -229,9 +229,9 @@ def go_back(
     made = _version(tx, model, to)
     now = project.clock.now()
     blamed = _release_of(tx, model, environment, current)
-    for release in releases.list_releases(tx, model, environment, statuses=("promoted",)):
-        if release.release_id == blamed:
-            releases.put(tx, replace(release, status="rolled_back", finished_at=now, outcome=reason))
+    release = releases.find(tx, blamed) if blamed else None
+    if release is not None and release.status == "promoted":
+        releases.put(tx, replace(release, status="rolled_back", finished_at=now, outcome=reason))
     good = _release_of(tx, model, environment, to)
     shown = Release(good, model, environment, "direct", to, "promoted", now, project.user, against=current)
     arms = buckets.direct(to)
@@ -248,13 +248,14 @@ def last_good(tx: Tx, model: str, environment: str) -> str | None:
     stack: list[str] = []
     for change, version, _ in releases.champions(tx, model, environment):
         if change == "rolled_back" and version in stack:
-            del stack[stack.index(version) + 1 :]
+            while stack[-1] != version:
+                stack.pop()
         elif not stack or stack[-1] != version:
             stack.append(version)
     if len(stack) > 1:
         return stack[-2]
-    first = releases.list_traffic(tx, model, environment)
-    begun = releases.find(tx, first[-1].release_id).against if first and first[-1].release_id else None
+    first = releases.first(tx, model, environment)
+    begun = releases.find(tx, first.release_id).against if first and first.release_id else None
     return begun if stack and begun != stack[0] else None  # from before releases were kept
 
 

@@ -210,13 +210,8 @@ def _trained_on(project: Project, run: Run) -> DatasetVersion | None:
 
 def _previous(tx: Tx, name: str, champion: str, environment: str) -> str | None:
     """The champion before this one."""
-    promoted = [
-        event
-        for event in history.list_events(tx, name)
-        if event.kind == "promoted" and event.details.get("environment", PROD) == environment
-    ]
-    last = promoted[-1].details if promoted else {}
-    found = last.get("previous")
+    promoted = history.list_events(tx, name, limit=1, kind="promoted", environment=environment)
+    found = promoted[-1].details.get("previous") if promoted else None
     return str(found) if found and found != champion else None
 
 

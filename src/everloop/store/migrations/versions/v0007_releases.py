@@ -21,7 +21,11 @@ def upgrade() -> None:
         sqlite_where=chosen,
         postgresql_where=chosen,
     )
-    op.create_index("events_by_time", "events", ["tenant", "model", "at"])
+    op.add_column("events", sa.Column("environment", sa.Text))
+    op.execute("UPDATE events SET environment = 'prod' WHERE kind = 'promoted'")  # there was no other
+    op.create_index("events_by_kind", "events", ["tenant", "model", "kind", "sequence"])
+    op.create_index("events_by_environment", "events", ["tenant", "model", "environment", "sequence"])
+    op.create_index("metrics_by_time", "metrics", ["tenant", "model", "name", "at", "sequence"])
     op.create_table(
         "prediction_failures",
         *_texts("tenant", "failure_id", "at", "model", "version", "variant", "release_id"),
@@ -55,11 +59,13 @@ def upgrade() -> None:
         "traffic",
         *_texts("tenant", "model", "environment"),
         sa.Column("sequence", sa.Integer, nullable=False),
-        *_texts("at", "release_id", "champion"),
+        *_texts("at", "release_id", "champion", "change"),
         sa.Column("document", sa.JSON, nullable=False),
         sa.PrimaryKeyConstraint("tenant", "model", "environment", "sequence"),
     )
-    op.create_index("traffic_by_time", "traffic", ["tenant", "model", "environment", "at"])
+    chosen_by = ["tenant", "model", "environment"]
+    op.create_index("traffic_by_time", "traffic", [*chosen_by, "at", "sequence"])
+    op.create_index("traffic_by_change", "traffic", [*chosen_by, "change", "sequence"])
     op.create_table(
         "release_looks",
         *_texts("tenant", "release_id"),
@@ -68,6 +74,9 @@ def upgrade() -> None:
         sa.Column("document", sa.JSON, nullable=False),
         sa.PrimaryKeyConstraint("tenant", "release_id", "sequence"),
     )
+    of_release = ["tenant", "release_id"]
+    op.create_index("release_looks_by_time", "release_looks", [*of_release, "at", "sequence"])
+    op.create_index("release_looks_by_verdict", "release_looks", [*of_release, "verdict", "sequence"])
 
 
 def _texts(*names: str) -> list[sa.Column[str]]:
