@@ -59,6 +59,8 @@ def _is_news(look: Look, before: Look | None) -> bool:
 def _act(tx: Tx, project: Project, release: Release, look: Look) -> Release:
     if look.verdict == "advance":
         return states.widen(tx, project, release, release.step + 1, look.reason)
+    if look.verdict == "promote" and release.strategy == "shadow":
+        return states.end(tx, project, release, "concluded", look.reason)
     if look.verdict == "promote":
         winner = next((arm for arm in release.arms if arm.name == look.winner), None)
         taken = release if winner is None else replace(release, version=winner.version)

@@ -71,7 +71,7 @@ def make(project: Project, release: Release, rules: ReleaseRules, wishes: Wishes
     probation = release.strategy in ("blue-green", "rolling")
     plan = Plan(
         measures=() if probation else _measures(run, rules, wishes, past),
-        guardrails=_guardrails(rules, past),
+        guardrails=_guardrails(rules, past, beside=not probation),
         steps=tuple(round(share * BUCKETS) for share in steps) if release.strategy == "canary" else (),
         dwell=spans.seconds(rules.probation if probation else rules.dwell)
         if wishes.dwell is None
@@ -96,9 +96,7 @@ def make(project: Project, release: Release, rules: ReleaseRules, wishes: Wishes
             f"predicted in the last {LEARN.days} days.",
             remedy="Say what to expect (--traffic 1000/hour), or deploy directly.",
         )
-    outlook = power.outlook(
-        plan, release.strategy, deviations(plan, past, run), arms=max(1, len(release.arms) - 1)
-    )
+    outlook = power.outlook(plan, release.strategy, deviations(plan, past, run), release.arms)
     if not outlook.can_finish:
         raise Refused(f"This plan cannot finish: {outlook.why}", remedy=outlook.remedy)
     return replace(plan, detects=outlook.words)
@@ -187,11 +185,12 @@ def _check_measure(name: str, run: Run | None) -> None:
         )
 
 
-def _guardrails(rules: ReleaseRules, past: Past) -> tuple[Guardrail, ...]:
+def _guardrails(rules: ReleaseRules, past: Past, *, beside: bool) -> tuple[Guardrail, ...]:
+    """``beside``: there is a control. Without one nobody knows how many inputs are refused usually."""
     found = []
     if rules.failed is not None:
         found.append(Guardrail("failed", rules.failed))
-    if rules.refused is not None:
+    if rules.refused is not None and beside:
         found.append(Guardrail("refused", rules.refused))
     above = rules.slow_above or (SLOWER * past.slow if past.slow else None)
     if rules.slow is not None and above is not None:
