@@ -3,24 +3,48 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import sys
 
 from everloop.adapters.courier import describe
+from everloop.core.errors import MLOpsError
 from everloop.flows.project import Project
+from everloop.flows.releases import states
 
-from .hand import within
+from .hand import Hand, within
 
 JOBS_EVERY = 60.0  # seconds between looks for jobs that were queued elsewhere
 JOBS_MODULE = "everloop.worker.jobs"
+RELEASES_EVERY = 1.0  # seconds between looks for a release that runs
+RELEASES_MODULE = "everloop.worker.releases"
 
 
 async def work(project: Project, queued: asyncio.Event) -> None:
     """Jobs are done by a process of their own, which ends when none is left; ``queued`` begins another."""
     while True:
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", JOBS_MODULE), stdin=asyncio.subprocess.PIPE, cwd=project.settings.root
-        )
-        await process.communicate(json.dumps(describe(project.settings)).encode())
+        await _run(JOBS_MODULE, project)
         await within(JOBS_EVERY, queued)
         queued.clear()
+
+
+async def keep(project: Project) -> None:
+    """Releases are judged by a process of their own, which ends when none runs."""
+    looker = Hand("everloop-releases")
+    while True:
+        with contextlib.suppress(MLOpsError):  # the database does not answer: others tell that
+            if await looker.do(lambda: states.running(project)):
+                await _run(RELEASES_MODULE, project, ends=True)
+        await asyncio.sleep(RELEASES_EVERY)
+
+
+async def _run(module: str, project: Project, *, ends: bool = False) -> None:
+    """Run a process to its end (``ends``: or ours); what it needs to know comes on its standard input."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", module), stdin=asyncio.subprocess.PIPE, cwd=project.settings.root
+    )
+    try:
+        await process.communicate(json.dumps(describe(project.settings)).encode())
+    finally:
+        if ends and process.returncode is None:
+            process.terminate()

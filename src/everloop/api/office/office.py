@@ -108,6 +108,7 @@ class Office:
                 ready(f"http://{f'[{host}]' if ':' in host else host}:{port}")
                 self._app = await asyncio.to_thread(self._load_app)
                 self._spawn(self._app.state.board.run())
+                self._spawn(beside.keep(self.project))
                 if settings.retrain:
                     self._spawn(beside.work(self.project, self._queued))
             await self._stopping.wait()
@@ -363,7 +364,11 @@ class Office:
             if not rolling or not worker.told:
                 self._send_plan(worker)
         if rolling:
-            self._spawn(one_by_one(self._plans, lambda: self._living, self._send_plan))
+            self._spawn(self._roll())
+
+    async def _roll(self) -> None:
+        for release_id in await one_by_one(self._plans, lambda: self._living, self._send_plan):
+            await self._about_releases(partial(releases.faults.rolled_out, self.project, release_id))
 
     def _send_plan(self, worker: WorkerProcess) -> None:
         plans = self._plans

@@ -14,15 +14,15 @@ ANSWERS = 5.0  # seconds for it to say something then
 
 async def one_by_one(
     plans: Plans, living: Callable[[], Iterable[WorkerProcess]], send: Callable[[WorkerProcess], None]
-) -> None:
-    """Bring the newest plan to all workers. Where one cannot take it, the others keep what they have, and
-    ``plans.problems`` tells why."""
+) -> set[str]:
+    """Bring the newest plan to all workers; returns the releases that all of them have then. Where one cannot
+    take it, the others keep what they have, and ``plans.problems`` tells why."""
     number, coming = plans.number, plans.rolling()
     while number == plans.number:
         left = [worker for worker in living() if worker.plan != number and not worker.stopping]
         if not left:
             plans.rolled |= set(coming.values())
-            return
+            return set(coming.values())
         worker = min(left, key=lambda one: one.slot)
         if worker.told != number:
             send(worker)
@@ -30,7 +30,8 @@ async def one_by_one(
         if problem and number == plans.number:
             for name in coming:
                 plans.problems.setdefault(name, problem)
-            return
+            break
+    return set()
 
 
 async def _taken(worker: WorkerProcess, number: int, coming: set[str]) -> str:

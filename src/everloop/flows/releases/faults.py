@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from everloop.core.errors import Conflict
 from everloop.core.ids import new_id
 from everloop.core.releases import Release
@@ -25,6 +27,21 @@ def unloadable(project: Project, name: str, problem: str) -> Release | None:
             return states.end(tx, project, release, "rolled_back", f"it cannot be loaded: {problem}")
         except Conflict:
             return None
+
+
+def rolled_out(project: Project, release_id: str) -> None:
+    """All workers of a server have the version of a rolling release: it is taken after its probation."""
+    now = project.clock.now()
+    with project.store.writing() as tx:
+        release = releases.find(tx, release_id)
+        releases.begin(tx, release.model)
+        release = releases.find(tx, release_id)
+        if release.status != "running" or release.strategy != "rolling" or release.step:
+            return
+        there = replace(release, step=1, step_since=now)
+        releases.put(tx, there)
+        if not release.plan.dwell:
+            states.promote(tx, project, there, "all workers have it and answer")
 
 
 def crashed(project: Project, problem: str) -> None:

@@ -7,21 +7,13 @@ from collections.abc import Callable
 from everloop.core.errors import Conflict, MLOpsError
 from everloop.core.releases import Look, Release
 from everloop.flows.project import Project
-from everloop.store import releases
 
-from . import looking, shadowing, splitting
+from . import looking, shadowing, splitting, states
 
 EVERY = 1.0  # seconds between looks, at least
 GENTLE = 10.0  # times as long as a look takes, at least
 
 Told = Callable[[Release, Look], None]
-
-
-def running(project: Project) -> list[Release]:
-    """The releases of this server's environment that run."""
-    environment = project.settings.serving.environment
-    with project.store.reading() as tx:
-        return releases.list_releases(tx, environment=environment, statuses=("running",))
 
 
 def turn(project: Project, release: Release, told: Told) -> None:
@@ -37,10 +29,15 @@ def turn(project: Project, release: Release, told: Told) -> None:
         splitting.adjust(project, after)
 
 
-def keep(project: Project, told: Told, failed: Callable[[Release, MLOpsError], None]) -> None:
-    """Until no release runs any more."""
+def keep(
+    project: Project,
+    told: Told,
+    failed: Callable[[Release, MLOpsError], None],
+    wanted: Callable[[], bool] = lambda: True,
+) -> None:
+    """Until no release runs any more, or nobody wants it."""
     clock = project.clock
-    while found := running(project):
+    while wanted() and (found := states.running(project)):
         begun = clock.monotonic()
         for release in found:
             try:

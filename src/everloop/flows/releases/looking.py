@@ -61,6 +61,8 @@ def _act(tx: Tx, project: Project, release: Release, look: Look) -> Release:
         return states.widen(tx, project, release, release.step + 1, look.reason)
     if look.verdict == "promote" and release.strategy == "shadow":
         return states.end(tx, project, release, "concluded", look.reason)
+    if look.verdict == "promote" and release.strategy == "rolling" and not release.step:
+        return release  # not all workers have it yet
     if look.verdict == "promote":
         winner = next((arm for arm in release.arms if arm.name == look.winner), None)
         taken = release if winner is None else replace(release, version=winner.version)

@@ -73,10 +73,8 @@ def make(project: Project, release: Release, rules: ReleaseRules, wishes: Wishes
         measures=() if probation else _measures(run, rules, wishes, past),
         guardrails=_guardrails(rules, past, beside=not probation),
         steps=tuple(round(share * BUCKETS) for share in steps) if release.strategy == "canary" else (),
-        dwell=spans.seconds(rules.probation if probation else rules.dwell)
-        if wishes.dwell is None
-        else wishes.dwell,
-        burn_in=rules.burn_in,
+        dwell=_dwell(release, rules) if wishes.dwell is None else wishes.dwell,
+        burn_in=0 if release.strategy == "rolling" else rules.burn_in,
         alpha=rules.alpha if wishes.alpha is None else wishes.alpha,
         power=rules.power,
         longest=spans.seconds(rules.longest) if wishes.longest is None else wishes.longest,
@@ -100,6 +98,13 @@ def make(project: Project, release: Release, rules: ReleaseRules, wishes: Wishes
     if not outlook.can_finish:
         raise Refused(f"This plan cannot finish: {outlook.why}", remedy=outlook.remedy)
     return replace(plan, detects=outlook.words)
+
+
+def _dwell(release: Release, rules: ReleaseRules) -> float:
+    """A rolling release is over when all workers have it."""
+    if release.strategy == "rolling":
+        return 0.0
+    return spans.seconds(rules.probation if release.strategy == "blue-green" else rules.dwell)
 
 
 def look_back(project: Project, model: str, now: datetime) -> Past:

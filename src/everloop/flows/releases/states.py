@@ -45,6 +45,13 @@ def champion(tx: Tx, model: str, environment: str) -> str | None:
     return entry.champion if entry else None
 
 
+def running(project: Project) -> list[Release]:
+    """The releases that run in the environment that is served here."""
+    environment = project.settings.serving.environment
+    with project.store.reading() as tx:
+        return releases.list_releases(tx, environment=environment, statuses=("running",))
+
+
 def candidate(release: Release) -> str:
     """The name of the arm of a release's version."""
     return _NAMES.get(release.strategy, CHAMPION)
