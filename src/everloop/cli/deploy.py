@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -151,9 +152,12 @@ def _pair(option: str, text: str, example: str) -> tuple[str, str]:
 
 def _number(option: str, text: str, example: str) -> float:
     try:
-        return float(text)
+        number = float(text)
     except ValueError:
-        raise Invalid(f"{option}: '{text}' is no number.", remedy=f"Write it as {example}.") from None
+        number = math.nan
+    if not math.isfinite(number):
+        raise Invalid(f"{option}: '{text}' is no number.", remedy=f"Write it as {example}.")
+    return number
 
 
 def _measure(text: str) -> tuple[str, float]:
@@ -178,8 +182,10 @@ def _rule(text: str) -> Rule:
         raise Invalid(f"--rule is '{text}'.", remedy=f"Write it as {example}.")
     when: dict[str, Any] = {}
     for field in fields.split(";"):
-        name, values = _pair("--rule", field, example)
-        when[name] = tuple(value.strip() for value in values.split(","))
+        name, found, values = field.partition("=")
+        if not found or not name.strip() or not values.strip():
+            raise Invalid(f"--rule is '{text}'.", remedy=f"Write it as {example}.")
+        when[name.strip()] = tuple(value.strip() for value in values.split(","))
     return Rule(when, arm.strip())
 
 
@@ -195,12 +201,14 @@ def _rate(text: str | None) -> float | None:
     """Units an hour."""
     if text is None:
         return None
-    number, _, per = text.partition("/")
-    if per not in _PER:
+    given, _, per = text.partition("/")
+    number = _number("--traffic", given, "1000/hour")
+    if per not in _PER or number <= 0:
         raise Invalid(
-            f"--traffic is '{text}'.", remedy=f"Write it as 1000/hour; per {', '.join(_PER)} is known."
+            f"--traffic is '{text}'.",
+            remedy=f"Write it as 1000/hour: a number above 0 per {', '.join(_PER)}.",
         )
-    return _number("--traffic", number, "1000/hour") * _PER[per]
+    return number * _PER[per]
 
 
 def _one_of(option: str, value: str | None, known: tuple[str, ...]) -> Any:

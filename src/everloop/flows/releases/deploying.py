@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -20,7 +20,7 @@ from everloop.core.releases import (
     Traffic,
     Unit,
 )
-from everloop.deployment import buckets
+from everloop.deployment import bandit, buckets
 from everloop.flows import models as registered
 from everloop.flows.project import Project
 from everloop.registry.versions import resolve
@@ -65,6 +65,7 @@ def prepare(project: Project, request: Request) -> Release:
     current already.
     """
     strategy = _strategy(request.strategy)
+    _check_fits(request, strategy)
     environment = environments.find(project, request.environment)
     version = registered.find(project, request.spec).version
     with project.store.reading() as tx:
@@ -271,7 +272,35 @@ def _arms(tx: Tx, request: Request, version: ModelVersion, current: str | None) 
                 remedy="Let them sum to less than 1, or name one arm 'control'.",
             )
         shares = {CONTROL: (current, rest), **shares}
+    if request.wishes.bandit:
+        versions = {name: number for name, (number, _) in shares.items()}
+        return bandit.start(versions, request.wishes.floor, request.wishes.hold_out)
     return buckets.split(shares)
+
+
+def _check_fits(request: Request, strategy: Strategy) -> None:
+    """Nothing is asked for that this strategy would not do: it may be the wrong strategy."""
+    asked = request.wishes
+    gradual = tuple(each for each in STRATEGIES if each != "direct")
+    judged: tuple[Strategy, ...] = ("canary", "shadow", "ab")
+    fitting: tuple[tuple[str, bool, Sequence[Strategy]], ...] = (
+        ("arms", bool(request.arms), ("ab",)),
+        ("split to adjust", asked.bandit, ("ab",)),
+        ("steps", asked.steps is not None, ("canary",)),
+        ("measures", asked.measures is not None or asked.goal is not None, judged),
+        ("label delay", asked.label_delay is not None, judged),
+        (
+            "plan",
+            any(each is not None for each in (asked.dwell, asked.longest, asked.alpha, asked.hourly)),
+            gradual,
+        ),
+    )
+    for what, given, strategies in fitting:
+        if given and strategy not in strategies:
+            raise Invalid(
+                f"A {strategy} release has no {what}.",
+                remedy=f"Leave it away, or choose the strategy {' or '.join(strategies)}.",
+            )
 
 
 def _check_routes(release: Release) -> None:

@@ -157,19 +157,18 @@ def _promotes(release: Release) -> str:
     if not measures:
         return "It is promoted when all steps have run and no guardrail was touched."
     best = release.strategy == "ab"
-    asked = [
-        f"{find_measure(each.name).words} is "
-        + (
-            "proven better"
-            if each.goal == "better" or (best and place == 0)
-            else f"proven not worse by {number(each.margin)} or more"
-        )
-        if find_measure(each.name).sign
-        else f"{find_measure(each.name).words} is proven not to differ by {number(each.margin)} or more"
-        for place, each in enumerate(measures)
-    ]
-    of = "The arm is promoted of which" if best else "It is promoted when"
-    return f"{of} {listed(asked)}."
+    asked: dict[str, list[str]] = {}
+    for place, each in enumerate(measures):
+        what = find_measure(each.name)
+        if what.sign == 0:
+            proof = f"proven not to differ by {number(each.margin)} or more"
+        elif each.goal == "better" or (best and place == 0):
+            proof = "proven better"
+        else:
+            proof = f"proven not worse by {number(each.margin)} or more"
+        asked.setdefault(proof, []).append(what.words)
+    parts = [f"{listed(names)} {'is' if len(names) == 1 else 'are'} {p}" for p, names in asked.items()]
+    return f"{'The arm is promoted of which' if best else 'It is promoted when'} {listed(parts)}."
 
 
 def _vetoes(release: Release) -> str:
