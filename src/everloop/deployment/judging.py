@@ -86,7 +86,7 @@ def find_sides(release: Release, seen: Sequence[Seen]) -> Sides:
         )
     candidate = by_name.get(CANDIDATE) or next(
         (each for each in seen if each.version == release.version and each.arm != PAIRED),
-        Seen(CANDIDATE, release.version, 0),
+        Seen(CANDIDATE, release.version, 1),
     )
     old = release.against or ""
     if release.strategy == "canary":

@@ -39,5 +39,6 @@ def share(plan: Plan, arms: int = 1, must_be_better: bool = False) -> Levels:
     tested = [each for each in plan.guardrails if each.event != "crash"]
     promoted = must_be_better or any(each.goal == "better" for each in plan.measures)
     claims = len(tested) + len(plan.measures) + promoted
+    arms = max(arms, 1)
     each = plan.alpha / (arms * max(claims, 1))
     return Levels(each, plan.alpha / arms, each)

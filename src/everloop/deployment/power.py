@@ -105,7 +105,7 @@ def _told(plan: Plan, measure: Measure, each: Expected, better: bool) -> str:
     if what.sign != 0:
         found = _by(each.harm_found, plan.longest)
         said.append(f"a {harm} of {what.words} by {margin} is {found} with {percent(plan.power)} probability")
-    if math.isfinite(each.smallest):
+    if math.isfinite(each.smallest) and (better or each.smallest > measure.margin):
         smallest = number(float(f"{each.smallest:.2g}"))
         said.append(f"the smallest {harm} of {what.words} that is found within {longest} is {smallest}")
     good = f"better by {margin}" if better else "equal"

@@ -1,0 +1,144 @@
+"""What is said of a plan before it begins, in numbers and words."""
+
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from everloop.core.releases import Arm, Guardrail, Measure, Plan, Range
+from everloop.deployment import bandit
+from everloop.deployment.expected import expect, smallest_rate
+from everloop.deployment.power import outlook
+from everloop.deployment.schedule import plan_ahead
+
+HOUR, DAY = 3_600.0, 86_400.0
+PLAN = Plan(
+    measures=(Measure("accuracy", 0.02),),
+    guardrails=(Guardrail("failed"), Guardrail("crash")),
+    steps=(500, 2_000, 5_000),
+    dwell=HOUR,
+    longest=7 * DAY,
+    hourly=1_200,
+    labelled=0.8,
+    label_delay=DAY,
+)
+KNOWN = {"accuracy": 0.4}
+
+
+def arms(**weights):
+    edges = np.cumsum([0, *weights.values()]).tolist()
+    ranges = pairwise(edges)
+    return tuple(Arm(name, name, (Range(*edge),)) for name, edge in zip(weights, ranges, strict=True))
+
+
+def test_steps_wait_for_their_time_and_for_labels():
+    """Labels of a hundred units: 125 units at 60 an hour, and a day."""
+    schedule = plan_ahead(PLAN, "canary")
+    assert schedule.starts == pytest.approx((0, 125 / 60 * HOUR + DAY, 125 / 60 * HOUR + DAY + HOUR))
+    assert schedule.ready == pytest.approx(schedule.starts[-1] + HOUR)
+    assert schedule.units(schedule.starts[1]) == pytest.approx(125 + 24 * 60)
+    assert schedule.units(schedule.ready) == pytest.approx(125 + 24 * 60 + 240 + 600)
+
+
+def test_without_labels_steps_wait_for_units():
+    schedule = plan_ahead(replace(PLAN, measures=(), least_units=3_000), "canary")
+    assert schedule.starts == pytest.approx((0, 100 / 60 * HOUR, 100 / 60 * HOUR + HOUR))
+    assert schedule.units(schedule.ready) == pytest.approx(3_000)
+
+
+def test_the_smallest_arm_of_an_ab_test_is_looked_at():
+    schedule = plan_ahead(PLAN, "ab", arms(control=5_000, red=4_000, blue=1_000))
+    assert (schedule.shares, schedule.control) == ((0.1,), 5.0)
+    fixed = bandit.start({"control": "1", "red": "2"}, 0.05, 0.2)
+    schedule = plan_ahead(replace(PLAN, bandit=True), "ab", fixed)
+    assert (schedule.shares, schedule.control) == ((0.1,), 1.0)
+
+
+def test_the_words_tell_what_is_found_and_by_when():
+    told = outlook(PLAN, "canary", KNOWN)
+    assert told.can_finish
+    first, events = told.words
+    assert first.startswith(
+        "At 1,200 units an hour, of which 80 % get a label within 1 day: a drop of accuracy by 0.02 is"
+    )
+    assert "found within 3.2 days with 80 % probability" in first
+    assert "a candidate that is equal is promoted within 3 days" in first
+    assert events.startswith("7 failed units of the candidate roll back at once, with none of the control;")
+
+
+def test_the_smallest_harm_is_told_unless_the_margin_lets_it_pass():
+    """A drop of less than the margin is no harm: it may be promoted before it is found."""
+    smallest = "the smallest drop of accuracy that is found within 7 days is 0.0099"
+    assert smallest not in outlook(PLAN, "canary", KNOWN).words[0]
+    better = replace(PLAN, measures=(Measure("accuracy", 0.02, "better"),))
+    assert smallest in outlook(better, "canary", KNOWN).words[0]
+
+
+def test_more_traffic_finds_smaller_harm_sooner():
+    slow, fast = (expect(replace(PLAN, hourly=hourly), "canary", (), KNOWN)[0] for hourly in (1_200, 12_000))
+    assert fast.harm_found < slow.harm_found
+    assert fast.smallest < slow.smallest / 2
+    assert all(a[1] > b[1] for a, b in zip(slow.widths, slow.widths[1:], strict=False))
+
+
+def test_a_shadow_finds_what_two_arms_cannot():
+    plan = replace(PLAN, steps=())
+    pairs = expect(plan, "shadow", (), {"accuracy": 0.2})[0]
+    assert pairs.smallest < expect(PLAN, "canary", (), KNOWN)[0].smallest / 2
+    assert outlook(plan, "shadow", {"accuracy": 0.2}).can_finish
+
+
+def test_more_arms_need_more_time():
+    plan = replace(PLAN, steps=(), measures=(Measure("accuracy", 0.02, "better"),))
+    two = expect(plan, "ab", arms(control=3_000, red=3_000, rest=4_000), KNOWN)[0]
+    one = expect(plan, "ab", arms(control=3_000, red=3_000), KNOWN)[0]
+    assert two.proven > one.proven
+
+
+def test_what_has_no_known_spread_is_said_to_depend_on_it():
+    plan = replace(PLAN, measures=(Measure("mae", 2.0),))
+    assert "depends on its spread" in outlook(plan, "canary").words[0]
+    assert "a rise of mean absolute error by 2" in outlook(plan, "canary", {"mae": 20.0}).words[0]
+
+
+@pytest.mark.parametrize(
+    ("changes", "strategy", "words", "remedy"),
+    [
+        ({"hourly": 12}, "canary", "is not proven within 7 days", "more requests"),
+        ({"measures": (Measure("accuracy", 0.001),)}, "canary", "no harm beyond 0.001 of accuracy", "Widen"),
+        ({"dwell": 3 * DAY}, "canary", "its steps take 9 days", "shorten"),
+        ({"hourly": 0}, "canary", "no traffic", "units an hour"),
+        ({"longest": 0}, "canary", "no end", "how long"),
+        ({"longest": DAY}, "canary", "labels come after 1 day", "no labels"),
+        ({"steps": ()}, "canary", "missing", "grow"),
+        ({"steps": (500, 400)}, "canary", "500, 400", "grow"),
+        ({"steps": (500, 6_000)}, "canary", "6,000", "up to 5,000"),
+        ({"alpha": 0.6}, "canary", "alpha is 0.6", "between 0 and 0.5"),
+        ({"labelled": 0.0}, "canary", "gets a label", "above 0"),
+        ({"measures": (Measure("accuracy", 0.0),)}, "canary", "margin of accuracy is 0", "above 0"),
+        ({"measures": (Measure("value", 1.0, "better"),)}, "canary", "better than another", "no_harm"),
+        ({"guardrails": (Guardrail("slow"),)}, "canary", "'slow' has no limit", "milliseconds"),
+        ({}, "ab", "nothing to compare", "'control'"),
+        ({"measures": ()}, "ab", "no winner", "'control'"),
+        ({}, "blue-green", "no control", "guardrails only"),
+    ],
+)
+def test_a_plan_that_cannot_finish_is_told_why(changes, strategy, words, remedy):
+    told = outlook(replace(PLAN, **changes), strategy, KNOWN)
+    assert not told.can_finish
+    assert words in told.why
+    assert remedy in told.remedy
+    assert told.words == ()
+
+
+def test_plans_without_a_control_can_always_finish():
+    plan = Plan(guardrails=(Guardrail("failed"),), dwell=HOUR, longest=DAY)
+    assert outlook(plan, "rolling").can_finish
+
+
+def test_the_smallest_rate_that_vetoes_falls_with_the_units():
+    rates = [smallest_rate(units, 1.0, 0.5, 40, 0.8) for units in (300, 3_000, 30_000)]
+    assert rates == sorted(rates, reverse=True)
+    assert rates[-1] < 0.015
+    assert smallest_rate(3, 1.0, 0.5, 40, 0.8) is None
