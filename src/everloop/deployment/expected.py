@@ -33,8 +33,9 @@ USUAL = 0.01  # the control's rate of events that words assume
 class Expected:
     """Of one measure, each with the plan's power. ``harm_found``: seconds until a harm as large as the
     margin is found. ``proven``: seconds until a candidate that is equal (goal ``better``: better by the
-    margin) is promoted. ``smallest``: the smallest harm that is found by ``longest``. ``widths``: half of
-    the interval's width after so many seconds."""
+    margin) is promoted. ``smallest``: the smallest harm that is found by ``longest``, unless it
+    is promoted before, being within the margin. ``widths``: half of the interval's width after so many
+    seconds."""
 
     measure: str
     deviation: float

@@ -187,8 +187,8 @@ def _late(
     if not 0 < release.plan.longest <= elapsed:
         return None
     still = _still_open(release, sides, intervals, step_elapsed)
-    after = f"After {words(elapsed)}, the longest it may take, nothing is proven"
-    return "inconclusive", f"{after}, and what is not proven is not promoted. {still}", None
+    after = f"After {words(elapsed)}, the longest it may take, what is not proven is not promoted."
+    return "inconclusive", f"{after} {still}", None
 
 
 def _moving(release: Release, sides: Sides, intervals: Sequence[Interval], step_elapsed: float) -> _Decided:

@@ -9,10 +9,13 @@ from datetime import UTC, datetime
 
 import numpy as np
 import pytest
-from tests.unit.deployment.simulating import Draws, decided, most, seen_at_every_look, verdicts
+from tests.unit.deployment.simulating import Draws, decided, most, of_rights, seen_at_every_look, verdicts
 
 from everloop.core.releases import CANDIDATE, CONTROL, Guardrail, Measure, Plan, Release, Seen, Sums
+from everloop.deployment.intervals import speaks_against, speaks_for
 from everloop.deployment.judging import judge
+from everloop.deployment.levels import share
+from everloop.deployment.sequences import between
 
 RELEASES = 10_000
 SIZES = [25] * 40 + [100] * 60  # units of each arm a batch, on a first step and a last one
@@ -28,7 +31,7 @@ PLAN = Plan(
 BETTER = replace(PLAN, measures=(replace(PLAN.measures[0], goal="better"), PLAN.measures[1]))
 
 
-def shares(plan, right=(0.9, 0.9), yes=(0.4, 0.4), failed=(0.01, 0.01), slow=(0.03, 0.03), seed=5):
+def verdict_shares(plan, right=(0.9, 0.9), yes=(0.4, 0.4), failed=(0.01, 0.01), slow=(0.03, 0.03), seed=5):
     draws = Draws(seed, RELEASES, right, yes, {"failed": failed, "slow": slow})
     back, good = decided(plan, draws, SIZES, LAST)
     print(f"rolled back {np.mean(back >= 0):.4f}, promoted {np.mean(good >= 0):.4f}")
@@ -37,30 +40,30 @@ def shares(plan, right=(0.9, 0.9), yes=(0.4, 0.4), failed=(0.01, 0.01), slow=(0.
 
 @pytest.mark.parametrize("right", [0.9, 0.6])
 def test_an_equal_candidate_is_rarely_rolled_back(right):
-    back, good = shares(PLAN, (right, right))
+    back, good = verdict_shares(PLAN, (right, right))
     assert back <= most(PLAN.alpha, RELEASES)
     assert good >= 0.8 if right == 0.9 else good > 0.2  # and the test is no empty one: it is promoted
 
 
 def test_an_equal_candidate_that_has_to_be_better_is_rarely_judged_at_all():
-    back, good = shares(BETTER)
+    back, good = verdict_shares(BETTER)
     assert 0.002 < back + good <= most(PLAN.alpha, RELEASES)
 
 
 def test_events_at_the_limit_rarely_veto():
     """The slow ones are 1.5 times as many, which is put up with."""
-    back, _ = shares(PLAN, failed=(0.1, 0.1), slow=(0.15, 0.1))
+    back, _ = verdict_shares(PLAN, failed=(0.1, 0.1), slow=(0.15, 0.1))
     assert 0.004 < back <= most(PLAN.alpha, RELEASES)
 
 
 def test_a_harm_as_large_as_the_margin_is_rarely_promoted():
-    back, good = shares(PLAN, right=(0.87, 0.9))
+    back, good = verdict_shares(PLAN, right=(0.87, 0.9))
     assert good <= most(PLAN.alpha, RELEASES)
     assert back > 0.5
 
 
 def test_a_shift_as_large_as_the_margin_is_rarely_promoted():
-    _, good = shares(PLAN, yes=(0.45, 0.4))
+    _, good = verdict_shares(PLAN, yes=(0.45, 0.4))
     assert good <= most(PLAN.alpha, RELEASES)
 
 
@@ -105,3 +108,26 @@ def one(i, units, sums, events):
         )
         for arm, name in enumerate((CANDIDATE, CONTROL))
     ]
+
+
+def test_of_several_equal_arms_one_is_rarely_taken():
+    """Two arms beside a control, all alike: an arm is taken for better, or all are taken for worse, no more
+    often than alpha says."""
+    plan, many = replace(PLAN, guardrails=(), measures=PLAN.measures[:1]), 10_000
+    levels = share(plan, arms=2, must_be_better=True).sides(plan.measures[0], must_be_better=True)
+    rng = np.random.default_rng(1)
+    units, right = np.zeros((3, many)), np.zeros((3, many))
+    better, worse = (np.zeros((2, many), dtype=bool) for _ in "ab")
+    for _ in range(100):
+        new = rng.binomial(50, 1 / 3, (3, many))
+        units, right = units + new, right + rng.binomial(new, 0.9)
+        for arm in (1, 2):
+            sums = (of_rights(units[each], right[each]) for each in (arm, 0))
+            estimate = between(*sums, bounded=True)
+            low, high = estimate.bounds(*levels)
+            judged = estimate.least >= plan.burn_in
+            better[arm - 1] |= judged & speaks_for(low, high, 0.03, 1, "better")
+            worse[arm - 1] |= judged & speaks_against(low, high, 0.03, 1)
+    wrong = better.any(axis=0) | worse.any(axis=0)
+    print(f"taken for better {better.any(axis=0).mean():.4f}, for worse {worse.any(axis=0).mean():.4f}")
+    assert 0.005 < wrong.mean() <= most(plan.alpha, many)

@@ -69,7 +69,7 @@ def test_the_words_tell_what_is_found_and_by_when():
 
 def test_the_smallest_harm_is_told_unless_the_margin_lets_it_pass():
     """A drop of less than the margin is no harm: it may be promoted before it is found."""
-    smallest = "the smallest drop of accuracy that is found within 7 days is 0.0099"
+    smallest = "the smallest drop of accuracy that is found within 7 days is 0.01"
     assert smallest not in outlook(PLAN, "canary", KNOWN).words[0]
     better = replace(PLAN, measures=(Measure("accuracy", 0.02, "better"),))
     assert smallest in outlook(better, "canary", KNOWN).words[0]
