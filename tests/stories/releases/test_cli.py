@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 import threading
 import time
 from datetime import UTC, datetime
@@ -14,6 +12,9 @@ from typing import Any
 import pytest
 from tests.stories.releases.doors import ENVIRONMENTS, change_settings, folder, requests, template
 from tests.stories.test_cli import Said, everloop
+
+from everloop.flows.releases import deploying
+from everloop.wiring import open_project
 
 __all__ = ["folder", "template"]
 CANARY = ("deploy", "iris@2.0.0", "--strategy", "canary", "--traffic", "5000/hour", "--steps", "0.05,0.5")
@@ -89,7 +90,7 @@ def test_a_canary_that_fails_is_rolled_back_by_who_watches(folder: Path) -> None
     done = everloop(folder, "release", "watch", "iris")
     assert done.code == 7
     assert f"{release_id} (iris@2.0.0 to prod) is rolled back: A guardrail was touched" in done.out
-    assert "canary 12, control 12" in done.err
+    assert "control 12, canary 12" in done.err
     assert current(folder) == "1.0.0"
     shown = said(folder, "release", "show", release_id[-6:])
     assert "! failed: 12 of 12 units (100 %) of the canary failed" in shown
@@ -124,7 +125,7 @@ def test_what_nobody_asks_is_inconclusive(folder: Path) -> None:
     release_id = released(folder, *CANARY, "--traffic", "100000/second", "--dwell", "0s", "--longest", "1s")
     done = everloop(folder, "release", "watch", release_id)
     assert done.code == 8
-    assert "is inconclusive: After 1 second" in done.out
+    assert re.search(r"is inconclusive: After 1(\.\d)? seconds?, the longest it may take", done.out)
     assert current(folder) == "1.0.0"
 
 
@@ -218,10 +219,10 @@ def test_a_release_of_another_is_followed_until_it_ends(folder: Path) -> None:
     release_id = released(folder, *CANARY)
 
     def promote() -> None:
-        time.sleep(1.5)
-        subprocess.run(
-            [sys.executable, "-m", "everloop", "release", "promote", release_id], cwd=folder, check=True
-        )
+        time.sleep(1.0)
+        project = open_project(folder=folder)
+        deploying.promote(project, release_id)
+        project.close()
 
     other = threading.Thread(target=promote)
     other.start()
