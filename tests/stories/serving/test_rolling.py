@@ -25,8 +25,10 @@ from tests.stories.serving.server import BODY, COLD, HOT, V2_BODY, V2_HOT, runni
 
 from everloop.api.office.office import Office
 from everloop.api.office.plans import Plans
-from everloop.core.releases import BUCKETS, Arm, Range
+from everloop.core.releases import BUCKETS, Arm, Range, Release
 from everloop.flows.project import Project
+from everloop.store import failures, releases
+from everloop.store.times import to_text
 from everloop.wiring import open_project
 
 ALL_NEW = (Arm("new", NEW, (Range(0, BUCKETS),)),)
@@ -147,3 +149,36 @@ def test_where_the_first_worker_cannot_take_it_the_others_keep_what_they_have(pr
             await task
 
     asyncio.run(roll())
+
+
+def test_a_worker_that_dies_is_written_down_for_the_release_that_runs(project: Project) -> None:
+    now = project.clock.now()
+    release = Release("rel_runs", "iris", "prod", "canary", NEW, "running", now, "me", against=OLD)
+    with project.store.writing() as tx:
+        releases.put(tx, release)
+    direct(project, canary(1_000), "rel_runs")
+    told: list[str] = []
+    office = Office(project, told.append)
+
+    def crashes() -> list[tuple[str, str]]:
+        with project.store.reading() as tx:
+            return [(str(row["kind"]), str(row["at"])) for row in failures.list_failures(tx, "rel_runs")]
+
+    async def die() -> None:
+        task = asyncio.create_task(office.run(told.append))
+        try:
+            await until(lambda: len(told) > 0 and len(office.workers) == 3, task=task)
+            await until(lambda: all(worker.plan for worker in office.workers.values()), task=task)
+            asked = office.workers[1]
+            os.kill(asked.process.pid, signal.SIGTERM)  # no crash: another takes its place
+            await until(asked.gone.is_set, task=task)
+            os.kill(office.workers[0].process.pid, signal.SIGKILL)
+            await until(crashes, task=task)
+        finally:
+            office._stopping.set()
+            await task
+
+    asyncio.run(die())
+    ((kind, at),) = crashes()
+    assert kind == "crash"
+    assert to_text(now) < at < to_text(project.clock.now())

@@ -33,6 +33,7 @@ def body(**said: Any) -> bytes:
         (b'"text"', True, NOTHING),
         (b"", True, NOTHING),
         (b"[" * 100_000, True, NOTHING),
+        (b'{"context": ' + b"[" * 100_000, True, NOTHING),
     ],
 )
 def test_plain_bodies(given: bytes, features: bool, said: Said) -> None:

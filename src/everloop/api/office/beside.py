@@ -48,3 +48,4 @@ async def _run(module: str, project: Project, *, ends: bool = False) -> None:
     finally:
         if ends and process.returncode is None:
             process.terminate()
+            await process.wait()

@@ -9,6 +9,7 @@ from everloop.core.ids import new_id
 from everloop.core.releases import Release
 from everloop.flows.project import Project
 from everloop.store import failures, releases
+from everloop.store.times import to_text
 
 from . import observing, states
 
@@ -54,7 +55,7 @@ def crashed(project: Project, problem: str) -> None:
                 tx,
                 [
                     (
-                        new_id("crash", now), now, release.model, release.version, "", release.release_id,
+                        new_id("crash", now), to_text(now), release.model, release.version, "", release.release_id,
                         "", observing.CRASHED, "", problem,
                     )
                 ],
