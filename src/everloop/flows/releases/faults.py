@@ -55,8 +55,8 @@ def crashed(project: Project, problem: str) -> None:
                 tx,
                 [
                     (
-                        new_id("crash", now), to_text(now), release.model, release.version, "", release.release_id,
-                        "", observing.CRASHED, "", problem,
+                        new_id("crash", now), to_text(now), release.model, release.version, "",
+                        release.release_id, "", observing.CRASHED, "", problem,
                     )
                 ],
             )  # fmt: skip
