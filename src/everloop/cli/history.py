@@ -12,27 +12,41 @@ from .call import Call, command, group
 app = group("Show what happened to a model, oldest first.")
 
 
+NEWEST = 100
+
+
 @command(app)
 def history(
     call: Call,
     model: Annotated[str, typer.Argument(help="The model's name.")],
-    limit: Annotated[int | None, typer.Option(min=1, help="Only the newest ones.")] = None,
+    environment: Annotated[
+        str | None, typer.Option("--env", metavar="NAME", help="Only its releases to this environment.")
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help=f"Only the newest ones [{NEWEST} of what happened].")
+    ] = None,
     metric: Annotated[str | None, typer.Option(help="The values of this metric over time instead.")] = None,
 ) -> None:
     """Show what happened to a model, oldest first: when, who, what.
 
+    Releases, moved weights, verdicts with their numbers (--json), approvals and rollbacks; data, trainings,
+    judgements of the gate.
+
     \b
     Example:
       everloop history iris --limit 20
+      everloop history iris --env prod
       everloop history iris --metric accuracy
     """
+    most = limit or NEWEST
     with call.project() as project:
         if metric:
             values = late.history.metrics(project, model, metric)[-(limit or 0) :]
         else:
-            events = late.history.events(project, model, limit)
+            found = late.memory.history(project, model, environment, most + 1)
+            events = found[-most:]
         if not (values if metric else events):
-            project.model(model)
+            late.memory.check_known(project, model)
 
     def show_metrics() -> None:
         names = ("at (UTC)", "value", "rows", "data", "model version")
@@ -50,8 +64,13 @@ def history(
 
     def show_events() -> None:
         if not events:
-            late.output.line(f"Nothing has happened to '{model}' yet. 'everloop run {model}' begins.")
+            where = f"There is no release of '{model}' to {environment}"
+            said = where if environment else f"Nothing has happened to '{model}'"
+            begins = f"'everloop deploy {model}@latest" if environment else f"'everloop run {model}"
+            late.output.line(f"{said} yet. {begins}' begins.")
             return
+        if limit is None and len(found) > most:
+            call.note(f"The newest {most}; --limit shows more.")
         rows = [(e.at, e.by, e.kind, e.summary) for e in events]
         late.output.table(("at (UTC)", "by", "", "what"), rows, fold=("what",))
 

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from everloop.flows import upkeep as upkeep
     from everloop.flows.releases import deploying as deploying
     from everloop.flows.releases import keeping as keeping
+    from everloop.flows.releases import memory as memory
     from everloop.flows.releases import planning as planning
     from everloop.flows.releases import showing as showing
 
@@ -79,7 +80,7 @@ else:
             **{name: f"everloop.flows.{name}" for name in _FLOWS},
             **{
                 name: f"everloop.flows.releases.{name}"
-                for name in ("deploying", "keeping", "planning", "showing")
+                for name in ("deploying", "keeping", "memory", "planning", "showing")
             },
             **{name: f"everloop.cli.{name}" for name in ("log", "output", "progress", "weeks")},
             "metadata": "importlib.metadata",

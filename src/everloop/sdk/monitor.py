@@ -11,6 +11,7 @@ from everloop.core.decisions import Decision, Drift, RetrainPolicy
 from everloop.core.errors import DriftDetectionError, InvalidSettings
 from everloop.core.models import Event
 from everloop.flows import history, watch
+from everloop.flows.releases import memory
 
 from .places import close_with, first_model, open_place
 
@@ -79,9 +80,10 @@ class ModelMonitor:
         """Oldest first: name, value, at, rows, data_version, model_version, turn_id."""
         return history.metrics(self._project, self.model, name)
 
-    def events(self) -> list[Event]:
-        """Everything that happened to the model, oldest first: decisions, trainings, promotions."""
-        return history.events(self._project, self.model)
+    def events(self, environment: str | None = None, *, limit: int | None = None) -> list[Event]:
+        """Everything that happened to the model, oldest first: decisions, trainings, releases with their
+        verdicts; or only its releases to an environment. ``limit``: the newest ones."""
+        return memory.history(self._project, self.model, environment, limit)
 
     def set_reference(self, data: object) -> str:
         """Make a table what ``compute_drift`` compares with; returns its version id."""

@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 from everloop.core.serving import Prediction
 from everloop.flows import serving
+from everloop.flows.releases import memory
+from everloop.flows.releases.memory import Explanation
 from everloop.flows.serving.labels import LabelItem, LabelOutcome, Period
 from everloop.settings import load_settings
 from everloop.wiring import connect
@@ -73,6 +75,11 @@ class PredictionLog:
             self._project, self.model, now - timedelta(days=days), now, by=by
         )
         return found
+
+    def explain(self, prediction_id: str) -> Explanation:
+        """From an answer back: what chose the version, its model, run, code and data. Raises NotFound."""
+        serving.recording.record(self._project)
+        return memory.explain(self._project, prediction_id)
 
     def export(self, since: datetime | None = None, until: datetime | None = None) -> str:
         """Register the predictions as a version of the dataset MODEL.predictions; its id.

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TypedDict
 
 from everloop.core.models import Lineage
 from everloop.flows import models, outside
 from everloop.flows.outside import Origin
+from everloop.flows.releases import memory
+from everloop.flows.releases.memory import Then
 
 from .places import absolute, close_with, first_model, open_place
 
@@ -94,6 +97,11 @@ class ModelRegistry:
     def lineage(self, version: str | None = None) -> Lineage:
         """Where a version comes from: data, run, commit, the models before it."""
         return models.trace(self._project, self._spec(version))
+
+    def at(self, moment: datetime, environment: str = "prod") -> Then:
+        """What served at a moment: versions with their shares, data, runs, commits and gate results, and what
+        was known then. Raises NotFound where nothing did, Invalid for a moment without a zone."""
+        return memory.at(self._project, self.model, moment, environment)
 
     def list(self) -> Sequence[VersionEntry]:
         """Every version, oldest first; empty while there is none."""

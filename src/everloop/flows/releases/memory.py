@@ -125,6 +125,14 @@ def history(
     ]
 
 
+def check_known(project: Project, model: str) -> None:
+    """Raises UnknownModel where a model is neither in the settings nor registered."""
+    with project.store.reading() as tx:
+        known = models.registered(tx)
+    if model not in known:
+        project.model(model)
+
+
 def _is_of(event: Event, look: Look) -> bool:
     """Whether an event is what a look brought about: the first of its kind that is not before the look."""
     return (
@@ -164,7 +172,11 @@ def at(project: Project, model: str, moment: datetime, environment: str = enviro
             since=entry.at,
             by=entry.by,
             reason=entry.reason,
-            arms=tuple(_served(tx, model, a.name, a.version, a.weight / BUCKETS) for a in entry.arms),
+            arms=tuple(
+                _served(tx, model, arm.name, arm.version, arm.weight / BUCKETS)
+                for arm in entry.arms
+                if arm.weight
+            ),
             shadows=tuple(_served(tx, model, "shadow", version, 0.0) for version in entry.shadows),
             release_id=entry.release_id,
             strategy=release.strategy if release else None,

@@ -1,0 +1,84 @@
+"""``everloop model …``: what served when."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from everloop.core.errors import InvalidSettings
+
+from . import late
+from .call import Call, command, group
+from .moments import moment
+
+if TYPE_CHECKING:
+    from everloop.flows.releases.memory import Then
+
+app = group("Show what served at a moment, and where it came from.")
+app.callback()(lambda: None)  # else the only command would take the group's name
+
+
+@command(app)
+def at(
+    call: Call,
+    time: Annotated[
+        str, typer.Argument(metavar="TIME", help="2026-03-01T12:00 (UTC where no zone is named), or 2h ago.")
+    ],
+    model: Annotated[str | None, typer.Option(help="The model's name [the only one].")] = None,
+    environment: Annotated[str, typer.Option("--env", metavar="NAME", help="Where.")] = "prod",
+) -> None:
+    """Show what served at a moment: each version with its share, its data, run, commit and gate result, and
+    what was known of it then.
+
+    \b
+    Example:
+      everloop model at 2026-03-01T12:00
+      everloop model at 2h --model iris --env staging
+    """
+    with call.project() as project:
+        names = list(project.settings.models)
+        if model is None and len(names) != 1:
+            raise InvalidSettings(
+                f"This project has {len(names)} models: {', '.join(names)}.", remedy="Name one: --model."
+            )
+        asked = moment(time.removesuffix(" ago"), project.clock.now())
+        assert asked is not None  # noqa: S101 (only without a text)
+        found = late.memory.at(project, model or names[0], asked, environment)
+    call.answer(found, lambda: _show(found))
+
+
+def _show(then: Then) -> None:
+    by = then.strategy and f"{then.release_id} ({then.strategy})"
+    shown = late.output.moment
+    late.output.pairs(
+        {
+            "model": f"{then.model} in {then.environment} at {shown(then.at)} UTC",
+            "champion": then.champion,
+            "since": f"{shown(then.since)} UTC, by {then.by}: {then.reason}",
+            "release": by,
+            "reference": late.output.short(then.reference),
+        }
+    )
+    rows = [
+        (
+            each.arm,
+            each.version,
+            each.share,
+            f"{each.dataset}@{late.output.short(each.data_version)}" if each.data_version else None,
+            late.output.short_run(each.run_id) if each.run_id else None,
+            late.output.short(each.git_commit),
+            each.gate,
+        )
+        for each in (*then.arms, *then.shadows)
+    ]
+    names = ("arm", "version", "share", "data", "run", "commit", "gate")
+    late.output.table(names, rows, right=("share",), fold=("gate",))
+    if then.metrics:
+        known = [(each.name, each.value, each.rows, each.model_version, each.at) for each in then.metrics]
+        headings = ("known then", "value", "rows", "version", "at (UTC)")
+        late.output.table(headings, known, right=("value", "rows"))
+    if then.look:
+        late.output.line(
+            f"Look {then.look.sequence} at the release, {shown(then.look.at)} UTC: {then.look.reason}"
+        )
