@@ -81,7 +81,7 @@ def apportion(shares: Mapping[str, float], total: int) -> dict[str, int]:
     """Whole numbers that sum to ``total``: rounded down, and what is left goes to the largest remainders
     (Hamilton)."""
     exact = {name: share * total for name, share in shares.items()}
-    weights = {name: int(value + 1e-6) for name, value in exact.items()}
+    weights = {name: int(value) for name, value in exact.items()}
     left = total - sum(weights.values())
     for name in sorted(exact, key=lambda name: weights[name] - exact[name])[:left]:
         weights[name] += 1

@@ -241,7 +241,7 @@ def _open(release: Release, arm: Seen, intervals: Sequence[Interval]) -> list[st
         if found is None:
             continue  # it waits for units
         goal = "better" if test and position == 0 else measure.goal
-        if _is_harm(found) or not speaks_for(found.low, found.high, measure.margin, what.sign, goal):
+        if not speaks_for(found.low, found.high, measure.margin, what.sign, goal):
             asked = "that it is better" if goal == "better" else f"no harm beyond {number(measure.margin)}"
             out.append(f"{f'{arm.arm}: ' if test else ''}{told(found)}; {asked} is not proven yet")
     return out

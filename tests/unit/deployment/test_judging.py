@@ -281,6 +281,8 @@ def test_a_shadow_is_judged_by_differences_on_the_same_rows():
     assert not any(check.name == "mismatch" for check in judged.checks)
     failing = [replace(seen[0], events={"failed": 12}), *seen[1:]]
     assert said(failing, plan, strategy="shadow", step=0).verdict == "roll_back"
+    both = [replace(each, events={"failed": 12}) for each in failing]
+    assert said(both, plan, strategy="shadow", step=0).verdict == "promote"
 
 
 def ab(red, blue, units=40_000, control=0.8):
@@ -317,6 +319,12 @@ def test_more_arms_share_alpha():
     assert two.harm == pytest.approx(0.05 / 3)
     assert three.harm == pytest.approx(two.harm / 2)
     assert three.better == pytest.approx(two.better / 2)
+
+
+def test_where_any_change_is_harm_each_end_may_roll_back():
+    levels = share(PLAN)
+    assert levels.sides(Measure("share:yes", 0.1)) == (levels.harm / 2, levels.harm / 2)
+    assert levels.sides(PLAN.measures[0]) == (0.05, levels.harm)
 
 
 def test_an_arm_that_fails_ends_an_ab_test():

@@ -82,6 +82,13 @@ def test_more_traffic_finds_smaller_harm_sooner():
     assert all(a[1] > b[1] for a, b in zip(slow.widths, slow.widths[1:], strict=False))
 
 
+def test_nothing_is_promoted_before_the_last_step_has_run():
+    plan = replace(PLAN, measures=(Measure("accuracy", 0.1),), dwell=DAY)
+    foreseen = expect(plan, "canary", (), KNOWN)[0]
+    assert foreseen.harm_found < foreseen.proven
+    assert foreseen.proven == pytest.approx(plan_ahead(plan, "canary").ready)
+
+
 def test_a_shadow_finds_what_two_arms_cannot():
     plan = replace(PLAN, steps=())
     pairs = expect(plan, "shadow", (), {"accuracy": 0.2})[0]

@@ -79,6 +79,23 @@ def test_padding_is_forgotten_with_more_units():
     assert many < 1.005
 
 
+def test_padding_hardly_widens_what_rests_on_many_rows_a_unit():
+    """A thousand units of 25 rows that do not depend on each other, nine of ten right."""
+    units, rows, spread = 1_000, 25, 25 * 0.9 * 0.1
+    squares = units * ((0.9 * rows) ** 2 + spread)
+    many = Sums(units, units * rows, 0.9 * units * rows, units * rows**2, squares, 0.9 * units * rows**2)
+    assert 1.02 < between(many, many, bounded=True).error / between(many, many).error < 1.1
+
+
+def test_bounds_hold_at_the_pace_of_units_and_of_rows():
+    few, many = (Sums(300, rows, 0.0, rows, rows, 0.0) for rows in (300.0, 90_000.0))
+    for arm in (few, many):
+        estimate = between(arm, arm)
+        widest = max(reach(600, 0.01), reach(2 * arm.rows, 0.01))
+        assert estimate.bounds(0.01, 0.01)[1] == pytest.approx(float(estimate.error * widest))
+    assert reach(600, 0.01) > reach(180_000, 0.01) > reach(10_000, 0.01)
+
+
 def test_nothing_is_known_from_one_unit():
     assert between(of_rights(1, 1), of_rights(1, 0)).error == np.inf
     assert between(Sums(), Sums(), bounded=True).least == 0
