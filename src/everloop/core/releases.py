@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Literal
 
 BUCKETS = 10_000
+PROD = "prod"
 CHAMPION, CONTROL, CANDIDATE = "champion", "control", "canary"
 FIXED = "/fixed"  # ends the names of arms whose share a bandit never changes
 

@@ -17,6 +17,7 @@ from everloop.core.documents import dump, load
 from everloop.core.errors import TooFewRows
 from everloop.core.ids import new_id
 from everloop.core.models import ModelVersion
+from everloop.core.releases import PROD
 from everloop.core.runs import Run
 from everloop.deployment import gate, measures
 from everloop.registry import versions
@@ -30,7 +31,6 @@ from . import agreed, artifacts, champion, compiling, data, documents, usercode
 from .journal import Document
 from .material import Material, column
 from .releases import states
-from .releases.environments import PROD
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from everloop.core.errors import Invalid, MLOpsError, Unavailable
 from everloop.core.serving import Form
 
-from . import openinference, plain
+from . import openinference, plain, who
 from .answers import By, Failed, Logged, Outcome, Reading, label_of
 from .inputs import HIDDEN, InputPolicy, Inputs, Rejected, Row
 from .plain import Question
@@ -156,9 +156,9 @@ def route(target: Target, ask: Ask) -> str:
     said = NOTHING
     if split.asks(ask.entity):
         if target.protocol == "plain":
-            said = plain.said(ask.body, split.by_rules)
+            said = who.plain(ask.body, split.by_rules)
         else:
-            said = openinference.said(ask.body, ask.header, split.by_rules)
+            said = who.v2(ask.body, ask.header, split.by_rules)
     chosen, ask.unit = split.choose(ask.entity, ask.request_id, said)
     return chosen
 

@@ -23,7 +23,6 @@ from .answers import By, Outcome
 from .bodies import short
 from .inputs import Inputs
 from .plain import Question
-from .routing import NOTHING, Said, entity_of
 
 KINDS: dict[str, Any] = {
     "BOOL": np.bool_,
@@ -68,10 +67,6 @@ class Request(msgspec.Struct, gc=False):
     outputs: list[Wanted] | None = None
 
 
-class _Who(msgspec.Struct):
-    parameters: Any = None
-
-
 class Output(msgspec.Struct, omit_defaults=True):
     name: str
     shape: list[int]
@@ -89,7 +84,6 @@ class Response(msgspec.Struct, omit_defaults=True):
 
 
 _decoder = msgspec.json.Decoder(Request)
-_who = msgspec.json.Decoder(_Who)
 _encode = msgspec.json.Encoder().encode
 
 
@@ -123,23 +117,6 @@ def request(body: bytes | bytearray | memoryview, header: int | None = None) -> 
     if header is not None:
         _attach(asked, memoryview(body)[header:])
     return asked
-
-
-def said(body: bytes | bytearray, header: int | None, features: bool) -> Said:
-    """Who asks, by the request's parameters; with the ``features`` of a single row by name, where they are
-    wanted. Of a body that cannot be read: nothing."""
-    named: dict[str, Any] = {}
-    try:
-        if features:
-            asked = request(body, header)
-            parameters: Any = asked.parameters
-            named = {one.name: one.data[0] for one in asked.inputs if one.data and len(one.data) == 1}
-        else:
-            parameters = _who.decode(body if header is None else body[:header]).parameters
-    except (Invalid, msgspec.MsgspecError, ValueError, RecursionError):
-        return NOTHING
-    parameters = parameters if isinstance(parameters, dict) else {}
-    return Said(entity_of(parameters.get("entity_id")), parameters, named)
 
 
 def _keys(asked: Request) -> int:

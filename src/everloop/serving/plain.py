@@ -12,7 +12,6 @@ from everloop.core.errors import Invalid
 from . import bodies
 from .answers import By, Outcome
 from .inputs import Inputs, Row
-from .routing import NOTHING, Said, entity_of
 
 EXAMPLE = 'Send {"features": [5.1, 3.5, 1.4, 0.2]}, or a batch as {"instances": [[…], […]]}.'
 
@@ -33,12 +32,6 @@ class _Body(msgspec.Struct, forbid_unknown_fields=True):
     context: dict[str, str | int | float | bool | None] | None = None
 
 
-class _Who(msgspec.Struct):
-    entity_id: Any = None
-    context: Any = None
-    features: msgspec.Raw = msgspec.Raw(b"")
-
-
 class Answer(Outcome, omit_defaults=True):
     """An outcome with where it comes from."""
 
@@ -52,8 +45,6 @@ class Answer(Outcome, omit_defaults=True):
 
 
 _decoder = msgspec.json.Decoder(_Body)
-_who = msgspec.json.Decoder(_Who)
-_named = msgspec.json.Decoder(dict[str, Any])
 _encode = msgspec.json.Encoder().encode
 
 
@@ -74,17 +65,6 @@ def question(body: bytes | bytearray, inputs: Inputs, most: int) -> Question:
     if bodies.count_keys(body) != 1 + keys:
         bodies.refuse_duplicates(body, EXAMPLE)
     return _rows(asked, inputs, most)
-
-
-def said(body: bytes | bytearray, features: bool) -> Said:
-    """Who asks; with the ``features`` of a single row by name, where they are wanted. Of a body that cannot
-    be read: nothing."""
-    try:
-        who = _who.decode(body)
-        named = _named.decode(who.features) if features and bytes(who.features)[:1] == b"{" else {}
-    except (msgspec.MsgspecError, ValueError, RecursionError):
-        return NOTHING
-    return Said(entity_of(who.entity_id), who.context if isinstance(who.context, dict) else {}, named)
 
 
 def _keys(row: Any) -> int:

@@ -11,6 +11,7 @@ from everloop.core.ids import new_id
 from everloop.core.models import ModelVersion
 from everloop.core.releases import (
     CONTROL,
+    PROD,
     STRATEGIES,
     Arm,
     Look,
@@ -37,7 +38,7 @@ class Request:
     hour are expected [what was seen]."""
 
     spec: str
-    environment: str = environments.PROD
+    environment: str = PROD
     strategy: str = "direct"
     reason: str = ""
     arms: Mapping[str, tuple[str, float]] = field(default_factory=dict)
@@ -148,7 +149,7 @@ def abort(project: Project, release_id: str, reason: str = "aborted by hand") ->
 def rollback(
     project: Project,
     model: str,
-    environment: str = environments.PROD,
+    environment: str = PROD,
     *,
     to: str | None = None,
     at: datetime | None = None,

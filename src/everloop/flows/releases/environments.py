@@ -5,12 +5,11 @@ from __future__ import annotations
 from everloop.core import spans
 from everloop.core.errors import InvalidSettings, NotFound, Refused, nearest
 from everloop.core.models import ModelVersion
-from everloop.core.releases import Environment
+from everloop.core.releases import PROD, Environment
 from everloop.flows.project import Project
 from everloop.store import releases
 from everloop.store.database import Tx
 
-PROD = "prod"
 USUAL = ("dev", "staging", PROD)
 _ALSO = {"production": PROD, "development": "dev", "stage": "staging"}
 

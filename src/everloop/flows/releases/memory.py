@@ -11,7 +11,7 @@ from everloop.core.data import DatasetVersion
 from everloop.core.documents import dump
 from everloop.core.errors import Invalid, NotFound
 from everloop.core.models import Event, Lineage, ModelVersion
-from everloop.core.releases import BUCKETS, CHAMPION, Look, Release, Strategy, Traffic
+from everloop.core.releases import BUCKETS, CHAMPION, PROD, Look, Release, Strategy, Traffic
 from everloop.core.serving import Prediction
 from everloop.deployment import buckets
 from everloop.flows import models as registered
@@ -146,7 +146,7 @@ def _is_of(event: Event, look: Look) -> bool:
 # -- what served -------------------------------------------------------------------------------------------
 
 
-def at(project: Project, model: str, moment: datetime, environment: str = environments.PROD) -> Then:
+def at(project: Project, model: str, moment: datetime, environment: str = PROD) -> Then:
     """What served at a moment, where it came from, and what was known of it then.
 
     Raises NotFound where nothing was in the environment yet, Invalid for a moment that is still to come or
@@ -216,9 +216,9 @@ def _served(tx: Tx, model: str, arm: str, number: str, share: float) -> Served:
 def _reference(tx: Tx, model: str, moment: datetime) -> str | None:
     """The data that later ones were compared with: those of production's champion, or those that somebody
     named since it came."""
-    entry = releases.in_force(tx, model, environments.PROD, moment)
-    entry = entry or _earlier(tx, model, environments.PROD, moment)
-    since = releases.champion_since(tx, model, environments.PROD, moment) or (entry.at if entry else None)
+    entry = releases.in_force(tx, model, PROD, moment)
+    entry = entry or _earlier(tx, model, PROD, moment)
+    since = releases.champion_since(tx, model, PROD, moment) or (entry.at if entry else None)
     named = events.list_events(tx, model, 1, kind="referenced", until=moment)
     if named and (since is None or named[0].at >= since):
         return str(named[0].details["data_version"])

@@ -19,6 +19,7 @@ from everloop.core.releases import (
     BUCKETS,
     CHAMPION,
     OPEN,
+    PROD,
     Approval,
     Arm,
     Change,
@@ -31,8 +32,6 @@ from everloop.flows import promotion
 from everloop.flows.project import Project
 from everloop.store import history, models, releases
 from everloop.store.database import Tx
-
-from .environments import PROD
 
 _NAMES = {"canary": "canary", "blue-green": "green", "rolling": "new", "shadow": "shadow"}
 
@@ -283,6 +282,7 @@ def _ended(tx: Tx, project: Project, release: Release, status: Status, reason: s
 
 def _expect(tx: Tx, release: Release) -> Traffic:
     """The traffic of a running release. Raises Conflict when something else is in force."""
+    releases.begin(tx, release.model)
     before = releases.in_force(tx, release.model, release.environment)
     if before is None or before.release_id != release.release_id:
         raise Conflict(

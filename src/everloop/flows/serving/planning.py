@@ -12,12 +12,11 @@ from everloop.core.data import DatasetVersion
 from everloop.core.errors import InvalidSettings, MLOpsError, nearest
 from everloop.core.ids import random_bytes
 from everloop.core.models import ModelVersion
-from everloop.core.releases import CHAMPION, Traffic
+from everloop.core.releases import CHAMPION, PROD, Traffic
 from everloop.core.runs import Run
 from everloop.core.serving import Field, Form
 from everloop.flows import agreed, artifacts
 from everloop.flows.project import Project
-from everloop.flows.releases.environments import PROD
 from everloop.settings import ModelServing
 from everloop.store import datasets, history, models, releases
 from everloop.store.database import Tx

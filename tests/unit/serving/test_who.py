@@ -10,7 +10,7 @@ import pytest
 
 from everloop.core.errors import Invalid
 from everloop.core.serving import Field, Form
-from everloop.serving import openinference, plain
+from everloop.serving import plain, who
 from everloop.serving.inputs import Inputs
 from everloop.serving.routing import NOTHING, Said, entity_of
 
@@ -37,7 +37,7 @@ def body(**said: Any) -> bytes:
     ],
 )
 def test_plain_bodies(given: bytes, features: bool, said: Said) -> None:
-    assert plain.said(given, features) == said
+    assert who.plain(given, features) == said
 
 
 def test_bodies_of_the_inference_protocol() -> None:
@@ -45,17 +45,15 @@ def test_bodies_of_the_inference_protocol() -> None:
     a = {"name": "a", "shape": [1], "datatype": "FP64", "data": [1.5]}
     many = {"name": "b", "shape": [2], "datatype": "FP64", "data": [1, 2]}
     packed = {"name": "b", "shape": [1], "datatype": "FP64", "parameters": {"binary_data_size": len(data)}}
-    who = {"entity_id": "x", "country": "NO"}
-    assert openinference.said(body(inputs=[a, many], parameters=who), None, True) == Said(
-        b"x", who, {"a": 1.5}
-    )
-    assert openinference.said(body(inputs=[a], parameters=who), None, False) == Said(b"x", who)
-    text = body(inputs=[a, packed], parameters=who)
-    assert openinference.said(text + data, len(text), True) == Said(b"x", who, {"a": 1.5, "b": 2.5})
-    assert openinference.said(text + data, len(text), False) == Said(b"x", who)
-    for wrong in (b"", b"[]", body(parameters=who), body(inputs=[a], parameters=[1])):
-        assert openinference.said(wrong, None, True) == NOTHING
-    assert openinference.said(body(inputs=[a], parameters=[1]), None, False) == NOTHING
+    asker = {"entity_id": "x", "country": "NO"}
+    assert who.v2(body(inputs=[a, many], parameters=asker), None, True) == Said(b"x", asker, {"a": 1.5})
+    assert who.v2(body(inputs=[a], parameters=asker), None, False) == Said(b"x", asker)
+    text = body(inputs=[a, packed], parameters=asker)
+    assert who.v2(text + data, len(text), True) == Said(b"x", asker, {"a": 1.5, "b": 2.5})
+    assert who.v2(text + data, len(text), False) == Said(b"x", asker)
+    for wrong in (b"", b"[]", body(parameters=asker), body(inputs=[a], parameters=[1])):
+        assert who.v2(wrong, None, True) == NOTHING
+    assert who.v2(body(inputs=[a], parameters=[1]), None, False) == NOTHING
 
 
 @pytest.mark.parametrize(
@@ -71,13 +69,10 @@ def test_who_asks_is_no_feature_and_has_to_be_what_it_is() -> None:
     )
     assert [list(row) for row in asked.rows] == [[1, 2]]
     assert len(plain.question(body(instances=[[1, 2]] * 2, entity_id=3), INPUTS, 5).rows) == 2
-    for wrong in (
-        {"entity_id": 1.5},
-        {"entity_id": True},
-        {"context": []},
-        {"context": {"a": {}}},
-        {"who": 1},
-    ):
+    wrongs: list[dict[str, Any]] = [
+        {"entity_id": 1.5}, {"entity_id": True}, {"context": []}, {"context": {"a": {}}}, {"who": 1},
+    ]  # fmt: skip
+    for wrong in wrongs:
         with pytest.raises(Invalid):
             plain.question(body(features=[1, 2], **wrong), INPUTS, 5)
 
