@@ -279,7 +279,7 @@ class Front:
             raise Unavailable(f"The process of {model.name}@{model.version} does not run yet.")
         try:
             async with asyncio.timeout(deadline):
-                return await self.native.run(model, rows, deadline)
+                return await self.native.run(model, rows, self.limits.deadline)
         except TimeoutError:
             raise TimedOut(
                 f"No answer within {deadline:g} s.", remedy="Raise serving.limits.deadline."
