@@ -142,10 +142,13 @@ def champions(tx: Tx, model: str, environment: str) -> list[tuple[str, str, str]
 
 def _took_over(tx: Tx, model: str, environment: str) -> list[Row]:
     """The changes that made another version champion, oldest first."""
-    columns = (_T.change, _T.champion, _T.release_id, _T.at)
+    columns = (_T.change, _T.champion, _T.release_id, _T.at, _T.sequence)
     wanted = (*_there(model, environment), _T.change.in_(("promoted", "rolled_back")))
+    rows = tx.select(
+        select(*columns).where(*wanted), traffic
+    )  # not ordered there: that would read all others
     found: list[Row] = []
-    for row in tx.select(select(*columns).where(*wanted).order_by(_T.sequence), traffic):
+    for row in sorted(rows, key=lambda row: int(row["sequence"])):
         if not found or found[-1]["champion"] != row["champion"]:
             found.append(row)
     return found

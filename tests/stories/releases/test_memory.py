@@ -79,7 +79,7 @@ def failures(release_id: str, many: int) -> bytes:
     return b"".join(
         json.dumps(
             {
-                "failure_id": f"fail_{n}",
+                "failure_id": f"fail_{n}_{release_id}",
                 "at": o_clock(11, 30).isoformat(),
                 **shared,
                 "unit": f"{n:016x}",
