@@ -79,6 +79,11 @@ def test_versions_that_are_not_there_and_shadows(project: Project) -> None:
     again.look()
     assert list(again.problems) == [f"iris@{NEW}"]
     assert again.unloadable == again.problems
+    Path(project.artifacts.where(told["versions"][0]["key"])).unlink()
+    without_champion = Plans(project)
+    without_champion.look()
+    assert list(without_champion.problems) == [f"iris@{OLD}", f"iris@{NEW}"]
+    assert list(without_champion.unloadable) == [f"iris@{NEW}"]  # no release brings the champion
     direct(project, DIRECT)
     again.look()
     assert again.unloadable == {}
@@ -140,6 +145,7 @@ def test_where_the_first_worker_cannot_take_it_the_others_keep_what_they_have(pr
             direct(project, ALL_NEW, "rel_roll", one_by_one=True, warm=(OLD,))
             await until(lambda: office._plans.number > before and office._plans.unloadable, task=task)
             assert list(office._plans.unloadable) == [f"iris@{NEW}"]
+            await until(lambda: office._plans.number > before + 1, task=task)  # it is tried again
             assert [office.workers[slot].told > before for slot in range(3)] == [True, False, False]
             assert office._plans.rolled == set()
             os.kill(office.workers[2].process.pid, signal.SIGKILL)
