@@ -1,7 +1,8 @@
 """What the parts of a request cost inside a worker, without HTTP: ``python -m bench.serving.inprocess``.
 
 Microseconds of CPU, the median of five rounds: the original and its compiled form for 1 and 32 rows, a whole
-request (read, checked, run, written, its log line) alone and sixteen at once, and a limiter's look.
+request (read, checked, run, written, its log line) alone and sixteen at once, a limiter's look, and the
+choice of a version under a release.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -23,8 +25,10 @@ import pandas as pd
 from everloop.adapters.onnx.compile import compile_model
 from everloop.adapters.onnx.session import Compiled
 from everloop.api.rates import Rate, Rates
+from everloop.core.releases import BUCKETS, Arm, Range, Traffic, Unit
 from everloop.core.serving import Field, Form
 from everloop.serving import desk
+from everloop.serving.routing import Split
 
 from .models import MODELS, Model, make
 
@@ -84,6 +88,26 @@ def limiters() -> tuple[float, float]:
     return cost(lambda: ours.ask("10.0.0.1", None)), cost(lambda: theirs.hit(item, "10.0.0.1"))
 
 
+def choices() -> tuple[float, float]:
+    """By the request, and by an entity that the body names."""
+    arms = (
+        Arm("canary", "2", (Range(0, 1_000),)),
+        Arm("control", "1", (Range(9_000, BUCKETS),)),
+        Arm("champion", "1", (Range(1_000, 9_000),)),
+    )
+    form = Form("onnx", "", "classification", ("no", "yes"), ())
+    served = desk.Served("m", "1", "champion", form, None)
+    ask = desk.Ask(json.dumps({"features": [5.1, 3.5, 1.4, 0.2], "entity_id": "customer-7"}).encode(), "r-1")
+    found = []
+    units: tuple[Unit, ...] = ("request", "entity")
+    for unit in units:
+        at = datetime(2026, 11, 21, tzinfo=UTC)
+        traffic = Traffic("m", "prod", 1, at, "shifted", "1", arms, "rel_1", salt="0123456789", unit=unit)
+        target = desk.Target(served, "plain", Split(traffic, {"1", "2"}))
+        found.append(cost(lambda target=target: desk.route(target, ask)))
+    return found[0], found[1]
+
+
 def main() -> None:
     print("| model | original, 1 row | 32 | compiled, 1 row | 32 | ratio, 1 row | a request | of sixteen |")
     print("|---|---|---|---|---|---|---|---|")
@@ -93,6 +117,8 @@ def main() -> None:
                 print("| " + " | ".join([name, *of_model(make(Path(folder), name))]) + " |", flush=True)
     ours, theirs = limiters()
     print(f"\nA look of the rate limiter: {ours:.1f} us; the library's in memory: {theirs:.1f} us.")
+    by_request, by_entity = choices()
+    print(f"A choice by the request: {by_request:.1f} us; by an entity in the body: {by_entity:.1f} us.")
 
 
 if __name__ == "__main__":
