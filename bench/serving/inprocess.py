@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -104,7 +105,7 @@ def choices() -> tuple[float, float]:
         at = datetime(2026, 11, 21, tzinfo=UTC)
         traffic = Traffic("m", "prod", 1, at, "shifted", "1", arms, "rel_1", salt="0123456789", unit=unit)
         target = desk.Target(served, "plain", Split(traffic, {"1", "2"}))
-        found.append(cost(lambda target=target: desk.route(target, ask)))
+        found.append(cost(partial(desk.route, target, ask)))
     return found[0], found[1]
 
 
