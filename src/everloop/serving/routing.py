@@ -43,8 +43,9 @@ NOTHING = Said()
 
 
 class Split:
-    """Chooses an arm for each request. ``there`` are the versions that can answer: what arms without one
-    would get, the champion answers.
+    """Chooses an arm for each request. ``there`` are the versions that can answer. While one of an arm is
+    not among them the champion answers all, outside the comparison: the others would have more than their
+    share.
 
     ``shares`` says by the name of each choice who answers then. ``gradual``: whether versions are compared;
     else ``whole`` is the one choice. ``by_rules``: rules look at what a request says.
@@ -78,7 +79,8 @@ class Split:
         ]
         ranges = sorted((part.start, arm.name) for arm in arms for part in arm.ranges if part.size)
         self._starts = [start for start, _ in ranges]
-        self._names = [name if name in answering else ELSEWHERE for _, name in ranges]
+        whole = answering >= {name for _, name in ranges}  # else arms would have more than their share
+        self._names = [name if whole else ELSEWHERE for _, name in ranges]
         self._salted = blake2b(traffic.salt.encode(), digest_size=8)
 
     def asks(self, entity: bytes) -> bool:
