@@ -38,7 +38,9 @@ class ReleaseRules(Section):
     failed: float | None = Field(1.0, ge=1, description="Failures, as a multiple of the control's.")
     refused: float | None = Field(1.0, ge=1, description="Refused inputs, likewise.")
     slow: float | None = Field(1.0, ge=1, description="Slow answers, likewise.")
-    slow_above: float | None = Field(None, gt=0, description="What slow is, in ms [the 95 % quantile + half].")
+    slow_above: float | None = Field(
+        None, gt=0, description="What slow is, in ms [the 95 % quantile + half]."
+    )
     probation: Span = Field("1h", description="How long blue-green keeps the old version at hand.")
 
     @field_validator("steps")

@@ -1,4 +1,4 @@
-"""What can be set. The top-level ``training``, ``monitoring``, ``gate`` and ``release`` are defaults for every model.
+"""What can be set. ``training``, ``monitoring``, ``gate`` and ``release`` at the top are every model's defaults.
 
 A configuration without ``models`` has one, ``default``, on synthetic customers.
 """
