@@ -1,4 +1,4 @@
-"""What can be set. ``training``, ``monitoring``, ``gate`` and ``release`` at the top are every model's defaults.
+"""What can be set. ``training``, ``monitoring``, ``gate`` and ``release`` at the top hold for every model.
 
 A configuration without ``models`` has one, ``default``, on synthetic customers.
 """
