@@ -10,8 +10,9 @@ from everloop.core.ids import new_id
 from everloop.core.models import ModelVersion
 from everloop.core.releases import BUCKETS, Plan, Release
 from everloop.deployment import buckets
+from everloop.flows import states
 from everloop.flows.project import Project
-from everloop.flows.releases import deploying, states
+from everloop.flows.releases import deploying
 from everloop.store import models, releases
 from tests.drills import deeds
 

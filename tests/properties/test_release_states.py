@@ -20,7 +20,8 @@ from everloop.core.ids import new_id, token
 from everloop.core.models import ModelVersion
 from everloop.core.releases import BUCKETS, OPEN, Plan, Release, Strategy
 from everloop.deployment import buckets
-from everloop.flows.releases import deploying, states
+from everloop.flows import states
+from everloop.flows.releases import deploying
 from everloop.settings import folder_settings
 from everloop.store import history, models, releases
 from everloop.store.database import open_store

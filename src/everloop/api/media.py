@@ -1,12 +1,15 @@
-"""What kinds of bodies are taken."""
+"""What kinds of bodies are taken, and how answers are compressed."""
 
 from __future__ import annotations
 
+import gzip
 import re
+import zlib
 
 from .problems import HttpError
 
 JSON_TYPE = b"application/json"
+COMPRESSED_FROM = 1_024  # bytes
 _CHARSET = re.compile(rb"""\s*(?:charset\s*=\s*"?(?:utf-?8|us-ascii)"?\s*)?;?\s*""")
 
 
@@ -24,3 +27,18 @@ def unsupported(kind: bytes) -> HttpError:
         f"The content type is {shown if kind else 'not given'}.",
         remedy="Send JSON in UTF-8, and say 'Content-Type: application/json'.",
     )  # fmt: skip
+
+
+def accepted(header: bytes) -> bytes:
+    """The compression that an ``Accept-Encoding`` asks for; empty: none."""
+    weights: dict[bytes, bool] = {}
+    for part in header.lower().split(b","):
+        name, _, parameters = part.partition(b";")
+        weights[name.strip()] = re.fullmatch(rb"\s*q\s*=\s*0(\.0*)?\s*", parameters) is None
+    anything = weights.get(b"*", False)
+    return next((how for how in (b"gzip", b"deflate") if weights.get(how, anything)), b"")
+
+
+def packed(body: bytes, how: bytes) -> bytes:
+    """A body in ``gzip`` or ``deflate``. Takes long: not for the event loop."""
+    return gzip.compress(body, 1) if how == b"gzip" else zlib.compress(body, 1)

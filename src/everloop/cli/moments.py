@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from everloop.core.errors import Invalid
+from everloop.core.moments import ago, checked
 
 
 def moment(text: str | None, now: datetime) -> datetime | None:
@@ -13,9 +14,9 @@ def moment(text: str | None, now: datetime) -> datetime | None:
         return None
     unit = {"m": "minutes", "h": "hours", "d": "days"}.get(text[-1:])
     if unit and text[:-1].isdecimal():
-        return now - timedelta(**{unit: int(text[:-1])})
+        return checked(ago(now, **{unit: int(text[:-1])}), f"'{text}'")
     try:
         found = datetime.fromisoformat(text)
     except ValueError:
         raise Invalid(f"'{text}' is no time.", remedy="Write 2026-03-01, 2026-03-01T12:00 or 7d.") from None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
+    return checked(found if found.tzinfo else found.replace(tzinfo=UTC), f"'{text}'")

@@ -24,6 +24,7 @@ __getattr__ = submodules(
         "reproduction",
         "runs",
         "saved",
+        "states",
         "status",
         "tracking",
         "turn",

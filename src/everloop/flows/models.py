@@ -13,9 +13,8 @@ from everloop.core.runs import Run
 from everloop.registry import lineage, versions
 from everloop.store import datasets, history, models
 
-from . import runs
+from . import runs, states
 from .project import Project
-from .releases import states
 
 
 @dataclass(frozen=True)

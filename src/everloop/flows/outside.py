@@ -21,10 +21,9 @@ from everloop.store.database import Tx
 from everloop.training import serialise
 from everloop.training.outside import describe
 
-from . import artifacts, compiling, documents
+from . import artifacts, compiling, documents, states
 from . import data as versions_of_data
 from .project import Project
-from .releases import states
 
 _FORMATS = {".skops": "skops", ".joblib": "joblib", ".pkl": "joblib", ".pickle": "joblib"}
 

@@ -27,10 +27,9 @@ from everloop.store.database import Tx
 from everloop.training import estimators, fitting, plots, serialise, targets
 from everloop.validation import checking, inference, python_schema
 
-from . import agreed, artifacts, champion, compiling, data, documents, usercode
+from . import agreed, artifacts, champion, compiling, data, documents, states, usercode
 from .journal import Document
 from .material import Material, column
-from .releases import states
 
 
 @dataclass(frozen=True)

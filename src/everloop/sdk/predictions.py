@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Literal
 
+from everloop.core.moments import ago
 from everloop.core.serving import Prediction
 from everloop.flows import serving
 from everloop.flows.releases import memory
@@ -72,7 +73,7 @@ class PredictionLog:
         """How complete the labels of each period are, and how good its predictions were."""
         now = self._project.clock.now()
         found: list[Period] = serving.labels.maturity(
-            self._project, self.model, now - timedelta(days=days), now, by=by
+            self._project, self.model, ago(now, days=days), now, by=by
         )
         return found
 

@@ -10,14 +10,15 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Float, and_, case, cast, func, literal, select, union
+from sqlalchemy import ColumnElement, Float, Select, and_, case, cast, func, literal, select, union
 
-from everloop.core.releases import Sums
+from everloop.core.releases import CHAMPION, Sums
 from everloop.core.runs import Business
 
 from .database import Tx
 from .predictions import LATEST, with_labels
-from .tables import failures, predictions
+from .shadows import of_release, pairs
+from .tables import failures, predictions, shadows
 from .times import to_text
 
 _P, _F, _L = predictions.c, failures.c, LATEST.c
@@ -65,28 +66,54 @@ def sums(
 ) -> dict[str, Sums]:
     """The sums of a measure by arm; of measures with labels, over the predictions before a moment that have
     one."""
-    needs_label = measure in LABELLED
-    value = _value(measure, positive, business).label("y")
-    source = with_labels(predictions) if needs_label else predictions
-    wanted = _of(release_id)
-    if needs_label:
-        wanted.append(_L.sequence.is_not(None))
+    value = _value(_P, measure, positive, business)
+    source = with_labels(predictions) if measure in LABELLED else predictions
+    named = select(_P.tenant, _P.variant.label("part"), _P.unit, value.label("y")).select_from(source)
+    found = _summed(tx, named.where(*_of(release_id), *_mature(measure, before)))
+    return {str(part): summed for part, summed in found.items()}
+
+
+def paired_sums(
+    tx: Tx,
+    release_id: str,
+    measure: str,
+    *,
+    before: datetime | None = None,
+    positive: str | None = None,
+    business: Business | None = None,
+) -> tuple[Sums, Sums, Sums]:
+    """Of a shadow release, over the requests that both answered: the sums of the champion, of the candidate,
+    and of the differences, candidate minus champion, row by row."""
+    old, new = (_value(said, measure, positive, business) for said in (_P, shadows.c))
+    source = pairs(release_id, labelled=measure in LABELLED)
+    wanted = (*of_release(release_id), *_mature(measure, before))
+    found = []
+    for value in (old, new, new - old):
+        named = select(_P.tenant, _P.variant.label("part"), _P.unit, value.label("y")).select_from(source)
+        found.append(_summed(tx, named.where(*wanted)).get(CHAMPION, Sums()))
+    return found[0], found[1], found[2]
+
+
+def _mature(measure: str, before: datetime | None) -> list[ColumnElement[bool]]:
+    """Rows of which the measure is known, until a moment."""
+    wanted: list[ColumnElement[bool]] = [_L.sequence.is_not(None)] if measure in LABELLED else []
     if before is not None:
         wanted.append(_P.at <= to_text(before))
-    named = select(_P.tenant, _P.variant, _P.unit, value).select_from(source).where(*wanted)
+    return wanted
+
+
+def _summed(tx: Tx, named: Select[Any]) -> dict[str, Sums]:
+    """By ``part``, the sums of the values ``y`` of each ``unit``."""
     each = tx.mine(named, predictions).subquery()
     m, y = func.count(each.c.y), func.coalesce(func.sum(each.c.y), 0.0)
-    grouped = select(each.c.tenant, each.c.variant, m.label("m"), cast(y, Float).label("y"))
-    unit = grouped.group_by(each.c.tenant, each.c.variant, each.c.unit).subquery()
+    grouped = select(each.c.tenant, each.c.part, m.label("m"), cast(y, Float).label("y"))
+    unit = grouped.group_by(each.c.tenant, each.c.part, each.c.unit).subquery()
     moments = _moments(cast(unit.c.m, Float), unit.c.y)
-    query = select(
-        unit.c.variant,
-        func.count().label("units"),
-        *(func.sum(column).label(name) for name, column in moments.items()),
-    ).where(unit.c.m > 0)
+    totals = [func.sum(column).label(name) for name, column in moments.items()]
+    query = select(unit.c.part, func.count().label("units"), *totals).where(unit.c.m > 0)
     return {
-        row["variant"]: Sums(int(row["units"]), **{name: float(row[name]) for name in moments})
-        for row in tx.select(query.group_by(unit.c.variant), unit)
+        row["part"]: Sums(int(row["units"]), **{name: float(row[name]) for name in moments})
+        for row in tx.select(query.group_by(unit.c.part), unit)
     }
 
 
@@ -109,7 +136,8 @@ def quantiles(tx: Tx, release_id: str, variant: str, total: int) -> dict[str, fl
 def requests(tx: Tx, model: str, since: datetime, until: datetime) -> tuple[datetime | None, int]:
     """When the first prediction of a period was, and how many requests there were."""
     wanted = (_P.model == model, _P.at >= to_text(since), _P.at < to_text(until))
-    query = select(func.min(_P.at).label("begun"), func.count(_P.request_id.distinct()).label("n"))
+    columns = [func.min(_P.at).label("begun"), func.count(_P.request_id.distinct()).label("n")]
+    query = select(*columns)
     row = tx.select(query.where(*wanted), predictions)[0]
     return datetime.fromisoformat(row["begun"]) if row["begun"] else None, int(row["n"])
 
@@ -137,19 +165,23 @@ def _of(release_id: str) -> list[ColumnElement[bool]]:
     return [_P.release_id == release_id, _P.unit.is_not(None)]
 
 
-def _value(measure: str, positive: str | None, business: Business | None) -> ColumnElement[Any]:
-    right = case((_P.prediction == _L.label, 1.0), else_=0.0)
+def _value(said: Any, measure: str, positive: str | None, business: Business | None) -> ColumnElement[Any]:
+    """Of what was ``said``: columns of a prediction, or of a shadow's."""
+    right: ColumnElement[Any] = case((said.prediction == _L.label, 1.0), else_=0.0)
+    squared: ColumnElement[Any]
     if measure == "accuracy":
         return right
     if measure == "brier":
-        return (_P.confidence - right) * (_P.confidence - right)
+        squared = (said.confidence - right) * (said.confidence - right)
+        return squared
     if measure == "mae":
-        return func.abs(_P.value - _L.value)
+        return func.abs(said.value - _L.value)
     if measure == "mse":
-        return (_P.value - _L.value) * (_P.value - _L.value)
+        squared = (said.value - _L.value) * (said.value - _L.value)
+        return squared
     if measure == "net_value":
         assert business is not None  # noqa: S101 (the plan was refused without)
-        acted, outcome = _P.prediction == positive, _L.label == positive
+        acted, outcome = said.prediction == positive, _L.label == positive
         return case(
             (and_(acted, outcome), business.true_positive),
             (acted, business.false_positive),
@@ -157,7 +189,7 @@ def _value(measure: str, positive: str | None, business: Business | None) -> Col
             else_=business.true_negative,
         )
     if measure == "confidence":
-        return _P.confidence
+        return cast(said.confidence, Float)
     if measure == "value":
-        return _P.value
-    return case((_P.prediction == literal(measure.removeprefix("share:")), 1.0), else_=0.0)
+        return cast(said.value, Float)
+    return case((said.prediction == literal(measure.removeprefix("share:")), 1.0), else_=0.0)

@@ -315,6 +315,7 @@ shadows = Table(
     Column("confidence", Float),
     Column("probabilities", Text),
     Column("gap", Float),
+    Column("latency_ms", Float),
     PrimaryKeyConstraint("tenant", "release_id", "prediction_id", "version"),
     Index("shadow_predictions_by_gap", "tenant", "release_id", "version", "gap"),
 )

@@ -1,6 +1,6 @@
 """Models that could not be compiled: ``python -m everloop.worker.native CHANNEL``, see ``api.front.native``.
 
-Rows come as values in the order of the fields; they become the table that the model was trained on.
+Rows come as values in the order of the fields.
 """
 
 from __future__ import annotations
@@ -9,19 +9,12 @@ import asyncio
 import signal
 import socket
 import sys
-import warnings
-from collections.abc import Sequence
 from typing import Any
-
-import pyarrow as pa
 
 from everloop.api.channel import Channel, Message
 from everloop.core.documents import load
-from everloop.core.serving import Field, Form
-from everloop.training import fitting, serialise
-
-_EXACT = 2**53
-_TYPES = {"number": pa.float64(), "boolean": pa.bool_(), "category": pa.string()}
+from everloop.core.serving import Form
+from everloop.training import raw, serialise
 
 
 class Models:
@@ -38,25 +31,8 @@ class Models:
     def run(self, key: str, rows: list[list[Any]]) -> tuple[bytes, list[int]]:
         """Scores as float64, and their shape."""
         model, form = self._models[key]
-        columns = zip(*rows, strict=True)
-        table = pa.table(
-            {field.name: _column(field, values) for field, values in zip(form.fields, columns, strict=True)}
-        )
-        names = [field.name for field in form.fields]
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of names that a model was fitted without
-            scores = fitting.predict(model, table, names, form.task)
+        scores = raw.scores(model, form, rows)
         return scores.astype("<f8").tobytes(), list(scores.shape)
-
-
-def _column(field: Field, values: Sequence[Any]) -> pa.Array:
-    """Whole numbers that float64 cannot hold stay whole: long ids are such."""
-    if field.kind == "any":
-        return pa.array(values)
-    if field.kind == "number" and any(type(value) is int and abs(value) > _EXACT for value in values):
-        whole = all(value is None or (type(value) is int and abs(value) < 2**63) for value in values)
-        return pa.array(values if whole else [None if v is None else float(v) for v in values])
-    return pa.array(values, _TYPES.get(field.kind, pa.string()))
 
 
 def _answer(models: Models, message: Message) -> dict[str, Any]:

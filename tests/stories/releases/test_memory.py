@@ -21,9 +21,9 @@ from everloop import ModelMonitor, ModelRegistry, PredictionLog, wiring
 from everloop.cli.application import main
 from everloop.core.errors import Invalid, NotFound, UnknownModel
 from everloop.data.examples.iris import iris
-from everloop.flows import models, outside, watch
+from everloop.flows import models, outside, states, watch
 from everloop.flows.project import Project
-from everloop.flows.releases import deploying, looking, memory, states
+from everloop.flows.releases import deploying, looking, memory
 from everloop.flows.releases.planning import Wishes
 from everloop.flows.serving import labels, recording
 from everloop.settings import load_settings

@@ -9,7 +9,8 @@ import pytest
 from tests.stories.releases.season import EQUAL, GOOD, WORSE, Season, accuracy
 
 from everloop.core.releases import BUCKETS, Release
-from everloop.flows.releases import deploying, results, states
+from everloop.flows import states
+from everloop.flows.releases import deploying, results
 from everloop.flows.releases.planning import Wishes
 
 DAY = 86_400.0

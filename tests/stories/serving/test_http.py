@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 import zlib
@@ -9,7 +10,20 @@ from typing import Any
 
 import pytest
 
-from .server import BODY, COLD, FLOWER, HOT, JSON, NAMES, V2_BODY, V2_COLD, V2_HOT, Server, check_problem
+from .server import (
+    BODY,
+    COLD,
+    FLOWER,
+    HOT,
+    JSON,
+    NAMES,
+    V2_BODY,
+    V2_COLD,
+    V2_HOT,
+    Server,
+    check_problem,
+    request,
+)
 
 BATCH = {"instances": [FLOWER] * 10}
 
@@ -308,11 +322,37 @@ def test_compressed_both_ways(server: Server, how: str) -> None:
     assert len(json.loads(unpack(answer.body))["predictions"]) == 100
 
 
+@pytest.mark.parametrize("path", [HOT, COLD])
+@pytest.mark.parametrize("how", ["gzip", "deflate"])
+def test_a_large_answer_to_a_plain_request_is_compressed_where_asked_for(
+    server: Server, path: str, how: str
+) -> None:
+    unpack = gzip.decompress if how == "gzip" else zlib.decompress
+    rows = {"instances": [FLOWER] * 100}
+    with contextlib.closing(server.connect()) as wire:
+        asked = {"Accept-Encoding": how}
+        wire.send(request("POST", path, rows, asked) + request("POST", path, BODY, asked))
+        answer, small = wire.answer(), wire.answer()
+    assert answer.headers["content-encoding"] == how
+    assert answer.headers["vary"] == "accept-encoding"
+    plain = server.predict(rows, path)
+    assert plain.headers["vary"] == "accept-encoding"
+    assert len(answer.body) * 5 < len(plain.body)
+    shown = [
+        [one["prediction"] for one in json.loads(body)["predictions"]]
+        for body in (unpack(answer.body), plain.body)
+    ]
+    assert shown[0] == shown[1]
+    assert "content-encoding" not in small.headers
+    assert small.json["prediction"]
+
+
 @pytest.mark.parametrize("accepted", ["identity", "gzip;q=0", "br", "*;q=0", ""])
 def test_an_answer_is_not_compressed_unasked(server: Server, accepted: str) -> None:
-    answer = server.predict({"instances": [FLOWER] * 100}, COLD, accept_encoding=accepted)
-    assert "content-encoding" not in answer.headers
-    assert len(answer.json["predictions"]) == 100
+    for path in (HOT, COLD):
+        answer = server.predict({"instances": [FLOWER] * 100}, path, accept_encoding=accepted)
+        assert "content-encoding" not in answer.headers
+        assert len(answer.json["predictions"]) == 100
 
 
 def test_compressed_badly(server: Server) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import time
 
 import pytest
 
@@ -115,9 +116,46 @@ def test_what_could_be_read_in_two_ways_is_refused(server: Server, sent: bytes) 
         assert wire.is_closed()
 
 
-def test_too_many_headers(server: Server) -> None:
-    many = {f"X-{number}": "a" for number in range(200)}
-    check_problem(server.ask("GET", "/health", headers=many), 431)
+@pytest.mark.parametrize("path", [HOT, COLD])
+@pytest.mark.parametrize("count", [101, 20_000])
+def test_more_headers_than_are_read(server: Server, path: str, count: int) -> None:
+    many = {f"X-{number}": "a" for number in range(count - 3)}  # three are sent anyway
+    check_problem(server.predict(BODY, path, **many), 431)
+    few = {f"X-{number}": "a" for number in range(97)}
+    assert server.predict(BODY, path, **few).status == 200
+
+
+@pytest.mark.parametrize("path", [HOT, COLD])
+@pytest.mark.parametrize("size", [66_000, 200_000])
+def test_a_header_that_is_too_large_whether_it_comes_at_once_or_in_parts(
+    server: Server, path: str, size: int
+) -> None:
+    sent = request("POST", path, BODY, {"A": "b" * size})
+    for parts in (1, 2, 7):
+        with contextlib.closing(server.connect()) as wire:
+            step = len(sent) // parts + 1
+            with contextlib.suppress(ConnectionError):
+                for at in range(0, len(sent), step):
+                    wire.send(sent[at : at + step])
+                    time.sleep(0.02 if parts > 1 else 0)
+            check_problem(wire.answer(), 431)
+            assert wire.is_closed()
+    large = {"A": "b" * 60_000}
+    assert server.predict(BODY, path, **large).status == 200
+
+
+def test_small_requests_in_one_large_piece_are_all_answered(server: Server) -> None:
+    with contextlib.closing(server.connect()) as wire:
+        wire.send(request("POST", HOT, BODY) * 1_000)
+        assert {wire.answer().status for _ in range(1_000)} == {200}
+
+
+def test_an_address_that_is_too_long_is_called_so(server: Server) -> None:
+    told = check_problem(server.ask("GET", "/predictions/history?model=" + "a" * 100_000), 414)
+    assert "bytes" in told["detail"]
+
+
+def test_a_head_that_does_not_end(server: Server) -> None:
     with contextlib.closing(server.connect()) as wire:
         wire.send(b"GET /health HTTP/1.1\r\nHost: e\r\n")
         with contextlib.suppress(ConnectionError):

@@ -15,8 +15,8 @@ from everloop.core.errors import InvalidSettings
 from everloop.core.serving import Field
 from everloop.flows import outside
 from everloop.flows.serving import planning
+from everloop.training.raw import column
 from everloop.wiring import open_project
-from everloop.worker.native import _column
 
 
 @pytest.fixture(scope="module")
@@ -64,9 +64,9 @@ def test_a_damaged_compiled_form_is_replaced_by_the_original(folder: Path) -> No
 
 def test_whole_numbers_that_floats_cannot_hold_stay_whole() -> None:
     number = Field("id", "number")
-    assert _column(number, [9_007_199_254_741_907, None]).to_pylist() == [9_007_199_254_741_907, None]
-    assert _column(number, [1, 2.5]).type == pa.float64()
-    assert _column(number, [2**70, 2.5]).to_pylist() == [float(2**70), 2.5]
+    assert column(number, [9_007_199_254_741_907, None]).to_pylist() == [9_007_199_254_741_907, None]
+    assert column(number, [1, 2.5]).type == pa.float64()
+    assert column(number, [2**70, 2.5]).to_pylist() == [float(2**70), 2.5]
 
 
 def test_a_model_without_a_champion_is_not_ready_but_answers_by_version(tmp_path: Path) -> None:

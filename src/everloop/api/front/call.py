@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gzip
-import re
 import zlib
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -13,7 +11,7 @@ from typing import Any
 import msgspec
 
 from everloop.api import problems
-from everloop.api.media import JSON_TYPE, is_json, unsupported
+from everloop.api.media import COMPRESSED_FROM, JSON_TYPE, accepted, is_json, packed, unsupported
 from everloop.api.problems import HttpError
 from everloop.core.errors import Invalid, MLOpsError
 from everloop.serving.desk import Target
@@ -26,7 +24,6 @@ Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
 
-COMPRESSED_FROM = 1_024  # bytes
 _encode = msgspec.json.Encoder().encode
 
 
@@ -159,12 +156,11 @@ class Call:
             message = await self._receive()
 
     async def send(self, status: int, headers: Headers, body: bytes, *, more: bool = False) -> None:
-        how = _accepted(self.headers.get(b"accept-encoding", b"")) if len(body) >= COMPRESSED_FROM else b""
+        how = accepted(self.headers.get(b"accept-encoding", b"")) if len(body) >= COMPRESSED_FROM else b""
         if len(body) >= COMPRESSED_FROM:
             headers = [*headers, (b"vary", b"accept-encoding")]
         if how and not any(name.lower() == b"content-encoding" for name, _ in headers):
-            pack: Callable[[bytes, int], bytes] = gzip.compress if how == b"gzip" else zlib.compress
-            body = await asyncio.get_running_loop().run_in_executor(None, pack, body, 1)
+            body = await asyncio.get_running_loop().run_in_executor(None, packed, body, how)
             headers = [*headers, (b"content-encoding", how)]
         headers = [
             *((name, value) for name, value in headers if name.lower() != b"content-length"),
@@ -174,16 +170,6 @@ class Call:
         ]
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
         await self._send({"type": "http.response.body", "body": body, "more_body": more})
-
-
-def _accepted(header: bytes) -> bytes:
-    """The compression that an ``Accept-Encoding`` asks for; empty: none."""
-    weights: dict[bytes, bool] = {}
-    for part in header.lower().split(b","):
-        name, _, parameters = part.partition(b";")
-        weights[name.strip()] = re.fullmatch(rb"\s*q\s*=\s*0(\.0*)?\s*", parameters) is None
-    anything = weights.get(b"*", False)
-    return next((how for how in (b"gzip", b"deflate") if weights.get(how, anything)), b"")
 
 
 def _too_large(most: int) -> HttpError:

@@ -14,7 +14,7 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from everloop.api import problems
-from everloop.api.media import JSON_TYPE, is_json
+from everloop.api.media import COMPRESSED_FROM, JSON_TYPE, accepted, is_json, packed
 from everloop.api.problems import HttpError
 from everloop.api.rates import Rates
 from everloop.core.errors import Invalid, MLOpsError
@@ -56,7 +56,10 @@ class Line(HttpToolsProtocol):
         self.rated = b""  # headers that tell it how many requests are left
         self.began = 0.0
         self.quiet = front.now()
-        self.head = 0  # bytes of a head that is not complete
+        self.given: list[tuple[bytes, bytes]] = []  # headers of the request that is being answered
+        self.size = 0  # bytes of what is being read
+        self.seen = 0  # bytes, at most, of a head that is not complete
+        self.head = 0  # the same, at least; -1 when it is complete
         self.offered = False  # another protocol, by the request now being read
         self.last = False  # close after the next answer
         self.ended = False  # the client said that nothing follows
@@ -66,7 +69,7 @@ class Line(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         self._unset_keepalive_if_required()
-        began, size = self.began, len(data)
+        began, self.size = self.began, len(data)
         while data and self.refusal is None:
             try:
                 self.parser.feed_data(data)
@@ -76,10 +79,12 @@ class Line(HttpToolsProtocol):
             except HttpParserError:
                 self._refuse(Invalid("This is no HTTP request.", remedy="Send HTTP/1.1."))
                 return
-        if began and began == self.began and self.head >= 0:  # all of it is part of one head
-            self.head += size
-            if self.head > MOST_HEAD:
-                self._refuse(_head_too_large())
+        if self.began and self.head >= 0:
+            self.seen += self.size
+            if began == self.began:  # all of it is part of one head
+                self.head += self.size
+                if self.head > MOST_HEAD:
+                    self._refuse(_head_too_large(self.url))
 
     def _without_offer(self) -> bytes:
         """The head of a request that offers another protocol, without the offer: it is not taken up, and the
@@ -104,7 +109,7 @@ class Line(HttpToolsProtocol):
         self.expect_100_continue = False
         self.headers = []
         self.target = None
-        self.head = 0
+        self.head = self.seen = 0
         self.began = self.front.now()
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -114,6 +119,10 @@ class Line(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self.head = -1
         self.offered = self.parser.should_upgrade()
+        large = self.seen + self.size > MOST_HEAD and self._head_size() > MOST_HEAD
+        if large or len(self.headers) > MOST_HEADERS:
+            self._refuse(_head_too_large(self.url))
+            return
         if self.offered:
             return
         target = self.front.table.hot.get(self.url) if self.front.direct else None
@@ -127,13 +136,13 @@ class Line(HttpToolsProtocol):
         super().on_message_begin()
         self.url, self.headers, self.expect_100_continue = url, headers, expects
         self.scope["headers"] = headers
-        if len(headers) > MOST_HEADERS:
-            self._refuse(_head_too_large())
-            return
         super().on_headers_complete()
         self.reading = self.cycle
         if self.last:
             self.cycle.keep_alive = False
+
+    def _head_size(self) -> int:
+        return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
 
     def _is_plain(self, target: Target) -> bool:
         """Whether this is a small JSON request that nothing is in front of."""
@@ -187,6 +196,7 @@ class Line(HttpToolsProtocol):
             self.last = self.ended = True
         name = self.request_id.decode("ascii") if self.request_id else self.front.new_request_id()
         self.asked = ask = Ask(self.content, name)
+        self.given = self.headers
         if target.split is not None:
             ask.entity = next((value for name, value in self.headers if name == b"x-entity-id"), b"")
         if self.front.rates is None or self._within_rate(self.front.rates, target, ask):
@@ -222,12 +232,22 @@ class Line(HttpToolsProtocol):
     # -- answering ---------------------------------------------------------------------------------------
 
     def reply(self, ask: Ask) -> None:
+        """A large answer is compressed beside the loop, where the client asks for it."""
+        if ask.reply is not None and len(ask.reply.body) >= COMPRESSED_FROM:
+            how = accepted(next((value for name, value in self.given if name == b"accept-encoding"), b""))
+            if how:
+                packing = self.loop.run_in_executor(None, packed, ask.reply.body, how)
+                packing.add_done_callback(lambda done: self._write(ask, done.result(), how))
+                return
+        self._write(ask)
+
+    def _write(self, ask: Ask, content: bytes = b"", how: bytes = b"") -> None:
         self.asked = None
         if self.transport.is_closing():
             return
         self.server_state.total_requests += 1
         final = self.ended or (self.last and not self.pipeline)
-        self.transport.write(self._answer(ask, final))
+        self.transport.write(self._answer(ask, final, content, how))
         self.quiet = self.front.now()
         if final:
             self.transport.close()
@@ -237,7 +257,8 @@ class Line(HttpToolsProtocol):
         elif self.refusal is not None:
             self._tell_refusal()
 
-    def _answer(self, ask: Ask, final: bool) -> bytes:
+    def _answer(self, ask: Ask, final: bool, content: bytes = b"", how: bytes = b"") -> bytes:
+        """Of the body, or of this ``content``, which is the body compressed."""
         answer = ask.reply
         assert answer is not None  # noqa: S101 (the front answers every ask)
         shown = b"x-request-id: %b\r\n%b" % (ask.request_id.encode("latin-1"), self.rated)
@@ -246,6 +267,11 @@ class Line(HttpToolsProtocol):
             body, head, more = answer.body, _OK, b""
             if answer.header is not None:
                 head, more = _OK_BINARY, b"inference-header-content-length: %d\r\n" % answer.header
+            if len(body) >= COMPRESSED_FROM:
+                more += b"vary: accept-encoding\r\n"
+            if how:
+                body = content
+                more += b"content-encoding: %b\r\n" % how
         else:
             status = problems.status_of(answer.error)
             body = problems.body(answer.error, ask.request_id)
@@ -310,7 +336,11 @@ def is_request_id(given: bytes) -> bool:
     return _REQUEST_ID.fullmatch(given) is not None
 
 
-def _head_too_large() -> HttpError:
+def _head_too_large(url: bytes) -> HttpError:
+    if len(url) > MOST_HEAD // 2:
+        return HttpError(
+            414, "address_too_long", f"The address has {len(url):,} bytes.", remedy="Send it as a body."
+        )
     return HttpError(
         431, "headers_too_large",
         f"The request has more than {MOST_HEADERS} headers, or more than {MOST_HEAD:,} bytes of them.",

@@ -9,8 +9,8 @@ import sys
 
 from everloop.adapters.courier import describe
 from everloop.core.errors import MLOpsError
+from everloop.flows import states
 from everloop.flows.project import Project
-from everloop.flows.releases import states
 
 from .hand import Hand, within
 

@@ -18,6 +18,5 @@ __getattr__ = submodules(
         "results",
         "shadowing",
         "showing",
-        "states",
     ],
 )

@@ -9,6 +9,7 @@ from datetime import datetime
 from everloop.core.errors import Conflict, Invalid, NotFound, Refused, nearest
 from everloop.core.ids import new_id
 from everloop.core.models import ModelVersion
+from everloop.core.moments import checked
 from everloop.core.releases import (
     CONTROL,
     PROD,
@@ -23,12 +24,13 @@ from everloop.core.releases import (
 )
 from everloop.deployment import bandit, buckets
 from everloop.flows import models as registered
+from everloop.flows import states
 from everloop.flows.project import Project
 from everloop.registry.versions import resolve
 from everloop.store import models, releases
 from everloop.store.database import Tx
 
-from . import environments, planning, states
+from . import environments, planning
 from .planning import Wishes
 
 
@@ -169,7 +171,7 @@ def rollback(
             if to is None and at is None:
                 return running.version, running.against or ""
         if at is not None:
-            then = releases.in_force(tx, model, where, at)
+            then = releases.in_force(tx, model, where, checked(at, "at"))
             if then is None:
                 raise NotFound(
                     f"Nothing of {model} was in {where} at {at.isoformat()}.",
@@ -177,7 +179,7 @@ def rollback(
                 )
             to = then.champion
         number = resolve(to, known, models.list_aliases(tx, model)).version if to else None
-        if running is not None and number == states.champion(tx, model, where):
+        if running is not None and number is not None and number == states.champion(tx, model, where):
             return running.version, number
         return states.go_back(tx, project, model, where, number, reason)
 

@@ -7,11 +7,12 @@ from dataclasses import replace
 from everloop.core.errors import Conflict
 from everloop.core.ids import new_id
 from everloop.core.releases import Release
+from everloop.flows import states
 from everloop.flows.project import Project
 from everloop.store import failures, releases
 from everloop.store.times import to_text
 
-from . import observing, states
+from . import observing
 
 
 def unloadable(project: Project, name: str, problem: str) -> Release | None:

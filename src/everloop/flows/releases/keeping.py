@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 from everloop.core.errors import Conflict, MLOpsError
 from everloop.core.releases import Look, Release
+from everloop.flows import states
 from everloop.flows.project import Project
 
-from . import looking, shadowing, splitting, states
+from . import looking, shadowing, splitting
 
 EVERY = 1.0  # seconds between looks, at least
 GENTLE = 10.0  # times as long as a look takes, at least

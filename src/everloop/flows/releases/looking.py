@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 from everloop.core.errors import Conflict
-from everloop.core.releases import Look, Release
+from everloop.core.releases import PROD, Look, Release
 from everloop.deployment import judging
+from everloop.flows import states
 from everloop.flows.project import Project
 from everloop.store import releases
 from everloop.store.database import Tx
 
-from . import observing, states
+from . import observing
 
 
 def look(project: Project, release_id: str) -> tuple[Release, Look]:
@@ -60,7 +61,11 @@ def _act(tx: Tx, project: Project, release: Release, look: Look) -> Release:
     if look.verdict == "advance":
         return states.widen(tx, project, release, release.step + 1, look.reason)
     if look.verdict == "promote" and release.strategy == "shadow":
-        return states.end(tx, project, release, "concluded", look.reason)
+        following = f"everloop deploy {release.model}@{release.version} --strategy canary"
+        if release.environment != PROD:
+            following += f" --env {release.environment}"
+        reason = f"{look.reason} Release it by canary next: {following}"
+        return states.end(tx, project, release, "concluded", reason)
     if look.verdict == "promote" and release.strategy == "rolling" and not release.step:
         return release  # not all workers have it yet
     if look.verdict == "promote":

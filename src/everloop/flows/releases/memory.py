@@ -11,6 +11,7 @@ from everloop.core.data import DatasetVersion
 from everloop.core.documents import dump
 from everloop.core.errors import Invalid, NotFound
 from everloop.core.models import Event, Lineage, ModelVersion
+from everloop.core.moments import checked
 from everloop.core.releases import BUCKETS, CHAMPION, PROD, Look, Release, Strategy, Traffic
 from everloop.core.serving import Prediction
 from everloop.deployment import buckets
@@ -139,7 +140,7 @@ def _is_of(event: Event, look: Look) -> bool:
         event.details.get("release_id") == look.release_id
         and event.kind in _DONE[look.verdict]
         and event.at >= look.at
-        and event.summary.endswith(look.reason)
+        and look.reason in event.summary
     )
 
 
@@ -153,9 +154,7 @@ def at(project: Project, model: str, moment: datetime, environment: str = PROD) 
     has no zone.
     """
     where = environments.find(project, environment).name
-    if moment.tzinfo is None:
-        raise Invalid(f"{moment.isoformat()} has no time zone.", remedy="Write a zone, or Z for UTC.")
-    moment, now = moment.astimezone(UTC), project.clock.now()
+    moment, now = checked(moment, "The moment"), project.clock.now()
     if moment > now:
         raise Invalid(f"{_shown(moment)} is still to come.", remedy=f"It is {_shown(now)} now.")
     with project.store.reading() as tx:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from everloop.core.releases import Arm, Release, Seen, Sums
 from everloop.core.runs import Run
+from everloop.deployment.intervals import PAIRED
 from everloop.flows.project import Project
-from everloop.store import models, observations, releases
+from everloop.store import models, observations, releases, shadows
 from everloop.store.database import Tx
+
+from . import shadowing
 
 CRASHED = "crash"  # of the serving process: nobody's unit
 
@@ -20,7 +24,8 @@ def seen(project: Project, release: Release, now: datetime) -> tuple[Seen, ...]:
         entry = releases.in_force(tx, release.model, release.environment)
         arms = entry.arms if entry and entry.release_id == release.release_id else release.arms
         run = _run(tx, release)
-        return _seen(tx, release, arms, run, now)
+        found = _seen(tx, release, arms, run, now)
+        return _with_shadow(tx, release, found, run, now) if release.strategy == "shadow" else found
 
 
 def _seen(
@@ -41,7 +46,7 @@ def _seen(
             measure.name,
             before=before,
             positive=positive_of(run),
-            business=run and run.recipe.business,
+            business=run.recipe.business if run else None,
         )
     found = [
         Seen(
@@ -60,6 +65,44 @@ def _seen(
         for arm in arms
     ]
     return tuple(sorted(found, key=lambda each: not each.arm.startswith("control")))
+
+
+def _with_shadow(
+    tx: Tx, release: Release, found: tuple[Seen, ...], run: Run | None, now: datetime
+) -> tuple[Seen, ...]:
+    """The champion, the candidate that sees its requests, and their differences, over the requests that both
+    have answered."""
+    name, plan = release.release_id, release.plan
+    units, rows = shadows.counted(tx, name)
+    events = observations.events(tx, name, None).get(shadowing.ARM, {})
+    silent = observations.units(tx, name).get(shadowing.ARM, 0)
+    shares = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
+    latencies = zip(shares, shadows.latencies(tx, name, list(shares.values())), strict=True)
+    mature = now - timedelta(seconds=plan.label_delay)
+    sums = {
+        measure.name: observations.paired_sums(
+            tx,
+            name,
+            measure.name,
+            before=mature if measure.name in observations.LABELLED else None,
+            positive=positive_of(run),
+            business=run.recipe.business if run else None,
+        )
+        for measure in plan.measures
+    }
+    old, new, differences = ({name: each[part] for name, each in sums.items()} for part in range(3))
+    candidate = Seen(
+        arm=shadowing.ARM,
+        version=release.version,
+        weight=0,
+        units=units + silent,
+        rows=rows,
+        events=events,
+        sums=new,
+        latency_ms={name: value for name, value in latencies if value is not None},
+    )
+    paired = Seen(PAIRED, release.version, 0, units, rows, sums=differences)
+    return (*(replace(each, sums=old) for each in found), candidate, paired)
 
 
 def _run(tx: Tx, release: Release) -> Run | None:

@@ -16,6 +16,7 @@ from everloop.flows.serving import labels
 from everloop.settings import ReleaseRules
 from everloop.store import models, observations
 
+from . import shadowing
 from .observing import positive_of
 
 LEARN = timedelta(days=14)
@@ -61,6 +62,8 @@ def make(project: Project, release: Release, rules: ReleaseRules, wishes: Wishes
     """Raises Refused for a plan that cannot finish, Invalid for a measure that there is not."""
     if release.strategy == "direct" or release.against is None:
         return Plan()
+    if release.strategy == "shadow":
+        shadowing.check(project, release.model, release.version)
     run = _run(project, release)
     past = look_back(project, release.model, project.clock.now())
     hourly = past.hourly if wishes.hourly is None else wishes.hourly
@@ -94,7 +97,10 @@ def make(project: Project, release: Release, rules: ReleaseRules, wishes: Wishes
             f"predicted in the last {LEARN.days} days.",
             remedy="Say what to expect (--traffic 1000/hour), or deploy directly.",
         )
-    outlook = power.outlook(plan, release.strategy, deviations(plan, past, run), release.arms)
+    expected = deviations(plan, past, run)
+    if release.strategy == "shadow":
+        expected |= shadowing.deviations(project, release, plan, run.recipe.business if run else None)
+    outlook = power.outlook(plan, release.strategy, expected, release.arms)
     if not outlook.can_finish:
         raise Refused(f"This plan cannot finish: {outlook.why}", remedy=outlook.remedy)
     return replace(plan, detects=outlook.words)

@@ -11,10 +11,11 @@ from everloop.core.releases import BUCKETS, Environment, Guardrail, Look, Releas
 from everloop.core.spans import words
 from everloop.deployment.compared import find_measure
 from everloop.deployment.words import listed, number, percent
+from everloop.flows import states
 from everloop.flows.project import Project
 from everloop.store import models, releases
 
-from . import deploying, environments, states
+from . import deploying, environments
 
 
 @dataclass(frozen=True)

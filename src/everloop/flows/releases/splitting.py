@@ -5,10 +5,11 @@ from __future__ import annotations
 from everloop.core.errors import Conflict
 from everloop.core.releases import Release
 from everloop.deployment import bandit
+from everloop.flows import states
 from everloop.flows.project import Project
 from everloop.store import releases
 
-from . import observing, states
+from . import observing
 
 LEAST_CHANGE = 100  # buckets: smaller ones are not worth a new split
 

@@ -12,8 +12,9 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 
-from everloop.core.errors import EmptyTable, Invalid
+from everloop.core.errors import EmptyTable
 from everloop.core.ids import token
+from everloop.core.moments import checked
 from everloop.data import writing
 from everloop.flows import data
 from everloop.flows.project import Project
@@ -49,8 +50,8 @@ def export(
     holds some thousand rows at a time. Raises EmptyTable where there is no prediction.
     """
     for name, moment in (("since", since), ("until", until)):
-        if moment is not None and moment.tzinfo is None:
-            raise Invalid(f"{name} has no time zone.", remedy="Write a zone, or Z for UTC.")
+        if moment is not None:
+            checked(moment, name)
     dataset = dataset or f"{model}.predictions"
     data.check_name(project, dataset)
     wanted = Wanted(model=model, version=version, since=since, until=until)

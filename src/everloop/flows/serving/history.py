@@ -6,9 +6,10 @@ import base64
 import binascii
 import json
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 from everloop.core.errors import Invalid
+from everloop.core.moments import checked
 from everloop.core.serving import Prediction
 from everloop.flows.project import Project
 from everloop.store import labels, predictions
@@ -64,15 +65,13 @@ def page(
 
     Pages stay what they are while new predictions come: each begins where the one before it ended. ``until``
     is exclusive. ``label`` is ``known``, ``missing``, or a label itself (``=known`` for one called so).
-    Raises Invalid for a limit that is not 1 to 1,000, a cursor that no page gave, and times without a zone.
+    Raises Invalid for a limit that is not 1 to 1,000, a cursor that no page gave, and times that are none.
     """
     if not 1 <= limit <= MOST:
         raise Invalid(f"limit is {limit}.", remedy=f"Ask for 1 to {MOST:,} predictions a page.")
     for name, moment in (("since", since), ("until", until)):
-        if moment is not None and moment.tzinfo is None:
-            raise Invalid(
-                f"{name} is {moment.isoformat()}, without a time zone.", remedy="Write a zone, or Z for UTC."
-            )
+        if moment is not None:
+            checked(moment, name)
     for text in (model, version, variant, request_id, label, prediction, release):
         if text is not None and not is_storable(text):
             raise Invalid(f"No prediction has {text[:80]!r}.", remedy="Give text without the character 0.")
@@ -137,11 +136,11 @@ def _cursor(at: str, prediction_id: str) -> str:
 def _read_cursor(cursor: str) -> tuple[str, str]:
     try:
         at, prediction_id = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-        moment = datetime.fromisoformat(at).astimezone(UTC)
+        moment = checked(datetime.fromisoformat(at), "at")
         if not is_storable(prediction_id):
             raise ValueError(prediction_id)
         return to_text(moment), str(prediction_id)
-    except (binascii.Error, ValueError, TypeError) as error:
+    except (binascii.Error, ValueError, TypeError, Invalid) as error:
         raise Invalid(
             f"The cursor '{cursor[:80]}' is none that a page gave.", remedy="Begin without a cursor."
         ) from error

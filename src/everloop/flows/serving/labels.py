@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from everloop.core.errors import Invalid, MLOpsError, nearest
+from everloop.core.moments import checked
 from everloop.core.runs import Run
 from everloop.core.serving import class_of
 from everloop.flows.project import Project
@@ -144,11 +145,8 @@ def _valid(item: LabelItem, run: Run | None) -> tuple[str, float | None]:
     said = f"The label {str(given)[:80]!r} of prediction {named}"
     if not isinstance(given, (str, int, float, bool)):
         raise Invalid(f"{said} is neither text nor number.", remedy="Give a class, or a number.")
-    if item.at is not None and item.at.tzinfo is None:
-        raise Invalid(
-            f"The time {item.at.isoformat()} of the label of prediction {named} has no time zone.",
-            remedy="Write a zone, or Z for UTC.",
-        )
+    if item.at is not None:
+        checked(item.at, f"The time of the label of prediction {named}")
     text, value = _text(given), _number(given)
     if not text or len(text) > _LONGEST or not is_storable(text):
         raise Invalid(f"{said} cannot be kept.", remedy=f"Give 1 to {_LONGEST} characters, none of them 0.")
@@ -227,8 +225,7 @@ def maturity(
     """
     if by not in ("day", "hour"):
         raise Invalid(f"by is '{by}'.", remedy="Say day or hour.")
-    if since.tzinfo is None or until.tzinfo is None:
-        raise Invalid("since and until need a time zone.", remedy="Write a zone, or Z for UTC.")
+    since, until = checked(since, "since"), checked(until, "until")
     now = project.clock.now()
     step = timedelta(days=1) if by == "day" else timedelta(hours=1)
     start = _floor(since, by)

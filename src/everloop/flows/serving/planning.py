@@ -86,6 +86,11 @@ def plan(project: Project) -> Plan:
     return Plan(planned, default, _salt(project), problems)
 
 
+def of_version(project: Project, version: ModelVersion) -> PlannedVersion:
+    """A version as it would be served."""
+    return _version(project, version, {})
+
+
 def content(project: Project, version: PlannedVersion) -> bytes:
     """The bytes of what runs a version, checked."""
     return artifacts.fetch(project, version.address)

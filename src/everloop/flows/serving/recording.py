@@ -19,6 +19,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO
 
+from everloop.core.moments import ago
 from everloop.flows.project import Project
 from everloop.store import failures, predictions
 
@@ -102,7 +103,7 @@ def clean(
     gone: list[str] = []
     freed = 0
     for path, stat in sorted(found, key=lambda one: (one[1].st_mtime, one[0].name)):
-        old = now - datetime.fromtimestamp(stat.st_mtime, UTC) > timedelta(days=keep_days)
+        old = now.timestamp() - stat.st_mtime > keep_days * 86_400
         many = keep_bytes is not None and total - freed > keep_bytes and not _bad(path).exists()
         if not (old or many) or not _is_whole(path, offsets.get(path.name, 0), stat.st_size):
             continue
@@ -127,7 +128,7 @@ def retain(
     stay, as they do in a backup; what is worth keeping for longer is exported before. With ``dry_run`` they
     are only counted.
     """
-    before = project.clock.now() - timedelta(days=days)
+    before = ago(project.clock.now(), days=days)
     with project.store.reading() as tx:
         names = predictions.models(tx)
         if dry_run:

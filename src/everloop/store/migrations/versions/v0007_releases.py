@@ -42,6 +42,7 @@ def upgrade() -> None:
         sa.Column("confidence", sa.Float),
         sa.Column("probabilities", sa.Text),
         sa.Column("gap", sa.Float),
+        sa.Column("latency_ms", sa.Float),
         sa.PrimaryKeyConstraint("tenant", "release_id", "prediction_id", "version"),
     )
     op.create_index(

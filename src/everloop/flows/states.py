@@ -28,10 +28,11 @@ from everloop.core.releases import (
     Traffic,
 )
 from everloop.deployment import buckets
-from everloop.flows import promotion
-from everloop.flows.project import Project
 from everloop.store import history, models, releases
 from everloop.store.database import Tx
+
+from . import promotion
+from .project import Project
 
 _NAMES = {"canary": "canary", "blue-green": "green", "rolling": "new", "shadow": "shadow"}
 

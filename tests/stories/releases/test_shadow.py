@@ -1,0 +1,326 @@
+"""A shadow: the candidate sees what the champion is asked, and nobody notices."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.linear_model import LogisticRegression
+from tests.clocks import Hands
+from tests.stories.serving.log import prediction, write
+from tests.stories.serving.server import Server, iris_project, running
+
+from everloop import wiring
+from everloop.core.errors import Refused
+from everloop.core.releases import Release
+from everloop.data.examples.iris import iris
+from everloop.flows import models, outside
+from everloop.flows.project import Project
+from everloop.flows.releases import deploying, keeping, looking, observing, shadowing
+from everloop.flows.releases.planning import Wishes
+from everloop.flows.serving import labels, recording
+from everloop.settings import load_settings
+from everloop.store import shadows
+from everloop.store.tables import failures
+from everloop.store.tables import shadows as table
+
+FEATURES = ["sepal_length", "sepal_width", "petal_length", "petal_width"]
+WISHES = Wishes(measures={"accuracy": 0.05}, hourly=100_000.0, longest=86_400.0, dwell=0.0, label_delay=0.0)
+
+
+def frame() -> pd.DataFrame:
+    return iris().to_pandas()
+
+
+def candidate(project: Project, version: str, *, upside_down: bool = False) -> LogisticRegression:
+    """Register another model, perhaps one that learnt from labels that are wrong."""
+    rows = frame()
+    target = rows["species"].map({"setosa": "virginica", "virginica": "setosa", "versicolor": "versicolor"})
+    fitted = LogisticRegression(C=0.05, max_iter=500)
+    fitted.fit(rows[FEATURES], target if upside_down else rows["species"])
+    data_version = models.find(project, "iris@1.0.0").version.data_version
+    origin = outside.Origin(data_version, {}, "species", FEATURES)
+    outside.register(project, "iris", fitted, origin, version=version)
+    return fitted
+
+
+def shadow(project: Project, version: str = "1.1.0") -> Release:
+    return deploying.deploy(project, deploying.Request(f"iris@{version}", strategy="shadow", wishes=WISHES))
+
+
+def serve(project: Project, release: Release, numbers: range, clock: Hands) -> pd.DataFrame:
+    """The champion answers flowers in turn, and the answers are recorded; returns them with the truth."""
+    rows, original = frame(), models.load(project, "iris@1.0.0")
+    lines, truth = [], []
+    for number in numbers:
+        flower = rows.iloc[number % len(rows)]
+        inputs = {name: float(flower[name]) for name in FEATURES}
+        chances = original.predict_proba(pd.DataFrame([inputs]))[0]
+        said = dict(zip(map(str, original.classes_), chances.tolist(), strict=True))
+        told = prediction(
+            number,
+            at=clock.at.isoformat(timespec="microseconds"),
+            inputs=inputs,
+            prediction=max(said, key=lambda name: said[name]),
+            confidence=max(said.values()),
+            probabilities=said,
+            release_id=release.release_id,
+            probability=1.0,
+            unit=f"{number:016x}",
+        )
+        clock.ahead += timedelta(milliseconds=10)
+        lines.append(json.dumps(told, separators=(",", ":")).encode() + b"\n")
+        truth.append({**inputs, "id": told["prediction_id"], "said": told["prediction"], "p": said,
+                      "label": flower["species"]})  # fmt: skip
+    write(project, b"".join(lines))
+    recording.record(project)
+    return pd.DataFrame(truth)
+
+
+def label(project: Project, told: pd.DataFrame) -> None:
+    labels.add(project, [labels.LabelItem(one.id, one.label) for one in told.itertuples()])
+
+
+def said_by_shadow(project: Project, release: Release) -> list[dict[str, Any]]:
+    with project.store.reading() as tx:
+        return [
+            dict(row) for row in tx.rows(table, table.c.release_id == release.release_id, by="prediction_id")
+        ]
+
+
+# -- what the candidate says -------------------------------------------------------------------------------
+
+
+def test_the_candidate_is_asked_each_request_once(trained: Project, clock: Hands) -> None:
+    fitted = candidate(trained, "1.1.0")
+    release = shadow(trained)
+    told = serve(trained, release, range(300), clock)
+    assert shadowing.catch_up(trained, release, shadowing.Kept()) == 300
+    assert shadowing.catch_up(trained, release, shadowing.Kept()) == 0
+    more = serve(trained, release, range(300, 320), clock)
+    kept = shadowing.Kept()
+    assert shadowing.catch_up(trained, release, kept) == 20
+    assert shadowing.catch_up(trained, release, kept) == 0
+    told = pd.concat([told, more], ignore_index=True)
+    rows = said_by_shadow(trained, release)
+    assert [row["prediction_id"] for row in rows] == list(told.id)
+    assert [row["prediction"] for row in rows] == list(fitted.predict(told[FEATURES]))
+    chances = fitted.predict_proba(told[FEATURES])
+    assert np.allclose([list(json.loads(row["probabilities"]).values()) for row in rows], chances, atol=1e-5)
+    before = np.array([list(p.values()) for p in told.p])
+    assert np.allclose([row["gap"] for row in rows], np.abs(before - chances).max(axis=1), atol=1e-5)
+
+
+def test_what_is_recorded_late_is_found(trained: Project, clock: Hands) -> None:
+    candidate(trained, "1.1.0")
+    release, kept = shadow(trained), shadowing.Kept()
+    early = clock.at
+    clock.ahead += timedelta(hours=1)
+    serve(trained, release, range(5), clock)
+    assert shadowing.catch_up(trained, release, kept) == 5
+    now, clock.at = clock.at, early + timedelta(minutes=1)
+    serve(trained, release, range(5, 8), clock)
+    clock.at = now
+    assert shadowing.catch_up(trained, release, kept) == 0
+    clock.ahead += shadowing.SWEEP
+    assert shadowing.catch_up(trained, release, kept) == 3
+
+
+def test_only_the_champions_answers_under_the_release_count(trained: Project, clock: Hands) -> None:
+    candidate(trained, "1.1.0")
+    release = shadow(trained)
+    at = {"at": clock.at.isoformat(timespec="microseconds")}
+    ours = {**at, "release_id": release.release_id, "unit": "aa", "probability": 1.0}
+    others = [ours, {**ours, "variant": "rule:champion"}, {**ours, "release_id": "rel_x"}, at]
+    for number, changed in enumerate(others):
+        write(trained, json.dumps(prediction(number, **changed), separators=(",", ":")).encode() + b"\n")
+    recording.record(trained)
+    shadowing.catch_up(trained, release, shadowing.Kept())
+    assert [row["prediction_id"] for row in said_by_shadow(trained, release)] == ["pred_000000"]
+
+
+def test_rows_that_the_candidate_refuses_are_told_and_others_answered(trained: Project, clock: Hands) -> None:
+    candidate(trained, "1.1.0")
+    release = shadow(trained)
+    at = clock.at.isoformat(timespec="microseconds")
+    for number in range(5):
+        inputs = dict.fromkeys(FEATURES, 1.0) | ({"petal_width": None} if number == 3 else {})
+        told = prediction(number, at=at, inputs=inputs, release_id=release.release_id, unit=f"{number:016x}")
+        write(trained, json.dumps(told, separators=(",", ":")).encode() + b"\n")
+    recording.record(trained)
+    kept = shadowing.Kept()
+    assert [shadowing.catch_up(trained, release, kept) for _ in range(2)] == [5, 0]
+    assert len(said_by_shadow(trained, release)) == 4
+    with trained.store.reading() as tx:
+        (refused,) = tx.rows(failures, by="at")
+    assert (refused["kind"], refused["variant"], refused["version"]) == ("refused", "shadow", "1.1.0")
+    assert "petal_width" in refused["error"]
+    by_name = {each.arm: each for each in observing.seen(trained, release, clock.at)}
+    assert by_name["shadow"].events == {"refused": 1}
+    assert (by_name["shadow"].units, by_name["paired"].units, by_name["champion"].units) == (5, 4, 5)
+
+
+def test_masked_fields_make_a_shadow_impossible(open_project: Any, trained: Project) -> None:
+    candidate(trained, "1.1.0")
+    model = {"data": {"path": "iris.csv"}, "target": "species"}
+    masked = open_project(models={"iris": {**model, "serving": {"mask": {"petal_width": "hash"}}}})
+    with pytest.raises(Refused, match=r"hides 'petal_width' there\. Release it by canary"):
+        shadow(masked)
+
+
+# -- what is concluded -------------------------------------------------------------------------------------
+
+
+def test_the_numbers_are_those_of_the_pairs(trained: Project, clock: Hands) -> None:
+    fitted = candidate(trained, "1.1.0")
+    release = shadow(trained)
+    told = serve(trained, release, range(200), clock)
+    label(trained, told[:150])
+    shadowing.catch_up(trained, release, shadowing.Kept())
+    known = told[:150]
+    before, after = known.said == known.label, fitted.predict(known[FEATURES]) == known.label
+    by_name = {each.arm: each for each in observing.seen(trained, release, clock.at)}
+    difference = after.astype(float) - before.astype(float)
+    sums = by_name["paired"].sums["accuracy"]
+    assert (sums.units, sums.rows, sums.total) == (150, 150.0, difference.sum())
+    assert sums.total_squared == (difference**2).sum()
+    assert by_name["champion"].sums["accuracy"].mean == pytest.approx(before.mean())
+    assert by_name["shadow"].sums["accuracy"].mean == pytest.approx(after.mean())
+
+
+def test_an_equal_candidate_is_concluded_and_nothing_changes(trained: Project, clock: Hands) -> None:
+    candidate(trained, "1.1.0")
+    release = shadow(trained)
+    label(trained, serve(trained, release, range(3_000), clock))
+    shadowing.catch_up(trained, release, shadowing.Kept())
+    clock.ahead += timedelta(hours=2)
+    after, look = looking.look(trained, release.release_id)
+    assert (after.status, look.verdict) == ("concluded", "promote")
+    assert "accuracy" in after.outcome
+    assert "everloop deploy iris@1.1.0 --strategy canary" in after.outcome
+    assert deploying.standing(trained, "iris", "prod").traffic.champion == "1.0.0"  # type: ignore[union-attr]
+
+
+def test_a_harmful_candidate_is_found_though_nobody_got_its_answers(trained: Project, clock: Hands) -> None:
+    candidate(trained, "1.1.0", upside_down=True)
+    release = shadow(trained)
+    label(trained, serve(trained, release, range(600), clock))
+    shadowing.catch_up(trained, release, shadowing.Kept())
+    after, look = looking.look(trained, release.release_id)
+    assert (after.status, look.verdict) == ("rolled_back", "roll_back")
+    assert look.reason.startswith("Proven worse than the champion: accuracy")
+
+
+def test_what_is_recorded_tells_beforehand_how_much_the_pairs_spread(trained: Project, clock: Hands) -> None:
+    candidate(trained, "1.1.0")
+    first = shadow(trained)
+    served = serve(trained, first, range(300), clock)
+    deploying.abort(trained, first.release_id)
+    fitted = models.load(trained, "iris@1.1.0")
+    share = (fitted.predict(served[FEATURES]) != served.said).mean()
+    found = shadowing.deviations(trained, first, first.plan)
+    assert found == {"accuracy": pytest.approx(max(share, 1 / 300) ** 0.5)}
+
+
+# -- a real server -----------------------------------------------------------------------------------------
+
+
+@contextmanager
+def opened(folder: Path) -> Iterator[Project]:
+    project = wiring.connect(load_settings(folder / "everloop.yaml"))
+    try:
+        yield project
+    finally:
+        project.close()
+
+
+def ask(server: Server, many: int) -> list[dict[str, Any]]:
+    """What is answered to flowers, without what names the request."""
+    rows = frame()[FEATURES].to_numpy().tolist()
+    found = []
+    for number in range(many):
+        answer = server.predict({"features": rows[number % len(rows)]}, X_Request_ID=f"request-{number}")
+        assert answer.status == 200
+        told = answer.json
+        del told["prediction_id"]
+        for name in ("release", "probability"):
+            told.pop(name, None)
+        found.append(told)
+    return found
+
+
+KEEPER = """
+import json, sys
+from everloop.flows.releases import shadowing
+from everloop.worker import releases
+shadowing.BATCH = 5
+releases.main(sys.stdin.buffer)
+"""
+
+
+def test_answers_are_the_same_with_a_shadow_and_it_survives_a_kill(tmp_path: Path) -> None:
+    iris_project(tmp_path)
+    with opened(tmp_path) as project:
+        candidate(project, "1.1.0", upside_down=True)
+    with running(tmp_path) as server:
+        without = ask(server, 60)
+        with opened(tmp_path) as project:
+            wishes = Wishes(measures={"confidence": 0.9}, hourly=1e5, longest=86_400.0, dwell=80_000.0)
+            asked = deploying.Request("iris@1.1.0", strategy="shadow", wishes=wishes)
+            release = deploying.deploy(project, asked)
+            _until(
+                lambda: (
+                    server.predict({"features": [5.1, 3.5, 1.4, 0.2]}).json.get("release")
+                    == release.release_id
+                )
+            )
+            assert ask(server, 60) == without
+            many = 61
+            killed = _keeper(tmp_path)
+            _until(lambda: len(said_by_shadow(project, release)) > 0)
+            killed.send_signal(signal.SIGKILL)
+            killed.wait()
+            again = _keeper(tmp_path)
+            _until(lambda: len(said_by_shadow(project, release)) >= many)
+            os.kill(again.pid, signal.SIGKILL)
+            again.wait()
+            recording.record(project)
+            with project.store.reading() as tx:
+                assert shadows.waiting(tx, "iris", release.release_id, release.created_at, 10) == []
+            rows = said_by_shadow(project, release)
+            assert all(row["latency_ms"] > 0 for row in rows)
+            ids = [row["prediction_id"] for row in rows]
+            assert len(ids) == len(set(ids)) >= many
+            deploying.abort(project, release.release_id)
+            assert keeping.running(project) == []
+
+
+def _keeper(folder: Path) -> subprocess.Popen[bytes]:
+    process = subprocess.Popen([sys.executable, "-c", KEEPER], cwd=folder, stdin=subprocess.PIPE)
+    settings = load_settings(folder / "everloop.yaml")
+    assert process.stdin is not None
+    process.stdin.write(
+        json.dumps({"root": str(settings.root), "settings": {"tracking": {"enabled": False}}}).encode()
+    )
+    process.stdin.close()
+    return process
+
+
+def _until(check: Any) -> None:
+    for _ in range(600):
+        if check():
+            return
+        time.sleep(0.1)
+    raise AssertionError("it never came")
