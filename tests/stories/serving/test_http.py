@@ -344,7 +344,7 @@ def test_a_large_answer_to_a_plain_request_is_compressed_where_asked_for(
     ]
     assert shown[0] == shown[1]
     assert "content-encoding" not in small.headers
-    assert small.json["prediction"]
+    assert "prediction" in small.json
 
 
 @pytest.mark.parametrize("accepted", ["identity", "gzip;q=0", "br", "*;q=0", ""])
