@@ -209,7 +209,7 @@ class World:
         if version.first:
             due = np.minimum(version.first - self.failed_first, answered)
             self.failed_first += due
-            failed, answered = failed + 2 * due, answered - due
+            failed, answered = failed + due, answered - due
         return Counts(
             once + of_client,
             once + (of_client if client is None else 0),
