@@ -55,7 +55,10 @@ async def serve(channel: Channel) -> None:
             said = " ".join(str(error).split())[:300]
             answer = {"kind": "failed", "message": f"The model failed ({type(error).__name__}: {said})."}
         channel.send(answer.pop("kind"), number=message["number"], **answer)
-        await channel.drained()
+        try:
+            await channel.drained()
+        except ConnectionError:
+            return  # the worker has gone: nobody waits for it
 
 
 async def _main(number: int) -> None:

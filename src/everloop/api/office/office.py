@@ -17,7 +17,7 @@ import uvloop
 
 from everloop.api import logs
 from everloop.api.channel import Message
-from everloop.core.errors import Conflict, MLOpsError, Unavailable
+from everloop.core.errors import MLOpsError, Unavailable
 from everloop.flows import releases
 from everloop.flows.project import Project
 from everloop.flows.serving import planning, recording
@@ -34,7 +34,7 @@ from .workers import WorkerProcess
 LOOK_EVERY = 0.25  # seconds between looks at what is to be served
 LOOK_AGAIN = 3.0  # seconds after which what could not be served is tried again
 READY_WITHIN = 60.0
-PORT_WITHIN = 1.5  # seconds to wait for a port that a server which is just ending still has
+LAST_WORDS = 3.0  # seconds for recording where workers took all of serving.drain to end
 PULSE_EVERY = 0.25  # seconds between telling workers whether they may log
 COUNT_EVERY = 4  # pulses between asking what they have done
 QUIET = 5.0  # seconds after which others accept on the socket of a worker that says nothing
@@ -88,7 +88,7 @@ class Office:
         """Serve until SIGTERM or SIGINT. ``ready`` gets the address as soon as a worker answers. Raises
         Conflict for a port in use, Unavailable when no worker can be started."""
         settings = self.settings
-        self._sockets = await self._listen()
+        self._sockets = await sockets.listen_soon(settings.host, settings.port, settings.workers)
         host, port = self._sockets[0].getsockname()[:2]
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -119,18 +119,6 @@ class Office:
         if self._failure is not None:
             raise self._failure
 
-    async def _listen(self) -> list[socket.socket]:
-        settings = self.settings
-        loop = asyncio.get_running_loop()
-        until = loop.time() + PORT_WITHIN
-        while True:
-            try:
-                return sockets.listen(settings.host, settings.port, settings.workers)
-            except Conflict:
-                if loop.time() > until:
-                    raise
-                await asyncio.sleep(0.1)
-
     async def _any_ready(self) -> None:
         while not self._stopping.is_set():
             if any(worker.ready.is_set() for worker in self.workers.values()):
@@ -139,10 +127,13 @@ class Office:
             await asyncio.sleep(0.01)
 
     async def _end(self) -> None:
+        """All of it together takes little longer than ``serving.drain``."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self.settings.drain
         self._stopping.set()
         sockets.refuse_new(self._sockets)
         await asyncio.gather(*(self._stop(worker, last=True) for worker in list(self._living)))
-        problem = await self._recorder.end(self.settings.drain)
+        problem = await self._recorder.end(max(until - loop.time(), LAST_WORDS))
         if problem:
             self._tell(f"What was logged last is recorded when the next server starts: {problem}")
         for task in list(self._tasks):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import ctypes
 import socket
@@ -12,6 +13,7 @@ from collections.abc import Iterable
 from everloop.core.errors import Conflict, Invalid
 
 BACKLOG = 2_048
+PORT_WITHIN = 1.5  # seconds to wait for a port that a server which is just ending still has
 _ATTACH_FILTER = 26  # SO_ATTACH_FILTER
 # A program for the system's packet filter: drop what begins a connection (SYN), let all else pass.
 _FLAGS_AT, _SYN = 13, 0x02
@@ -19,6 +21,19 @@ _NO_NEW = (
     *((0x30, 0, 0, _FLAGS_AT), (0x45, 0, 1, _SYN)),  # load the TCP flags; is it a SYN?
     *((0x06, 0, 0, 0), (0x06, 0, 0, 0xFFFFFFFF)),  # yes: drop; no: keep
 )
+
+
+async def listen_soon(host: str, port: int, count: int) -> list[socket.socket]:
+    """The same as ``listen``, after a short while where the port is in use."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + PORT_WITHIN
+    while True:
+        try:
+            return listen(host, port, count)
+        except Conflict:
+            if loop.time() > until:
+                raise
+            await asyncio.sleep(0.1)
 
 
 def listen(host: str, port: int, count: int) -> list[socket.socket]:

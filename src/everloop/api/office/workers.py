@@ -13,7 +13,10 @@ from typing import Any, Protocol
 from everloop.api.channel import Channel, Message
 from everloop.serving.counts import Counts
 
+from .hand import within
+
 MODULE = "everloop.api.front.worker"
+START_ENDS = 0.5  # seconds in which a worker that is not ready yet may end by itself
 _log = logging.getLogger("everloop.serve")
 
 
@@ -109,10 +112,14 @@ class WorkerProcess:
             self.process.kill()
 
     async def stop(self, patience: float, *, last: bool = False) -> None:
-        """Let it answer what is under way and end; kill it when it does not. ``last``: nobody will accept on
-        its socket after it."""
+        """Let it answer what is under way and end; kill it when it does not, soon where it only starts.
+        ``last``: nobody will accept on its socket after it."""
         self.stopping = True
         self.send("stop", last=last)
+        if not self.ready.is_set():
+            await within(START_ENDS, self.gone)
+            if not self.ready.is_set():
+                self.kill()
         try:
             async with asyncio.timeout(patience):
                 await self.gone.wait()
