@@ -8,12 +8,14 @@ import pyarrow as pa
 import pytest
 from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression
+from tests.stories.serving.releasing import register
 from tests.stories.serving.server import iris_project, running, write_project
 
 from everloop.api.office.plans import Plans
 from everloop.core.errors import InvalidSettings
 from everloop.core.serving import Field
 from everloop.flows import outside
+from everloop.flows.releases import deploying
 from everloop.flows.serving import planning
 from everloop.training.raw import column
 from everloop.wiring import open_project
@@ -85,3 +87,26 @@ def test_a_model_without_a_champion_is_not_ready_but_answers_by_version(tmp_path
         assert server.ask("GET", "/ready").status == 503
         assert server.predict(rows).status == 404
         assert server.predict(rows, "/models/iris/versions/1.0.0/predict").json["prediction"] == 0
+
+
+def test_the_fallback_is_no_version_that_was_rolled_back(tmp_path: Path) -> None:
+    iris_project(tmp_path)
+    project = open_project(folder=tmp_path)
+
+    def fallback() -> tuple[str, str | None]:
+        model = planning.plan(project).models[0]
+        return model.default, model.fallback
+
+    try:
+        assert fallback() == ("1.0.0", None)
+        for version in ("2.0.0", "3.0.0"):
+            register(project, 1.0, version)
+            deploying.deploy(project, deploying.Request(f"iris@{version}"))
+        assert fallback() == ("3.0.0", "2.0.0")
+        deploying.rollback(project, "iris", "prod")
+        assert fallback() == ("2.0.0", "1.0.0")
+        deploying.deploy(project, deploying.Request("iris@3.0.0"))
+        deploying.rollback(project, "iris", "prod", to="1.0.0")
+        assert fallback() == ("1.0.0", None)
+    finally:
+        project.close()

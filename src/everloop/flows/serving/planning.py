@@ -15,7 +15,7 @@ from everloop.core.models import ModelVersion
 from everloop.core.releases import CHAMPION, PROD, Traffic
 from everloop.core.runs import Run
 from everloop.core.serving import Field, Form
-from everloop.flows import agreed, artifacts
+from everloop.flows import agreed, artifacts, states
 from everloop.flows.project import Project
 from everloop.settings import ModelServing
 from everloop.store import datasets, history, models, releases
@@ -112,7 +112,9 @@ def _model(project: Project, name: str, problems: dict[str, str]) -> PlannedMode
         environment = project.settings.serving.environment
         traffic = releases.in_force(tx, name, environment)
         champion = _champion(traffic, aliases, environment)
-        before = _previous(tx, name, champion, environment)
+        before = (
+            states.last_good(tx, name, environment) if traffic else _previous(tx, name, champion, environment)
+        )
     newest = [v.version for v in known[-project.settings.serving.versions :]]
     released = [arm.version for arm in traffic.arms] + [*traffic.warm, champion] if traffic else []
     wanted = {*aliases.values(), before, *newest, *released}
@@ -213,7 +215,7 @@ def _trained_on(project: Project, run: Run) -> DatasetVersion | None:
 
 
 def _previous(tx: Tx, name: str, champion: str, environment: str) -> str | None:
-    """The champion before this one."""
+    """The champion before this one, of models promoted by an everloop that kept no releases."""
     promoted = history.list_events(tx, name, limit=1, kind="promoted", environment=environment)
     found = promoted[-1].details.get("previous") if promoted else None
     return str(found) if found and found != champion else None
