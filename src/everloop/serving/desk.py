@@ -84,12 +84,14 @@ class Served:
 @dataclass(frozen=True, eq=False)
 class Target:
     """What a path asks for: a model by a protocol. Where a ``split`` chooses who answers, ``choices`` are
-    the targets by its names, and ``model`` is the champion."""
+    the targets by its names, and ``model`` is the champion. ``named``: it asks for this version, and no other
+    may answer."""
 
     model: Served
     protocol: Protocol = "plain"
     split: Split | None = None
     choices: Mapping[str, Target] = field(default_factory=dict)
+    named: bool = False
 
 
 class Ask:

@@ -58,7 +58,7 @@ class Elsewhere:
 
 
 def ask(
-    folder: Path, champion: Served, before: Served | None, constant: float | None
+    folder: Path, champion: Served, before: Served | None, constant: float | None, path: bytes = b"/predict"
 ) -> tuple[Reply, Front, list[Any]]:
     """The answer, who gave it, and what was logged."""
 
@@ -69,7 +69,7 @@ def ask(
         shown = Shown("sum", versions, champion.version, before and before.version, constant and (constant,))
         front.table = table_of({"sum": shown}, "sum")
         line = Line()
-        front.ask(line, front.table.hot[b"/predict"], Ask(json.dumps({"features": NUMBERS}).encode(), "r"))
+        front.ask(line, front.table.hot[path], Ask(json.dumps({"features": NUMBERS}).encode(), "r"))
         return await asyncio.wait_for(line.answered, 10), front
 
     reply, front = asyncio.run(asked())
@@ -106,3 +106,16 @@ def test_without_either_it_is_an_error_that_tells_nothing_of_the_inside(tmp_path
     assert status_of(reply.error) == 503
     assert "out of order" not in str(reply.error)
     assert logged == []
+
+
+@pytest.mark.parametrize("path", [b"/models/sum/versions/2.0.0/predict", b"/models/sum/predict"])
+def test_for_a_version_that_was_named_no_other_answers(tmp_path: Path, path: bytes) -> None:
+    before = served("1.0.0", "ab", ten_a_plus_b((0, 1)))
+    reply, front, logged = ask(tmp_path, served("2.0.0", "ab", broken), before, 7.0, path)
+    if b"versions" in path:
+        assert reply.error is not None
+        assert status_of(reply.error) == 503
+        assert logged == []
+        assert front.counts.events["model_failed", "sum", "2.0.0"] == 1
+    else:
+        assert json.loads(reply.body)["model_version"] == "1.0.0"

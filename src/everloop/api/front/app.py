@@ -141,7 +141,7 @@ class App:
             raise NotFound(
                 f"There is no version '{version}' of '{name}'.", remedy=nearest(version or "", shown.versions)
             )
-        return Target(served, protocol)
+        return Target(served, protocol, named=bool(version))
 
     def _index(self) -> list[dict[str, str]]:
         return [

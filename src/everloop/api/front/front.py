@@ -111,8 +111,8 @@ def table_of(models: Mapping[str, Shown], default: str) -> Table:
     hot: dict[bytes, Target] = {}
     for name, shown in models.items():
         for version, served in shown.versions.items():
-            hot[f"/models/{name}/versions/{version}/predict".encode()] = Target(served)
-            hot[f"/v2/models/{name}/versions/{version}/infer".encode()] = Target(served, "v2")
+            hot[f"/models/{name}/versions/{version}/predict".encode()] = Target(served, named=True)
+            hot[f"/v2/models/{name}/versions/{version}/infer".encode()] = Target(served, "v2", named=True)
         if shown.targets:
             hot[f"/models/{name}/predict".encode()] = shown.targets["plain"]
             hot[f"/v2/models/{name}/infer".encode()] = shown.targets["v2"]
@@ -297,7 +297,8 @@ class Front:
         return desk.finish(batch, scores, self.new_id, self.moment(), self.now(), by)
 
     async def rescue(self, batch: Batch, deadline: float, *, error: MLOpsError) -> list[bytes]:
-        """The previous champion or the constant answers what the model could not; else it is an error."""
+        """The last good champion or the constant answers what the model could not, unless the version was
+        asked for by name; else it is an error."""
         model = batch.target.model
         shown = self.table.models.get(model.name)
         self.counts.events["model_failed", model.name, model.version] += 1
@@ -305,6 +306,9 @@ class Front:
             for ask in batch.asks:
                 ask.failed = error
         self.problem = f"{model.name}@{model.version}: {error.message}"
+        if batch.target.named:
+            desk.fail(batch, error)
+            return []
         other = self._instead(model, shown) if shown else None
         if other is not None and other.version != model.version:
             try:
