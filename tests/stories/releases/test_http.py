@@ -205,3 +205,18 @@ def test_the_description_has_every_path_with_examples(server: Server) -> None:
     assert all(method in paths[path] for path, method in wanted.items())
     schemas = server.ask("GET", "/openapi.json").json["components"]["schemas"]
     assert all("examples" in schemas[name] for name in ("Deployment", "Because", "Approving", "GoingBack"))
+
+
+def test_the_examples_of_the_description_work(server: Server) -> None:
+    schemas = server.ask("GET", "/openapi.json").json["components"]["schemas"]
+    where = ""
+    for example in schemas["Deployment"]["examples"]:
+        answer = post(server, "/deployments", {**example, "version": "2.0.0"})
+        assert answer.status == (200 if example.get("dry_run") else 201), answer.body
+        where = answer.headers.get("location", where)
+    for act, name in (("approve", "Approving"), ("abort", "Because"), ("promote", "Because")):
+        for example in schemas[name]["examples"]:
+            answer = post(server, f"{where}/{act}", example)
+            assert answer.status in (200, 409), answer.body  # 409: the first of them ended it
+    for example in schemas["GoingBack"]["examples"]:
+        assert post(server, "/models/iris/rollback", example).status in (200, 409)
