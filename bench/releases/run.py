@@ -2,8 +2,10 @@
 
     python -m bench.releases                        1,000 releases of each scenario by each strategy
     python -m bench.releases --releases 100         a tenth of that
-    python -m bench.releases --only equal,worse --strategies canary,flagger
+    python -m bench.releases --only equal,worse --strategies 'canary|flagger'
     python -m bench.releases --page bench/releases/RESULTS.md --json out.json
+    python -m bench.releases --read out.json --page bench/releases/RESULTS.md
+    python -m bench.releases.memory                 how long questions about the past take
 
 Everloop's rows are verdicts of its judge; the others' are their rules (``peers.py``, ``kayenta.py``).
 """
@@ -27,8 +29,8 @@ from everloop.core.errors import Refused
 from everloop.core.spans import words
 
 from . import ours, peers
-from .page import NOTES, PAGE
-from .scenarios import DAY, HOUR, SCENARIOS, Outcome, World
+from .page import CONCLUSION, NOTES, PAGE
+from .scenarios import DAY, HOUR, SCENARIOS, SLOW, Outcome, World
 
 STRATEGIES: Mapping[str, Callable[..., Outcome]] = {
     "canary": ours.canary,
@@ -132,14 +134,19 @@ def _many(number: float) -> str:
     return f"{number:,.0f}" if abs(number) >= 10 or abs(number) < 0.05 else f"{number:.1f}"
 
 
-def page(lines: Sequence[Line], arguments: str) -> str:
-    parts = [PAGE.format(arguments=arguments, cores=os.cpu_count(), releases=max(e.releases for e in lines))]
+def page(lines: Sequence[Line]) -> str:
+    releases = max(each.releases for each in lines)
+    parts = [PAGE.format(cores=os.cpu_count(), releases=releases, slow=SLOW, conclusion=CONCLUSION)]
     for name, scenario in SCENARIOS.items():
         of_it = [each for each in lines if each.scenario == name]
         if of_it:
             false = " or ".join(scenario.wrong)
-            parts.append(f"## {scenario.words}\n\nFalse: {false}.\n\n{table(of_it)}\n")
+            parts.append(f"## {_title(scenario.words)}\n\nFalse: {false}.\n\n{table(of_it)}\n")
     return "\n".join([*parts, NOTES])
+
+
+def _title(words: str) -> str:
+    return words[:1].upper() + words[1:]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -153,22 +160,31 @@ def main(arguments: Sequence[str] | None = None) -> None:
     told.add_argument("--strategies", default="|".join(STRATEGIES), help="with | between")
     told.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     told.add_argument("--page", type=Path, help="write the tables to this file")
+    told.add_argument("--read", type=Path, nargs="+", help="numbers measured before, in place of a run")
     told.add_argument("--json", type=Path, help="write the numbers to this file")
     told.add_argument("--quick", action="store_true", help="50 releases of each")
     asked = told.parse_args(arguments)
+    lines = _read(asked.read) if asked.read else _measure(asked)
+    shown = page(lines)
+    print(shown)
+    if asked.page:
+        asked.page.write_text(shown)
+    if asked.json:
+        asked.json.write_text(json.dumps([asdict(each) for each in lines], indent=1))
+
+
+def _read(files: Sequence[Path]) -> list[Line]:
+    return [Line(**each) for file in files for each in json.loads(file.read_text())]
+
+
+def _measure(asked: argparse.Namespace) -> list[Line]:
     releases = 50 if asked.quick else asked.releases
     scenarios = [name for name in SCENARIOS if name in asked.only.split(",")]
     jobs = [(name, strategy) for name in scenarios for strategy in asked.strategies.split("|")]
     begun, lines = time.perf_counter(), []
     with ProcessPoolExecutor(asked.workers) as pool:
-        waiting = [pool.submit(run, name, strategy, releases) for name, strategy in jobs]
-        for each in waiting:
+        for each in [pool.submit(run, name, strategy, releases) for name, strategy in jobs]:
             lines.append(each.result())
             print(f"{lines[-1].took:6.1f} s  {lines[-1].scenario}: {lines[-1].strategy}", file=sys.stderr)
-    shown = page(lines, " ".join(arguments if arguments is not None else sys.argv[1:]))
-    print(shown)
     print(f"{time.perf_counter() - begun:.0f} s", file=sys.stderr)
-    if asked.page:
-        asked.page.write_text(shown)
-    if asked.json:
-        asked.json.write_text(json.dumps([asdict(each) for each in lines], indent=1))
+    return lines

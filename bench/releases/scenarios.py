@@ -115,7 +115,7 @@ SCENARIOS: Mapping[str, Scenario] = {
         ),
         Scenario("worse", "subtly worse: accuracy -2 points", Version(accuracy=0.88), _TAKEN),
         Scenario(
-            "little, errors",
+            "little errors",
             "60 requests an hour, errors 0.5 % to 5 %",
             Version(failed=0.05),
             _TAKEN,

@@ -237,6 +237,7 @@ def test_what_is_foreseen_is_what_the_judge_works_out():
     with ours.foreseeing():
         found = [events.evidence(int(a), int(b), 0.5) for a, b in zip(hits, misses, strict=True)]
     assert found == [float(events.evidence(a, b, 0.5)) for a, b in zip(hits, misses, strict=True)]
+    assert ours.FORESEEN.known[12, 1, 0.5] == found[2]
     assert events.evidence is ours.FORESEEN.compute
 
 
