@@ -268,7 +268,8 @@ def test_answers_are_the_same_with_a_shadow_and_it_survives_a_kill(tmp_path: Pat
             wishes = Wishes(measures={"confidence": 0.9}, hourly=1e5, longest=86_400.0, dwell=80_000.0)
             asked = deploying.Request("iris@1.1.0", strategy="shadow", wishes=wishes)
             release = deploying.deploy(project, asked)
-            _until(lambda: "release" in server.predict({"features": [5.1, 3.5, 1.4, 0.2]}).json)
+            one = {"features": [5.1, 3.5, 1.4, 0.2]}
+            _until(lambda: server.predict(one).json["release"] == release.release_id)
             assert ask(server, 60) == without
             _until(lambda: len(said_by_shadow(project, release)) > 0)
             keeper = _keeper(server)
