@@ -48,6 +48,20 @@ class HttpError(MLOpsError):
         self.allow = allow
 
 
+class BadRequest(HttpError):
+    """A request whose parts are not as described; ``errors`` names each."""
+
+    def __init__(self, errors: list[dict[str, str]]) -> None:
+        first = errors[0]
+        value = "" if first["reason"] == "is missing" else f"is {first['value']}: "
+        more = f" And {len(errors) - 1} more." if len(errors) > 1 else ""
+        super().__init__(
+            422, "invalid_request", f"'{first['field']}' {value}{first['reason']}.{more}",
+            remedy="See /docs for what there is, and what it takes.",
+        )  # fmt: skip
+        self.errors = errors
+
+
 def unexpected() -> Unavailable:
     """What is told of a failure that nobody foresaw: its cause is in the log."""
     return Unavailable(
@@ -81,6 +95,8 @@ def document(error: MLOpsError, request_id: str) -> dict[str, Any]:
             | ({} if one.row is None else {"row": one.row})
             for one in error.wrong
         ]
+    elif isinstance(error, BadRequest):
+        told["errors"] = error.errors
     return told
 
 

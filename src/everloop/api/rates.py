@@ -102,6 +102,14 @@ def read(rate: str | None, store: str | None) -> dict[str, Any] | None:
     return {"rates": [[one.amount, one.get_expiry()] for one in found], "store": store}
 
 
+def answers(store: str) -> bool:
+    """Whether the store can be reached now."""
+    storage = import_module("limits.storage").RedisStorage(
+        store, key_prefix="everloop-rate", socket_timeout=PATIENCE, socket_connect_timeout=PATIENCE
+    )
+    return bool(storage.check())
+
+
 def opened(told: Mapping[str, Any] | None, now: Callable[[], float]) -> Rates | None:
     """The limits of a worker; ``now`` is its monotonic clock."""
     if told is None:

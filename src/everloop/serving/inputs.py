@@ -330,7 +330,7 @@ def _shown(value: Any) -> str:
     """A value for an error: short, on one line, and as JSON writes it."""
     if value is None or isinstance(value, bool):
         return "null" if value is None else str(value).lower()
-    text = repr(value) if isinstance(value, str | float | int) and not _huge(value) else f"a {_kind(value)}"
+    text = repr(value) if isinstance(value, str | float | int) and not _huge(value) else _kind(value)
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
@@ -340,5 +340,5 @@ def _huge(value: Any) -> bool:
 
 def _kind(value: Any) -> str:
     if isinstance(value, int):
-        return "huge whole number"
-    return "list" if isinstance(value, list) else "object" if isinstance(value, dict) else "value"
+        return "a huge whole number"
+    return "a list" if isinstance(value, list) else "an object" if isinstance(value, dict) else "a value"

@@ -309,6 +309,30 @@ def test_a_deadline_that_is_kept(server: Server) -> None:
     assert "1e-09 s" in told["detail"]
 
 
+# -- what the office is asked -------------------------------------------------------------------------------
+
+
+def test_each_wrong_part_is_named_once(server: Server) -> None:
+    labels = [{"prediction_id": "p", "label": None}, {"prediction_id": "p", "label": [1]}]
+    told = check_problem(server.ask("POST", "/labels", {"labels": labels}), 422)
+    assert [one["field"] for one in told["errors"]] == ["labels.0.label", "labels.1.label"]
+    assert told["errors"][0]["value"] == "null"
+    said = "input should be a valid boolean or integer or number or string"
+    assert told["detail"] == f"'labels.0.label' is null: {said}. And 1 more."
+    told = check_problem(server.ask("POST", "/add_training_data", {"features": {"a": 1}}), 422)
+    assert told["errors"] == [{"field": "target", "value": "nothing", "reason": "is missing"}]
+    assert told["detail"] == "'target' is missing."
+    told = check_problem(server.predict({"features": [{}, 1, 1, 1]}), 422)
+    assert "an object is no number" in told["detail"]
+
+
+@pytest.mark.parametrize("path", ["/predictions/history", "/labels/maturity", "/jobs"])
+def test_of_an_unknown_model_nothing_is_shown(server: Server, path: str) -> None:
+    told = check_problem(server.ask("GET", f"{path}?model=irsi"), 404)
+    assert "Did you mean 'iris'" in told["remedy"]
+    assert server.ask("GET", f"{path}?model=iris").status == 200
+
+
 # -- compression ---------------------------------------------------------------------------------------------
 
 

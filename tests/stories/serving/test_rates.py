@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -96,9 +97,13 @@ def test_without_its_store_predictions_go_on_and_it_is_told(folder: Path) -> Non
         address = gone.url
     flags = ("--set", HOUR, "--set", f"serving.limits.rate_store={address}")
     with running(folder, *flags) as server:
+        assert "serving.limits.rate_store does not answer" in server.errors
         assert asked(server, 8) == [200] * 8
         assert "serving.limits.rate" in server.ask("GET", "/health").json["last_problem"]
         assert b'event="rate_unknown"' in server.ask("GET", "/prometheus_metrics").body
+        while not (notices := server.ask("GET", "/dashboard/data").json["notices"]):
+            pass
+        assert re.match(r"At \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ in worker 0: The store of", notices[0])
 
 
 @pytest.mark.parametrize(

@@ -78,6 +78,16 @@ def test_a_sample_that_would_break_the_contract_is_refused(open_project: Any, tr
     assert samples.add(strict, "iris", FLOWER, "setosa").count == 1
 
 
+def test_of_a_masked_field_no_error_tells_the_value(open_project: Any, trained: Project) -> None:
+    rules = {"columns": {"sepal_width": {"minimum": 0}}}
+    model = {"data": {"path": "iris.csv"}, "target": "species", "contract": rules}
+    masked = open_project(models={"iris": model | {"serving": {"mask": {"sepal_width": "hide"}}}})
+    for value in ("secret", -40.25):
+        with pytest.raises(MLOpsError, match="'sepal_width'") as told:
+            samples.add(masked, "iris", {**FLOWER, "sepal_width": value}, "setosa")
+        assert str(value) not in str(told.value)
+
+
 def test_a_model_that_is_not_there_or_has_no_data_is_told(project: Project) -> None:
     with pytest.raises(UnknownModel):
         samples.add(project, "rose", FLOWER, "setosa")

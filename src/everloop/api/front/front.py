@@ -24,7 +24,6 @@ from everloop.serving.routing import ELSEWHERE, NO_ENTITY, Split
 
 _log = logging.getLogger("everloop.worker")
 
-
 FALLBACK = "fallback"
 _PROTOCOLS: tuple[desk.Protocol, ...] = ("plain", "v2")
 
@@ -135,7 +134,8 @@ class Front:
         self.draining = False
         self.native: Native | None = None
         self.log_full = False
-        self.problem: str | None = None
+        self.problem_at = ""  # when it was told last
+        self._problem: str | None = None
         self.now = clock.monotonic
         self.rates: Rates | None = None
         self.direct = True  # predictions may be answered without ASGI
@@ -153,6 +153,15 @@ class Front:
         self._tasks: set[asyncio.Task[None]] = set()
         self._count = 0
         self._requests = 0
+
+    @property
+    def problem(self) -> str | None:
+        """What went wrong last."""
+        return self._problem
+
+    @problem.setter
+    def problem(self, told: str | None) -> None:
+        self._problem, self.problem_at = told, self.moment()[:19] + "Z"
 
     # -- single requests, answered where the loop turns --------------------------------------------------
 

@@ -222,6 +222,7 @@ class Worker:
                 now = {
                     "in_flight": self._server.in_flight if self._server else 0,
                     "problem": front.problem,
+                    "problem_at": front.problem_at,
                 }
                 self._channel.send("counts", number=message["number"], document=document, now=now)
             elif kind == "share":

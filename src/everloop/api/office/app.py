@@ -6,7 +6,9 @@ Predictions are answered by the workers; they stand here for the description of 
 from __future__ import annotations
 
 import logging
+import re
 import reprlib
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +20,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from everloop.api import problems
-from everloop.api.problems import HttpError
+from everloop.api.problems import BadRequest, HttpError
 from everloop.core.errors import Invalid, MLOpsError
 
 from . import descriptions, memory, pages, releasing, routes
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 _MEDIA = problems.MEDIA_TYPE.decode()
 _SEE = "See /docs for what there is, and what it takes."
 _log = logging.getLogger("everloop.office")
+_BRANCH = re.compile(r"bool|int|float|str|(list|dict)\[.*")
+_VALID = "input should be a valid "
 _shown = reprlib.Repr()
 _shown.maxlevel, _shown.maxstring, _shown.maxother = 2, 80, 80
 
@@ -104,14 +108,36 @@ async def _invalid(request: Request, error: Exception) -> Response:
     """What is wrong with a request's parts, field by field."""
     assert isinstance(error, RequestValidationError)  # noqa: S101 (the only kind that comes here)
     found = error.errors()
-    first, more = found[0], f" And {len(found) - 1} more." if len(found) > 1 else ""
-    if first["type"] == "json_invalid":
-        told = Invalid(f"The body is no JSON: {first['ctx']['error']}.", remedy=_SEE)
-        return problem(told, request)
-    field = ".".join(str(part)[:80] for part in first["loc"][1:6]) or str(first["loc"][0])
-    said = f"{first['msg'][0].lower()}{first['msg'][1:]}"[:300]
-    detail = f"'{field}' is {_shown.repr(first.get('input'))}: {said}.{more}"
-    return problem(HttpError(422, "invalid_request", detail, remedy=_SEE), request)
+    if found[0]["type"] == "json_invalid":
+        return problem(Invalid(f"The body is no JSON: {found[0]['ctx']['error']}.", remedy=_SEE), request)
+    return problem(BadRequest(_wrong(found)), request)
+
+
+def _wrong(found: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
+    """Each wrong part once, with its value and what is wrong: of what may be several things pydantic tells
+    each for itself, with its name at the end of the place."""
+    places: dict[str, tuple[Any, list[str]]] = {}
+    for one in found:
+        place = one["loc"][1:6] or one["loc"]
+        if len(place) > 1 and _BRANCH.fullmatch(str(place[-1])):
+            place = place[:-1]
+        said = f"{one['msg'][0].lower()}{one['msg'][1:]}"[:300]
+        where = ".".join(str(part)[:80] for part in place)
+        places.setdefault(where, (None if one["type"] == "missing" else one.get("input"), []))[1].append(
+            "is missing" if one["type"] == "missing" else said
+        )
+    return [
+        {
+            "field": where,
+            "value": "nothing" if said[0] == "is missing" else _value(given),
+            "reason": " or ".join([said[0], *(other.removeprefix(_VALID) for other in said[1:])]),
+        }
+        for where, (given, said) in places.items()
+    ]
+
+
+def _value(given: Any) -> str:
+    return "null" if given is None else _shown.repr(given)
 
 
 async def _plain(request: Request, error: Exception) -> Response:

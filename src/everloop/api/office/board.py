@@ -117,7 +117,11 @@ class Board:
     def _notices(self) -> list[str]:
         """What went wrong last, which may be long ago."""
         workers = sorted(self._office.workers.items())
-        return [f"Last in worker {n}: {one.now['problem']}" for n, one in workers if one.now.get("problem")]
+        return [
+            f"At {one.now['problem_at']} in worker {n}: {one.now['problem']}"
+            for n, one in workers
+            if one.now.get("problem")
+        ]
 
     def _problems(self, more: list[str | None]) -> list[str]:
         office = self._office

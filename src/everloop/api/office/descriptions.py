@@ -177,6 +177,8 @@ class InferRequest(Shape):
 
 
 class InferResponse(Shape):
+    """`parameters.prediction_id` names the prediction; of several rows each has its own: `ID.0`, `ID.1` …"""
+
     model_name: str
     model_version: str
     id: str | None = None

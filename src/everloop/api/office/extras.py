@@ -20,6 +20,8 @@ def told(settings: Settings, tell: Callable[[str], None]) -> dict[str, Any]:
             f"Each of the {workers} workers counts for itself: a client with several connections may reach "
             f"{workers} times {limits.rate}. With serving.limits.rate_store they count together."
         )
+    if rated is not None and limits.rate_store is not None and not rates.answers(limits.rate_store):
+        tell("The store of serving.limits.rate_store does not answer: no rate is limited until it does.")
     return {"rates": rated, "traces": _traces(tell), "log_every": settings.logging.level == "DEBUG"}
 
 

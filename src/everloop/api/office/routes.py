@@ -12,7 +12,7 @@ from fastapi.responses import Response
 from starlette.concurrency import run_in_threadpool
 
 from everloop.api.media import is_json, unsupported
-from everloop.core.errors import NotFound
+from everloop.core.errors import NotFound, UnknownModel, nearest
 from everloop.core.serving import Prediction
 from everloop.flows import serving
 
@@ -55,6 +55,16 @@ def _model(office: Office, asked: str | None) -> str:
     return name
 
 
+def _check_known(office: Office, model: str | None) -> None:
+    """Where nothing is found of a model: whether there is one of that name. Raises UnknownModel."""
+    known = [
+        *office.project.settings.models,
+        *(one.name for one in (office.plan.models if office.plan else ())),
+    ]
+    if model is not None and model not in known:
+        raise UnknownModel(f"There is no model '{model}'.", remedy=nearest(model, known))
+
+
 @router.post("/labels", dependencies=SENT, tags=["labels"], responses=PROBLEMS)
 async def add_labels(body: Labels, request: Request) -> dict[str, Any]:
     """Tell the true outcomes of predictions: late, corrected, in part or in bulk.
@@ -90,6 +100,8 @@ async def label_maturity(
     found = await do(
         serving.labels.maturity, office.project, name, since or now - timedelta(days=7), until or now, by=by
     )
+    if not found:
+        _check_known(office, model)
     return {"model": name, "periods": [asdict(period) for period in found]}
 
 
@@ -117,6 +129,8 @@ async def predictions_history(
         min_confidence=min_confidence, max_confidence=max_confidence, release=release, limit=limit,
         cursor=cursor,
     )  # fmt: skip
+    if not found:
+        _check_known(_office(request), model)
     return {"history": [_told(one) for one in found], "count": len(found), "next": after}
 
 
@@ -172,6 +186,8 @@ async def list_jobs(
 ) -> dict[str, Any]:
     """Retrainings, the newest first."""
     found = await do(serving.jobs.list_jobs, _office(request).project, model, status, limit)
+    if not found:
+        _check_known(_office(request), model)
     return {"jobs": [asdict(job) for job in found], "count": len(found)}
 
 

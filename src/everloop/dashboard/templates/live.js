@@ -159,7 +159,7 @@ function versions(d) {
   const rows = d.models.flatMap(model => model.versions.map((v, i) => [
     i ? '' : [link(model.name, {model: model.name}), 'keep'], [link(v.version, {model: model.name, version: v.version}), 'keep'],
     v.failed ? pill('failed', 'bad') : v.serves ? pill(v.variant, 'good') : v.variant === 'version' ? pill('loaded') : pill(v.variant),
-    model.fallback === v.version ? 'fallback' : i === 0 && model.fallback === 'class shares' ? 'else class shares' : '',
+    [model.fallback === v.version ? 'fallback' : i === 0 && model.fallback === 'class shares' ? 'else class shares' : '', 'keep'],
     pill(v.route, v.route === 'onnx' ? 'good' : 'warn'), [v.failed || v.reason, 'wide'],
     short(v.count || 0), [ago(v.latest, d.now), 'keep']]));
   table('versions', ['model', 'version', 'state', '', 'route', 'why', '#predictions', '#latest'], rows, 'No model yet: train one with “everloop run”.');

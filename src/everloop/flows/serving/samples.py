@@ -20,6 +20,7 @@ from everloop.core.serving import class_of
 from everloop.data import identity, reading
 from everloop.flows import contracts, data
 from everloop.flows.project import Project
+from everloop.serving.inputs import HIDDEN
 from everloop.settings import Model
 from everloop.store import datasets, models, samples
 from everloop.store.times import to_text
@@ -228,17 +229,18 @@ def _checked(form: _Form, inputs: Any, target: Any) -> tuple[dict[str, Any], str
             f"The field '{key}' is missing, by which rows are split for training.",
             remedy="Send the fields by name, with this one.",
         )
-    values = {name: _value(name, form.types[name], value) for name, value in given.items()}
+    masked = form.model.serving.mask
+    values = {name: _value(name, form.types[name], value, name in masked) for name, value in given.items()}
     label = _target(form, target)
     _keeps_contract(form, values, label)
     return values, label
 
 
-def _value(name: str, kind: str, value: Any) -> Any:
-    """A value as JSON keeps it. Raises WrongType, Invalid."""
+def _value(name: str, kind: str, value: Any, masked: bool) -> Any:
+    """A value as JSON keeps it. Raises WrongType, Invalid; of a masked field they do not tell the value."""
     if value is None:
         return None
-    said = f"The field '{name}' is {_said(value)}"
+    said = f"The field '{name}' is {HIDDEN if masked else _said(value)}"
     if kind == "bool" and isinstance(value, bool):
         return value
     if kind == "string" and isinstance(value, str):
@@ -323,8 +325,9 @@ def _keeps_contract(form: _Form, values: Mapping[str, Any], label: str) -> None:
     verdict = checking.check(pa.table(columns, schema=pa.schema(fields)), usable)
     if verdict.errors:
         first = verdict.errors[0]
+        said = "." if first.column in form.model.serving.mask else f": {first.message}"
         raise ContractFailed(
-            f"The field '{first.column}' breaks the contract of {form.model.name}: {first.message}",
+            f"The field '{first.column}' breaks the contract of {form.model.name}{said}",
             remedy=f"'everloop contract show {form.model.name}' says what is asked for.",
         )
 
