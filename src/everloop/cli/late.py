@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from everloop.flows.releases import keeping as keeping
     from everloop.flows.releases import memory as memory
     from everloop.flows.releases import planning as planning
+    from everloop.flows.releases import results as results
     from everloop.flows.releases import showing as showing
 
     from . import log as log
@@ -80,7 +81,7 @@ else:
             **{name: f"everloop.flows.{name}" for name in _FLOWS},
             **{
                 name: f"everloop.flows.releases.{name}"
-                for name in ("deploying", "keeping", "memory", "planning", "showing")
+                for name in ("deploying", "keeping", "memory", "planning", "results", "showing")
             },
             **{name: f"everloop.cli.{name}" for name in ("log", "output", "progress", "weeks")},
             "metadata": "importlib.metadata",

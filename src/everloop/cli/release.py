@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -90,6 +91,30 @@ def show(call: Call, named: Named, environment: Environment = None) -> None:
         view = late.showing.view(project, late.showing.named(project, named, environment))
         looks = late.deploying.looks(project, view.release.release_id)
     call.answer(_document(view) | {"looks": looks}, lambda: _show_all(view, looks))
+
+
+@command(app)
+def report(
+    call: Call,
+    named: Named,
+    environment: Environment = None,
+    to: Annotated[
+        Path | None, typer.Option("--to", metavar="FILE", help="Where to write it [release-ID.html].")
+    ] = None,
+) -> None:
+    """Write what came of a release, or comes so far: one HTML page with intervals over time, shares and
+    segments; of a shadow, how its answers differ. With --json the numbers.
+
+    \b
+    Example:
+      everloop release report iris --to release.html
+    """
+    with call.project() as project:
+        release = late.showing.named(project, named, environment)
+        found = late.results.document(project, release)
+        path = (Path.cwd() / (to or f"release-{release.release_id}.html")).resolve()
+        project.write_file(path, late.dashboard.release.render(found).encode())
+    call.answer({"report": path, "results": found}, lambda: late.output.line(f"Report: {path}"))
 
 
 @command(app)

@@ -5,13 +5,9 @@ from __future__ import annotations
 from base64 import b64encode
 from collections.abc import Mapping
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
-from plotly.offline import get_plotlyjs
-
 from everloop.flows.report import Point, Report
 
-from . import figures
+from . import figures, page
 from .figures import direction, name_of
 
 _PICTURES = {
@@ -27,17 +23,10 @@ _PICTURES = {
 
 def render(report: Report) -> str:
     """The report as a page of HTML: its script, styles and pictures are inside."""
-    environment = Environment(
-        loader=PackageLoader("everloop.dashboard"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["number"] = _number
-    environment.filters["day"] = lambda at: at.strftime("%d %b %Y").lstrip("0")
-    environment.globals["name_of"] = name_of
-    page: str = environment.get_template("report.html").render(
+    return page.render(
+        "report.html",
+        {"number": _number, "day": lambda at: at.strftime("%d %b %Y").lstrip("0")},
+        name_of=name_of,
         report=report,
         points=report.points,
         champion=report.champion,
@@ -50,9 +39,7 @@ def render(report: Report) -> str:
         missing_share=figures.missing_share,
         when=lambda point: when(report, point),
         did=did,
-        script=Markup(get_plotlyjs()),  # noqa: S704 (the library's own file)
     )
-    return page
 
 
 def tell(report: Report) -> str:

@@ -6,7 +6,7 @@ needs (see ``core.releases.Sums``).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, Float, Select, and_, case, cast, func, lit
 from everloop.core.releases import CHAMPION, Sums
 from everloop.core.runs import Business
 
-from .database import Tx
+from .database import Row, Tx
 from .predictions import LATEST, with_labels
 from .shadows import of_release, pairs
 from .tables import failures, predictions, shadows
@@ -115,6 +115,14 @@ def _summed(tx: Tx, named: Select[Any]) -> dict[str, Sums]:
         row["part"]: Sums(int(row["units"]), **{name: float(row[name]) for name in moments})
         for row in tx.select(query.group_by(unit.c.part), unit)
     }
+
+
+def answers(tx: Tx, release_id: str, limit: int) -> Iterator[Row]:
+    """The newest answers in the comparison: arm, unit, inputs, what was said and the latest label, some at a
+    time in memory."""
+    columns = [_P[name] for name in ("variant", "unit", "inputs", "prediction", "value", "confidence")]
+    query = select(*columns, _L.label, _L.value.label("label_value")).select_from(with_labels(predictions))
+    return tx.stream(query.where(*_of(release_id)).order_by(_P.at.desc()).limit(limit), predictions)
 
 
 def quantiles(tx: Tx, release_id: str, variant: str, total: int) -> dict[str, float]:

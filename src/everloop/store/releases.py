@@ -189,6 +189,17 @@ def list_looks(
     return [load(Look, row["document"]) for row in reversed(rows)]
 
 
+def some_looks(tx: Tx, release_id: str, most: int) -> list[Look]:
+    """At most about so many looks at a release, at even distances, the newest among them, oldest first."""
+    newest = tx.rows(looks, _L.release_id == release_id, newest=True, limit=1, only=("sequence",))
+    if not newest:
+        return []
+    count = int(newest[0]["sequence"])
+    apart = max(1, -(-count // most))
+    chosen = (_L.release_id == release_id, _L.sequence % apart == count % apart)
+    return [load(Look, row["document"]) for row in tx.rows(looks, *chosen)]
+
+
 def verdicts(tx: Tx, release_ids: Sequence[str]) -> list[Look]:
     """The looks at these releases that changed something, oldest first."""
     wanted = (

@@ -65,13 +65,14 @@ def counted(tx: Tx, release_id: str) -> tuple[int, int]:
     return int(row["units"]), int(row["rows"])
 
 
-def each(tx: Tx, release_id: str) -> Iterator[Row]:
-    """Both answers to each request, with the inputs and the latest label, some at a time in memory."""
-    return tx.stream(_both(release_id), predictions)
+def latest(tx: Tx, release_id: str, limit: int) -> Iterator[Row]:
+    """Both answers to each of the newest requests, with the inputs and the latest label, some at a time in
+    memory."""
+    return tx.stream(_both(release_id).order_by(_P.at.desc()).limit(limit), predictions)
 
 
 def widest(tx: Tx, release_id: str, version: str, limit: int) -> list[Row]:
-    """The requests on which both answers lie farthest apart, as ``each`` gives them, the farthest first."""
+    """The requests on which both answers lie farthest apart, as ``latest`` gives them, the farthest first."""
     query = _both(release_id).where(_S.version == version, _S.gap.is_not(None))
     return list(tx.select(query.order_by(_S.gap.desc()).limit(limit), predictions))
 

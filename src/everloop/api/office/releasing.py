@@ -7,12 +7,13 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request
-from fastapi.responses import Response
+from fastapi.responses import HTMLResponse, Response
 from pydantic import ConfigDict, Field
 
 from everloop.core import spans
 from everloop.core.releases import Goal, Release, Rule, Strategy, Unit
-from everloop.flows.releases import deploying, showing
+from everloop.dashboard import release as pages
+from everloop.flows.releases import deploying, results, showing
 from everloop.flows.releases.planning import Wishes
 
 from .descriptions import PROBLEMS, READING, Shape, Time
@@ -148,6 +149,25 @@ async def list_looks(
     """The newest looks at a release, oldest first: what was seen, each interval and check, the verdict."""
     found = await do(deploying.looks, _project(request), release_id, limit)
     return {"looks": [asdict(look) for look in found], "count": len(found)}
+
+
+@router.get("/releases/{release_id}/results", responses=READING)
+async def show_results(release_id: Named, request: Request) -> dict[str, Any]:
+    """What came of a release, or comes so far: intervals over time, shares, segments; of a shadow, how its
+    answers differ."""
+    project = _project(request)
+    return asdict(await do(lambda: results.document(project, deploying.find(project, release_id))))
+
+
+@router.get("/releases/{release_id}/report", response_class=HTMLResponse, responses=READING)
+async def show_report(release_id: Named, request: Request) -> HTMLResponse:
+    """The results as a page with plots, which needs nothing else."""
+    project = _project(request)
+
+    def made() -> str:
+        return pages.render(results.document(project, deploying.find(project, release_id)))
+
+    return HTMLResponse(await do(made), headers={"x-content-type-options": "nosniff"})
 
 
 @router.post("/releases/{release_id}/promote", dependencies=SENT, responses=PROBLEMS)
