@@ -138,6 +138,7 @@ class Plan:
     verdict over the whole release, however often it is looked at. ``longest``: seconds after which it is
     inconclusive. ``label_delay``: seconds after which a prediction's label counts as there or missing.
     ``hourly``: units an hour that were expected; ``labelled``: the share of them that gets a label.
+    ``usual``: where there is no control, the share of units with an event of each kind that is put up with.
     ``detects``: in words what it can find and by when.
     """
 
@@ -156,6 +157,7 @@ class Plan:
     hold_out: float = 0.2
     hourly: float = 0.0
     labelled: float = 1.0
+    usual: Mapping[str, float] = field(default_factory=dict)
     detects: tuple[str, ...] = ()
 
 

@@ -159,6 +159,15 @@ def latency_quantile(tx: Tx, model: str, since: datetime, until: datetime, share
     return float(found[0]["latency_ms"]) if found else None
 
 
+def slow_share(tx: Tx, model: str, since: datetime, until: datetime, above: float) -> float:
+    """The share of the predictions of a period that took longer than so many milliseconds."""
+    wanted = (_P.model == model, _P.at >= to_text(since), _P.at < to_text(until), _P.latency_ms.is_not(None))
+    slow = case((_P.latency_ms > above, 1), else_=0)
+    asked: list[Any] = [func.count().label("n"), func.sum(slow).label("slow")]
+    row = tx.select(select(*asked).where(*wanted), predictions)[0]
+    return int(row["slow"] or 0) / int(row["n"]) if row["n"] else 0.0
+
+
 def _moments(m: Any, y: Any) -> Mapping[str, Any]:
     return {
         "rows": m,

@@ -28,7 +28,11 @@ def look(project: Project, release_id: str) -> tuple[Release, Look]:
     seen = observing.seen(project, release, now)
     since = release.step_since or release.started_at
     judged = judging.judge(
-        release, seen, (now - release.started_at).total_seconds(), (now - since).total_seconds()
+        release,
+        seen,
+        (now - release.started_at).total_seconds(),
+        (now - since).total_seconds(),
+        release.plan.usual,
     )
     with project.store.writing() as tx:
         releases.begin(tx, release.model)

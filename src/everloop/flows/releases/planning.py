@@ -24,6 +24,7 @@ SHARE_MARGIN = 0.1
 MOST_CLASSES = 4  # whose shares are watched
 USUAL_MARGIN = 0.01  # of accuracy
 USUAL_ERROR = 0.05  # of the mean absolute error, as a share of it
+LITTLE = 0.01  # of units with an event, where there is no control
 SLOWER = 1.5  # times the 95 % quantile so far is slow
 MEASURES = (*observations.LABELLED, "confidence", "value", "share:CLASS")
 
@@ -90,7 +91,7 @@ def make(project: Project, release: Release, rules: ReleaseRules, wishes: Wishes
     )
     _check(plan)
     if probation:
-        return plan
+        return replace(plan, usual=_usual(project, release.model, plan))
     if hourly <= 0:
         raise Refused(
             f"There is no traffic on {release.model} to judge a {release.strategy} release by: nothing was "
@@ -104,6 +105,17 @@ def make(project: Project, release: Release, rules: ReleaseRules, wishes: Wishes
     if not outlook.can_finish:
         raise Refused(f"This plan cannot finish: {outlook.why}", remedy=outlook.remedy)
     return replace(plan, detects=outlook.words)
+
+
+def _usual(project: Project, model: str, plan: Plan) -> dict[str, float]:
+    """Twice the share of slow answers that was seen, and a little: what failed was not written down."""
+    above = next((rail.above for rail in plan.guardrails if rail.event == "slow"), None)
+    if above is None:
+        return {}
+    now = project.clock.now()
+    with project.store.reading() as tx:
+        share = observations.slow_share(tx, model, now - LEARN, now, above)
+    return {"slow": min(1.0, 2 * share + LITTLE)}
 
 
 def _dwell(release: Release, rules: ReleaseRules) -> float:
