@@ -231,17 +231,15 @@ class Line(HttpToolsProtocol):
 
     # -- answering ---------------------------------------------------------------------------------------
 
-    def reply(self, ask: Ask) -> None:
-        """A large answer is compressed beside the loop, where the client asks for it."""
-        if ask.reply is not None and len(ask.reply.body) >= COMPRESSED_FROM:
+    def reply(self, ask: Ask, content: bytes = b"", how: bytes = b"") -> None:
+        """A large answer is compressed first, beside the loop, where the client asks for it: then it comes
+        here once more, with that ``content``."""
+        if not how and ask.reply is not None and len(ask.reply.body) >= COMPRESSED_FROM:
             how = accepted(next((value for name, value in self.given if name == b"accept-encoding"), b""))
             if how:
                 packing = self.loop.run_in_executor(None, packed, ask.reply.body, how)
-                packing.add_done_callback(lambda done: self._write(ask, done.result(), how))
+                packing.add_done_callback(lambda done: self.reply(ask, done.result(), how))
                 return
-        self._write(ask)
-
-    def _write(self, ask: Ask, content: bytes = b"", how: bytes = b"") -> None:
         self.asked = None
         if self.transport.is_closing():
             return

@@ -68,7 +68,7 @@ def _with_problems(document: dict[str, Any]) -> dict[str, Any]:
         for operation in operations.values():
             for status, answer in operation["responses"].items():
                 if status >= "400":
-                    answer["content"] = {_MEDIA: answer["content"]["application/json"]}
+                    answer["content"] = {_MEDIA: next(iter(answer["content"].values()))}
     return document
 
 
