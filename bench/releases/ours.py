@@ -34,6 +34,7 @@ from everloop.deployment import events, power
 from everloop.deployment.checks import BASELINE
 from everloop.deployment.intervals import PAIRED
 from everloop.deployment.judging import judge
+from everloop.flows.releases.planning import LITTLE
 from everloop.settings.releases import ReleaseRules
 
 from .scenarios import LABELS_AFTER, SLOW, Counts, Outcome, Scenario, World
@@ -97,7 +98,7 @@ def plan_for(scenario: Scenario, strategy: Strategy) -> Plan:
         hourly=scenario.hourly,
     )
     if not gradual:
-        return plan
+        return replace(plan, usual={"slow": 2 * scenario.champion.longer_than(SLOW) + LITTLE})
     for margin in MARGINS:
         tried = replace(plan, measures=(Measure("accuracy", margin), Measure("share:yes", 0.1)))
         if power.outlook(tried, strategy, DEVIATIONS).can_finish:
@@ -183,10 +184,11 @@ def _whole(
         share = np.where(found.running, changed, 0.0)
         total += world.draw(scenario.candidate, share, start, now, world.weather(start, now))
         found.exposed += share * world.expected(start, now)
-        rates = [(hits, total.units - hits) for hits in (total.failed, total.slow)]
-        FORESEEN.foresee(rates, BASELINE)
+        for hits, usual in ((total.failed, BASELINE), (total.slow, plan.usual["slow"])):
+            FORESEEN.foresee([(hits, total.units - hits)], usual)
         for i in np.flatnonzero(found.running):
-            said = judge(release, [_seen("new", BUCKETS, total, Counts.none(releases), i)], now, now)
+            whole = _seen("new", BUCKETS, total, Counts.none(releases), i)
+            said = judge(release, [whole], now, now, plan.usual)
             ready = strategy != "rolling" or now >= WORKERS * CHANGE
             if said.verdict in FOUND and (said.verdict != "promote" or ready):
                 found.verdict[i], found.time[i] = FOUND[said.verdict], now
