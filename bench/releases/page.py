@@ -29,8 +29,8 @@ accuracy may lose 1 point and the share of an answer shift by 10, guardrails on 
   compared row by row (of two equal versions 2.5 % of the rows are answered rightly by one alone, each way).
   What it passes goes on as a canary, with its own alpha: both together may err in 10 %. Slow answers are
   judged in the canary only.
-- **blue-green**: all requests at once, the old version warm for an hour; failed answers against 1 %, slow ones
-  against twice the share that was seen and 1 % more. **rolling**: the same while four workers
+- **blue-green**: all requests at once, the old version warm for an hour; failed answers against 1 %, slow
+  ones against twice the share that was seen and 1 % more. **rolling**: the same while four workers
   change one by one, 5 s each. **direct**: promoted at once.
 
 The others are rules as their users write them, taken from their documentation and sources:
