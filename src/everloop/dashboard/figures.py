@@ -16,7 +16,7 @@ Figure = dict[str, Any]
 BLUE, GREY, GREEN, ORANGE, RED = "#1f5fa8", "#8a94a0", "#2e7d4f", "#d9822b", "#c0392b"
 MOST_FEATURES = 14
 _STRONG_SHIFT = 1.0
-_DATES = [  # the year only where it changes; days only where the ticks are closer than months
+DATES = [  # the year only where it changes; days only where the ticks are closer than months
     {"dtickrange": [None, 60_000], "value": "%H:%M:%S\n%-d %b %Y"},
     {"dtickrange": [60_000, 86_400_000 / 2], "value": "%H:%M\n%-d %b %Y"},
     {"dtickrange": [86_400_000 / 2, 86_400_000 * 14], "value": "%-d %b\n%Y"},
@@ -257,7 +257,7 @@ def _layout(y_title: str, report: Report) -> Figure:
             "automargin": True,
             "gridcolor": "#e6e9ed",
             "title": {"text": "" if dated else "turn"},
-            "tickformatstops": _DATES,
+            "tickformatstops": DATES,
         },
         "yaxis": {
             "title": {"text": y_title},

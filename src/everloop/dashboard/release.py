@@ -9,7 +9,7 @@ from everloop.deployment.compared import find_measure
 from everloop.flows.releases.results import Results, ShadowReport
 
 from . import page
-from .figures import BLUE, GREEN, GREY, ORANGE, RED, Figure
+from .figures import BLUE, DATES, GREEN, GREY, ORANGE, RED, Figure
 
 _ARMS = (BLUE, ORANGE, GREEN, "#7b4fa8", RED)
 _MOST = 24  # segments in a picture
@@ -28,7 +28,10 @@ def render(results: Results) -> str:
         release=results.release,
         shadow=results.shadow,
         look=results.look,
-        measures=[(each.name, find_measure(each.name).words) for each in results.release.plan.measures],
+        measures=[
+            (f"interval-{number}", find_measure(each.name).words)
+            for number, each in enumerate(results.release.plan.measures)
+        ],
         figures=figures(results),
         measure_words=find_measure(results.measure).words if results.measure else "",
         badge=_badge(results.release),
@@ -62,22 +65,33 @@ def intervals(results: Results, measure: str) -> Figure:
     data: list[Figure] = []
     for colour, (arm, seen) in zip(_ARMS, arms.items(), strict=False):
         x, ends = [at for at, _ in seen], [each for _, each in seen]
+        centre = _line(x, [each.difference for each in ends], colour, name=arm) | {
+            "mode": "lines+markers",
+            "marker": {"size": 4 if len(ends) > 1 else 9},
+            "error_y": _ends(ends[0]) if len(ends) == 1 else {},
+            "customdata": [[each.low, each.high, each.units] for each in ends],
+            "hovertemplate": "%{y:+.4f} (%{customdata[0]:+.4f} to %{customdata[1]:+.4f}), "
+            "%{customdata[2]:,} units<br>%{x}<extra></extra>",
+        }
         data += [
             _line(x, [each.low for each in ends], colour, width=0, showlegend=False, hoverinfo="skip"),
             _line(x, [each.high for each in ends], colour, width=0, showlegend=False, hoverinfo="skip")
             | {"fill": "tonexty", "fillcolor": f"{colour}26"},
-            _line(x, [each.difference for each in ends], colour, name=arm)
-            | {"customdata": [[each.low, each.high, each.units] for each in ends],
-               "hovertemplate": "%{y:+.4f} (%{customdata[0]:+.4f} to %{customdata[1]:+.4f}), "
-                                "%{customdata[2]:,} units<br>%{x}<extra></extra>"},
-        ]  # fmt: skip
+            centre,
+        ]
     margins = [each for each in results.release.plan.measures if each.name == measure]
     if data and margins:
         data.append(_level(data[0]["x"], -margins[0].margin, RED, "the harm that is put up with"))
         data.append(_level(data[0]["x"], 0.0, GREY, "no difference"))
         if find_measure(measure).sign == 0:
             data.append(_level(data[0]["x"], margins[0].margin, RED, ""))
-    return {"data": data, "layout": _layout("difference to the control", dated=True)}
+    against = "champion" if results.shadow else "control"
+    return {"data": data, "layout": _layout(f"difference to the {against}", dated=True)}
+
+
+def _ends(interval: Interval) -> Figure:
+    up, down = interval.high - interval.difference, interval.difference - interval.low
+    return {"type": "data", "symmetric": False, "array": [up], "arrayminus": [down]}
 
 
 def split(results: Results) -> Figure:
@@ -211,8 +225,8 @@ def _layout(title: str, *, dated: bool = False) -> Figure:
         "paper_bgcolor": "white",
         "plot_bgcolor": "white",
         "font": {"family": "system-ui, sans-serif", "size": 13, "color": "#24303c"},
-        "legend": {"orientation": "h", "y": -0.16, "yanchor": "top"},
-        "xaxis": {**axis, **({"type": "date"} if dated else {})},
+        "legend": {"orientation": "h", "y": -0.26, "yanchor": "top"},
+        "xaxis": {**axis, **({"type": "date", "tickformatstops": DATES} if dated else {})},
         "yaxis": {**axis, "title": {"text": title}},
         "hovermode": "closest",
     }

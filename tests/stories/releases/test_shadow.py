@@ -22,10 +22,11 @@ from tests.stories.serving.server import Server, iris_project, running
 from everloop import wiring
 from everloop.core.errors import Refused
 from everloop.core.releases import Release
+from everloop.dashboard import release as page
 from everloop.data.examples.iris import iris
 from everloop.flows import models, outside
 from everloop.flows.project import Project
-from everloop.flows.releases import deploying, looking, observing, shadowing
+from everloop.flows.releases import deploying, looking, observing, results, shadowing
 from everloop.flows.releases.planning import Wishes
 from everloop.flows.serving import labels, recording
 from everloop.settings import load_settings
@@ -229,6 +230,66 @@ def test_what_is_recorded_tells_beforehand_how_much_the_pairs_spread(trained: Pr
     share = (fitted.predict(served[FEATURES]) != served.said).mean()
     found = shadowing.deviations(trained, first, first.plan)
     assert found == {"accuracy": pytest.approx(max(share, 1 / 300) ** 0.5)}
+
+
+# -- what is told of it ------------------------------------------------------------------------------------
+
+
+def test_the_report_is_what_the_answers_say(trained: Project, clock: Hands) -> None:
+    fitted = candidate(trained, "1.1.0")
+    release = shadow(trained)
+    told = serve(trained, release, range(400), clock)
+    label(trained, told[:300])
+    shadowing.catch_up(trained, release, shadowing.Kept())
+    found = results.shadow_report(trained, release)
+    told["new"] = fitted.predict(told[FEATURES])
+    before = np.array([list(p.values()) for p in told.p])
+    told["gap"] = np.abs(before - fitted.predict_proba(told[FEATURES])).max(axis=1)
+    same = told.new == told.said
+    assert (found.rows, found.units, found.looked_at) == (400, 400, 400)
+    assert found.agreement == pytest.approx(same.mean())
+    assert found.gap == pytest.approx(told.gap.mean(), abs=1e-5)
+    assert found.gaps[-1] == pytest.approx(told.gap.max(), abs=1e-5)
+    pairs = told.groupby(["said", "new"]).size()
+    shown = {(old, new): n for old, row in found.confusion.items() for new, n in row.items() if n}
+    assert shown == {pair: int(n) for pair, n in pairs.items()}
+    assert [each.agreement for each in found.slices] == sorted(each.agreement for each in found.slices)
+    change = (told.new == told.label).astype(float) - (told.said == told.label).astype(float)
+    parts = pd.qcut(told.petal_length, results.BINS, duplicates="drop")
+    by_hand = [
+        (len(rows), rows.new.eq(rows.said).mean(), change[rows.index[rows.index < 300]].mean())
+        for _, rows in told.groupby(parts, observed=True)
+    ]
+    reported = [(e.rows, e.agreement, e.difference) for e in found.slices if e.field == "petal_length"]
+    assert sorted(map(list, reported)) == [pytest.approx(one) for one in sorted(map(list, by_hand))]
+    widest = told.sort_values("gap", ascending=False).head(results.FARTHEST)
+    assert [each.gap for each in found.farthest] == pytest.approx(list(widest.gap), abs=1e-5)
+    first = told.set_index("id").loc[found.farthest[0].prediction_id]
+    assert (found.farthest[0].champion, found.farthest[0].candidate) == (first.said, first.new)
+    assert found.farthest[0].inputs == {name: first[name] for name in FEATURES}
+
+
+def test_a_shadow_that_has_seen_nothing_has_a_report(trained: Project) -> None:
+    candidate(trained, "1.1.0")
+    release = shadow(trained)
+    found = results.document(trained, release)
+    assert found.shadow is not None
+    assert (found.shadow.rows, found.shadow.agreement, found.course) == (0, None, ())
+    assert "nobody has looked yet" in page.render(found)
+
+
+def test_the_page_shows_what_differs(trained: Project, clock: Hands) -> None:
+    candidate(trained, "1.1.0")
+    release = shadow(trained)
+    label(trained, serve(trained, release, range(400), clock))
+    shadowing.catch_up(trained, release, shadowing.Kept())
+    looking.look(trained, release.release_id)
+    found = results.document(trained, deploying.find(trained, release.release_id))
+    assert set(page.figures(found)) == {"interval-0", "confusion", "slices", "gaps"}
+    text = page.render(found)
+    assert found.shadow is not None
+    assert found.shadow.farthest[0].prediction_id in text
+    assert "src=" not in text.split("<script>")[0]
 
 
 # -- a real server -----------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from everloop.core import spans
 from everloop.core.errors import Invalid, MLOpsError, Refused, nearest
-from everloop.core.releases import BUCKETS, Goal, Guardrail, Measure, Plan, Release
+from everloop.core.releases import BUCKETS, Goal, Guardrail, Measure, Plan, Release, Strategy
 from everloop.core.runs import Run
 from everloop.deployment import power
 from everloop.flows.project import Project
@@ -75,7 +75,7 @@ def make(project: Project, release: Release, rules: ReleaseRules, wishes: Wishes
     probation = release.strategy in ("blue-green", "rolling")
     plan = Plan(
         measures=() if probation else _measures(run, rules, wishes, past),
-        guardrails=_guardrails(rules, past, beside=not probation),
+        guardrails=_guardrails(rules, past, release.strategy),
         steps=tuple(round(share * BUCKETS) for share in steps) if release.strategy == "canary" else (),
         dwell=_dwell(release, rules) if wishes.dwell is None else wishes.dwell,
         burn_in=0 if release.strategy == "rolling" else rules.burn_in,
@@ -208,13 +208,16 @@ def _check_measure(name: str, run: Run | None) -> None:
         )
 
 
-def _guardrails(rules: ReleaseRules, past: Past, *, beside: bool) -> tuple[Guardrail, ...]:
-    """``beside``: there is a control. Without one nobody knows how many inputs are refused usually."""
+def _guardrails(rules: ReleaseRules, past: Past, strategy: Strategy) -> tuple[Guardrail, ...]:
+    """Without a control nobody knows how many inputs are refused usually. A shadow serves nobody: neither how
+    long it takes nor what it crashes tells of serving."""
     found = []
     if rules.failed is not None:
         found.append(Guardrail("failed", rules.failed))
-    if rules.refused is not None and beside:
+    if rules.refused is not None and strategy not in ("blue-green", "rolling"):
         found.append(Guardrail("refused", rules.refused))
+    if strategy == "shadow":
+        return tuple(found)
     above = rules.slow_above or (SLOWER * past.slow if past.slow else None)
     if rules.slow is not None and above is not None:
         found.append(Guardrail("slow", rules.slow, above))

@@ -156,7 +156,7 @@ def _promotes(release: Release) -> str:
     if release.strategy in ("blue-green", "rolling"):
         return ""
     if not measures:
-        return "It is promoted when all steps have run and no guardrail was touched."
+        return f"{_ends_well(release)} when all steps have run and no guardrail was touched."
     best = release.strategy == "ab"
     asked: dict[str, list[str]] = {}
     for place, each in enumerate(measures):
@@ -169,7 +169,11 @@ def _promotes(release: Release) -> str:
             proof = f"proven not worse by {number(each.margin)} or more"
         asked.setdefault(proof, []).append(what.words)
     parts = [f"{listed(names)} {'is' if len(names) == 1 else 'are'} {p}" for p, names in asked.items()]
-    return f"{'The arm is promoted of which' if best else 'It is promoted when'} {listed(parts)}."
+    return f"{'The arm is promoted of which' if best else f'{_ends_well(release)} when'} {listed(parts)}."
+
+
+def _ends_well(release: Release) -> str:
+    return "It is concluded" if release.strategy == "shadow" else "It is promoted"
 
 
 def _vetoes(release: Release) -> str:
