@@ -41,7 +41,8 @@ class Killed(BaseException):
 
 
 class Releases(RuleBasedStateMachine):
-    """``stack`` is the model: the champions so far, without what was rolled back from."""
+    """The model: ``stack`` has the champions so far, without what was rolled back from, ``last`` which
+    versions were."""
 
     @initialize()
     def begin(self) -> None:
@@ -54,7 +55,8 @@ class Releases(RuleBasedStateMachine):
                     tx, ModelVersion("m", number, f"run_{number}", "", "", NOW, "a test")
                 )
         self.stack: list[str] = []
-        self.against: str | None = None
+        self.ever: set[str] = set()
+        self.last: dict[str, str] = {}  # by version, what became of its newest release
         self.open: Release | None = None
 
     def teardown(self) -> None:
@@ -65,6 +67,8 @@ class Releases(RuleBasedStateMachine):
 
     @rule(version=st.sampled_from(VERSIONS))
     def deploy_directly(self, version: str) -> None:
+        if self.stack and version == self.stack[-1]:
+            return  # a conflict, which the doors find
         with self.project.store.reading() as tx:
             made = next(each for each in models.list_model_versions(tx, "m") if each.version == version)
         if self.open is not None:
@@ -82,6 +86,8 @@ class Releases(RuleBasedStateMachine):
     )
     def release(self, version: str, strategy: Strategy) -> None:
         current = self.stack[-1]
+        if version == current:
+            return  # likewise
         arms = buckets.split({"control": (current, 0.6), "b": (version, 0.3), "c": (VERSIONS[0], 0.1)})
         release = Release(
             new_id("rel", self.clock.now()), "m", "prod", strategy, version, "waiting", self.clock.now(),
@@ -138,13 +144,19 @@ class Releases(RuleBasedStateMachine):
     def roll_back(self) -> None:
         if self.open is not None:
             deploying.rollback(self.project, "m")
+            self._is_bad(self.open.version)
             self.open = None
-        elif len(self.stack) > 1:
-            assert deploying.rollback(self.project, "m") == (self.stack[-1], self.stack[-2])
-            self.stack.pop()
-        else:
+            return
+        current = self.stack[-1]
+        good = [one for one in self.stack if self.last[one] != "rolled_back" and one != current]
+        if not good:
             with pytest.raises(MLOpsError, match="nothing before"):
                 deploying.rollback(self.project, "m")
+            return
+        assert deploying.rollback(self.project, "m") == (current, good[-1])
+        self._is_bad(current)
+        while self.stack[-1] != good[-1]:
+            self.stack.pop()
 
     @precondition(lambda self: self.stack)
     @rule(version=st.sampled_from(VERSIONS))
@@ -154,11 +166,17 @@ class Releases(RuleBasedStateMachine):
                 deploying.rollback(self.project, "m", to=version)
             return
         deploying.rollback(self.project, "m", to=version)
+        if self.open is not None:
+            self._is_bad(self.open.version)
         self.open = None
+        if version != self.stack[-1]:
+            self._is_bad(self.stack[-1])
         if version in self.stack:
             del self.stack[len(self.stack) - self.stack[::-1].index(version) :]
         else:
             self.stack.append(version)
+        if version not in self.ever:  # that was its first release
+            self._is_champion(version)
 
     # -- what happens to them --------------------------------------------------------------------------------
 
@@ -215,7 +233,12 @@ class Releases(RuleBasedStateMachine):
 
     # ----------------------------------------------------------------------------------------------------
 
+    def _is_bad(self, version: str) -> None:
+        self.last[version] = "rolled_back"
+
     def _is_champion(self, version: str) -> None:
+        self.last[version] = "promoted"
+        self.ever.add(version)
         if not self.stack or self.stack[-1] != version:
             self.stack.append(version)
 

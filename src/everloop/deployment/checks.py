@@ -78,9 +78,8 @@ def matched(arms: Sequence[Seen]) -> Check:
 def _crash(arm: Seen, control: Seen | None, crashes: int) -> Check:
     """Two crashes are no chance, unless the control's processes crash as often."""
     others = control.events.get("crash", 0) if control else 0
-    message = f"{crashes} crashes of a serving process under the {arm.arm}"
-    message += f", {others} under the {control.arm}" if control else ""
-    message += f"; {CRASHES} or more veto"
+    many = "once" if crashes == 1 else f"{crashes} times"
+    message = f"a serving process crashed {many} while the {arm.arm} was served; {CRASHES} times veto"
     return Check(
         "crash", arm.arm, crashes >= max(CRASHES, others + 1), message, float(crashes), float(CRASHES)
     )

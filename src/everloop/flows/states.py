@@ -241,6 +241,9 @@ def go_back(
         releases.put(tx, replace(release, status="rolled_back", finished_at=now, outcome=reason))
     good = _release_of(tx, model, environment, to)
     shown = Release(good, model, environment, "direct", to, "promoted", now, project.user, against=current)
+    if not good:  # it was never released here: now it is
+        shown = replace(shown, release_id=new_id("rel", now), reason=reason, finished_at=now, outcome=reason)
+        releases.put(tx, shown)
     arms = buckets.direct(to)
     _direct(tx, project, shown, "rolled_back", to, arms=arms, reason=reason, warm=(current,))
     details = {"previous": current, "reason": reason, "rolled_back": blamed}
@@ -250,8 +253,17 @@ def go_back(
     return current, to
 
 
+def champions(tx: Tx, model: str, environment: str) -> set[str]:
+    """All versions that were ever current in an environment."""
+    found = {version for _, version, _ in releases.champions(tx, model, environment)}
+    first = releases.first(tx, model, environment)
+    before = releases.find(tx, first.release_id).against if first and first.release_id else None
+    return found | ({before} if before else set())
+
+
 def last_good(tx: Tx, model: str, environment: str) -> str | None:
-    """The champion before the current one, without those that were rolled back from."""
+    """The champion before the current one, without versions that were rolled back from since they were last
+    promoted."""
     stack: list[str] = []
     for change, version, _ in releases.champions(tx, model, environment):
         if change == "rolled_back" and version in stack:
@@ -259,11 +271,28 @@ def last_good(tx: Tx, model: str, environment: str) -> str | None:
                 stack.pop()
         elif not stack or stack[-1] != version:
             stack.append(version)
+    bad = _rolled_back(tx, model, environment)
+    for version in reversed(stack[:-1]):
+        if version not in bad and version != stack[-1]:
+            return version
     if len(stack) > 1:
-        return stack[-2]
+        return None
     first = releases.first(tx, model, environment)
     begun = releases.find(tx, first.release_id).against if first and first.release_id else None
     return begun if stack and begun != stack[0] else None  # from before releases were kept
+
+
+def _rolled_back(tx: Tx, model: str, environment: str) -> set[str]:
+    """The versions whose newest release in an environment was rolled back."""
+    found = releases.list_releases(tx, model, environment, statuses=("promoted", "rolled_back"))
+    newest: dict[str, Release] = {}
+    for release in found:
+        known = newest.get(release.version)
+        if known is None or (release.finished_at or release.created_at) > (
+            known.finished_at or known.created_at
+        ):
+            newest[release.version] = release
+    return {version for version, release in newest.items() if release.status == "rolled_back"}
 
 
 # -- what all changes share --------------------------------------------------------------------------------

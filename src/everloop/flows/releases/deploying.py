@@ -80,6 +80,8 @@ def prepare(project: Project, request: Request) -> Release:
             f"Nothing of {version.model} is in {environment.name}: there is nothing to release beside.",
             remedy="The first release is a direct one: --strategy direct.",
         )
+    if strategy not in ("direct", "ab") and current is not None:
+        _check_inputs(project, version, current)
     if strategy != "ab" and current == version.version:
         raise Conflict(
             f"{version.model}@{version.version} is current in {environment.name} already.",
@@ -170,6 +172,8 @@ def rollback(
             states.end(tx, project, running, "rolled_back", reason)
             if to is None and at is None:
                 return running.version, running.against or ""
+        if at is not None and at > project.clock.now():
+            raise Invalid(f"{at.isoformat()} is still to come.", remedy="Give a moment that has been.")
         if at is not None:
             then = releases.in_force(tx, model, where, checked(at, "at"))
             if then is None:
@@ -181,7 +185,21 @@ def rollback(
         number = resolve(to, known, models.list_aliases(tx, model)).version if to else None
         if running is not None and number is not None and number == states.champion(tx, model, where):
             return running.version, number
+        if number is not None and number not in states.champions(tx, model, where):
+            _check_new(tx, project, where, next(each for each in known if each.version == number))
         return states.go_back(tx, project, model, where, number, reason)
+
+
+def _check_new(tx: Tx, project: Project, where: str, version: ModelVersion) -> None:
+    """Going back to a version that was never there is a release, and the rules of the environment hold."""
+    environment = environments.find(project, where)
+    environments.check(tx, project, environment, version)
+    if environment.approval:
+        raise Refused(
+            f"{version.model}@{version.version} was never current in {where}, which asks for the approval of "
+            f"'{environment.approval}'.",
+            remedy=f"Deploy it: everloop deploy {version.model}@{version.version} --env {where}",
+        )
 
 
 def roll_back_release(project: Project, release_id: str, reason: str = "rolled back by hand") -> Release:
@@ -304,6 +322,24 @@ def _check_fits(request: Request, strategy: Strategy) -> None:
                 f"A {strategy} release has no {what}.",
                 remedy=f"Leave it away, or choose the strategy {' or '.join(strategies)}.",
             )
+
+
+def _check_inputs(project: Project, version: ModelVersion, current: str) -> None:
+    """Versions that are compared answer the same requests."""
+    with project.store.reading() as tx:
+        other = models.find_model_version(tx, version.model, current)
+    if other is None or other.form is None or version.form is None:
+        return
+    new, old = ({each.name for each in one.form.fields} for one in (version, other) if one.form)
+    if new == old:
+        return
+    lacking, more = sorted(old - new), sorted(new - old)
+    said = [f"does not take {', '.join(map(repr, lacking))}"] if lacking else []
+    said += [f"asks for {', '.join(map(repr, more))}"] if more else []
+    raise Refused(
+        f"{version.model}@{version.version} {' and '.join(said)}, unlike {current}: no request fits both.",
+        remedy="Change the callers and deploy it directly, or under a model name of its own.",
+    )
 
 
 def _check_routes(release: Release) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime, timedelta
 
 from everloop.core.errors import Conflict
 from everloop.core.releases import PROD, Look, Release
@@ -13,6 +14,9 @@ from everloop.store import releases
 from everloop.store.database import Tx
 
 from . import observing
+
+KEEP_EVERY = timedelta(seconds=5)
+KEPT = 500  # looks that changed nothing, in as much time again as a release has run
 
 
 def look(project: Project, release_id: str) -> tuple[Release, Look]:
@@ -51,14 +55,18 @@ def look(project: Project, release_id: str) -> tuple[Release, Look]:
             checks=judged.checks,
             winner=judged.winner,
         )
-        if _is_news(made, before[0] if before else None):
+        if _is_news(made, before[0] if before else None, release.started_at):
             releases.add_look(tx, made)
         return _act(tx, project, release, made), made
 
 
-def _is_news(look: Look, before: Look | None) -> bool:
-    """A look that saw nothing new and changed nothing is not kept."""
-    return before is None or look.verdict != "hold" or look.seen != before.seen
+def _is_news(look: Look, before: Look | None, began: datetime) -> bool:
+    """Of looks that changed nothing are kept those that saw something new, the more seldom the longer the
+    release runs: some thousands in all."""
+    if before is None or look.verdict != "hold":
+        return True
+    apart = max(KEEP_EVERY, (look.at - began) / KEPT)
+    return look.seen != before.seen and look.at - before.at >= apart
 
 
 def _act(tx: Tx, project: Project, release: Release, look: Look) -> Release:

@@ -92,6 +92,8 @@ def make(project: Project, release: Release, rules: ReleaseRules, wishes: Wishes
     _check(plan)
     if probation:
         return replace(plan, usual=_usual(project, release.model, plan))
+    if wishes.hourly is not None and wishes.hourly <= 0:
+        raise Invalid(f"{wishes.hourly:g} requests an hour are expected.", remedy="Say more than 0.")
     if hourly <= 0:
         raise Refused(
             f"There is no traffic on {release.model} to judge a {release.strategy} release by: nothing was "
