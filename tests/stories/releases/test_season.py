@@ -9,6 +9,7 @@ import pytest
 from tests.stories.releases.season import EQUAL, GOOD, WORSE, Season, accuracy
 
 from everloop.core.releases import BUCKETS, Release
+from everloop.dashboard.release import figures, render
 from everloop.flows import states
 from everloop.flows.releases import deploying, results
 from everloop.flows.releases.planning import Wishes
@@ -75,8 +76,9 @@ def _nothing_of_it_is_left(season: Season) -> None:
 
 def _is_told(season: Season, release: Release, tmp: str) -> None:
     """In words and in pictures."""
-    page = results.page(season.project, release)
-    assert release.outcome.split(":")[0] in page
-    assert "accuracy" in page
-    assert "<svg" in page or "plotly" in page.lower()
+    found = results.document(season.project, release)
+    page = render(found)
+    assert release.outcome.split(":")[0] in found.conclusion
+    assert {"interval-0", "split"} <= figures(found).keys()
+    assert "plotly" in page.lower()
     (season.project.settings.root / f"{tmp}.html").write_text(page)
