@@ -212,6 +212,8 @@ def test_the_examples_of_the_description_work(server: Server) -> None:
     where = ""
     for example in schemas["Deployment"]["examples"]:
         answer = post(server, "/deployments", {**example, "version": "2.0.0"})
+        if answer.status == 409:  # another test has left it there
+            answer = post(server, "/deployments", {**example, "version": "1.0.0"})
         assert answer.status == (200 if example.get("dry_run") else 201), answer.body
         where = answer.headers.get("location", where)
     for act, name in (("approve", "Approving"), ("abort", "Because"), ("promote", "Because")):
