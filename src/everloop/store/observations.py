@@ -16,7 +16,7 @@ from everloop.core.releases import CHAMPION, Sums
 from everloop.core.runs import Business
 
 from .database import Row, Tx
-from .predictions import LATEST, with_labels
+from .predictions import LATEST, compared, latencies, quantiles, with_labels
 from .shadows import of_release, pairs
 from .tables import failures, predictions, shadows
 from .times import to_text
@@ -27,7 +27,7 @@ LABELLED = ("accuracy", "brier", "net_value", "mae", "mse")
 
 def units(tx: Tx, release_id: str) -> dict[str, int]:
     """How many units each arm had, also those that only failed."""
-    said = tx.mine(select(_P.tenant, _P.variant, _P.unit).where(*_of(release_id)), predictions)
+    said = tx.mine(select(_P.tenant, _P.variant, _P.unit).where(*compared(release_id)), predictions)
     failed = select(_F.tenant, _F.variant, _F.unit).where(_F.release_id == release_id)
     both = union(said, tx.mine(failed, failures)).subquery()
     query = select(both.c.variant, func.count().label("n")).group_by(both.c.variant)
@@ -36,7 +36,7 @@ def units(tx: Tx, release_id: str) -> dict[str, int]:
 
 def rows(tx: Tx, release_id: str) -> dict[str, int]:
     """How many rows each arm predicted."""
-    query = select(_P.variant, func.count().label("n")).where(*_of(release_id)).group_by(_P.variant)
+    query = select(_P.variant, func.count().label("n")).where(*compared(release_id)).group_by(_P.variant)
     return {row["variant"]: int(row["n"]) for row in tx.select(query, predictions)}
 
 
@@ -49,7 +49,7 @@ def events(tx: Tx, release_id: str, slow_above: float | None) -> dict[str, dict[
         found.setdefault(row["variant"], {})[row["kind"]] = int(row["n"])
     if slow_above is not None:
         n = func.count(_P.unit.distinct()).label("n")
-        query = select(_P.variant, n).where(*_of(release_id), _P.latency_ms > slow_above)
+        query = select(_P.variant, n).where(*compared(release_id), _P.latency_ms > slow_above)
         for row in tx.select(query.group_by(_P.variant), predictions):
             found.setdefault(row["variant"], {})["slow"] = int(row["n"])
     return found
@@ -69,7 +69,7 @@ def sums(
     value = _value(_P, measure, positive, business)
     source = with_labels(predictions) if measure in LABELLED else predictions
     named = select(_P.tenant, _P.variant.label("part"), _P.unit, value.label("y")).select_from(source)
-    found = _summed(tx, named.where(*_of(release_id), *_mature(measure, before)))
+    found = _summed(tx, named.where(*compared(release_id), *_mature(measure, before)))
     return {str(part): summed for part, summed in found.items()}
 
 
@@ -122,23 +122,7 @@ def answers(tx: Tx, release_id: str, limit: int) -> Iterator[Row]:
     time in memory."""
     columns = [_P[name] for name in ("variant", "unit", "inputs", "prediction", "value", "confidence")]
     query = select(*columns, _L.label, _L.value.label("label_value")).select_from(with_labels(predictions))
-    return tx.stream(query.where(*_of(release_id)).order_by(_P.at.desc()).limit(limit), predictions)
-
-
-def quantiles(tx: Tx, release_id: str, variant: str, total: int) -> dict[str, float]:
-    """Of the latency, in milliseconds."""
-    found: dict[str, float] = {}
-    for name, share in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99)):
-        query = (
-            select(_P.latency_ms)
-            .where(*_of(release_id), _P.variant == variant, _P.latency_ms.is_not(None))
-            .order_by(_P.latency_ms)
-            .offset(int(share * max(0, total - 1)))
-            .limit(1)
-        )
-        for row in tx.select(query, predictions):
-            found[name] = float(row["latency_ms"])
-    return found
+    return tx.stream(query.where(*compared(release_id)).order_by(_P.at.desc()).limit(limit), predictions)
 
 
 def requests(tx: Tx, model: str, since: datetime, until: datetime) -> tuple[datetime | None, int]:
@@ -150,13 +134,15 @@ def requests(tx: Tx, model: str, since: datetime, until: datetime) -> tuple[date
     return datetime.fromisoformat(row["begun"]) if row["begun"] else None, int(row["n"])
 
 
+def latency(tx: Tx, release_id: str, variant: str) -> dict[str, float]:
+    """Quantiles of an arm's latency, in milliseconds."""
+    return latencies(tx, _P.latency_ms, predictions, *compared(release_id), _P.variant == variant)
+
+
 def latency_quantile(tx: Tx, model: str, since: datetime, until: datetime, share: float) -> float | None:
     """Of all predictions of a period, in milliseconds."""
-    wanted = (_P.model == model, _P.at >= to_text(since), _P.at < to_text(until), _P.latency_ms.is_not(None))
-    total = int(tx.select(select(func.count().label("n")).where(*wanted), predictions)[0]["n"])
-    query = select(_P.latency_ms).where(*wanted).order_by(_P.latency_ms)
-    found = tx.select(query.offset(int(share * max(0, total - 1))).limit(1), predictions)
-    return float(found[0]["latency_ms"]) if found else None
+    wanted = (_P.model == model, _P.at >= to_text(since), _P.at < to_text(until))
+    return quantiles(tx, _P.latency_ms, predictions, [share], *wanted)[0]
 
 
 def slow_share(tx: Tx, model: str, since: datetime, until: datetime, above: float) -> float:
@@ -176,10 +162,6 @@ def _moments(m: Any, y: Any) -> Mapping[str, Any]:
         "total_squared": y * y,
         "rows_by_total": m * y,
     }
-
-
-def _of(release_id: str) -> list[ColumnElement[bool]]:
-    return [_P.release_id == release_id, _P.unit.is_not(None)]
 
 
 def _value(said: Any, measure: str, positive: str | None, business: Business | None) -> ColumnElement[Any]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, FromClause, Join, Select, and_, func, or_, select
+from sqlalchemy import ColumnElement, FromClause, Join, Select, Table, and_, func, or_, select
 
 from everloop.core.serving import Prediction
 
@@ -250,6 +250,34 @@ def _conditions(wanted: Wanted) -> list[ColumnElement[bool]]:
         found.append(_P.confidence <= wanted.max_confidence)
     if wanted.label is not None:
         found.append(_L.c.sequence.is_not(None) if wanted.label == "known" else _L.c.sequence.is_(None))
+    return found
+
+
+def compared(release_id: str) -> list[ColumnElement[bool]]:
+    """The predictions of a release that are compared."""
+    return [_P.release_id == release_id, _P.unit.is_not(None)]
+
+
+def latencies(
+    tx: Tx, column: ColumnElement[Any], table: Table, *wanted: ColumnElement[bool]
+) -> dict[str, float]:
+    """The quantiles that are shown, in milliseconds; none where nothing was timed."""
+    names = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
+    found = zip(names, quantiles(tx, column, table, list(names.values()), *wanted), strict=True)
+    return {name: value for name, value in found if value is not None}
+
+
+def quantiles(
+    tx: Tx, column: ColumnElement[Any], table: Table, shares: Sequence[float], *wanted: ColumnElement[bool]
+) -> list[float | None]:
+    """Of a column's values that are there; None where none is."""
+    there = (*wanted, column.is_not(None))
+    total = int(tx.select(select(func.count().label("n")).where(*there), table)[0]["n"])
+    query = select(column.label("value")).where(*there).order_by(column)
+    found: list[float | None] = []
+    for share in shares:
+        rows = tx.select(query.offset(int(share * max(0, total - 1))).limit(1), table)
+        found.append(float(rows[0]["value"]) if rows else None)
     return found
 
 

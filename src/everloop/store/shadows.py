@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Join, Select, and_, func, select
 from everloop.core.releases import CHAMPION
 
 from .database import Row, Tx
-from .predictions import LATEST, with_labels
+from .predictions import LATEST, compared, latencies, with_labels
 from .tables import failures, predictions, shadows
 from .times import to_text
 
@@ -77,16 +77,9 @@ def widest(tx: Tx, release_id: str, version: str, limit: int) -> list[Row]:
     return list(tx.select(query.order_by(_S.gap.desc()).limit(limit), predictions))
 
 
-def latencies(tx: Tx, release_id: str, shares: Sequence[float]) -> list[float | None]:
+def latency(tx: Tx, release_id: str) -> dict[str, float]:
     """Quantiles of the candidate's time for a row, in milliseconds."""
-    wanted = (_S.release_id == release_id, _S.latency_ms.is_not(None))
-    total = int(tx.select(select(func.count().label("n")).where(*wanted), shadows)[0]["n"])
-    query = select(_S.latency_ms).where(*wanted).order_by(_S.latency_ms)
-    found: list[float | None] = []
-    for share in shares:
-        rows = tx.select(query.offset(int(share * max(0, total - 1))).limit(1), shadows)
-        found.append(float(rows[0]["latency_ms"]) if rows else None)
-    return found
+    return latencies(tx, _S.latency_ms, shadows, _S.release_id == release_id)
 
 
 def pairs(release_id: str, *, labelled: bool = False) -> Join:
@@ -99,7 +92,7 @@ def pairs(release_id: str, *, labelled: bool = False) -> Join:
 
 def of_release(release_id: str) -> list[ColumnElement[bool]]:
     """The champion's answers in the comparison."""
-    return [_P.release_id == release_id, _P.unit.is_not(None), _P.variant == CHAMPION]
+    return [*compared(release_id), _P.variant == CHAMPION]
 
 
 def _both(release_id: str) -> Select[Any]:

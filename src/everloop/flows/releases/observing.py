@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from everloop.core.errors import UnknownVersion
 from everloop.core.releases import Arm, Release, Seen, Sums
 from everloop.core.runs import Run
 from everloop.deployment.intervals import PAIRED
@@ -23,7 +24,7 @@ def seen(project: Project, release: Release, now: datetime) -> tuple[Seen, ...]:
     with project.store.snapshot() as tx:
         entry = releases.in_force(tx, release.model, release.environment)
         arms = entry.arms if entry and entry.release_id == release.release_id else release.arms
-        run = _run(tx, release)
+        run = run_of(tx, release)
         found = _seen(tx, release, arms, run, now)
         return _with_shadow(tx, release, found, run, now) if release.strategy == "shadow" else found
 
@@ -60,7 +61,7 @@ def _seen(
                 **({CRASHED: crashes} if arm.version == release.version else {}),
             },
             sums={measure: by_arm[arm.name] for measure, by_arm in sums.items() if arm.name in by_arm},
-            latency_ms=observations.quantiles(tx, name, arm.name, rows.get(arm.name, 0)),
+            latency_ms=observations.latency(tx, name, arm.name),
         )
         for arm in arms
     ]
@@ -76,8 +77,6 @@ def _with_shadow(
     units, rows = shadows.counted(tx, name)
     events = observations.events(tx, name, None).get(shadowing.ARM, {})
     silent = observations.units(tx, name).get(shadowing.ARM, 0)
-    shares = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
-    latencies = zip(shares, shadows.latencies(tx, name, list(shares.values())), strict=True)
     mature = now - timedelta(seconds=plan.label_delay)
     sums = {
         measure.name: observations.paired_sums(
@@ -99,17 +98,19 @@ def _with_shadow(
         rows=rows,
         events=events,
         sums=new,
-        latency_ms={name: value for name, value in latencies if value is not None},
+        latency_ms=shadows.latency(tx, name),
     )
     paired = Seen(PAIRED, release.version, 0, units, rows, sums=differences)
     return (*(replace(each, sums=old) for each in found), candidate, paired)
 
 
-def _run(tx: Tx, release: Release) -> Run | None:
-    for version in models.list_model_versions(tx, release.model):
-        if version.version == release.version:
-            return models.find_run(tx, version.run_id)
-    return None
+def run_of(tx: Tx, release: Release) -> Run | None:
+    """The run that made a release's version; None where it is not known here."""
+    version = models.find_model_version(tx, release.model, release.version)
+    try:
+        return models.find_run(tx, version.run_id) if version else None
+    except UnknownVersion:
+        return None
 
 
 def positive_of(run: Run | None) -> str | None:

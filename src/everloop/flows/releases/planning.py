@@ -7,17 +7,17 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from everloop.core import spans
-from everloop.core.errors import Invalid, MLOpsError, Refused, nearest
+from everloop.core.errors import Invalid, Refused, nearest
 from everloop.core.releases import BUCKETS, Goal, Guardrail, Measure, Plan, Release, Strategy
 from everloop.core.runs import Run
 from everloop.deployment import power
 from everloop.flows.project import Project
 from everloop.flows.serving import labels
 from everloop.settings import ReleaseRules
-from everloop.store import models, observations
+from everloop.store import observations
 
 from . import shadowing
-from .observing import positive_of
+from .observing import positive_of, run_of
 
 LEARN = timedelta(days=14)
 SHARE_MARGIN = 0.1
@@ -26,7 +26,6 @@ USUAL_MARGIN = 0.01  # of accuracy
 USUAL_ERROR = 0.05  # of the mean absolute error, as a share of it
 LITTLE = 0.01  # of units with an event, where there is no control
 SLOWER = 1.5  # times the 95 % quantile so far is slow
-MEASURES = (*observations.LABELLED, "confidence", "value", "share:CLASS")
 
 
 @dataclass(frozen=True)
@@ -65,7 +64,8 @@ def make(project: Project, release: Release, rules: ReleaseRules, wishes: Wishes
         return Plan()
     if release.strategy == "shadow":
         shadowing.check(project, release.model, release.version)
-    run = _run(project, release)
+    with project.store.reading() as tx:
+        run = run_of(tx, release)
     past = look_back(project, release.model, project.clock.now())
     hourly = past.hourly if wishes.hourly is None else wishes.hourly
     delay = wishes.label_delay if wishes.label_delay is not None else past.label_delay
@@ -243,14 +243,3 @@ def _check(plan: Plan) -> None:
         raise Invalid(f"alpha is {plan.alpha:g}.", remedy="Give one between 0 and 0.5, such as 0.05.")
     if plan.longest <= 0:
         raise Invalid("The longest time is 0.", remedy="Give one such as 14d.")
-
-
-def _run(project: Project, release: Release) -> Run | None:
-    with project.store.reading() as tx:
-        for version in models.list_model_versions(tx, release.model):
-            if version.version == release.version:
-                try:
-                    return models.find_run(tx, version.run_id)
-                except MLOpsError:
-                    return None
-    return None

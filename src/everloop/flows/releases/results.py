@@ -287,7 +287,6 @@ def _worth(business: Business, acted: bool, outcome: bool) -> float:
 
 def shadow_report(project: Project, release: Release) -> ShadowReport:
     """How a shadow's answers differ from the champion's."""
-    shares = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
     with project.store.snapshot() as tx:
         known = _Known(tx, release)
         measure = release.plan.measures[0].name if release.plan.measures else None
@@ -296,8 +295,7 @@ def shadow_report(project: Project, release: Release) -> ShadowReport:
         newest = shadows.latest(tx, release.release_id, MOST_ROWS)
         frame = _frame(newest, names, measure, known, ("", "shadow_"))
         farthest = shadows.widest(tx, release.release_id, release.version, FARTHEST)
-        latencies = zip(shares, shadows.latencies(tx, release.release_id, list(shares.values())), strict=True)
-        times = {name: value for name, value in latencies if value is not None}
+        times = shadows.latency(tx, release.release_id)
     if frame.empty:
         return ShadowReport(rows, units, 0, None, None, (), {}, (), (), times)
     regression = frame.value.notna().any()
