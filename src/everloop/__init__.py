@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from everloop.sdk.predictions import PredictionLog
     from everloop.sdk.registry import ModelRegistry
     from everloop.sdk.running import run_pipeline
+    from everloop.sdk.sizing import ab_test_size
     from everloop.sdk.stages import PipelineStage, StageContext
     from everloop.sdk.tracker import ExperimentTracker
     from everloop.sdk.versioning import ModelVersioning
@@ -106,6 +107,7 @@ __all__ = [
     "Unreadable",
     "WrongType",
     "__version__",
+    "ab_test_size",
     "create_data_versioner",
     "create_experiment_tracker",
     "create_mlops_pipeline",
@@ -128,6 +130,7 @@ _SDK = {
     "PipelineStage": "everloop.sdk.stages",
     "PredictionLog": "everloop.sdk.predictions",
     "StageContext": "everloop.sdk.stages",
+    "ab_test_size": "everloop.sdk.sizing",
     "create_data_versioner": "everloop.sdk.factories",
     "create_experiment_tracker": "everloop.sdk.factories",
     "create_mlops_pipeline": "everloop.sdk.factories",

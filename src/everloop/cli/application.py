@@ -34,7 +34,7 @@ COMMANDS = {
         "everloop.cli.deploy",
         "Release a model version to an environment, at once or step by step.",
     ),
-    "release": ("everloop.cli.release", "Follow releases, and approve, promote or abort them."),
+    "release": ("everloop.cli.release", "Plan, follow, approve, promote and abort releases."),
     "rollback": (
         "everloop.cli.rollback",
         "Go back to the last good version of a model, or to a named one.",

@@ -102,7 +102,7 @@ def deploy(
             dwell=_span(dwell),
             longest=_span(longest),
             alpha=alpha,
-            hourly=_rate(traffic),
+            hourly=per_hour("--traffic", traffic),
             label_delay=_span(label_delay),
             bandit=bandit,
         ),
@@ -197,15 +197,15 @@ def _span(text: str | None) -> float | None:
     return None if text is None else spans.seconds(text)
 
 
-def _rate(text: str | None) -> float | None:
+def per_hour(option: str, text: str | None) -> float | None:
     """Units an hour."""
     if text is None:
         return None
     given, _, per = text.partition("/")
-    number = _number("--traffic", given, "1000/hour")
+    number = _number(option, given, "1000/hour")
     if per not in _PER or number <= 0:
         raise Invalid(
-            f"--traffic is '{text}'.",
+            f"{option} is '{text}'.",
             remedy=f"Write it as 1000/hour: a number above 0 per {', '.join(_PER)}.",
         )
     return number * _PER[per]

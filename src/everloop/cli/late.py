@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from everloop.api.office import office as office
     from everloop.data import conditions as conditions
     from everloop.data import names as names
+    from everloop.deployment import samplesize as samplesize
     from everloop.flows import backup as backup
     from everloop.flows import comparison as comparison
     from everloop.flows import contracts as contracts
@@ -87,6 +88,7 @@ else:
             "metadata": "importlib.metadata",
             "conditions": "everloop.data.conditions",
             "names": "everloop.data.names",
+            "samplesize": "everloop.deployment.samplesize",
             "dashboard": "everloop.dashboard",
             "office": "everloop.api.office.office",
             "settings": "everloop.settings",

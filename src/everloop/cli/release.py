@@ -9,7 +9,7 @@ import typer
 
 from everloop.core.releases import OPEN
 
-from . import errors, late
+from . import errors, late, sizing
 from .call import Call, command, group
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from everloop.flows.project import Project
     from everloop.flows.releases.showing import View
 
-app = group("Follow releases, and approve, promote or abort them.")
+app = group("Plan, follow, approve, promote and abort releases.")
 Named = Annotated[str, typer.Argument(metavar="RELEASE|MODEL", help="A model means its open or newest one.")]
 Environment = Annotated[
     str | None, typer.Option("--env", metavar="NAME", help="Where, if a model is named [anywhere].")
@@ -190,6 +190,9 @@ def approve(
         found = late.showing.named(project, named, environment)
         done = late.deploying.approve(project, found.release_id, role, note)
     _told(call, done)
+
+
+command(app)(sizing.size)
 
 
 # -- following ---------------------------------------------------------------------------------------------

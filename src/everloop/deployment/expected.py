@@ -112,13 +112,13 @@ def _estimate(
 ) -> Estimate:
     units = labelled * schedule.units(np.maximum(times - delay, 0.0))
     if schedule.paired:
-        return within(_arm(units, 0.0, deviation), bounded=what.bounded)
+        return within(alike(units, 0.0, deviation), bounded=what.bounded)
     mean = (1 + np.sqrt(max(1 - 4 * deviation**2, 0.0))) / 2 if what.bounded else 0.0
-    arms = (_arm(size, mean, deviation) for size in (units, schedule.control * units))
+    arms = (alike(size, mean, deviation) for size in (units, schedule.control * units))
     return between(*arms, bounded=what.bounded)
 
 
-def _arm(units: Floats, mean: float, deviation: float) -> Sums:
+def alike(units: Floats | float, mean: float, deviation: float) -> Sums:
     """As many units of one row each with this mean and standard deviation."""
     squares = units * mean**2 + np.maximum(units - 1, 0) * deviation**2
     return Sums(units, units, units * mean, units, squares, units * mean)  # type: ignore[arg-type]  # arrays

@@ -1,20 +1,90 @@
-"""Size and power of an experiment that is looked at once, at its end: the classical calculator.
+"""Size and power of an A/B test: of units, difference and power two give the third.
 
-Proportions: Fleiss, "Statistical Methods for Rates and Proportions", without continuity correction. Means:
-the noncentral t distribution. Several variants are each compared with the control at ``alpha`` divided by
-their number (Bonferroni). Tests are two-sided; sizes are units of one arm.
+Looked at once, at its end, it is the classical calculator. Proportions: Fleiss, "Statistical Methods for
+Rates and Proportions", without continuity correction. Means: the noncentral t distribution. Looked at all
+the time, as releases are, its intervals hold at every look and are wider (sequences.py); what is said of it
+is what is found by then at the least. Several variants are each compared with the control at ``alpha``
+divided by their number (Bonferroni). Tests are two-sided; sizes are units of one arm.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from scipy.special import nctdtr, ndtr, ndtri, stdtrit
 
 from everloop.core.errors import InvalidSettings
 
+from .expected import alike
+from .sequences import between, reach
+
+USUAL_POWER = 0.8
 _LARGEST = 10**12
+_WIDEST = 1e6  # standard deviations between two means
+_Power = Callable[[float, float], float]  # of the units of an arm and the difference
+
+
+@dataclass(frozen=True)
+class Question:
+    """Of proportions: the control's ``rate``. Of means: the standard ``deviation`` of a unit's value. With
+    it a ``difference``, the ``units`` of one arm, or both. ``hourly``: units of all arms."""
+
+    rate: float | None = None
+    deviation: float | None = None
+    difference: float | None = None
+    units: int | None = None
+    power: float | None = None
+    variants: int = 1
+    alpha: float = 0.05
+    hourly: float | None = None
+
+
+@dataclass(frozen=True)
+class Size:
+    """``units`` of one arm and ``total`` of all, which take so many ``seconds`` to come. ``difference``: None
+    where so few units show none."""
+
+    difference: float | None
+    power: float
+    units: int
+    total: int
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Of a test that is looked at once, at its end, and of one that is looked at all the time."""
+
+    once: Size
+    always: Size
+
+
+def answer(question: Question) -> Sizes:
+    """What is not given, of units, difference and power [0.8]. Raises InvalidSettings."""
+    _check(question.alpha, question.variants)
+    _check_question(question)
+    alpha, variants = question.alpha, question.variants
+    rate, deviation = question.rate, question.deviation
+    if rate is not None:
+        sizes = Sizes(
+            _sized(question, lambda n, d: power_of_proportions(n, rate, rate + d, alpha, variants), 1 - rate),
+            _sized(question, lambda n, d: _always_proportions(n, rate, rate + d, alpha / variants), 1 - rate),
+        )
+    else:
+        spread = deviation or 0.0
+        sizes = Sizes(
+            _sized(question, lambda n, d: power_of_means(n, d, spread, alpha, variants), _WIDEST * spread),
+            _sized(question, lambda n, d: _always_means(n, d, spread, alpha / variants), _WIDEST * spread),
+        )
+    if sizes.once.difference is None:
+        raise InvalidSettings(
+            f"With {sizes.once.units:,} units of an arm nothing is found with a power of "
+            f"{sizes.once.power:g}.",
+            remedy="Give more units.",
+        )
+    return sizes
 
 
 def power_of_proportions(
@@ -44,11 +114,7 @@ def power_of_means(
 ) -> float:
     """The probability to find a difference of means of values with this standard deviation."""
     _check(alpha, variants)
-    if not deviation > 0 or difference == 0:
-        raise InvalidSettings(
-            f"No difference of {difference:g} with a standard deviation of {deviation:g} can be found.",
-            remedy="Give a difference other than 0 and a standard deviation above 0.",
-        )
+    _check_means(difference, deviation)
     freedom = 2 * (units - 1)
     reach = stdtrit(freedom, 1 - alpha / variants / 2)
     shift = abs(difference) / deviation * math.sqrt(units / 2)
@@ -63,12 +129,53 @@ def size_of_means(
     )
 
 
+def _sized(question: Question, power_of: _Power, widest: float) -> Size:
+    power = USUAL_POWER if question.power is None else question.power
+    if question.difference is None:
+        units = question.units or 0
+        found = Size(_smallest_difference(units, power_of, question.alpha, power, widest), power, units, 0)
+    elif question.units is None:
+        wanted = question.difference
+        units = _smallest(lambda units: power_of(units, wanted), question.alpha, power)
+        found = Size(wanted, power, units, 0)
+    else:
+        power = power_of(question.units, question.difference)
+        found = Size(question.difference, power, question.units, 0)
+    total = found.units * (question.variants + 1)
+    seconds = total / question.hourly * 3600 if question.hourly else None
+    return Size(found.difference, found.power, found.units, total, seconds)
+
+
+def _always_proportions(units: float, control: float, candidate: float, alpha: float) -> float:
+    _check_shares(control, candidate)
+    arms = (alike(units, mean, math.sqrt(mean * (1 - mean))) for mean in (candidate, control))
+    estimate = between(*arms, bounded=True)
+    return float(ndtr(abs(candidate - control) / estimate.error - reach(estimate.units, alpha / 2)))
+
+
+def _always_means(units: float, difference: float, deviation: float, alpha: float) -> float:
+    _check_means(difference, deviation)
+    estimate = between(alike(units, difference, deviation), alike(units, 0.0, deviation))
+    return float(ndtr(abs(difference) / estimate.error - reach(estimate.units, alpha / 2)))
+
+
+def _smallest_difference(
+    units: int, power_of: _Power, alpha: float, power: float, widest: float
+) -> float | None:
+    """By halving: power grows with the difference."""
+    _check_power(alpha, power)
+    low, high = 0.0, widest * (1 - 1e-9)
+    if power_of(units, high) < power:
+        return None
+    while high - low > 1e-6 * high:
+        middle = (low + high) / 2
+        low, high = (low, middle) if power_of(units, middle) >= power else (middle, high)
+    return high
+
+
 def _smallest(power_at: Callable[[int], float], alpha: float, power: float) -> int:
     """By doubling, then halving: power grows with the units."""
-    if not alpha < power < 1:
-        raise InvalidSettings(
-            f"A power of {power:g} cannot be asked for.", remedy=f"Give one between alpha ({alpha:g}) and 1."
-        )
+    _check_power(alpha, power)
     high = 2
     while power_at(high) < power:
         high *= 2
@@ -96,4 +203,53 @@ def _check_shares(control: float, candidate: float) -> None:
         raise InvalidSettings(
             f"Shares of {control:g} and {candidate:g} cannot be compared.",
             remedy="Give two different shares between 0 and 1.",
+        )
+
+
+def _check_means(difference: float, deviation: float) -> None:
+    if not 0 < deviation < math.inf or not 0 < abs(difference) < math.inf:
+        raise InvalidSettings(
+            f"No difference of {difference:g} with a standard deviation of {deviation:g} can be found.",
+            remedy="Give a difference other than 0 and a standard deviation above 0.",
+        )
+
+
+def _check_power(alpha: float, power: float) -> None:
+    if not alpha < power < 1:
+        raise InvalidSettings(
+            f"A power of {power:g} cannot be asked for.", remedy=f"Give one between alpha ({alpha:g}) and 1."
+        )
+
+
+def _check_question(question: Question) -> None:
+    if (question.rate is None) == (question.deviation is None):
+        raise InvalidSettings(
+            "It has to be said what is compared: proportions or means.",
+            remedy="Give the control's rate, or the standard deviation of a unit's value: one of the two.",
+        )
+    given = [question.difference, question.units, question.power]
+    if question.difference is None and question.units is None:
+        raise InvalidSettings(
+            "Neither a difference nor a number of units is given.",
+            remedy="Give the difference that is to be found, or the units of an arm, or both.",
+        )
+    if None not in given:
+        raise InvalidSettings(
+            "A difference, a number of units and a power are given: nothing is left to be told.",
+            remedy="Leave one of them away.",
+        )
+    if question.rate is not None and not 0 < question.rate < 1:
+        raise InvalidSettings(f"The rate is {question.rate:g}.", remedy="Give one between 0 and 1.")
+    if question.deviation is not None and not 0 < question.deviation < math.inf:
+        raise InvalidSettings(
+            f"The standard deviation is {question.deviation:g}.", remedy="Give one above 0."
+        )
+    if question.units is not None and not 2 <= question.units <= _LARGEST:
+        raise InvalidSettings(
+            f"{question.units:,} units of an arm are too {'few' if question.units < 2 else 'many'}.",
+            remedy=f"Give 2 or more, up to {_LARGEST:,}.",
+        )
+    if question.hourly is not None and not 0 < question.hourly < math.inf:
+        raise InvalidSettings(
+            f"{question.hourly:g} units an hour are expected.", remedy="Say a number above 0."
         )
