@@ -1,0 +1,117 @@
+"""Nouns of the monitoring room: what was checked in a window of production, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+Level = Literal["info", "warning", "critical"]
+LEVELS: tuple[Level, ...] = ("info", "warning", "critical")
+
+Family = Literal[
+    "quality",  # schema, types, new levels, missing values, a constant or stuck column: the feed
+    "data",  # the distribution of one feature
+    "joint",  # how features go together
+    "prediction",  # the distribution of the model's answers
+    "estimated",  # performance without labels
+    "performance",  # performance from labels
+    "concept",  # the errors over the stream of labels
+    "service",  # failures, slow answers
+    "check",  # a check of the user's own, or of a library
+]
+
+
+@dataclass(frozen=True)
+class Result:
+    """One thing that was checked in one window, whether it fired or not.
+
+    ``statistic`` says what ``value`` is (``ks``, ``tv``, ``missing``, ``correlation``, ``log_loss`` …);
+    ``usual`` is the same of the reference, ``low`` and ``high`` bound ``value``, ``floor`` is the smallest
+    effect that counts. ``unable``: it could not be checked, and ``message`` says why; it did not fire then.
+    """
+
+    family: Family
+    subject: str
+    statistic: str
+    fired: bool
+    message: str
+    level: Level = "info"
+    value: float | None = None
+    usual: float | None = None
+    low: float | None = None
+    high: float | None = None
+    p_value: float | None = None
+    floor: float | None = None
+    unable: bool = False
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Checked:
+    """One window of a model's production, checked. ``since`` and ``until`` bound it (UTC, until excluded)."""
+
+    model: str
+    version: str
+    since: datetime
+    until: datetime
+    at: datetime
+    rows: int
+    results: tuple[Result, ...]
+
+    @property
+    def findings(self) -> tuple[Result, ...]:
+        """What fired, and what could not be checked."""
+        return tuple(each for each in self.results if each.fired or each.unable)
+
+
+@dataclass(frozen=True)
+class Promise:
+    """What a monitor says beforehand: ``false_alarms`` to expect in 30 days, and for each kind of change
+    the smallest that it finds with ``power``, after how many seconds at this traffic."""
+
+    windows: float
+    false_alarms: float
+    power: float
+    found: Mapping[str, tuple[float, float]]
+    words: str
+
+
+AlertStatus = Literal["open", "closed"]
+
+
+@dataclass(frozen=True)
+class Alert:
+    """One incident of a model: findings that belong together. ``findings`` by their key, the newest of each;
+    ``times``: how often something was found; ``proposal``: what the system did or proposes."""
+
+    alert_id: str
+    model: str
+    key: str
+    level: Level
+    status: AlertStatus
+    title: str
+    opened_at: datetime
+    updated_at: datetime
+    findings: tuple[Result, ...]
+    times: int = 1
+    damage: str = ""
+    proposal: str = ""
+    closed_at: datetime | None = None
+    closed_by: str | None = None
+    notified_at: datetime | None = None
+    held: str | None = None  # why nobody was told: silenced, or over the budget
+
+
+@dataclass(frozen=True)
+class Silence:
+    """No message is sent of alerts of ``model`` (None: of any) that concern ``subject`` (None: any) until
+    then. They are still opened and shown."""
+
+    silence_id: str
+    model: str | None
+    subject: str | None
+    until: datetime
+    by: str
+    reason: str
