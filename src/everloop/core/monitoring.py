@@ -48,12 +48,19 @@ class Result:
     details: Mapping[str, Any] = field(default_factory=dict)
 
 
+Kind = Literal["answers", "labels"]
+
+
 @dataclass(frozen=True)
 class Checked:
-    """One window of a model's production, checked. ``since`` and ``until`` bound it (UTC, until excluded)."""
+    """One window of a version's production, checked. ``since`` and ``until`` bound it (UTC, until excluded).
+
+    ``kind``: its inputs and ``answers``, as soon as it is over, or its ``labels``, when they have come.
+    """
 
     model: str
     version: str
+    kind: Kind
     since: datetime
     until: datetime
     at: datetime

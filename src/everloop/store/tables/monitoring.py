@@ -57,12 +57,13 @@ monitor_checks = Table(
     Column("tenant", Text, nullable=False),
     Column("model", Text, nullable=False),
     Column("version", Text, nullable=False),
+    Column("kind", Text, nullable=False),
     Column("since", Text, nullable=False),
     Column("until", Text, nullable=False),
     Column("at", Text, nullable=False),
     Column("rows", Integer, nullable=False),
     Column("document", JSON, nullable=False),
-    UniqueConstraint("tenant", "model", "version", "since", "until"),
+    UniqueConstraint("tenant", "model", "version", "kind", "since"),
     Index("monitor_checks_by_time", "tenant", "model", "at", "sequence"),
 )
 

@@ -34,10 +34,10 @@ def upgrade() -> None:
     op.create_table(
         "monitor_checks",
         sa.Column("sequence", SEQUENCE, primary_key=True, autoincrement=True),
-        *_texts("tenant", "model", "version", "since", "until", "at"),
+        *_texts("tenant", "model", "version", "kind", "since", "until", "at"),
         sa.Column("rows", sa.Integer, nullable=False),
         sa.Column("document", sa.JSON, nullable=False),
-        sa.UniqueConstraint("tenant", "model", "version", "since", "until"),
+        sa.UniqueConstraint("tenant", "model", "version", "kind", "since"),
     )
     op.create_index("monitor_checks_by_time", "monitor_checks", ["tenant", "model", "at", "sequence"])
     op.create_table(
