@@ -8,11 +8,13 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
+from everloop.core import spans
 from everloop.core.errors import InvalidSettings, nearest
 
 from . import layers
 from .layers import Tree
-from .schema import Model, Monitoring, Settings, Watch
+from .monitoring import Monitoring, Watch
+from .schema import Model, Settings
 from .section import Section
 
 _NAMES = "Use letters, digits, '.', '_' and '-', at most 100, the first a letter or digit."
@@ -209,11 +211,8 @@ def _explain(path: str, error: Mapping[str, Any]) -> tuple[str, str]:
     if kind == "string_type" and isinstance(value, (bool, int, float)):
         return f"'{path}' is {value!r}, which YAML reads as no text", "Put it in quotes."
     if kind == "string_pattern_mismatch":
-        if path.endswith(".every"):
-            return (
-                f"'{path}' is {value!r}, which is no time in minutes, hours or days",
-                "Write it as 30m, 6h or 1d.",
-            )
+        if error["ctx"]["pattern"] == spans.PATTERN:
+            return f"'{path}' is {value!r}, which is no span of time", spans.LIKE
         return f"'{path}' is {value!r}, which cannot be a name", _NAMES
     if kind in ("tuple_type", "model_type"):
         form = "a list, such as [a, b]" if kind == "tuple_type" else "a section, with settings under it"

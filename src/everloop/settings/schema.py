@@ -10,13 +10,15 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PrivateAttr, model_validator
+from pydantic import Field, PrivateAttr, field_validator, model_validator
 
+from everloop.core import spans
 from everloop.core.decisions import GatePolicy, RetrainPolicy
 from everloop.core.runs import Business, Preparation, Recipe, Split, SplitKind, Task
 
+from .monitoring import Monitoring, Watch
 from .releases import EnvironmentRules, ReleaseRules
-from .section import Section
+from .section import Section, Span
 from .serving import ModelServing, Serving
 from .storage import Place, Storage, is_url
 
@@ -72,38 +74,19 @@ class Keep(Section):
 
 class BackupSection(Section):
     to: Place | None = Field(None, description="A folder, or s3://bucket/prefix.")
-    every: str | None = Field(
-        None, pattern=r"^[1-9]\d{0,4}[mhd]$", description="How often: 30m, 6h, 1d [only when asked for]."
-    )
+    every: Span | None = Field(None, description="How often: 30m, 6h, 1d [only when asked for].")
     keep: Keep = Keep()
+
+    @field_validator("every")
+    @classmethod
+    def _takes_time(cls, every: str | None) -> str | None:
+        if every is not None and spans.seconds(every) < 60:
+            raise ValueError(f"'{every}' is too often; give a minute or more, such as 6h")
+        return every
 
     @property
     def interval(self) -> timedelta | None:
-        if self.every is None:
-            return None
-        unit = {"m": "minutes", "h": "hours", "d": "days"}[self.every[-1]]
-        return timedelta(**{unit: int(self.every[:-1])})
-
-
-class Watch(Section):
-    metric: str | None = Field(None, description="What is watched [accuracy; rmse for regression].")
-    performance_min: float | None = Field(None, description="Retrain when the metric is worse than this.")
-    accuracy_min_threshold: float | None = Field(None, ge=0, le=1, description="The same for accuracy.")
-    drift_threshold: float | None = Field(5.0, ge=0, description="Retrain when the mean shift is larger.")
-    drift_min_samples: int = Field(50, ge=1, description="With fewer rows nothing is decided on.")
-
-    @model_validator(mode="after")
-    def _one_threshold(self) -> Watch:
-        if self.performance_min is not None and self.accuracy_min_threshold is not None:
-            raise ValueError("set performance_min or accuracy_min_threshold, not both")
-        if self.accuracy_min_threshold is not None and self.metric not in (None, "accuracy"):
-            raise ValueError(f"accuracy_min_threshold does not go with metric '{self.metric}'")
-        return self
-
-
-class Monitoring(Watch):
-    metrics_history_file: str = Field("metrics_history.json", description="In paths.monitoring.")
-    drift_history_file: str = Field("drift_history.json", description="In paths.monitoring.")
+        return None if self.every is None else timedelta(seconds=spans.seconds(self.every))
 
 
 class PreparationSection(Section):
