@@ -16,6 +16,7 @@ from everloop.core.errors import Invalid
 
 from . import errors, late
 from .call import Call, command, group
+from .moments import moment
 
 if TYPE_CHECKING:
     from everloop.flows.backup.schedule import Outcome
@@ -156,7 +157,7 @@ def restore(
     backup: Id = None,
     at: Annotated[
         str | None,
-        typer.Option(metavar="TIME", help="A moment, as 2026-03-01T12:00; UTC if it names no zone."),
+        typer.Option(metavar="TIME", help="2026-03-01T12:00 (UTC where no zone is named), or 2h ago."),
     ] = None,
     into: Annotated[Path | None, typer.Option(help="A new folder, instead of in place.")] = None,
     replace: Annotated[
@@ -178,8 +179,8 @@ def restore(
     """
     if backup and at:
         raise Invalid("Both a backup and --at were given.", remedy="Give one of the two.")
-    until = _moment(at) if at else None
     with call.project() as project, _progress(call) as progress:
+        until = moment(at, project.clock.now())
         done = late.backup.restore(
             project,
             backup,
@@ -330,16 +331,6 @@ def _place(given: str | None) -> str | None:
     if given is None or "://" in given or not given.strip():
         return given
     return str(Path.cwd() / Path(given).expanduser())
-
-
-def _moment(text: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise Invalid(
-            f"'{text}' is no moment.", remedy="Write it as 2026-03-01T12:00 (UTC) or 2026-03-01T12:00+01:00."
-        ) from None
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 def _figures(backup: Backup) -> tuple[int, str, int, str, str]:

@@ -42,7 +42,7 @@ def at(
             raise InvalidSettings(
                 f"This project has {len(names)} models: {', '.join(names)}.", remedy="Name one: --model."
             )
-        asked = moment(time.removesuffix(" ago"), project.clock.now())
+        asked = moment(time, project.clock.now())
         assert asked is not None  # noqa: S101 (only without a text)
         found = late.memory.at(project, model or names[0], asked, environment)
     call.answer(found, lambda: _show(found))

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from everloop.core import spans
 from everloop.core.errors import Invalid
 from everloop.core.moments import ago, checked
 
 
 def moment(text: str | None, now: datetime) -> datetime | None:
-    """A time (UTC where it names no zone), or a time ago: 30m, 6h, 7d."""
+    """A time (UTC where it names no zone), or a span of time ago: 30s, 15m, 6h, 7d."""
     if text is None:
         return None
-    unit = {"m": "minutes", "h": "hours", "d": "days"}.get(text[-1:])
-    if unit and text[:-1].isdecimal():
-        return checked(ago(now, **{unit: int(text[:-1])}), f"'{text}'")
+    span = text.removesuffix(" ago")
+    if spans.is_span(span):
+        return checked(ago(now, seconds=spans.seconds(span)), f"'{text}'")
     try:
         found = datetime.fromisoformat(text)
     except ValueError:

@@ -95,8 +95,8 @@ def _show(question: Question, sizes: Sizes) -> None:
     late.output.table(names[:taken], [row[:taken] for row in rows], right=names[1:])
     many = "1 variant" if question.variants == 1 else f"{question.variants} variants"
     late.output.line(
-        f"{many} beside a control, alpha {question.alpha:g}, two-sided. Who looks all the time may end the test "
-        "as soon as the difference is proven: mostly long before."
+        f"{many} beside a control, alpha {question.alpha:g}, two-sided. Who looks all the time may end the "
+        "test as soon as the difference is proven: mostly long before."
     )
 
 

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field, field_validator
 
-from everloop.core.spans import PATTERN
-
-from .section import Section
-
-Span = Annotated[str, Field(pattern=PATTERN)]
+from .section import Section, Span
 
 
 class EnvironmentRules(Section):

@@ -1,8 +1,14 @@
-"""What every section of the settings is: frozen, and without unknown keys."""
+"""What every section of the settings is: frozen, and without unknown keys. And the spans of time in them."""
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from everloop.core.spans import PATTERN
+
+Span = Annotated[str, Field(pattern=PATTERN)]
 
 
 class Section(BaseModel):

@@ -86,11 +86,3 @@ def test_one_that_is_told_to_stop_leaves_no_backup_and_the_next_goes_on(
     assert not backup.open_target(shop).found().backups
     backup.create(shop)
     assert not backup.drill(shop).problems
-
-
-def test_an_hour_elsewhere_is_the_hour_in_utc() -> None:
-    from everloop.cli.backup import _moment
-
-    assert _moment("2026-03-01T12:00") == datetime(2026, 3, 1, 12, tzinfo=UTC)
-    assert _moment("2026-03-01T12:00+02:00") == datetime(2026, 3, 1, 10, tzinfo=UTC)
-    assert _moment("2026-03-01") == datetime(2026, 3, 1, tzinfo=UTC)

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from everloop.core import errors
+from everloop.core import errors, spans
 from everloop.core.documents import dump, load
 from everloop.core.errors import Corrupt, MissingExtra, MLOpsError, nearest
 from everloop.core.ids import new_id
@@ -83,3 +83,13 @@ def test_lazy_packages_know_only_what_they_name() -> None:
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         resolve("nothing")
     assert attributes("x", {"new_id": "everloop.core.ids"})("new_id") is new_id
+
+
+def test_a_span_of_time_is_what_it_says() -> None:
+    written = {"30s": 30, "1.5m": 90, "6h": 21_600, "7d": 604_800, "2w": 1_209_600, "0s": 0}
+    assert {text: spans.seconds(text) for text in written} == written
+    for wrong in ("", "5", "s", "-1d", "1 d", "5x", "30s\n", "٣d", "1e3s"):
+        with pytest.raises(errors.Invalid, match="no span of time"):
+            spans.seconds(wrong)
+    with pytest.raises(errors.Invalid, match="century"):
+        spans.seconds("999999999d")

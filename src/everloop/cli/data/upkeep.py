@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +9,7 @@ import typer
 
 from everloop.cli import errors, late
 from everloop.cli.call import Call, command
+from everloop.core import spans
 from everloop.core.errors import Invalid
 
 from .group import app
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from everloop.flows.content.repairing import Repair
     from everloop.flows.content.verifying import Damage, Verification
 
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _SHOWN = 20
 
 
@@ -74,7 +73,7 @@ def gc(
     call: Call,
     yes: Annotated[bool, typer.Option("--yes", help="Remove it; without, it is only shown.")] = False,
     grace: Annotated[
-        str, typer.Option(metavar="TIME", help="Leave alone what is younger: 90d, 12h, 30m, 0.")
+        str, typer.Option(metavar="TIME", help="Leave alone what is younger: 90d, 12h, 0.")
     ] = "1d",
     wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for registrations at work.")] = 60.0,
 ) -> None:
@@ -85,7 +84,7 @@ def gc(
       everloop data gc
       everloop data gc --yes --grace 12h
     """
-    age = span(grace, "--grace")
+    age = span(grace)
     with call.project() as project, late.progress.counted("collecting", quiet=call.quiet) as tell:
         done = late.upkeep.collect(project, grace=age, dry_run=not yes, wait=wait, progress=tell)
     call.answer({"collection": done}, lambda: _show_collection(done))
@@ -125,7 +124,7 @@ def remove(
         if older_than is None:
             done = late.upkeep.remove(project, version, force=force)
         else:
-            age = span(older_than, "--older-than")
+            age = span(older_than)
             done = late.upkeep.remove_old(
                 project, version, older_than=age, keep_last=keep_last, dry_run=dry_run
             )
@@ -137,15 +136,9 @@ def remove(
     )
 
 
-def span(text: str, option: str) -> timedelta:
-    """A length of time: ``90d``, ``12h``, ``30m``, ``45s``, ``2w``, ``0``."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhdw])", "0s" if text == "0" else text.strip().lower())
-    if not found:
-        raise Invalid(f"{option} '{text}' is no length of time.", remedy="Write it as 90d, 12h, 30m or 0.")
-    try:
-        return timedelta(seconds=float(found[1]) * _UNITS[found[2]])
-    except OverflowError:
-        raise Invalid(f"{option} '{text}' is too long.", remedy="Write it as 90d.") from None
+def span(text: str) -> timedelta:
+    """A span of time: ``90d``, ``12h``; also ``0``."""
+    return timedelta(seconds=0.0 if text.strip() == "0" else spans.seconds(text.strip().lower()))
 
 
 def _show_verification(found: Verification) -> None:
