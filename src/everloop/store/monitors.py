@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -12,6 +12,7 @@ from everloop.core.documents import dump, load
 from everloop.core.monitoring import Checked, Kind
 
 from .database import Row, Tx
+from .predictions import LATEST, with_labels
 from .tables import monitor_checks, monitor_marks, monitor_references, monitor_windows, predictions
 from .times import to_text
 
@@ -64,6 +65,21 @@ def hour_rows(tx: Tx, model: str, version: str, since: str, until: str) -> dict[
     wanted = (_W.model == model, _W.version == version, _W.hour >= since, _W.hour < until)
     query = select(_W.hour, _W.rows).where(*wanted)
     return {row["hour"]: int(row["rows"]) for row in tx.select(query, monitor_windows)}
+
+
+def answers(
+    tx: Tx, model: str, version: str, since: datetime, until: datetime, *, labelled: bool = False
+) -> Iterator[Row]:
+    """What a version answered, oldest first, some at a time in memory; ``labelled``: that which has a label,
+    with it (``label``, ``label_value``)."""
+    columns = [_P[name] for name in ("prediction_id", "at", "inputs", "prediction", "value", "probabilities")]
+    wanted = [_P.model == model, _P.version == version, _P.at >= to_text(since), _P.at < to_text(until)]
+    query = select(*columns)
+    if labelled:
+        found = (LATEST.c.label, LATEST.c.value.label("label_value"))
+        query = select(*columns, *found).select_from(with_labels(predictions))
+        wanted.append(LATEST.c.sequence.is_not(None))
+    return tx.stream(query.where(*wanted).order_by(_P.at, _P.prediction_id), predictions)
 
 
 # -- how far a monitor is ----------------------------------------------------------------------------------

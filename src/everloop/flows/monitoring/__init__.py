@@ -1,0 +1,1 @@
+"""Monitoring in production: references, windows, checks, and what is made of them."""
