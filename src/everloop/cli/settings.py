@@ -26,7 +26,7 @@ def settings(
     """
     found = call.settings()
     entries = [
-        {"setting": path, "value": _safe(value), "from": found.origins.get(path, "default")}
+        {"setting": path, "value": _safe(path, value), "from": found.origins.get(path, "default")}
         for path, value in _leaves(found.model_dump(mode="json"))
     ]
     chosen = [entry for entry in entries if every or entry["from"] != "default"]
@@ -51,7 +51,9 @@ def _leaves(tree: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any
             yield path, value
 
 
-def _safe(value: object) -> object:
+def _safe(path: str, value: object) -> object:
+    if path.startswith("alerts.channels.") and isinstance(value, str):
+        return late.settings.masked(value)
     return late.output.without_password(value) if isinstance(value, str) else value
 
 

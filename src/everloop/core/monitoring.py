@@ -89,9 +89,34 @@ AlertStatus = Literal["open", "closed"]
 
 
 @dataclass(frozen=True)
+class Finding:
+    """The newest of what was found about one thing, and in which window. ``times``: in how many windows."""
+
+    result: Result
+    version: str
+    kind: Kind
+    since: datetime
+    until: datetime
+    times: int = 1
+
+
+@dataclass(frozen=True)
+class Quiet:
+    """How many windows in a row nothing was found in; ``until`` is the end of the last one that counted."""
+
+    windows: int
+    until: datetime
+
+
+@dataclass(frozen=True)
 class Alert:
-    """One incident of a model: findings that belong together. ``findings`` by their key, the newest of each;
-    ``times``: how often something was found; ``proposal``: what the system did or proposes."""
+    """One incident of a model: findings that belong together, the newest of each, the worst first.
+
+    ``times``: in how many windows something was found; ``quiet``: of each kind of check that found something,
+    how long it has not; ``proposal``: what the system did or proposes; ``told``: the level at which each
+    channel was told of it, and ``notices`` when; ``held``: why somebody was not told (silenced, below the
+    level of the rules, over the budget).
+    """
 
     alert_id: str
     model: str
@@ -101,24 +126,48 @@ class Alert:
     title: str
     opened_at: datetime
     updated_at: datetime
-    findings: tuple[Result, ...]
+    findings: tuple[Finding, ...]
     times: int = 1
+    quiet: Mapping[str, Quiet] = field(default_factory=dict)
     damage: str = ""
     proposal: str = ""
+    told: Mapping[str, Level] = field(default_factory=dict)
+    notices: tuple[datetime, ...] = ()
+    messages: int = 0
+    held: str | None = None
+    over_budget: bool = False
     closed_at: datetime | None = None
     closed_by: str | None = None
-    notified_at: datetime | None = None
-    held: str | None = None  # why nobody was told: silenced, or over the budget
+    reason: str = ""
 
 
 @dataclass(frozen=True)
 class Silence:
-    """No message is sent of alerts of ``model`` (None: of any) that concern ``subject`` (None: any) until
-    then. They are still opened and shown."""
+    """No message is sent of findings about ``model`` (None: any) and ``subject`` (None: any) until then.
+    Alerts are still opened and shown."""
 
     silence_id: str
     model: str | None
     subject: str | None
+    since: datetime
     until: datetime
     by: str
     reason: str
+
+
+EventKind = Literal["opened", "escalated", "closed", "digest", "test"]
+
+
+@dataclass(frozen=True)
+class Message:
+    """What a channel is told. ``message_id`` is the same however often it is delivered."""
+
+    message_id: str
+    event: EventKind
+    level: Level
+    subject: str
+    at: datetime
+    title: str
+    text: str
+    source: str
+    data: Mapping[str, Any] = field(default_factory=dict)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
+from .monitoring import Message
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -59,6 +61,13 @@ class Locks(Protocol):
 
     def hold(self, name: str, *, wait: float = 0.0) -> AbstractContextManager[None]:
         """Hold ``name`` or raise Busy when somebody else still does after ``wait`` seconds."""
+
+
+class Notifier(Protocol):
+    """A way to tell people or machines: one channel of the settings."""
+
+    def send(self, message: Message) -> None:
+        """Deliver, or raise Unavailable when it may help to try again, Refused when it will not."""
 
 
 class Tracker(Protocol):

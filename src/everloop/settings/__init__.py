@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+from .alerts import Alerts, masked
 from .loading import folder_settings, load_settings
 from .releases import ReleaseRules
 from .schema import Model, Settings
 from .serving import ModelServing, Serving
 
-__all__ = ["Model", "ModelServing", "ReleaseRules", "Serving", "Settings", "folder_settings", "load_settings"]
+__all__ = [
+    "Alerts",
+    "Model",
+    "ModelServing",
+    "ReleaseRules",
+    "Serving",
+    "Settings",
+    "folder_settings",
+    "load_settings",
+    "masked",
+]

@@ -16,6 +16,7 @@ from everloop.core import spans
 from everloop.core.decisions import GatePolicy, RetrainPolicy
 from everloop.core.runs import Business, Preparation, Recipe, Split, SplitKind, Task
 
+from .alerts import Alerts
 from .monitoring import Monitoring, Watch
 from .releases import EnvironmentRules, ReleaseRules
 from .section import Section, Span
@@ -249,6 +250,7 @@ class Settings(Section):
     backup: BackupSection = BackupSection()
     logging: Logging = Logging()
     monitoring: Monitoring = Monitoring()
+    alerts: Alerts = Alerts()
     training: Training = Training()
     gate: Gate = Gate()
     release: ReleaseRules = ReleaseRules()

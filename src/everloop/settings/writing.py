@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-_OF_THE_PLACE = ("store", "paths", "backup")
+_OF_THE_PLACE = ("store", "paths", "backup", "alerts")
 
 
 def to_yaml(tree: Mapping[str, Any]) -> str:
@@ -18,7 +18,7 @@ def to_yaml(tree: Mapping[str, Any]) -> str:
 
 def standalone(text: str, tenant: str, root: Path) -> str:
     """The settings file of a copy of a project that lives by itself: without the places of the original's
-    database, files, tracking server and backups, so that nothing done with the copy touches those."""
+    database, files, tracking server, backups and channels: nothing done with the copy touches those."""
     tree = yaml.safe_load(text) or {}
     kept = {name: value for name, value in tree.items() if name not in _OF_THE_PLACE}
     tracking = {**(kept.get("tracking") or {})}

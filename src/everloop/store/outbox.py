@@ -1,4 +1,5 @@
-"""What waits to be delivered to the tracking server: in order, each entry once."""
+"""What waits to be delivered, each entry once: to the tracking server, in order; and messages of alerts, each
+when it is due. Neither waits for the other."""
 
 from __future__ import annotations
 
@@ -9,6 +10,10 @@ from typing import Any
 from .database import Row, Tx
 from .tables import outbox
 from .times import to_text
+
+ALERT = "alert"
+_TRACKING = outbox.c.kind != ALERT
+_WAITING = (outbox.c.delivered_at.is_(None), outbox.c.rejected_at.is_(None))
 
 
 def post(tx: Tx, kind: str, key: str, document: Mapping[str, Any], at: datetime) -> None:
@@ -25,17 +30,16 @@ def post(tx: Tx, kind: str, key: str, document: Mapping[str, Any], at: datetime)
 
 
 def waiting(tx: Tx, limit: int | None = None) -> list[Row]:
-    """Entries not yet delivered nor rejected, in order."""
-    open_ = (outbox.c.delivered_at.is_(None), outbox.c.rejected_at.is_(None))
-    return list(tx.rows(outbox, *open_, limit=limit))
+    """Entries for the tracking server, not yet delivered nor rejected, in order."""
+    return list(tx.rows(outbox, _TRACKING, *_WAITING, limit=limit))
 
 
 def rejected(tx: Tx) -> list[Row]:
-    return list(tx.rows(outbox, outbox.c.rejected_at.is_not(None)))
+    return list(tx.rows(outbox, _TRACKING, outbox.c.rejected_at.is_not(None)))
 
 
 def count_waiting(tx: Tx) -> int:
-    return tx.count(outbox, outbox.c.delivered_at.is_(None), outbox.c.rejected_at.is_(None))
+    return tx.count(outbox, _TRACKING, *_WAITING)
 
 
 def mark_delivered(tx: Tx, sequence: int, at: datetime) -> None:
@@ -52,5 +56,40 @@ def mark_rejected(tx: Tx, sequence: int, error: str, at: datetime) -> None:
 
 
 def send_again(tx: Tx) -> int:
-    """Let everything that was delivered wait again; returns how much that is."""
-    return tx.change(outbox, outbox.c.delivered_at.is_not(None), delivered_at=None)
+    """Let everything that the tracking server got wait again; returns how much that is."""
+    return tx.change(outbox, _TRACKING, outbox.c.delivered_at.is_not(None), delivered_at=None)
+
+
+# -- messages of alerts ------------------------------------------------------------------------------------
+
+
+def messages(tx: Tx, limit: int | None = None) -> list[Row]:
+    """Those that wait, the oldest first."""
+    return list(tx.rows(outbox, outbox.c.kind == ALERT, *_WAITING, limit=limit))
+
+
+def count_messages(tx: Tx, since: datetime) -> tuple[int, int]:
+    """How many messages wait, and how many were given up since then."""
+    given_up = outbox.c.rejected_at >= to_text(since)
+    return (
+        tx.count(outbox, outbox.c.kind == ALERT, *_WAITING),
+        tx.count(outbox, outbox.c.kind == ALERT, given_up),
+    )
+
+
+def given_up(tx: Tx, since: datetime) -> list[Row]:
+    return list(tx.rows(outbox, outbox.c.kind == ALERT, outbox.c.rejected_at >= to_text(since)))
+
+
+def put_off(tx: Tx, entry: Row, error: str, until: datetime) -> None:
+    """A message could not be delivered: it is tried again, not before ``until``."""
+    document = {**entry["document"], "not_before": to_text(until)}
+    changed = {"document": document, "attempts": outbox.c.attempts + 1, "last_error": error}
+    tx.change(outbox, outbox.c.sequence == entry["sequence"], **changed)
+
+
+def newest_message(tx: Tx, event: str) -> datetime | None:
+    """When a message of this event was last posted: their keys begin with it."""
+    wanted = (outbox.c.kind == ALERT, outbox.c.key.like(f"alert/{event}/%"))
+    found = tx.rows(outbox, *wanted, newest=True, limit=1)
+    return datetime.fromisoformat(found[0]["created_at"]) if found else None

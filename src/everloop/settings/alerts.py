@@ -1,0 +1,69 @@
+"""Who is told of alerts, of which ones, and how often."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from everloop.core.monitoring import Family, Level
+
+from .section import Section, Span
+
+_ADDRESS = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://\S+")
+
+
+def masked(address: str) -> str:
+    """An address without anything that could be secret: its scheme."""
+    found = _ADDRESS.fullmatch(address)
+    return f"{found['scheme']}://…" if found else "…"
+
+
+def _addresses(given: Any) -> Any:
+    """What is wrong is told without the value: it may be a password."""
+    if not isinstance(given, dict):
+        raise ValueError("write it as names with addresses under them; see docs/how-to/alerts.md")
+    for name, address in given.items():
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}", str(name)):
+            raise ValueError(f"'{name}' cannot be the name of a channel; use letters, digits, _ and -")
+        if not isinstance(address, str) or not _ADDRESS.fullmatch(address.strip()):
+            raise ValueError(f"the address of '{name}' is none; it begins as in mailto:// or slack://")
+    return {str(name): address.strip() for name, address in given.items()}
+
+
+class AlertRule(Section):
+    models: tuple[str, ...] = Field((), description="Names or patterns (flights, shop_*) [any].")
+    families: tuple[Family, ...] = Field((), description="[any]")
+    subjects: tuple[str, ...] = Field((), description="Features or metrics, or patterns [any].")
+    level: Level = Field("warning", description="From this level on.")
+    channels: tuple[str, ...] = Field((), description="Who is told [all channels].")
+    separate: bool = Field(False, description="What it fits is an alert of its own.")
+
+
+class Alerts(Section):
+    channels: Annotated[dict[str, str], BeforeValidator(_addresses)] = Field(
+        default_factory=dict,
+        repr=False,
+        description="Addresses by name: mailto://…, slack://…, cloudevents+https://… They may hold secrets.",
+    )
+    rules: tuple[AlertRule, ...] = Field((), description="Who is told of what [everybody, from warning on].")
+    link: str | None = Field(
+        None, pattern=r"^https?://[^\s]+$", description="Where people reach this server, for links."
+    )
+    quiet: int = Field(3, ge=1, le=1000, description="Windows without a finding, then an alert closes.")
+    weekly: int = Field(
+        5, ge=1, le=1000, description="Messages of a model in 7 days; more go into one digest a day."
+    )
+    closing: bool = Field(True, description="Tell those who were told that an alert is closed.")
+    timeout: float = Field(15.0, gt=0, le=300, description="Seconds that one delivery may take.")
+    give_up: Span = Field("24h", description="So long a message is tried again.")
+
+    @model_validator(mode="after")
+    def _rules_name_channels(self) -> Alerts:
+        for rule in self.rules:
+            for name in rule.channels:
+                if name not in self.channels:
+                    known = ", ".join(self.channels) or "none"
+                    raise ValueError(f"a rule names the channel '{name}', which is none of: {known}")
+        return self
