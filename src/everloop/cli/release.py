@@ -15,7 +15,7 @@ from .call import Call, command, group
 if TYPE_CHECKING:
     from everloop.core.releases import Look, Release, Traffic
     from everloop.flows.project import Project
-    from everloop.flows.releases.showing import View
+    from everloop.flows.releases.showing import Failed, View
 
 app = group("Plan, follow, approve, promote and abort releases.")
 Named = Annotated[str, typer.Argument(metavar="RELEASE|MODEL", help="A model means its open or newest one.")]
@@ -23,6 +23,7 @@ Environment = Annotated[
     str | None, typer.Option("--env", metavar="NAME", help="Where, if a model is named [anywhere].")
 ]
 Reason = Annotated[str | None, typer.Option(help="For the history.")]
+_NEWEST = 5  # requests that failed
 _ENDED = {
     "rolled_back": errors.ROLLED_BACK,
     "aborted": errors.ROLLED_BACK,
@@ -81,7 +82,8 @@ def status(
 
 @command(app)
 def show(call: Call, named: Named, environment: Environment = None) -> None:
-    """Show a release: its plan, approvals, outcome, and every look that was kept.
+    """Show a release: its plan, approvals, outcome, every look that was kept, and the newest requests that
+    failed.
 
     \b
     Example:
@@ -90,7 +92,9 @@ def show(call: Call, named: Named, environment: Environment = None) -> None:
     with call.project() as project:
         view = late.showing.view(project, late.showing.named(project, named, environment))
         looks = late.deploying.looks(project, view.release.release_id)
-    call.answer(_document(view) | {"looks": looks}, lambda: _show_all(view, looks))
+        failures = late.showing.failures(project, view.release, _NEWEST)
+    document = _document(view) | {"looks": looks, "failures": failures}
+    call.answer(document, lambda: _show_all(view, looks, failures))
 
 
 @command(app)
@@ -325,7 +329,7 @@ def _show_look(look: Look) -> None:
         late.output.line(f"{'! ' if check.vetoes else '  '}{check.name}: {check.message}.")
 
 
-def _show_all(view: View, looks: list[Look]) -> None:
+def _show_all(view: View, looks: list[Look], failures: list[Failed]) -> None:
     _show_status(view)
     late.output.line("\nThe plan:")
     for words in view.plan:
@@ -336,3 +340,7 @@ def _show_all(view: View, looks: list[Look]) -> None:
     if looks:
         rows = [(look.at, look.step + 1, _words(look.verdict), look.reason) for look in looks]
         late.output.table(("look (UTC)", "step", "verdict", "why"), rows, fold=("why",))
+    if failures:
+        late.output.line("\nThe newest requests that failed or were refused:")
+        told = [(each.at, each.variant, each.version, each.kind, each.error) for each in failures]
+        late.output.table(("at (UTC)", "arm", "version", "kind", "error"), told, fold=("error",))

@@ -184,9 +184,8 @@ def promote(tx: Tx, project: Project, release: Release, reason: str) -> Release:
     warm = (release.against,) if release.against else ()
     _direct(tx, project, done, "promoted", release.version, arms=arms, reason=reason, warm=warm)
     previous = release.against
-    said = f"{release.model}@{release.version} is champion" + (f" after {previous}" if previous else "")
-    if release.environment != PROD:
-        said = said.replace("is champion", f"is current in {release.environment}")
+    place = "champion" if release.environment == PROD else f"current in {release.environment}"
+    said = f"{release.model}@{release.version} is {place}" + (f" after {previous}" if previous else "")
     _tell(tx, project, done, "promoted", f"{said}: {reason}", {"previous": previous, "reason": reason})
     if release.environment == PROD:
         promotion.install(tx, project, version)
@@ -256,9 +255,8 @@ def go_back(
 def champions(tx: Tx, model: str, environment: str) -> set[str]:
     """All versions that were ever current in an environment."""
     found = {version for _, version, _ in releases.champions(tx, model, environment)}
-    first = releases.first(tx, model, environment)
-    before = releases.find(tx, first.release_id).against if first and first.release_id else None
-    return found | ({before} if before else set())
+    before = _before_releases(tx, model, environment)
+    return found if before is None else found | {before}
 
 
 def last_good(tx: Tx, model: str, environment: str) -> str | None:
@@ -277,9 +275,14 @@ def last_good(tx: Tx, model: str, environment: str) -> str | None:
             return version
     if len(stack) > 1:
         return None
+    before = _before_releases(tx, model, environment)
+    return before if stack and before != stack[0] else None
+
+
+def _before_releases(tx: Tx, model: str, environment: str) -> str | None:
+    """The version that was current before releases were kept."""
     first = releases.first(tx, model, environment)
-    begun = releases.find(tx, first.release_id).against if first and first.release_id else None
-    return begun if stack and begun != stack[0] else None  # from before releases were kept
+    return releases.find(tx, first.release_id).against if first and first.release_id else None
 
 
 def _rolled_back(tx: Tx, model: str, environment: str) -> set[str]:

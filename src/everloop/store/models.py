@@ -7,11 +7,12 @@ from dataclasses import replace
 
 from everloop.core.data import ColumnStatistics
 from everloop.core.documents import dump, load
-from everloop.core.errors import UnknownVersion, nearest
+from everloop.core.errors import UnknownVersion
 from everloop.core.models import ModelVersion
 from everloop.core.runs import Run
 from everloop.core.serving import Form
 
+from . import ids
 from .database import Tx
 from .tables import aliases, model_versions, references, runs
 from .times import to_text
@@ -44,21 +45,8 @@ def runs_on(tx: Tx, data_version: str) -> list[Run]:
 
 def find_run(tx: Tx, run_id: str) -> Run:
     """The run with this id or a unique ending or beginning of one (4 characters or more)."""
-    row = tx.row(runs, runs.c.run_id == run_id)
-    if row is not None:
-        return load(Run, row["document"])
-    part = run_id.lower()
-    known = tx.distinct(runs, "run_id")  # a run's document is large: of 30,000 runs only the names are read
-    matching = [name for name in known if len(part) >= 4 and (name.startswith(part) or name.endswith(part))]
-    if len(matching) == 1:
-        return find_run(tx, matching[0])
-    if matching:
-        shown = ", ".join(matching[:5])
-        raise UnknownVersion(f"'{run_id}' fits several runs: {shown}.", remedy="Give more of it.")
-    raise UnknownVersion(
-        f"There is no run '{run_id}'.",
-        remedy=nearest(run_id, known[-12:]) + " 'everloop runs list' shows all.",
-    )
+    row = ids.find(tx, runs.c.run_id, run_id, noun="run", listing="everloop runs list", kind=UnknownVersion)
+    return load(Run, row["document"])
 
 
 def add_model_version(tx: Tx, version: ModelVersion) -> None:

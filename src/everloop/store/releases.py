@@ -8,9 +8,9 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, func, select
 
 from everloop.core.documents import dump, load
-from everloop.core.errors import NotFound, nearest
 from everloop.core.releases import OPEN, Look, Release, Traffic
 
+from . import ids
 from .database import Row, Tx
 from .tables import looks, releases, traffic
 from .times import to_text
@@ -37,21 +37,8 @@ def put(tx: Tx, release: Release) -> None:
 
 def find(tx: Tx, release_id: str) -> Release:
     """The release with this id, or a unique ending or beginning of one (4 characters or more)."""
-    row = tx.row(releases, _R.release_id == release_id)
-    if row is not None:
-        return load(Release, row["document"])
-    part = release_id.lower()
-    known = tx.distinct(releases, "release_id")
-    matching = [name for name in known if len(part) >= 4 and (name.startswith(part) or name.endswith(part))]
-    if len(matching) == 1:
-        return find(tx, matching[0])
-    if matching:
-        shown = ", ".join(matching[:5])
-        raise NotFound(f"'{release_id}' fits several releases: {shown}.", remedy="Give more of it.")
-    raise NotFound(
-        f"There is no release '{release_id}'.",
-        remedy=nearest(release_id, known[-12:]) + " 'everloop release list' shows all.",
-    )
+    row = ids.find(tx, _R.release_id, release_id, noun="release", listing="everloop release list")
+    return load(Release, row["document"])
 
 
 def list_releases(

@@ -95,6 +95,10 @@ def test_a_canary_that_fails_is_rolled_back_by_who_watches(folder: Path) -> None
     shown = said(folder, "release", "show", release_id[-6:])
     assert "! failed: 12 of 12 units (100 %) of the canary failed" in shown
     assert "It is rolled back at once when requests fail or inputs are refused more often" in shown
+    assert re.search(r"20\d\d-\d\d-\d\d \d\d:\d\d +canary +2\.0\.0 +failed +unavailable\n", shown)
+    failures = everloop(folder, "release", "show", release_id, "--json").json["failures"]
+    assert len(failures) == 5  # the newest of 12
+    assert failures[0].items() >= {"variant": "canary", "kind": "failed", "error": "unavailable"}.items()
 
 
 def test_a_canary_that_does_well_goes_on_step_by_step(folder: Path) -> None:
@@ -174,6 +178,7 @@ def test_environments_have_rules_and_a_release_waits_for_its_approval(folder: Pa
 def test_time_in_another_environment_is_waited_for(folder: Path) -> None:
     change_settings(folder, environments={"prod": {"after": "dev", "time": "2h"}})
     said(folder, "deploy", "iris@2.0.0", "--env", "dev")
+    assert "iris@2.0.0 is current in dev: a direct release" in said(folder, "history", "iris")
     done = everloop(folder, "deploy", "iris@2.0.0")
     assert_refused(done, 42, "2 hours are asked for", "Wait for 2 hours")
 

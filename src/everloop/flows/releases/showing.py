@@ -13,6 +13,7 @@ from everloop.deployment.compared import find_measure
 from everloop.deployment.words import listed, number, percent
 from everloop.flows import states
 from everloop.flows.project import Project
+from everloop.store import failures as failed
 from everloop.store import models, releases
 
 from . import deploying, environments
@@ -26,6 +27,18 @@ class View:
     plan: tuple[str, ...]
     answers: Traffic | None = None
     look: Look | None = None
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A request that an arm could not answer (``failed``), or whose inputs it refused (``refused``)."""
+
+    at: datetime
+    variant: str
+    version: str
+    kind: str
+    error: str
+    request_id: str
 
 
 @dataclass(frozen=True)
@@ -51,6 +64,19 @@ def view(project: Project, release: Release) -> View:
         answers = releases.in_force(tx, release.model, release.environment)
         looks = releases.list_looks(tx, release.release_id, limit=1)
     return View(release, plan_words(release), answers, looks[-1] if looks else None)
+
+
+def failures(project: Project, release: Release, limit: int) -> list[Failed]:
+    """The newest requests of a release that were not answered, newest first."""
+    with project.store.reading() as tx:
+        rows = failed.list_failures(tx, release.release_id, limit)
+    return [
+        Failed(
+            datetime.fromisoformat(row["at"]),
+            *(str(row[name] or "") for name in ("variant", "version", "kind", "error", "request_id")),
+        )
+        for row in rows
+    ]
 
 
 def named(project: Project, name: str, environment: str | None = None) -> Release:

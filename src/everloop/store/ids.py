@@ -1,0 +1,34 @@
+"""Rows by an id as people give it: the whole, or a unique ending or beginning of it."""
+
+from __future__ import annotations
+
+from sqlalchemy import Column
+
+from everloop.core.errors import NotFound, nearest
+
+from .database import Row, Tx
+
+_LEAST = 4  # characters
+
+
+def find(
+    tx: Tx, column: Column[str], given: str, *, noun: str, listing: str, kind: type[NotFound] = NotFound
+) -> Row:
+    """The row with this id. Raises ``kind``, which names the ``noun`` and the command that lists them."""
+    row = tx.row(column.table, column == given)
+    if row is not None:
+        return row
+    part = given.lower()
+    known = tx.distinct(column.table, column.name)  # documents are large: of 30,000 only the names are read
+    matching = [
+        name for name in known if len(part) >= _LEAST and (name.startswith(part) or name.endswith(part))
+    ]
+    if len(matching) == 1:
+        return find(tx, column, matching[0], noun=noun, listing=listing, kind=kind)
+    if matching:
+        shown = ", ".join(matching[:5])
+        raise kind(f"'{given}' fits several {noun}s: {shown}.", remedy="Give more of it.")
+    raise kind(
+        f"There is no {noun} '{given}'.",
+        remedy=f"{nearest(given, known[-12:])} '{listing}' shows all.",
+    )
