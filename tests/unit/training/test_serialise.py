@@ -16,7 +16,7 @@ from tests.unit.training.frames import customers, hashes, table
 
 from everloop.core.errors import Corrupt, Invalid, Refused
 from everloop.core.runs import Recipe
-from everloop.training import serialise
+from everloop.training import serialise, skopsfile
 from everloop.training.estimators import CHOICES
 from everloop.training.fitting import fit, predict
 
@@ -42,8 +42,8 @@ def test_every_estimator_comes_back_from_skops_and_predicts_the_same(name: str) 
         predict(fitted.pipeline, later, fitted.features, fitted.task),
     )
     assert all(
-        name.startswith(serialise.TRUSTED_PREFIXES) or name in serialise.TRUSTED_NAMES
-        for name in serialise.trusted_types(data)
+        name.startswith(skopsfile.TRUSTED_PREFIXES) or name in skopsfile.TRUSTED_NAMES
+        for name in skopsfile.trusted_types(data)
     )
 
 

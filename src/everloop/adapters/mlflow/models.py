@@ -19,7 +19,7 @@ from sklearn.base import BaseEstimator
 from everloop.adapters.mlflow.experiments import DEFAULT_TENANT, RUN_TAG, TENANT_TAG, equals, every_page
 from everloop.adapters.mlflow.runs import PARAM_LENGTH, clip, keep_first, safe_key
 from everloop.core.errors import ExperimentError
-from everloop.training import serialise
+from everloop.training import serialise, skopsfile
 
 VERSION_TAG = "everloop.version"
 VERSIONS_OF_MODEL = "mlflow.modelVersions"  # what MLflow's own pages link a logged model to its versions by
@@ -68,7 +68,7 @@ def pack(folder: str, described: Mapping[str, Any], files: Mapping[str, bytes]) 
     data = files[described["file"]]
     example = pd.DataFrame(list(described.get("input_example") or ()))
     try:
-        types = serialise.trusted_types(data) if kind == "skops" else None
+        types = skopsfile.trusted_types(data) if kind == "skops" else None
         pipeline = serialise.loads(
             data, kind, trust_pickle=True
         )  # our own artifact, hash checked by the caller
