@@ -1,0 +1,108 @@
+"""Is a metric of a window worse than usual? One-sided tests that know how errors follow each other."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import gammaincc, ndtr, stdtr, stdtrit
+
+from .dependence import Dependence, dependence
+from .outcomes import Floats
+
+_LEAST_SKEW = 1e-3
+
+
+@dataclass(frozen=True)
+class Usual:
+    """A metric of the reference: its ``value`` over ``rows``, how its rows vary (``spread``, ``skew``, the
+    latter towards harm) and follow each other."""
+
+    value: float
+    rows: int
+    spread: float
+    skew: float
+    follows: Dependence
+
+    def error(self) -> float:
+        """Standard error of the value itself."""
+        return self.spread * math.sqrt(self.follows.at(self.rows) / max(self.rows, 1))
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A window's metric beside the usual one. ``harm`` is positive where the window is worse; ``error`` is the
+    standard error of the window's value, ``freedom`` the degrees of freedom behind it; ``p_value``: that
+    chance makes such harm where there is none."""
+
+    harm: float
+    error: float
+    freedom: int
+    p_value: float
+
+    def reach(self, alpha: float) -> float:
+        """Half the width of the two-sided interval of the window's value."""
+        return self.error * float(stdtrit(self.freedom, 1 - alpha / 2))
+
+
+def usual(rows: Floats, sign: int, *, ordered: bool) -> Usual:
+    """Of a metric's pseudo-values of the reference, in the order of time where ``ordered``."""
+    centred = rows - rows.mean()
+    spread = float(rows.std())
+    skew = -sign * float(np.mean(centred**3)) / spread**3 if spread > 0 else 0.0
+    follows = dependence(rows) if ordered else Dependence()
+    return Usual(float(rows.mean()), len(rows), spread, skew, follows)
+
+
+def compare(value: float, rows: Floats, reference: Usual, sign: int, *, ordered: bool) -> Compared:
+    """``rows`` are the window's pseudo-values. Of the reference's and the window's own spread and dependence
+    the larger counts: a window may be burstier than a reference that was drawn at random."""
+    n = len(rows)
+    effect = reference.follows.at(n)
+    if ordered:
+        effect = max(effect, dependence(rows).surely_at(n))
+    error = max(reference.spread, float(rows.std())) * math.sqrt(effect / n)
+    freedom = min(reference.follows.freedom(n), n - 1)
+    return tested(-sign * (value - reference.value), error, freedom, reference, n / effect)
+
+
+def tested(harm: float, error: float, freedom: int, reference: Usual, effective: float) -> Compared:
+    """The p-value is the larger of Student's, for what few chunks tell of the error, and Pearson's type III,
+    for a mean of ``effective`` skewed rows."""
+    both = math.hypot(error, reference.error())
+    if both == 0:
+        return Compared(harm, error, freedom, 1.0 if harm <= 0 else 0.0)
+    z = harm / both
+    p = max(float(stdtr(freedom, -z)), _skewed(z, reference.skew / math.sqrt(max(effective, 1.0))))
+    return Compared(harm, error, freedom, p)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Adjusted p-values: rejecting those up to alpha makes any false one with probability alpha at most,
+    however they depend on each other (Holm 1979)."""
+    p = np.asarray(p_values, dtype=np.float64)
+    order = np.argsort(p, kind="stable")
+    grown = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
+    adjusted = np.empty(len(p))
+    adjusted[order] = np.minimum(grown, 1.0)
+    return [float(each) for each in adjusted]
+
+
+def smallest(reference: Usual, rows: int, alpha: float, power: float) -> float:
+    """The smallest harm that a window of so many rows proves at level ``alpha`` with this power."""
+    error = reference.spread * math.sqrt(reference.follows.at(rows) / max(rows, 1))
+    freedom = reference.follows.freedom(rows)
+    reach = float(stdtrit(freedom, 1 - alpha)) + float(stdtrit(freedom, power))
+    return reach * math.hypot(error, reference.error())
+
+
+def _skewed(z: float, skew: float) -> float:
+    """P(Z > z) of a standardised Pearson type III variable."""
+    if abs(skew) < _LEAST_SKEW:
+        return float(ndtr(-z))
+    shape = 4 / skew**2
+    at = shape + z * math.sqrt(shape) * math.copysign(1.0, skew)
+    tail = float(gammaincc(shape, max(at, 0.0)))
+    return tail if skew > 0 else 1 - tail
