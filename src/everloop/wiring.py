@@ -18,10 +18,11 @@ from everloop.adapters.courier import Courier
 from everloop.adapters.locks.files import FileLocks
 from everloop.adapters.mlflow.address import is_server, sqlite_file, tracking_uri
 from everloop.adapters.mlflow.ping import ping
+from everloop.adapters.webhook import PREFIX, Webhook
 from everloop.core.clock import Clock, SystemClock
 from everloop.core.dvc import Dvc
 from everloop.core.errors import MLOpsError
-from everloop.core.ports import Blobs, Locks, Tracker
+from everloop.core.ports import Blobs, Locks, Notifier, Tracker
 from everloop.core.runs import Environment
 from everloop.flows.project import Project
 from everloop.settings import Settings, load_settings
@@ -64,6 +65,7 @@ def connect(settings: Settings, clock: Clock | None = None) -> Project:
         open_blobs=lambda place: open_blobs(settings, place),
         open_dvc=open_dvc,
         open_compiler=open_compiler,
+        open_notifier=lambda address: open_notifier(settings, address),
         user=_user(),
     )
 
@@ -157,6 +159,16 @@ def open_compiler() -> tuple[Callable[..., bytes], Callable[[bytes], Any]]:
     """What compiles fitted models to ONNX and what runs them, imported here and not before."""
     compiler = import_module("everloop.adapters.onnx.compile").compile_model
     return compiler, import_module("everloop.adapters.onnx.session").Compiled
+
+
+def open_notifier(settings: Settings, address: str) -> Notifier:
+    """A channel of alerts: a webhook for CloudEvents, or what apprise knows, imported here and not before."""
+    if address.startswith(PREFIX):
+        return Webhook(address, settings.alerts.timeout)
+    notifier: Notifier = import_module("everloop.adapters.apprise.notifier").AppriseNotifier(
+        address, settings.alerts.timeout
+    )
+    return notifier
 
 
 def _artifact_root(settings: Settings, uri: str) -> str | None:

@@ -55,6 +55,7 @@ WAYS_IN: dict[str, tuple[str, ...]] = {
     "mlflow": ("adapters/mlflow",),
     "requests": ("adapters/mlflow",),
     "dvc": ("adapters/dvc",),
+    "apprise": ("adapters/apprise",),
     "filelock": ("adapters/locks",),
     "obstore": ("adapters/blobs",),
     "cryptography": ("adapters/blobs",),

@@ -114,8 +114,8 @@ class Alert:
 
     ``times``: in how many windows something was found; ``quiet``: of each kind of check that found something,
     how long it has not; ``proposal``: what the system did or proposes; ``told``: the level at which each
-    channel was told of it, and ``notices`` when; ``held``: why somebody was not told (silenced, below the
-    level of the rules, over the budget).
+    channel was told of it, and ``notices`` when; ``held``: why nobody was told of the newest (silenced, below
+    the level of the rules, over the budget); ``digest``: whom the next digest tells, at which level.
     """
 
     alert_id: str
@@ -135,7 +135,7 @@ class Alert:
     notices: tuple[datetime, ...] = ()
     messages: int = 0
     held: str | None = None
-    over_budget: bool = False
+    digest: Mapping[str, Level] = field(default_factory=dict)
     closed_at: datetime | None = None
     closed_by: str | None = None
     reason: str = ""

@@ -7,6 +7,7 @@ from everloop.core.lazy import submodules
 __getattr__ = submodules(
     __name__,
     [
+        "alerts",
         "backup",
         "contracts",
         "content",

@@ -88,8 +88,12 @@ def put_off(tx: Tx, entry: Row, error: str, until: datetime) -> None:
     tx.change(outbox, outbox.c.sequence == entry["sequence"], **changed)
 
 
-def newest_message(tx: Tx, event: str) -> datetime | None:
-    """When a message of this event was last posted: their keys begin with it."""
-    wanted = (outbox.c.kind == ALERT, outbox.c.key.like(f"alert/{event}/%"))
-    found = tx.rows(outbox, *wanted, newest=True, limit=1)
-    return datetime.fromisoformat(found[0]["created_at"]) if found else None
+def digests(tx: Tx, channel: str) -> list[Row]:
+    """The digests of a channel, the newest first."""
+    begins = digest_key(channel, "")
+    wanted = (outbox.c.kind == ALERT, outbox.c.key.startswith(begins, autoescape=True))
+    return [row for row in tx.rows(outbox, *wanted, newest=True) if row["key"].startswith(begins)]
+
+
+def digest_key(channel: str, number: int | str) -> str:
+    return f"alert/digest/{channel}/{number}"

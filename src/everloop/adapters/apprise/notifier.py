@@ -1,0 +1,66 @@
+"""A channel that the ``apprise`` library knows: mailto://, slack://, msteams:// and a hundred more."""
+
+from __future__ import annotations
+
+import re
+from importlib import import_module
+from typing import Any
+
+from everloop.adapters.deadline import within
+from everloop.core.errors import InvalidSettings, MissingExtra, Unavailable
+from everloop.core.monitoring import Message
+from everloop.settings import masked
+
+_TYPES = {"info": "info", "warning": "warning", "critical": "failure"}
+_LEAST = 3  # characters: shorter parts of an address say nothing, and stand in every text
+
+
+class AppriseNotifier:
+    """Raises MissingExtra without the library, InvalidSettings for an address that it does not know."""
+
+    def __init__(self, address: str, timeout: float) -> None:
+        library = _library()
+        self._address, self._timeout = address, timeout
+        asset = library.AppriseAsset(app_id="Everloop", app_desc="Everloop", app_url="", async_mode=False)
+        self._channels = library.Apprise(asset=asset)
+        with library.LogCapture(level="ERROR"):  # it would tell the address on stderr
+            if not self._channels.add(address):
+                raise InvalidSettings(
+                    f"apprise knows no address like {masked(address)}, or it lacks a part.",
+                    remedy="Correct it in alerts.channels; see docs/how-to/alerts.md.",
+                )
+
+    def send(self, message: Message) -> None:
+        kind = "success" if message.event == "closed" else _TYPES[message.level]
+        said: list[str] = []
+        done = within(self._timeout, lambda: self._notify(message, kind, said))
+        if not done:
+            why = f": {said[0]}" if said else ""
+            raise Unavailable(
+                f"{masked(self._address)} did not take the message{why}",
+                remedy="Check the address in alerts.channels with 'everloop alerts test'.",
+            )
+
+    def _notify(self, message: Message, kind: str, said: list[str]) -> bool:
+        with _library().LogCapture(level="WARNING", fmt="%(message)s") as log:
+            done = self._channels.notify(
+                body=message.text, title=message.title, notify_type=kind, body_format="text"
+            )
+            said += [_without(self._address, line) for line in log.getvalue().splitlines()[-1:]]
+        return bool(done)
+
+
+def _library() -> Any:
+    try:
+        return import_module("apprise")
+    except ModuleNotFoundError as error:
+        raise MissingExtra(error.name or "apprise", "alerts") from error
+
+
+def _without(address: str, text: str) -> str:
+    """A text without any part of an address: each of them may be a secret."""
+    rest = address.partition("://")[2]
+    for part in sorted(re.split(r"[/@:?&=,]+", rest), key=len, reverse=True):
+        if len(part) >= _LEAST:
+            text = text.replace(part, "…")
+    return text[:300]

@@ -1,0 +1,66 @@
+"""Silences: for a while nobody is told of a model, or of one subject."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+from everloop.core.errors import Conflict, Invalid
+from everloop.core.ids import new_id
+from everloop.core.monitoring import Silence
+from everloop.flows.project import Project
+from everloop.store import alerts, history
+from everloop.store.database import Tx
+
+LONGEST = 90 * 86_400.0  # seconds: a silence that nobody remembers hides everything
+
+
+def silence(
+    project: Project, model: str | None, seconds: float, why: str, *, subject: str | None = None
+) -> Silence:
+    """For ``model`` (None: all). Raises UnknownModel, and Invalid for no time or more than 90 days."""
+    if model is not None:
+        project.model(model)
+    if not 0 < seconds <= LONGEST:
+        raise Invalid(
+            "A silence lasts more than no time and at most 90 days.", remedy="Write it as 2h or 3d."
+        )
+    now = project.clock.now()
+    made = Silence(
+        new_id("silence", now), model, subject, now, now + timedelta(seconds=seconds), project.user, why
+    )
+    with project.store.writing() as tx:
+        alerts.put_silence(tx, made)
+        _tell(tx, project, made, "silenced", f"{_what(made)} until {made.until:%Y-%m-%d %H:%M} UTC: {why}")
+    return made
+
+
+def end(project: Project, silence_id: str) -> Silence:
+    """Before its time. Raises NotFound, Conflict for one that has ended."""
+    now = project.clock.now()
+    with project.store.writing() as tx:
+        found = alerts.find_silence(tx, silence_id)
+        if found.until <= now:
+            raise Conflict(
+                f"{found.silence_id} has ended at {found.until:%Y-%m-%d %H:%M} UTC.",
+                remedy="'everloop alerts silences' shows those that hold.",
+            )
+        ended = replace(found, until=now)
+        alerts.put_silence(tx, ended)
+        _tell(tx, project, ended, "unsilenced", _what(ended))
+    return ended
+
+
+def listed(project: Project, *, every: bool = False) -> list[Silence]:
+    """Those that hold, or ``every`` one."""
+    with project.store.reading() as tx:
+        return alerts.list_silences(tx, None if every else project.clock.now())
+
+
+def _what(made: Silence) -> str:
+    return f"{made.silence_id}, {made.subject or 'everything'} of {made.model or 'all models'}"
+
+
+def _tell(tx: Tx, project: Project, made: Silence, kind: str, said: str) -> None:
+    if made.model is not None:
+        history.append(tx, made.model, kind, said, at=project.clock.now(), by=project.user)
