@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
+
+from everloop.core import spans
 
 from .section import Section, Span
 
@@ -26,6 +28,14 @@ class Watch(Section):
     )
     slices: tuple[str, ...] = Field((), description="Columns: performance is also measured on their values.")
     label_wait: Span = Field("30d", description="A window whose labels have not come by then is given up.")
+
+    @field_validator("window")
+    @classmethod
+    def _whole_hours(cls, window: str) -> str:
+        length = spans.seconds(window)
+        if length < 3600 or length % 3600:
+            raise ValueError(f"'{window}' is no whole number of hours; give one such as 1h, 6h, 1d or 7d")
+        return window
 
     @model_validator(mode="after")
     def _one_threshold(self) -> Watch:

@@ -1,0 +1,193 @@
+"""What a version's production is compared with: the data it was trained on, and what it said of the rows that
+were held out. Made once per version from its run, or given as a table for a model from outside."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from everloop.core.errors import MLOpsError, Refused, TooFewRows, UnknownVersion
+from everloop.core.runs import Run
+from everloop.data import identity
+from everloop.flows import artifacts, champion, data
+from everloop.flows.project import Project
+from everloop.monitoring import estimated, performance, reference
+from everloop.monitoring.estimated import Estimator
+from everloop.monitoring.performance import Baseline
+from everloop.monitoring.reference import Reference
+from everloop.settings.monitoring import Watch
+from everloop.store import models, monitors
+from everloop.training import fitting, serialise, targets
+
+from . import production
+from .production import Answers
+
+FORMAT = 1
+MOST_HELD_OUT = 200_000  # rows that the model is asked again for
+
+
+@dataclass(frozen=True)
+class References:
+    """``answers``, ``baseline`` and ``estimator`` are None where ``without`` says why."""
+
+    run: Run
+    inputs: Reference
+    answers: Reference | None = None
+    baseline: Baseline | None = None
+    estimator: Estimator | None = None
+    without: tuple[str, ...] = ()
+
+    @property
+    def positive(self) -> str | None:
+        return champion.positive(self.run)
+
+    @property
+    def kinds(self) -> dict[str, str]:
+        return {name: feature.kind for name, feature in self.inputs.features.items()}
+
+    def document(self) -> dict[str, Any]:
+        parts = {
+            "inputs": self.inputs,
+            "answers": self.answers,
+            "baseline": self.baseline,
+            "estimator": self.estimator,
+        }
+        told = {name: part.to_document() if part else None for name, part in parts.items()}
+        return {"format": FORMAT, **told, "without": list(self.without)}
+
+
+def of_version(project: Project, model: str, version: str) -> References:
+    """Kept, or made now and kept. Raises UnknownVersion, and Refused where nothing is known of its data."""
+    with project.store.reading() as tx:
+        run = _run(tx, model, version)
+        kept = monitors.reference(tx, model, version)
+    if kept is not None:
+        return _read(run, kept)
+    table, rows = _trained_on(project, run)
+    return _keep(project, model, version, _made(project, run, table, rows))
+
+
+def give(project: Project, model: str, version: str, table: pa.Table) -> References:
+    """Take a table as what a version is compared with, instead of the data of its run. With the target as a
+    column its rows also tell how good the version usually is: they should be rows it was not trained on."""
+    with project.store.reading() as tx:
+        run = _run(tx, model, version)
+    return _keep(project, model, version, _made(project, run, table, np.ones(table.num_rows, dtype=bool)))
+
+
+def _run(tx: Any, model: str, version: str) -> Run:
+    found = models.find_model_version(tx, model, version)
+    if found is None:
+        raise UnknownVersion(f"There is no {model}@{version}.", remedy="See 'everloop models list'.")
+    return models.find_run(tx, found.run_id)
+
+
+def _read(run: Run, kept: Mapping[str, Any]) -> References:
+    readers = {"answers": Reference, "baseline": Baseline, "estimator": Estimator}
+    parts = {name: kind.from_document(kept[name]) if kept[name] else None for name, kind in readers.items()}
+    return References(run, Reference.from_document(kept["inputs"]), without=tuple(kept["without"]), **parts)
+
+
+def _keep(project: Project, model: str, version: str, made: References) -> References:
+    with project.store.writing() as tx:
+        monitors.put_reference(tx, model, version, made.document(), project.clock.now())
+    return made
+
+
+def _trained_on(project: Project, run: Run) -> tuple[pa.Table, np.ndarray]:
+    """The data of a run, and which rows it was not trained on."""
+    if not run.dataset:
+        raise Refused(
+            f"{run.model} was trained elsewhere: what its data looked like is not known here.",
+            remedy=f"Tell it: everloop monitor reference {run.model} FILE.",
+        )
+    version = data.find(project, run.data_version, run.dataset)
+    seen = artifacts.from_bytes(artifacts.fetch(project, run.rows_seen))
+    table = data.load(project, version)
+    return table, ~np.isin(identity.row_hashes(table), seen) if len(seen) else np.zeros(table.num_rows, bool)
+
+
+def _made(project: Project, run: Run, table: pa.Table, held_out: np.ndarray) -> References:
+    rules = watched(project, run.model)
+    column = run.recipe.split.column if run.recipe.split.kind == "time" else None
+    times = table.column(column) if column in table.column_names else None
+    season = {"phases": rules.season} if rules.season and times is not None else {}
+    inputs = reference.build(table.select([name for name in run.features if name in table.column_names]),
+                             order=times, **season)  # fmt: skip
+    without: list[str] = []
+    if rules.season and times is None:
+        without.append("there is no season: the model has no time_column")
+    try:
+        answers = _held_out(project, run, table, held_out)
+    except MLOpsError as error:
+        return References(run, inputs, without=(*without, f"the model was not asked: {error.message}"))
+    chosen, said = answers
+    order = None if times is None else times.take(pa.array(chosen))
+    parts: dict[str, Any] = {}
+    if len(chosen):
+        parts["answers"] = reference.build(said.table(), order=order)
+    known = said.known()
+    there = said.take(known)
+    try:
+        parts |= _judged(run, rules, there, table.take(pa.array(chosen[known])), order, known)
+    except TooFewRows as error:
+        without.append(f"performance is not judged: {error.message}")
+    return References(run, inputs, without=tuple(without), **parts)
+
+
+def _held_out(
+    project: Project, run: Run, table: pa.Table, held_out: np.ndarray
+) -> tuple[np.ndarray, Answers]:
+    """The newest rows that the model was not trained on, and its answers with their truth."""
+    chosen = np.flatnonzero(held_out)[-MOST_HELD_OUT:]
+    rows = table.take(pa.array(chosen))
+    stored = artifacts.fetch(project, run.artifact)
+    pipeline = serialise.loads(stored, run.artifact_format, trust_pickle=True)  # the registry's
+    said = fitting.predict(pipeline, rows, run.features, run.task)
+    return chosen, production.of_model(run, champion.positive(run), said, _truth(run, rows))
+
+
+def _truth(run: Run, rows: pa.Table) -> np.ndarray:
+    name = run.recipe.target
+    if name not in rows.column_names:
+        nothing: Any = np.nan if run.task == "regression" else None
+        return np.full(rows.num_rows, nothing)
+    target = rows.column(name)
+    if run.task == "regression":
+        return targets.target_values(target)
+    labels = targets.target_labels(target).astype(object)
+    labels[targets.missing(target)] = None
+    return np.asarray(labels)
+
+
+def _judged(
+    run: Run, rules: Watch, there: Answers, rows: pa.Table, order: Any, known: np.ndarray
+) -> dict[str, Any]:
+    """The usual performance, and what estimates it without labels. Raises TooFewRows."""
+    when = None if order is None else order.filter(pa.array(known))
+    slices = {name: rows.column(name) for name in rules.slices if name in rows.column_names}
+    given = given_to_judge(there)
+    about = {"classes": there.classes, "positive": there.positive} if there.classes else {}
+    return {
+        "baseline": performance.baseline(
+            there.truth, **given, **about, business=run.recipe.business, order=when, slices=slices
+        ),
+        "estimator": estimated.fit(there.truth, **given, **about, order=when),
+    }
+
+
+def given_to_judge(said: Answers) -> dict[str, np.ndarray]:
+    """Answers in the words of the monitoring room."""
+    if said.classes:
+        return {"answers": said.decided, "probabilities": said.said}
+    return {"answers": said.said}
+
+
+def watched(project: Project, model: str) -> Watch:
+    """How a model is watched, also one that is not in the settings."""
+    settings = project.settings.models.get(model)
+    return settings.monitoring if settings else project.settings.monitoring
