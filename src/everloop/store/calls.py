@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import case, func, select
 
@@ -22,13 +23,13 @@ def counts(tx: Tx, model: str, since: datetime, until: datetime) -> tuple[int, i
     told = (_C.model == model, _C.at >= to_text(since), _C.at < to_text(until))
     served = (_P.model == model, _P.at >= to_text(since), _P.at < to_text(until))
     failed = (_F.model == model, _F.at >= to_text(since), _F.at < to_text(until), _F.kind == "failed")
-    told_of = (
+    told_of: list[Any] = [
         func.count().label("n"),
         func.sum(case((_C.success == 0, 1), else_=0)).label("failed"),
         func.sum(_C.seconds).label("seconds"),
-    )
+    ]
     row = tx.select(select(*told_of).where(*told), calls)[0]
-    served_of = (func.count().label("n"), func.sum(_P.latency_ms).label("ms"))
+    served_of: list[Any] = [func.count().label("n"), func.sum(_P.latency_ms).label("ms")]
     here = tx.select(select(*served_of).where(*served), predictions)[0]
     broken = int(tx.select(select(func.count().label("n")).where(*failed), failures)[0]["n"])
     return (
