@@ -17,10 +17,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from everloop.core.documents import dump, load
 from everloop.core.errors import Invalid, TooFewRows
@@ -89,7 +90,7 @@ class State:
     since: tuple[int, ...] = ()
     labels: tuple[int, ...] = ()
     total: tuple[float, ...] = ()
-    bursts: Bursts = Bursts()
+    bursts: Bursts = field(default_factory=Bursts)
 
 
 def reference_losses(losses: Any, *, ordered: bool) -> Losses:
@@ -102,7 +103,9 @@ def reference_losses(losses: Any, *, ordered: bool) -> Losses:
             remedy="Hold out more rows.",
         )
     if values.min() < 0:
-        raise Invalid(f"A loss is {values.min():g}.", remedy="Losses are 0 or more: 1 for an error, 0 for none.")
+        raise Invalid(
+            f"A loss is {values.min():g}.", remedy="Losses are 0 or more: 1 for an error, 0 for none."
+        )
     finite = values[np.isfinite(values)]
     scale = 1.0
     if len(finite) < len(values) or finite.max() > 1:
@@ -122,6 +125,14 @@ class RisingLoss:
     """The default detector of concept drift. It is fed once, in the order of prediction time: labels of
     sequences that it has passed already are counted as late and change nothing, so feeding a window twice
     does no harm. How labels are cut into windows makes no difference."""
+
+    _state: State
+    _bets: Floats
+    _evidence: Floats
+    _risen: Floats
+    _since: NDArray[np.int64]
+    _labels: NDArray[np.int64]
+    _total: Floats
 
     def __init__(self, reference: Losses, *, average_run: float = AVERAGE_RUN) -> None:
         """``average_run``: labels between two false alarms, at least, on average."""
@@ -185,7 +196,9 @@ class RisingLoss:
         Raises Invalid for sequences that do not grow, and for negative losses."""
         values, at = numbers(losses, "losses"), np.asarray(sequences, dtype=np.int64)
         if values.shape != at.shape or values.ndim != 1:
-            raise Invalid(f"There are {values.size} losses and {at.size} sequences.", remedy="Give one of each.")
+            raise Invalid(
+                f"There are {values.size} losses and {at.size} sequences.", remedy="Give one of each."
+            )
         if len(at) > 1 and (np.diff(at) <= 0).any():
             place = int(np.argmax(np.diff(at) <= 0))
             raise Invalid(
@@ -218,7 +231,7 @@ class RisingLoss:
         limit = state.reference.limit
         variance = max(state.reference.variance, limit * limit / 4, 1e-9)
         bets = np.minimum(np.array(_RISES) * limit / variance, _MOST_BET / limit)
-        self._bets: Floats = bets
+        self._bets = bets
         self._evidence = np.array([-np.inf if e is None else e for e in state.evidence], dtype=np.float64)
         self._risen = np.array(state.risen, dtype=np.float64)
         self._since = np.array(state.since, dtype=np.int64)
@@ -261,7 +274,11 @@ class RisingLoss:
         best = int(np.argmax(self._evidence))
         labels, scale = int(self._labels[best]), self._state.reference.scale
         alarm = Alarm(
-            at, int(self._since[best]), labels, float(self._total[best]) / max(labels, 1) * scale, self.evidence
+            at,
+            int(self._since[best]),
+            labels,
+            float(self._total[best]) / max(labels, 1) * scale,
+            self.evidence,
         )
         bets = len(self._bets)
         self._evidence = np.full(bets, -np.inf)

@@ -1,4 +1,4 @@
-"""How much more a mean of rows varies than it would if the rows were independent, by the length of the window.
+"""How much more a mean of rows varies than if the rows were independent, by the length of the window.
 
 The design effect at m rows is the variance of means of m successive rows times m, over the variance of
 rows. It is 1 for independent rows and (1 + r) / (1 - r) in the long run where errors follow each other with
@@ -61,7 +61,9 @@ class Dependence:
 def dependence(values: Floats) -> Dependence:
     """Of values in the order of time; nothing where there are fewer than 160, or all are alike."""
     spread = float(values.var()) if len(values) else 0.0
-    lengths, effects, chunks = [], [], []
+    lengths: list[int] = []
+    effects: list[float] = []
+    chunks: list[int] = []
     length, most = SHORTEST, len(values) // LEAST_CHUNKS
     while length <= most and spread > 0:
         count = len(values) // length

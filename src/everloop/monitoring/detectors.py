@@ -32,7 +32,7 @@ def rising_loss(reference: Any, **options: Any) -> Detector:
 
 
 class Detectors:
-    """Names and what makes the detector of that name. The first argument of each is the reference's losses."""
+    """Names and what makes the detector of that name."""
 
     def __init__(self, makers: Mapping[str, Make] | None = None) -> None:
         self._makers: dict[str, Make] = {DEFAULT: rising_loss, **(makers or {})}

@@ -89,5 +89,7 @@ def _judged(
     if low > limits.degraded_failures:
         reasons.append(f"{told}, more than {limits.degraded_failures:.1%}.")
     if limits.slow_ms is not None and latency_ms is not None and latency_ms > limits.slow_ms:
-        reasons.append(f"95 % of the answers take up to {latency_ms:,.0f} ms, more than {limits.slow_ms:,.0f} ms.")
+        reasons.append(
+            f"95 % of the answers take up to {latency_ms:,.0f} ms, more than {limits.slow_ms:,.0f} ms."
+        )
     return ("degraded", reasons) if reasons else ("healthy", [f"{told}."])

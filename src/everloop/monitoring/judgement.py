@@ -33,8 +33,8 @@ class Usual:
 
 @dataclass(frozen=True)
 class Compared:
-    """A window's metric beside the usual one. ``harm`` is positive where the window is worse; ``error`` is the
-    standard error of the window's value, ``freedom`` the degrees of freedom behind it; ``p_value``: that
+    """A window's metric beside the usual one. ``harm`` is positive where the window is worse; ``error`` is
+    the standard error of the window's value, ``freedom`` the degrees of freedom behind it; ``p_value``: that
     chance makes such harm where there is none."""
 
     harm: float
@@ -96,6 +96,11 @@ def smallest(reference: Usual, rows: int, alpha: float, power: float) -> float:
     freedom = reference.follows.freedom(rows)
     reach = float(stdtrit(freedom, 1 - alpha)) + float(stdtrit(freedom, power))
     return reach * math.hypot(error, reference.error())
+
+
+def sentence(text: str) -> str:
+    """With a capital letter."""
+    return text[0].upper() + text[1:]
 
 
 def _skewed(z: float, skew: float) -> float:

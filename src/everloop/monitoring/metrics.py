@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,8 +26,8 @@ SMALLEST = 1e-15  # probabilities are cut off there, so that no loss is infinite
 
 @dataclass(frozen=True)
 class Weighed:
-    """``weights`` (n, k): the probability of each class, or ones (n, 1) for numbers, where ``loss`` (n,) is the
-    absolute error."""
+    """``weights`` (n, k): the probability of each class, or ones (n, 1) for numbers, where ``loss`` (n,) is
+    the absolute error."""
 
     kind: Kind
     weights: Floats
@@ -85,7 +86,7 @@ def _mean(losses: Floats, weights: Floats) -> Measured:
     return Measured(value, losses - value)
 
 
-def _ratio(up: Floats, down: Floats, weights: Floats, why: str) -> Measured:
+def _ratio(up: NDArray[Any], down: NDArray[Any], weights: Floats, why: str) -> Measured:
     whole = float((weights * down).sum(axis=1).mean())
     if whole <= 0:
         return Measured(why=why)
@@ -95,11 +96,11 @@ def _ratio(up: Floats, down: Floats, weights: Floats, why: str) -> Measured:
 
 def _average(parts: list[Measured]) -> Measured:
     """Of the classes where it is defined."""
-    known = [part for part in parts if part.influence is not None]
+    known = [(part.value, part.influence) for part in parts if part.influence is not None]
     if not known:
         return parts[0]
-    influence = np.mean([part.influence for part in known], axis=0)
-    return Measured(float(np.mean([part.value for part in known])), influence)
+    influence = np.mean([each for _, each in known], axis=0)
+    return Measured(float(np.mean([value for value, _ in known])), influence)
 
 
 def _accuracy(a: Weighed) -> Measured:
@@ -111,7 +112,7 @@ def _log_loss(a: Weighed) -> Measured:
 
 
 def _per_class(a: Weighed) -> Iterator[tuple[int, NDArray[np.bool_], NDArray[np.bool_]]]:
-    """Of the positive class, or of each that occurs: its code, who has it (1, k), and who was told it (n, 1)."""
+    """Of the positive class, or of each that occurs: code, who has it (1, k), who was told it (n, 1)."""
     k = a.weights.shape[1]
     if a.kind.positive is not None:
         codes = [a.kind.positive]

@@ -132,7 +132,12 @@ def read(
     reasons = {NO_LABEL: missing, UNKNOWN_CLASS: (codes < 0) & ~missing, **reasons}
     rows, left_out = _kept(n, reasons)
     return Outcomes(
-        kind, codes[rows], None if given is None else given[rows], decided[rows].astype(np.intp), rows, left_out
+        kind,
+        codes[rows],
+        None if given is None else given[rows],
+        decided[rows].astype(np.intp),
+        rows,
+        left_out,
     )
 
 
@@ -180,6 +185,13 @@ def numbers(values: Any, what: str) -> Floats:
         )
     except (TypeError, ValueError) as error:
         raise WrongType(f"The {what} are not all numbers: {error}.", remedy="Give numbers.") from error
+
+
+def taken(values: Any, rows: Codes) -> Any:
+    """These rows of a column, whatever holds it."""
+    if hasattr(values, "iloc"):
+        return values.iloc[rows]
+    return values.take(rows) if hasattr(values, "take") else np.asarray(values)[rows]
 
 
 def codes_of(texts: NDArray[np.object_], classes: Sequence[str]) -> Codes:

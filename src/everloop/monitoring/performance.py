@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -14,12 +14,12 @@ from everloop.core.monitoring import Result
 from everloop.core.runs import Business
 
 from .intervals import wilson
-from .judgement import Compared, Usual, compare, holm, smallest, usual
+from .judgement import Compared, Usual, compare, holm, sentence, smallest, usual
 from .metrics import METRICS, Measured, Metric, certain, metrics_of
-from .outcomes import UNKNOWN_CLASS, Floats, Kind, Outcomes, kind_of, read
+from .outcomes import UNKNOWN_CLASS, Floats, Kind, Outcomes, kind_of, read, taken
 from .slicing import Cut, cut, members
 
-FAMILY = "performance"
+FAMILY: Final = "performance"
 MODEL = "model"  # the subject of what concerns all rows
 LEAST_ROWS = 30
 _UNKNOWN_FLOOR = 0.01
@@ -70,11 +70,11 @@ def baseline(
             f"{_told_left_out(outcomes)}.",
             remedy="Hold out more rows, or bring more labels.",
         )
-    columns = {name: _taken(values, outcomes.rows) for name, values in (slices or {}).items()}
+    columns = {name: taken(values, outcomes.rows) for name, values in (slices or {}).items()}
     if order is not None:
-        by_time = np.argsort(_taken(order, outcomes.rows), kind="stable")
+        by_time = np.argsort(taken(order, outcomes.rows), kind="stable")
         outcomes = outcomes.take(by_time)
-        columns = {name: _taken(values, by_time) for name, values in columns.items()}
+        columns = {name: taken(values, by_time) for name, values in columns.items()}
     cuts = {name: cut(name, values) for name, values in columns.items()}
     found: dict[str, dict[str, Usual]] = {}
     for subject, part in _parts(outcomes, cuts, columns):
@@ -108,11 +108,11 @@ def measure(
         )
         return [*results, Result(FAMILY, MODEL, "rows", False, text, value=float(len(outcomes)), unable=True)]
     sliced = bool(base.cuts) and slices is not None
-    columns = {name: _taken(values, outcomes.rows) for name, values in (slices or {}).items()}
+    columns = {name: taken(values, outcomes.rows) for name, values in (slices or {}).items()}
     if order is not None:
-        by_time = np.argsort(_taken(order, outcomes.rows), kind="stable")
+        by_time = np.argsort(taken(order, outcomes.rows), kind="stable")
         outcomes = outcomes.take(by_time)
-        columns = {name: _taken(values, by_time) for name, values in columns.items()}
+        columns = {name: taken(values, by_time) for name, values in columns.items()}
     share = alpha / 2 if sliced else alpha
     parts = _parts(outcomes, base.cuts if sliced else {}, columns)
     tests: list[_Test] = []
@@ -203,7 +203,7 @@ def _judged(
             if test.subject == MODEL:
                 text = f"{metric.words} cannot be measured on {test.rows:,} labels: {test.measured.why}."
                 yield Result(
-                    FAMILY, MODEL, metric.name, False, _sentence(text), usual=known.value, unable=True
+                    FAMILY, MODEL, metric.name, False, sentence(text), usual=known.value, unable=True
                 )
             continue
         floor = floors.get(metric.name, metric.least(known.value, known.spread))
@@ -240,7 +240,7 @@ def _words(test: _Test, low: float, high: float, floor: float, fired: bool, cali
         text += f": worse by more than chance explains and than the {floor:.2g} that counts"
     if not calibrated:
         text += "; errors are taken to be independent, since the order of the held-out rows is not known"
-    return _sentence(text + ".")
+    return sentence(text + ".")
 
 
 def _about_rows(outcomes: Outcomes) -> Iterator[Result]:
@@ -257,7 +257,9 @@ def _about_rows(outcomes: Outcomes) -> Iterator[Result]:
             floor=_UNKNOWN_FLOOR,
         )  # fmt: skip
     broken = {
-        reason: count for reason, count in outcomes.left_out.items() if reason not in (UNKNOWN_CLASS, "no label")
+        reason: count
+        for reason, count in outcomes.left_out.items()
+        if reason not in (UNKNOWN_CLASS, "no label")
     }
     if broken:
         text = f"{sum(broken.values()):,} of {n:,} rows were left out: " + ", ".join(
@@ -281,11 +283,3 @@ def _checked_floors(floors: Mapping[str, float]) -> Mapping[str, float]:
         if not value >= 0:
             raise InvalidSettings(f"The floor of {name} is {value}.", remedy="Give 0 or more.")
     return floors
-
-
-def _taken(values: Any, rows: Any) -> Any:
-    return values.take(rows) if hasattr(values, "take") else np.asarray(values)[rows]
-
-
-def _sentence(text: str) -> str:
-    return text[0].upper() + text[1:]
