@@ -58,6 +58,7 @@ WAYS_IN: dict[str, tuple[str, ...]] = {
     "apprise": ("adapters/apprise",),
     "filelock": ("adapters/locks",),
     "obstore": ("adapters/blobs",),
+    "river": ("adapters/river",),
     "cryptography": ("adapters/blobs",),
     "sqlalchemy": ("store",),
     "alembic": ("store",),

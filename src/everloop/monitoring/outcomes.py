@@ -143,9 +143,9 @@ def read(
 
 def checked(given: Floats) -> tuple[Floats, dict[str, Flags]]:
     """(n, k) probabilities scaled to add up to exactly 1, and which rows cannot be used, by reason."""
-    bad = ~np.isfinite(given).all(axis=1)
+    bad: Flags = ~np.isfinite(given.sum(axis=1))
     total = np.where(bad, 1.0, given.sum(axis=1))
-    odd = ~bad & ((np.abs(total - 1) > SUM_TOLERANCE) | (np.where(bad[:, None], 0.0, given) < 0).any(axis=1))
+    odd = ~bad & ((np.abs(total - 1) > SUM_TOLERANCE) | (np.nan_to_num(given).min(axis=1) < 0))
     scaled = np.asarray(given / np.where(total > 0, total, 1.0)[:, None], dtype=np.float64)
     return scaled, {NOT_A_NUMBER: bad, NOT_A_PROBABILITY: odd}
 
