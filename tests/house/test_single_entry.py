@@ -63,7 +63,7 @@ WAYS_IN: dict[str, tuple[str, ...]] = {
     "sqlalchemy": ("store",),
     "alembic": ("store",),
     "psycopg": ("store",),
-    "pydantic": ("settings", "api"),
+    "pydantic": ("settings", "api", "sdk/refusals.py"),
     "pydantic_settings": ("settings",),
     "yaml": ("settings",),
     "dotenv": ("settings",),

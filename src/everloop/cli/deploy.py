@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -21,6 +21,7 @@ app = group("Release a model version to an environment, at once or step by step.
 Environment = Annotated[
     str, typer.Option("--env", metavar="NAME", help="dev, staging, prod, or one of yours.")
 ]
+V = TypeVar("V")
 _PER = {"second": 3_600.0, "minute": 60.0, "hour": 1.0, "day": 1 / 24}
 
 
@@ -91,12 +92,14 @@ def deploy(
         environment=environment,
         strategy=strategy,
         reason=reason,
-        arms=dict(_arm(each) for each in arm or ()),
+        arms=_named("--arm", [_arm(each) for each in arm or ()]),
         unit=_one_of("--unit", unit, ("request", "entity")),
         rules=tuple(_rule(each) for each in rule or ()),
-        overrides=dict(_pair("--override", each, "user-7=canary") for each in override or ()),
+        overrides=_named(
+            "--override", [_pair("--override", each, "user-7=canary") for each in override or ()]
+        ),
         wishes=late.planning.Wishes(
-            measures=dict(_measure(each) for each in measure) if measure else None,
+            measures=_named("--measure", [_measure(each) for each in measure]) if measure else None,
             goal=_one_of("--goal", goal, ("no_harm", "better")),
             steps=_steps(steps),
             dwell=_span(dwell),
@@ -150,6 +153,16 @@ def _pair(option: str, text: str, example: str) -> tuple[str, str]:
     return name.strip(), value.strip()
 
 
+def _named(option: str, given: list[tuple[str, V]]) -> dict[str, V]:
+    """What each name gets. A name that is given twice is refused: one of the two would be lost."""
+    found: dict[str, V] = {}
+    for name, value in given:
+        if name in found:
+            raise Invalid(f"{option} names '{name}' twice.", remedy="Give it once.")
+        found[name] = value
+    return found
+
+
 def _number(option: str, text: str, example: str) -> float:
     try:
         number = float(text)
@@ -163,6 +176,10 @@ def _number(option: str, text: str, example: str) -> float:
 def _measure(text: str) -> tuple[str, float]:
     name, margin = _pair("--measure", text, "accuracy=0.01")
     return name, _number("--measure", margin, "accuracy=0.01")
+
+
+def _override(text: str) -> tuple[str, str]:
+    return _pair("--override", text, "user-7=canary")
 
 
 def _arm(text: str) -> tuple[str, tuple[str, float]]:

@@ -205,13 +205,13 @@ command(app)(sizing.size)
 def _follow(call: Call, project: Project, release: Release, *, once: bool) -> None:
     """Make looks, beside those that a server's own process makes, until the release has ended."""
     clock, shown = project.clock, _Shown(call)
+    if release.status == "waiting":
+        call.note(f"{_titled(release)} waits for its approval.")
     while release.status in OPEN:
         begun = clock.monotonic()
         if release.status == "running":
             late.serving.recording.record(project)
             late.keeping.turn(project, release, shown.tell)
-        else:
-            call.note(f"{_titled(release)} waits for its approval.")
         release = late.deploying.find(project, release.release_id)
         if once or release.status not in OPEN:
             return
@@ -219,18 +219,18 @@ def _follow(call: Call, project: Project, release: Release, *, once: bool) -> No
 
 
 class _Shown:
-    """A line for each look that saw or did something new."""
+    """A line for each look that says something new."""
 
     def __init__(self, call: Call) -> None:
         self._call = call
-        self._last: Look | None = None
+        self._last = ""
 
     def tell(self, release: Release, look: Look) -> None:
-        before, self._last = self._last, look
-        if before is None or look.verdict != "hold" or look.seen != before.seen:
-            units = ", ".join(f"{seen.arm} {seen.units:,}" for seen in look.seen)
-            at = look.at.strftime("%H:%M:%S")
-            self._call.note(f"{at}  {units or 'nothing yet'}  {_words(look.verdict)}: {look.reason}")
+        units = ", ".join(f"{seen.arm} {seen.units:,}" for seen in look.seen)
+        said = f"{units or 'nothing yet'}  {_words(look.verdict)}: {look.reason}"
+        if said != self._last:
+            self._call.note(f"{look.at.strftime('%H:%M:%S')}  {said}")
+        self._last = said
 
 
 # -- showing -----------------------------------------------------------------------------------------------

@@ -14,7 +14,15 @@ from .errors import Invalid
 from .runs import Run
 from .serving import Form
 
+NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$"
+NAMES = "Use letters, digits, '.', '_' and '-', at most 100, the first a letter or digit."
 Alias = Literal["champion", "challenger"]
+
+
+def check_name(model: str) -> None:
+    """Raises Invalid for a name that a path, an address or ``MODEL@VERSION`` could not hold."""
+    if not re.fullmatch(NAME, model):
+        raise Invalid(f"A model cannot be called '{model}'.", remedy=NAMES)
 
 
 @dataclass(frozen=True, order=True)

@@ -13,7 +13,7 @@ import numpy as np
 
 from everloop.core.errors import Conflict, FileMissing, Invalid, UnknownVersion, WrongType
 from everloop.core.ids import new_id
-from everloop.core.models import ModelVersion, SemanticVersion
+from everloop.core.models import ModelVersion, SemanticVersion, check_name
 from everloop.core.runs import OUTSIDE, Recipe, Run
 from everloop.registry import versions
 from everloop.store import datasets, history, models, outbox
@@ -62,8 +62,10 @@ def register(
     """Register a fitted scikit-learn model as a version of ``name``: the challenger, or with a ``promote``
     reason the champion. Without ``version`` it gets the next number.
 
-    Raises WrongType for what is no fitted estimator, Conflict for a number that is taken.
+    Raises WrongType for what is no fitted estimator, Conflict for a number that is taken, Invalid for a
+    name that no model can have.
     """
+    check_name(name)
     run = _run(project, name, model, origin)
     rows = None
     if run.dataset:

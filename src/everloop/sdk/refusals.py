@@ -2,30 +2,69 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import wraps
-from typing import ParamSpec, TypeVar
+import inspect
+import reprlib
+from collections.abc import Callable, Iterator
+from functools import cache, wraps
+from typing import Any, ParamSpec, TypeVar, get_type_hints
 
-from everloop.core.errors import DeploymentError, MLOpsError
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from everloop.core.errors import DeploymentError, MLOpsError, WrongType
 
 P = ParamSpec("P")
 R = TypeVar("R")
+_CONFIG = ConfigDict(allow_inf_nan=False)
 
 
 def as_deployment_errors(method: Callable[P, R]) -> Callable[P, R]:
     """Whatever a method refuses can be caught as DeploymentError, and as UnknownVersion, Conflict and so on.
-    Message, remedy and code stay as they are."""
+    Message, remedy and code stay as they are. A value of another type than the method's hints say is refused
+    as WrongType."""
+    signature = inspect.signature(method)
 
     @wraps(method)
     def refusing(*given: P.args, **named: P.kwargs) -> R:
+        asked = signature.bind(*given, **named)
         try:
-            return method(*given, **named)
+            for name, fits in _types(method).items():
+                if name in asked.arguments:
+                    asked.arguments[name] = _fitting(method, name, fits, asked.arguments[name])
+            return method(*asked.args, **asked.kwargs)
         except DeploymentError:
             raise
         except MLOpsError as error:
             raise _both(error) from error
 
     return refusing
+
+
+@cache
+def _types(method: Callable[..., Any]) -> dict[str, TypeAdapter[Any]]:
+    hints = {name: hint for name, hint in get_type_hints(method).items() if name != "return"}
+    return {name: TypeAdapter(hint, config=_CONFIG) for name, hint in hints.items()}
+
+
+def _fitting(method: Callable[..., Any], name: str, fits: TypeAdapter[Any], value: Any) -> Any:
+    try:
+        return fits.validate_python(value)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place, said = ".".join([name, *_place(first["loc"], value)]), first["msg"]
+        raise WrongType(
+            f"{place} is {reprlib.repr(first['input'])}: {said[0].lower()}{said[1:]}.",
+            remedy=f"See help({method.__qualname__}).",
+        ) from error
+
+
+def _place(path: tuple[str | int, ...], value: Any) -> Iterator[str]:
+    """Where in a value something is: the path without the names of types that end it."""
+    for part in path:
+        try:
+            value = value[part]
+        except (LookupError, TypeError):
+            return
+        yield str(part)
 
 
 def _both(error: MLOpsError) -> MLOpsError:

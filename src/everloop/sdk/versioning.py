@@ -62,7 +62,7 @@ class ModelVersioning:
         }
         tags = {name: str(value) for name, value in told.items() if name not in metrics}
         origin = Origin(data_version=data_version, metrics=metrics, tags=tags)
-        made = outside.register(self._project, model_id, model, origin, version=str(version))
+        made = outside.register(self._project, model_id, model, origin, version=version)
         return f"{made.model}@{made.version}"
 
     @as_deployment_errors

@@ -23,6 +23,7 @@ from .answers import By, Outcome
 from .bodies import short
 from .inputs import Inputs
 from .plain import Question
+from .routing import check_entity
 
 KINDS: dict[str, Any] = {
     "BOOL": np.bool_,
@@ -114,6 +115,8 @@ def request(body: bytes | bytearray | memoryview, header: int | None = None) -> 
     asked = bodies.decode(_decoder, text, EXAMPLE)
     if bodies.count_keys(bytes(text)) != _keys(asked):  # or something is there that nobody reads
         bodies.refuse_duplicates(text, EXAMPLE)
+    if asked.parameters is not None:
+        check_entity(asked.parameters.get("entity_id"))
     if header is not None:
         _attach(asked, memoryview(body)[header:])
     return asked

@@ -12,6 +12,7 @@ from everloop.core.errors import Invalid
 from . import bodies
 from .answers import By, Outcome
 from .inputs import Inputs, Row
+from .routing import check_entity
 
 EXAMPLE = 'Send {"features": [5.1, 3.5, 1.4, 0.2]}, or a batch as {"instances": [[…], […]]}.'
 
@@ -59,6 +60,7 @@ def question(body: bytes | bytearray, inputs: Inputs, most: int) -> Question:
         raise
     keys = _keys(asked.features) + sum(map(_keys, asked.instances or ()))
     if asked.entity_id is not None:
+        check_entity(asked.entity_id)
         keys += 1
     if asked.context is not None:
         keys += 1 + len(asked.context)

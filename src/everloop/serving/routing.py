@@ -7,12 +7,14 @@ from others without mixing who has what.
 
 from __future__ import annotations
 
+import reprlib
 from bisect import bisect_right
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
 
+from everloop.core.errors import Invalid
 from everloop.core.releases import BUCKETS, CHAMPION, Traffic
 
 ELSEWHERE, NO_ENTITY = ":elsewhere", ":no_entity"  # the champion answers, outside the comparison
@@ -109,6 +111,14 @@ def entity_of(given: object) -> bytes:
     if isinstance(given, str):
         return given.encode("utf-8", "surrogatepass")
     return str(given).encode() if type(given) is int and given.bit_length() < _LONGEST else b""
+
+
+def check_entity(given: object) -> None:
+    """Raises Invalid for what is given as an entity's id and would be looked past."""
+    if given is not None and given != "" and not entity_of(given):
+        raise Invalid(
+            f"'entity_id' is {reprlib.repr(given)}.", remedy="Send text, or a whole number of usual size."
+        )
 
 
 def _value(said: Said, name: str) -> str | None:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from everloop.core import spans
 from everloop.core.errors import InvalidSettings, nearest
+from everloop.core.models import NAMES
 
 from . import layers
 from .layers import Tree
@@ -17,7 +18,6 @@ from .monitoring import Monitoring, Watch
 from .schema import Model, Settings
 from .section import Section
 
-_NAMES = "Use letters, digits, '.', '_' and '-', at most 100, the first a letter or digit."
 _NULLABLE = ("business", "example")  # sections that null switches off
 _SHARED = ("training", "monitoring", "gate", "release")
 _PARTIAL = (".env", "environment", "flag")  # layers that override single values
@@ -213,7 +213,7 @@ def _explain(path: str, error: Mapping[str, Any]) -> tuple[str, str]:
     if kind == "string_pattern_mismatch":
         if error["ctx"]["pattern"] == spans.PATTERN:
             return f"'{path}' is {value!r}, which is no span of time", spans.LIKE
-        return f"'{path}' is {value!r}, which cannot be a name", _NAMES
+        return f"'{path}' is {value!r}, which cannot be a name", NAMES
     if kind in ("tuple_type", "model_type"):
         form = "a list, such as [a, b]" if kind == "tuple_type" else "a section, with settings under it"
         return f"'{path}' is {value!r}, which is not {form}", "Correct the value."

@@ -14,6 +14,7 @@ from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 from everloop.core import spans
 from everloop.core.decisions import GatePolicy, RetrainPolicy
+from everloop.core.models import NAME
 from everloop.core.runs import Business, Preparation, Recipe, Split, SplitKind, Task
 
 from .alerts import Alerts
@@ -24,7 +25,7 @@ from .serving import ModelServing, Serving
 from .storage import Place, Storage, is_url
 
 Share = Annotated[float, Field(gt=0, lt=1)]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$")]
+Name = Annotated[str, Field(pattern=NAME)]
 
 
 class Logging(Section):

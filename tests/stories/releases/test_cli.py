@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,10 @@ import pytest
 from tests.stories.releases.doors import ENVIRONMENTS, change_settings, folder, requests, template
 from tests.stories.test_cli import Said, everloop
 
-from everloop.flows.releases import deploying
+from everloop.cli.call import Call
+from everloop.cli.release import _Shown
+from everloop.flows import serving
+from everloop.flows.releases import deploying, looking
 from everloop.wiring import open_project
 
 __all__ = ["folder", "template"]
@@ -236,6 +240,42 @@ def test_a_release_of_another_is_followed_until_it_ends(folder: Path) -> None:
     assert (done.code, "is promoted: promoted by hand" in done.out) == (0, True)
 
 
+def test_who_watches_is_told_what_is_new_and_nothing_twice(folder: Path, capsys: Any) -> None:
+    """Looks that differ in what is not shown, such as latencies, say nothing new."""
+    release_id = released(folder, *CANARY)
+    requests(folder, release_id, 12)
+    project = open_project(folder=folder)
+    try:
+        release = deploying.find(project, release_id)
+        serving.recording.record(project)
+        _, first = looking.look(project, release_id)
+    finally:
+        project.close()
+    slower = replace(first.seen[0], latency_ms={"p95": 1e6})
+    shown = _Shown(Call())
+    for look in (first, first, replace(first, seen=(slower, *first.seen[1:])), replace(first, reason="new")):
+        shown.tell(release, look)
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.endswith(": new") for line in lines] == [False, True]
+
+
+def test_that_a_release_waits_is_said_once(folder: Path) -> None:
+    change_settings(folder, environments={"prod": {"approval": "owner"}})
+    release_id = released(folder, "deploy", "iris@2.0.0")
+
+    def abort() -> None:
+        time.sleep(2.5)
+        project = open_project(folder=folder)
+        deploying.abort(project, release_id)
+        project.close()
+
+    other = threading.Thread(target=abort)
+    other.start()
+    done = everloop(folder, "release", "watch", release_id)
+    other.join()
+    assert (done.code, done.err.count("waits for its approval")) == (7, 1)
+
+
 # -- what is refused -----------------------------------------------------------------------------------------
 
 
@@ -283,6 +323,9 @@ LIKE = "Write it as"
         ("deploy iris@2.0.0 --rule DE:canary", 20, "--rule is 'DE:canary'", LIKE),
         ("deploy iris@2.0.0 --rule country=DE", 20, "--rule is 'country=DE'", LIKE),
         ("deploy iris@2.0.0 --override user=", 20, "--override is 'user='", LIKE),
+        ("deploy iris@2.0.0 --override u=canary --override u=control", 20, "names 'u' twice", "Give it once"),
+        ("deploy iris@2.0.0 --measure mae=1 --measure mae=2", 20, "names 'mae' twice", "Give it once"),
+        ("deploy iris@2.0.0 --arm a=1.0.0:0.1 --arm a=2.0.0:0.2", 20, "names 'a' twice", "Give it once"),
         ("deploy iris@2.0.0 --arm red=2.0.0", 20, "--arm is 'red=2.0.0'", LIKE),
         ("deploy iris@2.0.0 --goal worse", 20, "--goal is 'worse'", "no_harm or better"),
         ("deploy iris@2.0.0 --unit user", 20, "--unit is 'user'", "request or entity"),

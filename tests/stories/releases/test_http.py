@@ -167,6 +167,8 @@ DIRECT = {"model": "iris", "version": "2.0.0"}
         ("/models/nix/rollback", {}, 404, "unknown_model", "no registered model 'nix'"),
         ("/models/iris/rollback", {"to": "1.0.0"}, 409, "conflict", "is current in prod already"),
         ("/models/iris/rollback", {"at": "2020-01-01T00:00:00Z"}, 404, "not_found", "was in prod at 2020"),
+        ("/models/iris/rollback", {"at": "2020-01-01T00:00"}, 404, "not_found", "2020-01-01T00:00:00+00:00"),
+        ("/models/iris/rollback", {"at": "2099-01-01T00:00"}, 400, "invalid", "is still to come"),
         ("/models/iris/rollback", {"at": 3}, 422, "invalid_request", "'at' is 3"),
         ("/models/iris/rollback", {"environment": "dev"}, 409, "deployment_error", "Nothing of iris"),
         ("/releases/rel_zzzz/promote", {}, 404, "not_found", "no release 'rel_zzzz'"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -216,6 +217,14 @@ def check(caught: pytest.ExceptionInfo[MLOpsError], kind: type[MLOpsError], mess
         (("iris", "2.0.0", "prd"), {}, NotFound, "no environment 'prd'", "not_found"),
         (("iris", "2.0.0"), {"strategy": "canary"}, Refused, "no traffic on iris", "refused"),
         (("iris", "2.0.0"), {"strategy": "fast"}, Invalid, "no strategy 'fast'", "invalid"),
+        (("iris", "2.0.0"), {"strategy": 5}, WrongType, "strategy is 5: input", "wrong_type"),
+        ((7, "2.0.0"), {}, WrongType, "model_id is 7", "wrong_type"),
+        (("iris", "2.0.0"), {"steps": 0.1}, WrongType, "steps is 0.1", "wrong_type"),
+        (("iris", "2.0.0"), {"hourly": "many"}, WrongType, "hourly is 'many'", "wrong_type"),
+        (("iris", "2.0.0"), {"alpha": float("nan")}, WrongType, "alpha is nan", "wrong_type"),
+        (("iris", "2.0.0"), {"measures": {"mae": None}}, WrongType, "measures.mae is None", "wrong_type"),
+        (("iris", "2.0.0"), {"arms": {"red": ("2.0.0", "much")}}, WrongType, "arms.red.1 is", "wrong_type"),
+        (("iris", "2.0.0"), {"rules": [({"c": "DE"}, "canary")]}, WrongType, "rules.0.0.c is", "wrong_type"),
         (("iris", "2.0.0"), {"dwell": "soon"}, Invalid, "'soon' is no span of time", "invalid"),
         (("iris", "2.0.0"), {"goal": "worse"}, Invalid, "goal is 'worse'", "invalid"),
         (("iris", "2.0.0"), {"unit": "user"}, Invalid, "unit is 'user'", "invalid"),
@@ -244,6 +253,9 @@ def test_what_the_other_methods_refuse(deployment: ModelDeployment) -> None:
     with pytest.raises(DeploymentError) as unknown:
         deployment.get_deployment("rel_zzzz")
     check(unknown, NotFound, "no release 'rel_zzzz'", "not_found")
+    with pytest.raises(DeploymentError) as zone:
+        deployment.rollback_model("iris", at=datetime(2026, 3, 1))
+    check(zone, Invalid, "at has no time zone", "invalid")
     with pytest.raises(DeploymentError) as over:
         deployment.promote_deployment(first)
     check(over, Conflict, "is promoted", "conflict")
@@ -282,6 +294,10 @@ def test_what_versioning_refuses(tickets: Path) -> None:
     with pytest.raises(DeploymentError) as distrusted:
         versioning.version_model("m", "1.0.0", path, trust_pickle=False)
     check(distrusted, Refused, "loading a pickle runs whatever code is inside", "refused")
+    for name in ("ti/ck ets", "", "m@1", "../m", "m" * 101):
+        with pytest.raises(DeploymentError) as named:
+            versioning.version_model(name, "1.0.0", path)
+        check(named, Invalid, f"A model cannot be called '{name}'", "invalid")
     versioning.version_model("m", "1.0.0", path)
     with pytest.raises(DeploymentError) as taken:
         versioning.version_model("m", "1.0.0", path)

@@ -213,6 +213,11 @@ def test_a_direct_release_is_told_with_probability_one(folder: Path, project: Pr
         assert server.predict({**BODY, "entity_id": "x", "context": {"a": None}}).status == 200
         for wrong in ({"entity_id": 1.5}, {"context": {"a": [1]}}, {"context": 1}, {"entity": "x"}):
             check_problem(server.predict({**BODY, **wrong}), 400)
+        for entity in (1.5, True, ["x"], {"id": 1}):
+            answer = server.ask("POST", V2_HOT, {**V2_BODY, "parameters": {"entity_id": entity}})
+            assert "'entity_id' is" in check_problem(answer, 400)["detail"]
+        for none in ("", None):
+            assert server.ask("POST", V2_HOT, {**V2_BODY, "parameters": {"entity_id": none}}).status == 200
         twice = b'{"features": [5.1, 3.5, 1.4, 0.2], "entity_id": "a", "entity_id": "b"}'
         assert (
             "twice"

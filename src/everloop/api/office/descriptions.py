@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, NoReturn
 
 from fastapi import APIRouter, Path
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StrictBool
 
 from everloop.core.errors import Unavailable
 
@@ -16,7 +16,7 @@ ABOUT = """Predictions with everything around them: labels, training data, retra
 Every answer has an `X-Request-ID`; send your own to find a prediction again. Errors are
 [RFC 9457](https://www.rfc-editor.org/rfc/rfc9457) problem documents that name the value and the remedy.
 `Request-Timeout` (seconds) says how long you wait. Bodies may be sent, and answers asked for, in gzip or
-deflate."""
+deflate. A time that names no zone is in UTC."""
 
 
 def _is_written(value: Any) -> Any:
@@ -26,8 +26,13 @@ def _is_written(value: Any) -> Any:
     raise ValueError("a time is written as in 2026-03-01T12:00:00Z")
 
 
+def _in_utc(moment: datetime) -> datetime:
+    """As on the command line."""
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
 _WRITTEN = re.compile(r"[0-9]{4}-")
-Time = Annotated[datetime, BeforeValidator(_is_written)]
+Time = Annotated[datetime, BeforeValidator(_is_written), AfterValidator(_in_utc)]
 Name = Annotated[str, Path(description="A model's name.", examples=["iris"])]
 Version = Annotated[str, Path(description="A version's number.", examples=["1.0.0"])]
 router = APIRouter()

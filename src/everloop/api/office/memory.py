@@ -41,7 +41,7 @@ async def model_history(
 async def model_at(
     model: Name,
     request: Request,
-    time: Annotated[Time, Query(description="The moment, with a zone.")],
+    time: Annotated[Time, Query(description="The moment; in UTC where it names no zone.")],
     environment: Environment = "prod",
 ) -> dict[str, Any]:
     """What served at a moment: versions with their shares, data, runs, commits and gate results, and what was

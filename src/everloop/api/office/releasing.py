@@ -101,7 +101,7 @@ class GoingBack(Shape):
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"to": "1.0.0"}]})
     environment: Word = "prod"
     to: Word | None = Field(None, description="This version [the last good one].")
-    at: Time | None = Field(None, description="What was current then.")
+    at: Time | None = Field(None, description="What was current then; in UTC where it names no zone.")
     reason: Text | None = Field(None, description="For the history.")
 
 

@@ -164,6 +164,9 @@ def rollback(
     where = environments.find(project, environment).name
     if to is not None and at is not None:
         raise Invalid("Both a version and a moment are given.", remedy="Give one of the two.")
+    moment = None if at is None else checked(at, "at")
+    if moment is not None and moment > project.clock.now():
+        raise Invalid(f"{moment.isoformat()} is still to come.", remedy="Give a moment that has been.")
     with project.store.writing() as tx:
         known = _known(tx, model)
         releases.begin(tx, model)
@@ -172,13 +175,11 @@ def rollback(
             states.end(tx, project, running, "rolled_back", reason)
             if to is None and at is None:
                 return running.version, running.against or ""
-        if at is not None and at > project.clock.now():
-            raise Invalid(f"{at.isoformat()} is still to come.", remedy="Give a moment that has been.")
-        if at is not None:
-            then = releases.in_force(tx, model, where, checked(at, "at"))
+        if moment is not None:
+            then = releases.in_force(tx, model, where, moment)
             if then is None:
                 raise NotFound(
-                    f"Nothing of {model} was in {where} at {at.isoformat()}.",
+                    f"Nothing of {model} was in {where} at {moment.isoformat()}.",
                     remedy=f"See 'everloop history {model} --env {where}'.",
                 )
             to = then.champion
