@@ -136,6 +136,13 @@ def checks(
     return [load(Checked, row["document"]) for row in rows]
 
 
+def check_of(tx: Tx, model: str, version: str, kind: Kind, since: datetime) -> Checked | None:
+    """The check of the window that began then."""
+    wanted = (_C.model == model, _C.version == version, _C.kind == kind, _C.since == to_text(since))
+    row = tx.row(monitor_checks, *wanted)
+    return load(Checked, row["document"]) if row else None
+
+
 def latest_checks(tx: Tx, model: str | None = None) -> list[Checked]:
     """The newest of each model, version and kind."""
     newest = select(func.max(_C.sequence).label("sequence")).group_by(_C.model, _C.version, _C.kind)

@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from everloop.core.documents import dump, load
 from everloop.core.errors import MLOpsError, Refused, TooFewRows, UnknownVersion
 from everloop.core.runs import Run
 from everloop.data import identity
 from everloop.flows import artifacts, champion, data
 from everloop.flows.project import Project
-from everloop.monitoring import estimated, performance, reference
+from everloop.monitoring import concept, estimated, performance, reference
+from everloop.monitoring.concept import Losses
 from everloop.monitoring.estimated import Estimator
 from everloop.monitoring.performance import Baseline
 from everloop.monitoring.reference import Reference
@@ -39,6 +41,7 @@ class References:
     answers: Reference | None = None
     baseline: Baseline | None = None
     estimator: Estimator | None = None
+    losses: Losses | None = None
     without: tuple[str, ...] = ()
 
     @property
@@ -46,18 +49,29 @@ class References:
         return champion.positive(self.run)
 
     @property
+    def ordered(self) -> bool:
+        """The held-out rows came in the order of time, so that the dependence of errors is known."""
+        return self.baseline is not None and self.baseline.ordered
+
+    @property
     def kinds(self) -> dict[str, str]:
         return {name: feature.kind for name, feature in self.inputs.features.items()}
 
     def document(self) -> dict[str, Any]:
-        parts = {
-            "inputs": self.inputs,
-            "answers": self.answers,
-            "baseline": self.baseline,
-            "estimator": self.estimator,
+        told: dict[str, Any] = {
+            name: dump(part) if (part := getattr(self, name)) else None for name in _PARTS
         }
-        told = {name: part.to_document() if part else None for name, part in parts.items()}
-        return {"format": FORMAT, **told, "without": list(self.without)}
+        answers = self.answers.to_document() if self.answers else None
+        return {
+            "format": FORMAT,
+            "inputs": self.inputs.to_document(),
+            "answers": answers,
+            **told,
+            "without": list(self.without),
+        }
+
+
+_PARTS: dict[str, Any] = {"baseline": Baseline, "estimator": Estimator, "losses": Losses}
 
 
 def of_version(project: Project, model: str, version: str) -> References:
@@ -87,9 +101,10 @@ def _run(tx: Any, model: str, version: str) -> Run:
 
 
 def _read(run: Run, kept: Mapping[str, Any]) -> References:
-    readers = {"answers": Reference, "baseline": Baseline, "estimator": Estimator}
-    parts = {name: kind.from_document(kept[name]) if kept[name] else None for name, kind in readers.items()}
-    return References(run, Reference.from_document(kept["inputs"]), without=tuple(kept["without"]), **parts)
+    parts = {name: load(kind, kept[name]) if kept[name] else None for name, kind in _PARTS.items()}
+    answers = Reference.from_document(kept["answers"]) if kept["answers"] else None
+    inputs = Reference.from_document(kept["inputs"])
+    return References(run, inputs, answers, **parts, without=tuple(kept["without"]))
 
 
 def _keep(project: Project, model: str, version: str, made: References) -> References:
@@ -171,16 +186,28 @@ def _judged(
     when = None if order is None else order.filter(pa.array(known))
     slices = {name: rows.column(name) for name in rules.slices if name in rows.column_names}
     given = given_to_judge(there)
-    about = {"classes": there.classes, "positive": there.positive} if there.classes else {}
+    about: dict[str, Any] = {"classes": there.classes, "positive": there.positive} if there.classes else {}
     return {
         "baseline": performance.baseline(
             there.truth, **given, **about, business=run.recipe.business, order=when, slices=slices
         ),
         "estimator": estimated.fit(there.truth, **given, **about, order=when),
+        "losses": concept.reference_losses(ordered(losses(there), when), ordered=when is not None),
     }
 
 
-def given_to_judge(said: Answers) -> dict[str, np.ndarray]:
+def losses(said: Answers) -> np.ndarray:
+    """0 for a right class and 1 for a wrong one; of a regression the absolute error."""
+    if said.classes:
+        return np.asarray(said.decided != said.truth, dtype=float)
+    return np.asarray(np.abs(said.said - said.truth))
+
+
+def ordered(values: np.ndarray, times: Any) -> np.ndarray:
+    return values if times is None else values[np.argsort(np.asarray(times), kind="stable")]
+
+
+def given_to_judge(said: Answers) -> dict[str, Any]:
     """Answers in the words of the monitoring room."""
     if said.classes:
         return {"answers": said.decided, "probabilities": said.said}

@@ -21,11 +21,13 @@ MOST_WAITING = 400  # windows whose labels are waited for
 
 @dataclass(frozen=True)
 class Span:
-    """A window of a version: whole hours from ``since`` to before ``until``, UTC."""
+    """A window of a version: whole hours from ``since`` to before ``until``, UTC. ``mature``: its labels have
+    come."""
 
     since: datetime
     until: datetime
     rows: int
+    mature: bool = False
 
 
 def length(rules: Watch) -> timedelta:
@@ -59,9 +61,9 @@ def over(project: Project, model: str, version: str, rules: Watch) -> Iterator[S
             since, rows = until, 0
 
 
-def labelled(project: Project, model: str, version: str, rules: Watch) -> Iterator[tuple[Span, bool]]:
-    """Windows whose labels are to be judged, oldest first, and whether the labels have come; False where they
-    were waited for long enough."""
+def labelled(project: Project, model: str, version: str, rules: Watch) -> Iterator[Span]:
+    """Windows whose labels are to be judged, oldest first: their labels have come, or were waited for long
+    enough."""
     now = project.clock.now()
     wait = timedelta(seconds=spans.seconds(rules.label_wait))
     with project.store.reading() as tx:
@@ -70,14 +72,12 @@ def labelled(project: Project, model: str, version: str, rules: Watch) -> Iterat
     waiting = [one for one in reversed(checked) if not last or one.since >= last[0].until]
     if not waiting:
         return
-    mature = _maturity(project, model, waiting[0].since, now, length(rules))
+    ready = _maturity(project, model, waiting[0].since, now, length(rules))
     for one in waiting:
-        there = [ready for start, ready in mature.items() if one.since <= start < one.until]
-        span = Span(one.since, one.until, one.rows)
-        if there and all(there):
-            yield span, True
-        elif now - one.until > wait:
-            yield span, False
+        there = [come for start, come in ready.items() if one.since <= start < one.until]
+        mature = bool(there) and all(there)
+        if mature or now - one.until > wait:
+            yield Span(one.since, one.until, one.rows, mature)
         else:
             return  # later ones wait for it: errors are looked at in the order of time
 

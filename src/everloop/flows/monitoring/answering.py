@@ -1,0 +1,87 @@
+"""What is checked of a window as soon as it is over: its inputs, its answers, the performance to expect."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+from itertools import islice
+
+import numpy as np
+
+from everloop.core.documents import load
+from everloop.core.monitoring import Result
+from everloop.flows.project import Project
+from everloop.monitoring import checks, estimated
+from everloop.monitoring.backtest import Track
+from everloop.settings.monitoring import Watch
+from everloop.store import monitors
+
+from . import production, referring, spans, summing
+from .looked import Looked
+from .referring import References
+from .spans import Span
+from .summing import Summed
+
+BEFORE = 2  # windows that a check looks back on
+MOST_ROWS = 200_000  # of a window, whose probabilities are read
+
+
+def check(
+    project: Project, known: References, version: str, span: Span, rules: Watch, alpha: float
+) -> Looked:
+    """Everything that was looked at; see ``checking.alpha``."""
+    model = known.run.model
+    summing.sum_up(project, model, version, known, span.since, span.until)
+    window = summing.load(project, model, version, known, span.since, span.until)
+    if window is None or window.rows < rules.min_rows:
+        text = (
+            f"{span.rows} rows in {spans.LONGEST.days} days are too few to check: "
+            f"monitoring.min_rows is {rules.min_rows}."
+        )
+        few = Result("check", "rows", "rows", False, text, value=float(span.rows), unable=True)
+        return Looked([few], span.rows)
+    before = _before(project, model, version, known)
+    recent = [one.inputs for one in before]
+    results = list(checks.check(known.inputs, window.inputs, alpha=alpha, recent=recent))
+    if known.answers is not None and window.answers is not None:
+        recent = [one.answers for one in before if one.answers is not None]
+        moved = checks.check(known.answers, window.answers, alpha=alpha, recent=recent)
+        results += [_of_prediction(one) for one in moved]
+    if known.estimator is not None:
+        results += _estimated(project, known, version, span, alpha)
+    missing = [f"{text[0].upper()}{text[1:]}." for text in known.without]
+    results += [Result("check", "reference", "reference", False, each, unable=True) for each in missing]
+    return Looked(results, window.rows)
+
+
+def _before(project: Project, model: str, version: str, known: References) -> list[Summed]:
+    """The windows that were checked last, oldest first."""
+    with project.store.reading() as tx:
+        past = monitors.checks(tx, model, version=version, kind="answers", limit=BEFORE)
+    found = [summing.load(project, model, version, known, one.since, one.until) for one in reversed(past)]
+    return [one for one in found if one is not None]
+
+
+def _of_prediction(result: Result) -> Result:
+    """Answers that moved say more than inputs that did."""
+    level = "warning" if result.fired and result.level == "info" else result.level
+    return replace(result, family="prediction", level=level)
+
+
+def _estimated(project: Project, known: References, version: str, span: Span, alpha: float) -> list[Result]:
+    if known.estimator is None:
+        return []
+    model = known.run.model
+    with project.store.snapshot() as tx:
+        rows = list(islice(monitors.answers(tx, model, version, span.since, span.until), MOST_ROWS))
+        kept = monitors.mark(tx, model, version).get("track")
+    said = production.of_rows(known.run, known.positive, rows)
+    there = ~np.isnan(said.said.reshape(len(said), -1)).any(axis=1)
+    when = np.array([datetime.fromisoformat(row["at"]).timestamp() for row in rows])[there]
+    return estimated.estimate(
+        known.estimator,
+        **referring.given_to_judge(said.take(there)),
+        order=when if known.ordered else None,
+        alpha=alpha,
+        track=load(Track, kept) if kept else None,
+    )

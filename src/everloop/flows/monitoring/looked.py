@@ -1,0 +1,24 @@
+"""What was found in a window."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from everloop.core.errors import MLOpsError
+from everloop.core.monitoring import Result
+
+
+@dataclass(frozen=True)
+class Looked:
+    """``results`` over so many rows. ``mark``: how far the version's monitor is then [as before]."""
+
+    results: Sequence[Result]
+    rows: int
+    mark: Mapping[str, Any] | None = None
+
+
+def unable(error: MLOpsError) -> Result:
+    """A check that cannot be made is a finding."""
+    return Result("check", "check", "check", False, str(error), unable=True, details={"code": error.code})

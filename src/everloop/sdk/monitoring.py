@@ -1,0 +1,96 @@
+"""Watching a model in production for Python: how it answers."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any, TypedDict
+
+from everloop.core.errors import MonitoringError
+from everloop.flows.monitoring import service
+from everloop.monitoring.health import Status
+
+from .places import close_with, open_place
+
+
+class Metrics(TypedDict):
+    """``success_rate`` is a share of the calls, ``avg_latency`` in seconds; both None without calls.
+    ``errors``: the most frequent texts, and how often."""
+
+    total_predictions: int
+    failed_predictions: int
+    success_rate: float | None
+    avg_latency: float | None
+    errors: dict[str, int]
+    since: str
+    until: str
+
+
+class HealthReport(TypedDict):
+    """``status``: healthy, degraded, unhealthy, or unknown with too few calls; ``reasons`` in words.
+    ``failure_low`` and ``failure_high`` bound the share of failures with 95 %."""
+
+    status: Status
+    reasons: list[str]
+    total_predictions: int
+    failed_predictions: int
+    failure_low: float
+    failure_high: float
+
+
+class ModelMonitoring:
+    """How the models of the project in the working folder answer: those served by ``everloop serve``, and
+    those of which ``track_prediction`` tells.
+
+    Args:
+        tenant_id: whose [the configuration's].
+    """
+
+    def __init__(self, tenant_id: str | None = None) -> None:
+        self._project = open_place(None, "monitoring", tenant_id)
+        close_with(self, self._project)
+
+    def track_prediction(
+        self, model_id: str, prediction_time: float, success: bool = True, error: str | None = None
+    ) -> None:
+        """Tell of a call: how many seconds it took, and whether it failed. Raises MonitoringError."""
+        seconds = _number("prediction_time", prediction_time)
+        if error is not None and success:
+            raise MonitoringError(
+                f"A call that succeeded has the error {error!r}.", remedy="Give success=False, or no error."
+            )
+        service.track(self._project, model_id, seconds, bool(success), error)
+
+    def get_metrics(self, model_id: str, time_window: timedelta = service.WINDOW) -> Metrics:
+        """The calls of the last time. Raises MonitoringError."""
+        seen = service.measure(self._project, model_id, time_window)
+        return Metrics(
+            total_predictions=seen.calls,
+            failed_predictions=seen.failures,
+            success_rate=1 - seen.failures / seen.calls if seen.calls else None,
+            avg_latency=seen.seconds,
+            errors=seen.errors,
+            since=seen.since.isoformat(),
+            until=seen.until.isoformat(),
+        )
+
+    def check_health(self, model_id: str, time_window: timedelta = service.WINDOW) -> HealthReport:
+        """Whether the model answered well in the last time. Raises MonitoringError."""
+        found = service.check(self._project, model_id, time_window)
+        return HealthReport(
+            status=found.status,
+            reasons=list(found.reasons),
+            total_predictions=found.calls,
+            failed_predictions=found.failures,
+            failure_low=found.low,
+            failure_high=found.high,
+        )
+
+    def close(self) -> None:
+        self._project.close()
+
+
+def _number(name: str, value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError) as error:
+        raise MonitoringError(f"{name} is {value!r}.", remedy="Give a number of seconds.") from error
