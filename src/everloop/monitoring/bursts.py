@@ -1,7 +1,9 @@
 """How bursty a stream is, from what has passed: the design effect of its losses, in constant memory.
 
-The variance of block means is read from differences of successive blocks (von Neumann 1941), so that a change
-of level counts once and is not taken for bursts. Old blocks are forgotten by halves.
+Two estimates, of which the larger counts. From the correlation r of successive losses, (1 + r) / (1 - r): it
+is known soon, and right where bursts are a Markov chain. From the variance of block means: it is right for
+any bursts shorter than a block, and known late. Both are read from differences of successors (von Neumann
+1941), so that a change of level counts once and is not taken for bursts. The past is forgotten by halves.
 """
 
 from __future__ import annotations
@@ -64,25 +66,37 @@ def _lengths() -> tuple[Blocks, ...]:
 
 @dataclass(frozen=True)
 class Bursts:
-    """``total`` and ``squares`` of the ``labels`` remembered, and blocks of several lengths."""
+    """``total`` and ``squares`` of the ``labels`` remembered, squares of the ``steps`` from each to the next,
+    the ``last`` one, and blocks of several lengths."""
 
     labels: float = 0.0
     total: float = 0.0
     squares: float = 0.0
+    steps: float = 0.0
+    last: float | None = None
     blocks: tuple[Blocks, ...] = field(default_factory=_lengths)
 
     def seen(self, losses: Floats) -> Bursts:
-        labels, total = self.labels + len(losses), self.total + float(losses.sum())
-        squares = self.squares + float((losses**2).sum())
-        if labels > _MOST * _LENGTHS[-1]:
-            labels, total, squares = labels / 2, total / 2, squares / 2
-        return Bursts(labels, total, squares, tuple(each.seen(losses) for each in self.blocks))
+        if not len(losses):
+            return self
+        first = losses[0] if self.last is None else self.last
+        steps = float((np.diff(losses) ** 2).sum()) + float(losses[0] - first) ** 2
+        sums = np.array([len(losses), losses.sum(), (losses**2).sum(), steps])
+        sums += [self.labels, self.total, self.squares, self.steps]
+        if sums[0] > _MOST * _LENGTHS[-1]:
+            sums /= 2
+        return Bursts(*map(float, sums), float(losses[-1]), tuple(each.seen(losses) for each in self.blocks))
 
     def effect(self) -> float:
         """The design effect that is there beyond doubt; 1 at least."""
-        if not self.labels:
+        if self.labels < _LEAST:
             return 1.0
         variance = self.squares / self.labels - (self.total / self.labels) ** 2
-        if variance <= 0:
+        if variance <= 1e-12:
             return 1.0
-        return max([1.0, *(each.length * each.variance() / variance for each in self.blocks)])
+        follows = 1 - self.steps / self.labels / 2 / variance
+        surely = min(
+            max(follows - _SURE * math.sqrt((1 - min(follows, 1) ** 2 + 1e-9) / self.labels), 0.0), 0.999
+        )
+        blocks = (each.length * each.variance() / variance for each in self.blocks)
+        return max((1 + surely) / (1 - surely), *blocks, 1.0)

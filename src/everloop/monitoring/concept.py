@@ -32,13 +32,16 @@ from .dependence import dependence
 from .outcomes import Floats, numbers
 
 MARGIN = 0.1
-AVERAGE_RUN = 50_000.0
+AVERAGE_RUN = 20_000.0
 LEAST_ROWS = 100
 _RISES = (0.1, 0.25, 0.5, 1.0, 2.0)  # of the mean, beyond the limit: what the bets are best for
 _SURE = 1.645
 _CUT_OFF = 0.995
 _MOST_BET = 0.9
-_BLOCK = 512  # labels between two looks at how bursty the stream is
+_NEAR = math.log(10)  # bets with evidence so near to the best may say when the change began
+_SAFE = 600.0  # a range of logarithms that exp() holds
+_BLOCK = 1024  # labels between two looks at how bursty the stream is
+_FIRST_BLOCKS = 128  # until there are as many
 _MANY_CHUNKS = 100
 
 
@@ -219,7 +222,8 @@ class RisingLoss:
         kept = at[fresh]
         start = 0
         while start < len(scaled):
-            stop = min(start + _BLOCK - self._state.seen % _BLOCK, len(scaled))
+            block = _BLOCK if self._state.seen >= _BLOCK else _FIRST_BLOCKS
+            stop = min(start + block - self._state.seen % block, len(scaled))
             alarms += self._block(scaled[start:stop], kept[start:stop])
             start = stop
         if len(at) and not old.all():
@@ -243,15 +247,13 @@ class RisingLoss:
         grown = np.log1p(self._bets[:, None] * (losses - self._state.reference.limit)) / effect
         while start < len(losses):
             wealth = np.cumsum(grown[:, start:], axis=1)
-            before = np.concatenate([self._evidence[:, None], -wealth[:, :-1] + 0.0], axis=1)
-            before[:, 0] = np.logaddexp(before[:, 0], 0.0)
-            evidence = wealth + np.logaddexp.accumulate(before, axis=1)
-            over = self._mixed(evidence) >= math.log(self._state.average_run)
-            stop = int(np.argmax(over)) + 1 if over.any() else wealth.shape[1]
+            evidence = _grown(self._evidence, wealth)
+            at = self._first_over(evidence)
+            stop = wealth.shape[1] if at is None else at + 1
             self._remember(wealth[:, :stop], losses[start : start + stop], sequences[start : start + stop])
             self._evidence = evidence[:, stop - 1]
-            if over.any():
-                alarms.append(self._alarm(int(sequences[start + stop - 1])))
+            if at is not None:
+                alarms.append(self._alarm(int(sequences[start + at])))
             start += stop
         bursts = self._state.bursts.seen(losses)
         self._state = replace(self._state, seen=self._state.seen + len(losses), bursts=bursts)
@@ -271,7 +273,8 @@ class RisingLoss:
         self._risen = wealth[:, -1] + np.where(fell, -value, self._risen)
 
     def _alarm(self, at: int) -> Alarm:
-        best = int(np.argmax(self._evidence))
+        near = np.flatnonzero(self._evidence >= self._evidence.max() - _NEAR)
+        best = int(near[np.argmin(self._since[near])])
         labels, scale = int(self._labels[best]), self._state.reference.scale
         alarm = Alarm(
             at,
@@ -286,12 +289,32 @@ class RisingLoss:
         self._since, self._labels = np.zeros(bets, dtype=np.int64), np.zeros(bets, dtype=np.int64)
         return alarm
 
+    def _first_over(self, evidence: Floats) -> int | None:
+        """The first label at which there is an alarm."""
+        least = math.log(self._state.average_run)
+        if evidence.max() < least:  # the average over bets is no more than the largest
+            return None
+        over = self._mixed(evidence) >= least
+        return int(np.argmax(over)) if over.any() else None
+
     def _mixed(self, evidence: Floats) -> Floats:
         """Logarithm of the average over bets."""
         top = evidence.max(axis=0)
         safe = np.where(np.isfinite(top), top, 0.0)
         with np.errstate(divide="ignore"):
             return np.asarray(safe + np.log(np.exp(evidence - safe).mean(axis=0)))
+
+
+def _grown(evidence: Floats, wealth: Floats) -> Floats:
+    """Logarithms of M after each label, by bet: M_n = W_n (M_0 + 1 / W_0 + … + 1 / W_(n-1)), where W is the
+    wealth of a bet that is never restarted."""
+    terms = np.empty_like(wealth)
+    terms[:, 0] = np.logaddexp(evidence, 0.0)
+    np.negative(wealth[:, :-1], out=terms[:, 1:])
+    top = terms.max(axis=1, keepdims=True)
+    if float((top - terms.min(axis=1, keepdims=True)).max()) < _SAFE:
+        return np.asarray(wealth + top + np.log(np.cumsum(np.exp(terms - top), axis=1)))
+    return np.asarray(wealth + np.logaddexp.accumulate(terms, axis=1))
 
 
 def judged(detector: RisingLoss, alarms: Sequence[Alarm], labels: int) -> Result:
