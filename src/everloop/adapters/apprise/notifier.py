@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import re
+import warnings
 from importlib import import_module
 from typing import Any
 
@@ -23,7 +25,11 @@ class AppriseNotifier:
         self._address, self._timeout = address, timeout
         asset = library.AppriseAsset(app_id="Everloop", app_desc="Everloop", app_url="", async_mode=False)
         self._channels = library.Apprise(asset=asset)
-        with library.LogCapture(level="ERROR"):  # it would tell the address on stderr
+        with (
+            library.LogCapture(level=logging.ERROR),
+            warnings.catch_warnings(),
+        ):  # it tells addresses on stderr
+            warnings.simplefilter("ignore", DeprecationWarning)  # of what it imports, all of it now
             if not self._channels.add(address):
                 raise InvalidSettings(
                     f"apprise knows no address like {masked(address)}, or it lacks a part.",
@@ -42,10 +48,14 @@ class AppriseNotifier:
             )
 
     def _notify(self, message: Message, kind: str, said: list[str]) -> bool:
-        with _library().LogCapture(level="WARNING", fmt="%(message)s") as log:
-            done = self._channels.notify(
-                body=message.text, title=message.title, notify_type=kind, body_format="text"
-            )
+        with _library().LogCapture(level=logging.WARNING, fmt="%(message)s") as log:
+            try:
+                done = self._channels.notify(
+                    body=message.text, title=message.title, notify_type=kind, body_format="text"
+                )
+            except Exception as error:  # noqa: BLE001 (a hundred services: whatever it was, it is tried again)
+                said.append(type(error).__name__)
+                return False
             said += [_without(self._address, line) for line in log.getvalue().splitlines()[-1:]]
         return bool(done)
 

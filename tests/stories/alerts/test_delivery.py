@@ -1,0 +1,338 @@
+"""Messages reach real receivers, also when those are away, slow or broken, and when the sender is killed."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from datetime import timedelta
+from email.header import decode_header, make_header
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.clocks import Hands
+from tests.servers import free_port, receivers
+from tests.stories.alerts.incidents import NOON, drift, project, take, worse
+
+from everloop.core.errors import InvalidSettings, MissingExtra, NotFound
+from everloop.flows import delivery, history
+from everloop.flows.alerts import closing, delivering, showing
+from everloop.flows.project import Project
+from everloop.store import outbox
+
+SECRET = "hunter2secret"
+
+
+@pytest.fixture
+def clock() -> Hands:
+    return Hands(NOON)
+
+
+@pytest.fixture
+def hook() -> Iterator[receivers.Http]:
+    with receivers.http() as receiver:
+        yield receiver
+
+
+def here_with(folder: Path, clock: Hands, receiver: receivers.Http, **more: Any) -> Project:
+    return project(folder, clock, channels={"hook": f"cloudevents+http://{receiver.address}/x?y=1"}, **more)
+
+
+def events(receiver: receivers.Http) -> list[dict[str, Any]]:
+    return [json.loads(body) for _, _, body in receiver.requests]
+
+
+# -- webhooks ----------------------------------------------------------------------------------------------
+
+
+def test_a_webhook_gets_cloudevents(tmp_path: Path, clock: Hands, hook: receivers.Http) -> None:
+    here = here_with(tmp_path, clock, hook, link="https://ml.example.org/")
+    (alert,) = take(here, worse(), drift("age"), damage="40 wrong answers a day", proposal="retrain")
+    closing.close(here, alert.alert_id, "seen")
+    assert delivering.deliver(here) == delivering.Delivery(delivered=2)
+    path, headers, _ = hook.requests[0]
+    assert path == "/x?y=1"
+    assert headers["content-type"] == "application/cloudevents+json; charset=utf-8"
+    opened, closed = events(hook)
+    assert {name: value for name, value in opened.items() if name != "data"} == {
+        "specversion": "1.0",
+        "id": f"{alert.alert_id}-1",
+        "source": "/everloop/everloop/default",
+        "type": "everloop.alert.opened",
+        "subject": f"iris/{alert.alert_id}",
+        "time": "2026-03-02T12:00:00+00:00",
+        "datacontenttype": "application/json",
+    }
+    assert opened["data"]["link"] == f"https://ml.example.org/alerts/{alert.alert_id}"
+    assert [each["result"]["subject"] for each in opened["data"]["alert"]["findings"]] == ["accuracy", "age"]
+    for words in (
+        "accuracy fell to 0.61",
+        "40 wrong answers a day",
+        "retrain",
+        f"Message {alert.alert_id}-1",
+    ):
+        assert words in opened["data"]["text"]
+    assert (closed["type"], closed["id"]) == ("everloop.alert.closed", f"{alert.alert_id}-2")
+    assert closed["data"]["title"].startswith("[critical] Closed: iris: ")
+
+
+def test_a_receiver_that_is_down_gets_the_message_later(tmp_path: Path, clock: Hands) -> None:
+    port = free_port()
+    here = project(tmp_path, clock, channels={"hook": f"cloudevents+http://127.0.0.1:{port}/"})
+    take(here, worse())
+    done = delivering.deliver(here)
+    assert (done.delivered, done.waiting) == (0, 1)
+    assert "cannot be reached" in done.problems["hook"]
+    assert showing.undelivered(here).problem == done.problems["hook"]
+    with receivers.http(port) as receiver:
+        assert not delivering.is_due(here)
+        clock.at = NOON + timedelta(seconds=31)
+        assert delivering.is_due(here)
+        assert delivering.deliver(here).delivered == 1
+        assert len(receiver.requests) == 1
+    assert delivering.deliver(here) == delivering.Delivery()
+
+
+def test_pauses_between_tries_double_up_to_an_hour(
+    tmp_path: Path, clock: Hands, hook: receivers.Http
+) -> None:
+    here = here_with(tmp_path, clock, hook, give_up="1w")
+    hook.status = 500
+    take(here, worse())
+    pauses, last = [], NOON
+    for _ in range(10):
+        while not delivering.is_due(here):
+            clock.at += timedelta(seconds=30)
+        delivering.deliver(here)
+        pauses.append((clock.at - last).total_seconds())
+        last = clock.at
+    assert pauses == [0, 30, 60, 120, 240, 480, 960, 1920, 3600, 3600]
+    assert {event["id"] for event in events(hook)} == {events(hook)[0]["id"]}
+
+
+def test_it_gives_up_after_the_time_that_is_set(tmp_path: Path, clock: Hands, hook: receivers.Http) -> None:
+    here = here_with(tmp_path, clock, hook, give_up="2h")
+    hook.status = 503
+    take(here, worse())
+    delivering.deliver(here)
+    clock.at = NOON + timedelta(hours=2)
+    done = delivering.deliver(here)
+    assert (done.rejected, done.waiting) == (1, 0)
+    last = history.events(here, "iris")[-1]
+    assert last.kind == "undelivered"
+    assert "127.0.0.1 answered 503" in last.summary
+    ((key, error),) = showing.undelivered(here).given_up
+    assert key.endswith("/hook")
+    assert "503" in (error or "")
+
+
+def test_a_refusal_is_final_and_holds_up_nothing(tmp_path: Path, clock: Hands, hook: receivers.Http) -> None:
+    here = here_with(tmp_path, clock, hook)
+    take(here, worse())
+    hook.status = 422
+    assert delivering.deliver(here).rejected == 1
+    hook.status = 200
+    take(here, worse(), model="flights")
+    assert delivering.deliver(here).delivered == 1
+
+
+def test_a_slow_receiver_is_left_after_the_timeout(
+    tmp_path: Path, clock: Hands, hook: receivers.Http
+) -> None:
+    here = here_with(tmp_path, clock, hook, timeout=0.2)
+    hook.pause = 3.0
+    take(here, worse())
+    done = delivering.deliver(here)
+    assert "0.2 s" in done.problems["hook"] or "timed out" in done.problems["hook"]
+    assert done.waiting == 1
+
+
+def test_a_channel_that_fails_keeps_no_other_waiting(
+    tmp_path: Path, clock: Hands, hook: receivers.Http
+) -> None:
+    channels = {
+        "dead": f"cloudevents+http://127.0.0.1:{free_port()}/",
+        "hook": f"cloudevents+http://{hook.address}/",
+    }
+    here = project(tmp_path, clock, channels=channels)
+    for model in ("iris", "flights"):
+        take(here, worse(), model=model)
+    done = delivering.deliver(here)
+    assert (done.delivered, done.waiting, list(done.problems)) == (2, 2, ["dead"])
+
+
+def test_a_message_that_is_never_taken_does_not_stop_those_behind_it(
+    tmp_path: Path, clock: Hands, hook: receivers.Http
+) -> None:
+    here = here_with(tmp_path, clock, hook)
+    take(here, worse())
+    hook.on_request = lambda: setattr(
+        hook,
+        "status",
+        500 if b"/alert_" in hook.requests[-1][2] and b'"iris/' in hook.requests[-1][2] else 200,
+    )
+    delivering.deliver(here)
+    take(here, worse(), model="flights")
+    clock.at = NOON + timedelta(minutes=1)
+    delivering.deliver(here)
+    clock.at = NOON + timedelta(minutes=2)
+    delivering.deliver(here)
+    taken = [event["subject"].partition("/")[0] for event in events(hook)]
+    assert "flights" in taken
+    assert showing.undelivered(here).waiting == 1
+
+
+def test_a_channel_that_is_gone_from_the_settings_is_told(
+    tmp_path: Path, clock: Hands, hook: receivers.Http
+) -> None:
+    take(here_with(tmp_path, clock, hook), worse())
+    later = project(tmp_path, clock)
+    assert delivering.deliver(later).rejected == 1
+    assert "no channel 'hook' any more" in (showing.undelivered(later).given_up[0][1] or "")
+
+
+def _deliver(folder: str, address: str) -> None:
+    delivering.deliver(project(Path(folder), channels={"hook": f"cloudevents+http://{address}/"}), now=True)
+
+
+def test_killed_between_delivery_and_mark_it_comes_again_with_the_same_id(
+    tmp_path: Path, clock: Hands, hook: receivers.Http
+) -> None:
+    here = project(tmp_path, clock, channels={"hook": f"cloudevents+http://{hook.address}/"})
+    take(here, worse())
+    process = multiprocessing.get_context("spawn").Process(
+        target=_deliver, args=(str(tmp_path), hook.address)
+    )
+    hook.on_request = lambda: os.kill(process.pid or 0, signal.SIGKILL)
+    process.start()
+    process.join(60)
+    assert process.exitcode == -signal.SIGKILL
+    hook.on_request = lambda: None
+    assert delivering.deliver(here).delivered == 1
+    first, second = events(hook)
+    assert (first["id"], first["source"]) == (second["id"], second["source"])
+
+
+def test_one_process_delivers_at_a_time(tmp_path: Path, clock: Hands, hook: receivers.Http) -> None:
+    here = here_with(tmp_path, clock, hook)
+    take(here, worse())
+    with here.locks.hold("alerts"):
+        assert delivering.deliver(here) == delivering.Delivery(waiting=1, busy=True)
+    assert hook.requests == []
+
+
+# -- MLflow's entries --------------------------------------------------------------------------------------
+
+
+def test_alerts_and_records_for_mlflow_do_not_wait_for_each_other(
+    tmp_path: Path, clock: Hands, hook: receivers.Http
+) -> None:
+    here = here_with(tmp_path, clock, hook)
+    with here.store.writing() as tx:
+        outbox.post(tx, "alias", "alias/1", {"model": "iris", "alias": "champion", "version": "1"}, NOON)
+    take(here, worse())
+    with here.store.reading() as tx:
+        assert [row["kind"] for row in outbox.waiting(tx)] == ["alias"]
+        assert outbox.count_waiting(tx) == 1
+    assert delivering.deliver(here).delivered == 1
+    with here.store.reading() as tx:
+        assert outbox.count_waiting(tx) == 1
+    assert delivery.send_again(here) == 0
+    assert delivering.deliver(here) == delivering.Delivery()
+
+
+# -- apprise -----------------------------------------------------------------------------------------------
+
+
+def test_people_get_a_letter(tmp_path: Path, clock: Hands) -> None:
+    with receivers.smtp(tmp_path / "box", "ops", SECRET) as server:
+        address = f"mailto://ops:{SECRET}@127.0.0.1:{server.port}?from=ml@example.org&to=team@example.org&mode=insecure"
+        here = project(tmp_path, clock, channels={"team": address})
+        (alert,) = take(here, worse(), damage="40 wrong answers a day")
+        assert delivering.deliver(here) == delivering.Delivery(delivered=1)
+    ((sender, recipients, letter),) = server.letters
+    assert (sender, recipients) == ("ml@example.org", ["team@example.org"])
+    assert str(make_header(decode_header(letter["Subject"]))) == (
+        "[critical] iris: accuracy fell to 0.61, usually 0.70"
+    )
+    parts = [part.get_payload(decode=True) or b"" for part in letter.walk() if not part.is_multipart()]
+    text = b"\n".join(part for part in parts if isinstance(part, bytes)).decode()
+    for words in ("40 wrong answers a day", f"Message {alert.alert_id}-1", "everloop alerts close"):
+        assert words in text
+
+
+def test_a_letter_that_is_refused_waits_and_no_password_is_told(
+    tmp_path: Path, clock: Hands, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    with receivers.smtp(tmp_path / "box", "ops", "another") as server:
+        address = f"mailto://ops:{SECRET}@127.0.0.1:{server.port}?from=ml@example.org&to=team@example.org&mode=insecure"
+        here = project(tmp_path, clock, channels={"team": address})
+        take(here, worse())
+        done = delivering.deliver(here)
+    assert (done.delivered, done.waiting) == (0, 1)
+    assert done.problems["team"].startswith("mailto://… did not take the message: ")
+    with here.store.reading() as tx:
+        kept = str([dict(row) for row in outbox.messages(tx)])
+    out = capfd.readouterr()
+    assert SECRET not in "".join([str(done), kept, out.out, out.err, caplog.text, repr(here.settings)])
+
+
+def test_apprise_reaches_webhooks_of_its_own_kind(tmp_path: Path, clock: Hands, hook: receivers.Http) -> None:
+    here = project(tmp_path, clock, channels={"json": f"json://{hook.address}/in"})
+    (alert,) = take(here, worse())
+    closing.close(here, alert.alert_id, "seen")
+    assert delivering.deliver(here).delivered == 2
+    first, second = events(hook)
+    assert (first["type"], second["type"]) == ("failure", "success")
+    assert first["title"] == "[critical] iris: accuracy fell to 0.61, usually 0.70"
+
+
+@pytest.mark.parametrize("behaviour", [{"status": 500}, {"pause": 3.0}])
+def test_apprise_that_fails_is_tried_again(
+    tmp_path: Path, clock: Hands, hook: receivers.Http, behaviour: dict[str, Any]
+) -> None:
+    here = project(tmp_path, clock, channels={"json": f"json://{hook.address}/{SECRET}"}, timeout=0.3)
+    vars(hook).update(behaviour)
+    take(here, worse())
+    done = delivering.deliver(here)
+    assert done.waiting == 1
+    assert done.problems
+    assert SECRET not in str(done)
+
+
+def test_an_address_that_apprise_does_not_know_says_so_without_it(tmp_path: Path, capfd: Any) -> None:
+    here = project(tmp_path, channels={"odd": f"nonsense://{SECRET}/x"})
+    with pytest.raises(InvalidSettings, match="nonsense://…") as told:
+        here.open_notifier(here.settings.alerts.channels["odd"])
+    assert SECRET not in str(told.value) + "".join(capfd.readouterr())
+
+
+def test_without_the_library_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "apprise", None)
+    here = project(tmp_path, channels={"team": "mailto://example.org"})
+    with pytest.raises(MissingExtra, match="apprise") as told:
+        here.open_notifier("mailto://example.org")
+    assert "everloop[alerts]" in told.value.remedy
+
+
+# -- trying out --------------------------------------------------------------------------------------------
+
+
+def test_channels_are_tried_out(tmp_path: Path, clock: Hands, hook: receivers.Http) -> None:
+    channels = {
+        "hook": f"cloudevents+http://{hook.address}/",
+        "dead": f"cloudevents+http://127.0.0.1:{free_port()}/",
+    }
+    here = project(tmp_path, clock, channels=channels)
+    found = delivering.try_out(here, None)
+    assert found["hook"] is None
+    assert "cannot be reached" in (found["dead"] or "")
+    assert events(hook)[0]["type"] == "everloop.alert.test"
+    with pytest.raises(NotFound, match="Did you mean 'hook'"):
+        delivering.try_out(here, "hok")
+    with pytest.raises(NotFound, match="There is no channel"):
+        delivering.try_out(project(tmp_path / "none", clock), None)
