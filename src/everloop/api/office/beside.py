@@ -10,12 +10,15 @@ import sys
 from everloop.adapters.courier import describe
 from everloop.core.errors import MLOpsError
 from everloop.flows import states
+from everloop.flows.alerts import delivering
 from everloop.flows.project import Project
 
 from .hand import Hand, within
 
 JOBS_EVERY = 60.0  # seconds between looks for jobs that were queued elsewhere
 JOBS_MODULE = "everloop.worker.jobs"
+ALERTS_EVERY = 2.0  # seconds between looks for messages that are due
+ALERTS_MODULE = "everloop.worker.alerts"
 RELEASES_EVERY = 1.0  # seconds between looks for a release that runs
 RELEASES_MODULE = "everloop.worker.releases"
 
@@ -36,6 +39,16 @@ async def keep(project: Project) -> None:
             if await looker.do(lambda: states.running(project)):
                 await _run(RELEASES_MODULE, project, ends=True)
         await asyncio.sleep(RELEASES_EVERY)
+
+
+async def deliver(project: Project) -> None:
+    """Messages of alerts are delivered by a process of their own, which ends when none is due."""
+    looker = Hand("everloop-alerts")
+    while True:
+        with contextlib.suppress(MLOpsError):  # the database does not answer: others tell that
+            if await looker.do(lambda: delivering.is_due(project)):
+                await _run(ALERTS_MODULE, project, ends=True)
+        await asyncio.sleep(ALERTS_EVERY)
 
 
 async def _run(module: str, project: Project, *, ends: bool = False) -> None:
