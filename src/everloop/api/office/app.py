@@ -23,7 +23,7 @@ from everloop.api import problems
 from everloop.api.problems import BadRequest, HttpError
 from everloop.core.errors import Invalid, MLOpsError
 
-from . import descriptions, memory, pages, releasing, routes
+from . import alerting, descriptions, memory, pages, releasing, routes
 from .board import Board
 from .metrics import Host
 
@@ -51,6 +51,7 @@ def make_app(office: Office) -> FastAPI:
     app.state.board = Board(office, app.state.host)
     app.include_router(routes.router)
     app.include_router(releasing.router)
+    app.include_router(alerting.router)
     app.include_router(memory.router)
     app.include_router(pages.router)
     app.include_router(descriptions.router)
