@@ -1,0 +1,137 @@
+"""A closed window against the reference, judged once: what changed, in plain words.
+
+A finding needs both: evidence that holds over all tests at once (Holm) and an effect that counts (a floor).
+``alpha`` is the chance of any false finding in a window, so a month of windows has ``alpha`` times their
+number of them at most, however often one looks (expected numbers add up whatever depends on what).
+
+Half of ``alpha`` is for the window alone. The other half is for the last 2, 4, 8 … windows taken together,
+which show slow and small changes; these need two voices: the window itself and those before it must each
+speak for the change, so that one odd hour does not ring for days.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from everloop.core.monitoring import Result
+
+from . import correlating, evidence, words
+from .comparing import Compared, compare
+from .reference import Reference
+from .windows import Window, merge
+
+_ALONE = 0.5
+_VOICE = 0.05
+Key = tuple[str, str, str]
+
+
+def check(
+    reference: Reference, window: Window, *, alpha: float, recent: Sequence[Window] = ()
+) -> list[Result]:
+    """One result for everything that was tested, fired or not, and for what could not be.
+
+    ``recent``: windows before this one, the newest last; 31 of them reach as far as this looks.
+    """
+    if not window.rows:
+        return [
+            Result(
+                "quality", "window", "rows", False, "The window has no rows: nothing could be checked.",
+                unable=True, value=0.0,
+            )
+        ]  # fmt: skip
+    now = {each.key: each for each in compared(reference, window)}
+    fired: dict[Key, tuple[Compared, int]] = {}
+    spans = _spans(len(recent))
+    for span in spans:
+        share = 1.0 if len(spans) == 1 else _ALONE if span == 1 else (1 - _ALONE) / (len(spans) - 1)
+        before = merge(recent[-(span - 1) :]) if span > 1 else None
+        if before is not None and not before.rows:
+            continue
+        together = now if before is None else _by_key(compared(reference, before.merge(window)))
+        found = {key: each for key, each in _found(together, alpha * share).items() if key not in fired}
+        if before is not None and found:
+            earlier = _by_key(compared(reference, before))
+            found = {key: each for key, each in found.items() if _speaks(now, key) and _speaks(earlier, key)}
+        fired.update({key: (each, span) for key, each in found.items()})
+    everything = {**now, **{key: each for key, (each, _) in fired.items()}}
+    return [_result(reference, each, fired.get(key)) for key, each in everything.items()]
+
+
+def compared(reference: Reference, window: Window) -> list[Compared]:
+    """Every test of a window, before any is judged."""
+    each = [one for name in reference.features for one in compare(reference, window, name)]
+    return [*schema(reference, window), *each, *correlating.compare(reference, window)]
+
+
+def schema(reference: Reference, window: Window) -> list[Compared]:
+    """Columns and types."""
+    seen = []
+    for name, rows in window.absent.items():
+        seen.append(
+            _certain(
+                name, "missing_column", "critical", f"'{name}': the column is missing", rows, window.rows
+            )
+        )
+    for name, rows in window.unknown.items():
+        seen.append(
+            _certain(name, "new_column", "info", f"'{name}': a column the reference lacks", rows, window.rows)
+        )
+    for name, feature in reference.features.items():
+        for kind, rows in window.features[name].strange.items():
+            told = f"'{name}': its type changed from {feature.type} to {kind}, so it cannot be compared"
+            seen.append(_certain(name, "type", "critical", told, rows, window.rows))
+    if not seen:
+        told = "Columns and types are those of the reference."
+        seen.append(Compared("quality", "columns", "schema", 1.0, False, told, certain=True))
+    return seen
+
+
+def _certain(name: str, statistic: str, level: str, told: str, rows: int, of: int) -> Compared:
+    part = "" if rows == of else f" in {words.rows(rows)} of {of:,}"
+    return Compared(
+        "quality", name, statistic, 0.0, True, told + part,
+        level="critical" if level == "critical" else "info",
+        value=rows / of, usual=0.0, certain=True, details={"rows": rows},
+    )  # fmt: skip
+
+
+def _by_key(several: Sequence[Compared]) -> dict[Key, Compared]:
+    return {each.key: each for each in several}
+
+
+def _spans(recent: int) -> list[int]:
+    spans = [1]
+    while spans[-1] * 2 <= min(recent, 31) + 1:
+        spans.append(spans[-1] * 2)
+    return spans
+
+
+def _found(tests: dict[Key, Compared], alpha: float) -> dict[Key, Compared]:
+    tried = [each for each in tests.values() if not each.certain]
+    rejected = evidence.holm(np.asarray([each.p_value for each in tried]), alpha) if tried else []
+    sure = [each for each, is_rejected in zip(tried, rejected, strict=True) if is_rejected and each.beyond]
+    return {
+        each.key: each for each in (*sure, *(one for one in tests.values() if one.certain and one.beyond))
+    }
+
+
+def _speaks(tests: dict[Key, Compared], key: Key) -> bool:
+    return key in tests and tests[key].p_value <= _VOICE
+
+
+def _result(reference: Reference, each: Compared, found: tuple[Compared, int] | None) -> Result:
+    told, details = each.words, dict(each.details)
+    if found is not None:
+        each, span = found
+        told = each.words if span == 1 else f"{each.words} (over the last {span} windows)"
+        details = {**each.details, "windows": span}
+    if not each.certain and not reference.calibrated:
+        told += "; uncalibrated, rows taken as independent"
+        details["calibrated"] = False
+    return Result(
+        each.family, each.subject, each.statistic, found is not None, told, each.level,
+        each.value, each.usual, each.low, each.high, None if each.certain else each.p_value, each.floor,
+        details=details,
+    )  # fmt: skip
