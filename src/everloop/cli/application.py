@@ -43,8 +43,13 @@ COMMANDS = {
         "everloop.cli.environments",
         "Show the environments, their rules, and what is current of each model.",
     ),
+    "monitor": ("everloop.cli.monitor", "Watch models in production: drift, performance, broken feeds."),
     "model": ("everloop.cli.model", "Show what served at a moment, and where it came from."),
     "explain": ("everloop.cli.explain", "Explain an answer, from its prediction back to the raw data."),
+    "alerts": (
+        "everloop.cli.alerts",
+        "List, show, close and silence alerts; try channels, deliver messages.",
+    ),
     "contract": ("everloop.cli.contract", "Show what a model's data must be like, or read it off data anew."),
     "history": ("everloop.cli.history", "Show what happened to a model, oldest first."),
     "report": ("everloop.cli.report", "Write a model's report: one HTML page with plots."),

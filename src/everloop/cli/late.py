@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from everloop.data import conditions as conditions
     from everloop.data import names as names
     from everloop.deployment import samplesize as samplesize
+    from everloop.flows import alerts as alerts
     from everloop.flows import backup as backup
     from everloop.flows import comparison as comparison
     from everloop.flows import contracts as contracts
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from everloop.flows import health as health
     from everloop.flows import history as history
     from everloop.flows import models as models
+    from everloop.flows import monitoring as monitoring
     from everloop.flows import origins as origins
     from everloop.flows import pictures as pictures
     from everloop.flows import refs as refs
@@ -53,6 +55,7 @@ if TYPE_CHECKING:
     from . import weeks as weeks
 else:
     _FLOWS = (
+        "alerts",
         "backup",
         "comparison",
         "contracts",
@@ -65,6 +68,7 @@ else:
         "health",
         "history",
         "models",
+        "monitoring",
         "origins",
         "pictures",
         "refs",

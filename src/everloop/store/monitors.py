@@ -49,22 +49,31 @@ def first(tx: Tx, model: str, version: str, since: datetime) -> datetime | None:
     return datetime.fromisoformat(found) if found else None
 
 
-def put_hour(tx: Tx, model: str, version: str, hour: str, rows: int, document: Mapping[str, Any]) -> None:
-    """``hour`` as predictions are counted by (``2026-11-21T09``)."""
-    tx.put(monitor_windows, model=model, version=version, hour=hour, rows=rows, document=dict(document))
+def put_window(
+    tx: Tx, model: str, version: str, since: str, hours: int, rows: int, document: Mapping[str, Any]
+) -> None:
+    """``since`` is an hour, as predictions are counted by (``2026-11-21T09``)."""
+    key = {"model": model, "version": version, "hours": hours, "since": since}
+    tx.put(monitor_windows, **key, rows=rows, document=dict(document))
 
 
-def hours(tx: Tx, model: str, version: str, since: str, until: str) -> list[Row]:
-    """Oldest first; ``until`` is excluded."""
-    wanted = (_W.model == model, _W.version == version, _W.hour >= since, _W.hour < until)
-    return list(tx.rows(monitor_windows, *wanted, by="hour"))
+def windows(tx: Tx, model: str, version: str, hours: int, since: str, until: str) -> list[Row]:
+    """Those of so many hours that begin from ``since`` to before ``until``, oldest first."""
+    wanted = (_W.model == model, _W.version == version, _W.hours == hours)
+    return list(tx.rows(monitor_windows, *wanted, _W.since >= since, _W.since < until, by="since"))
 
 
 def hour_rows(tx: Tx, model: str, version: str, since: str, until: str) -> dict[str, int]:
     """How many predictions are summed up in each hour."""
-    wanted = (_W.model == model, _W.version == version, _W.hour >= since, _W.hour < until)
-    query = select(_W.hour, _W.rows).where(*wanted)
-    return {row["hour"]: int(row["rows"]) for row in tx.select(query, monitor_windows)}
+    wanted = (_W.model == model, _W.version == version, _W.hours == 1, _W.since >= since, _W.since < until)
+    query = select(_W.since, _W.rows).where(*wanted)
+    return {row["since"]: int(row["rows"]) for row in tx.select(query, monitor_windows)}
+
+
+def forget_windows(tx: Tx, model: str, version: str, before: str) -> None:
+    """Those that began before an hour."""
+    wanted = (_W.model == model, _W.version == version, _W.since < before)
+    tx.remove(monitor_windows, *wanted)
 
 
 def answers(

@@ -11,12 +11,15 @@ from everloop.adapters.courier import describe
 from everloop.core.errors import MLOpsError
 from everloop.flows import states
 from everloop.flows.alerts import delivering
+from everloop.flows.monitoring import spans
 from everloop.flows.project import Project
 
 from .hand import Hand, within
 
 JOBS_EVERY = 60.0  # seconds between looks for jobs that were queued elsewhere
 JOBS_MODULE = "everloop.worker.jobs"
+MONITORS_EVERY = 300.0  # seconds between looks for a window that is over
+MONITORS_MODULE = "everloop.worker.monitors"
 ALERTS_EVERY = 2.0  # seconds between looks for messages that are due
 ALERTS_MODULE = "everloop.worker.alerts"
 RELEASES_EVERY = 1.0  # seconds between looks for a release that runs
@@ -39,6 +42,17 @@ async def keep(project: Project) -> None:
             if await looker.do(lambda: states.running(project)):
                 await _run(RELEASES_MODULE, project, ends=True)
         await asyncio.sleep(RELEASES_EVERY)
+
+
+async def watch(project: Project) -> None:
+    """Windows of production are checked by a process of their own, which ends when none is left. Those whose
+    labels are waited for are asked after as often, too."""
+    looker = Hand("everloop-monitors")
+    while True:
+        with contextlib.suppress(MLOpsError):  # the database does not answer: others tell that
+            if await looker.do(lambda: spans.waiting(project)):
+                await _run(MONITORS_MODULE, project, ends=True)
+        await asyncio.sleep(MONITORS_EVERY)
 
 
 async def deliver(project: Project) -> None:

@@ -109,6 +109,7 @@ class Office:
                 self._app = await asyncio.to_thread(self._load_app)
                 self._spawn(self._app.state.board.run())
                 self._spawn(beside.keep(self.project))
+                self._spawn(beside.watch(self.project))
                 self._spawn(beside.deliver(self.project))
                 if settings.retrain:
                     self._spawn(beside.work(self.project, self._queued))

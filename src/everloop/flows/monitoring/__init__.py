@@ -1,1 +1,10 @@
-"""Monitoring in production: references, windows, checks, and what is made of them."""
+"""Monitoring as workflows: references, windows of production, checks. Submodules load on first use."""
+
+from __future__ import annotations
+
+from everloop.core.lazy import submodules
+
+__getattr__ = submodules(
+    __name__,
+    ["checking", "damaging", "referring", "reporting", "service", "showing", "spans", "summing"],
+)

@@ -22,7 +22,7 @@ from .referring import References
 from .spans import Span
 from .summing import Summed
 
-BEFORE = 2  # windows that a check looks back on
+BEFORE = 31  # windows that a check looks back on
 MOST_ROWS = 200_000  # of a window, whose probabilities are read
 
 
@@ -30,9 +30,7 @@ def check(
     project: Project, known: References, version: str, span: Span, rules: Watch, alpha: float
 ) -> Looked:
     """Everything that was looked at; see ``checking.alpha``."""
-    model = known.run.model
-    summing.sum_up(project, model, version, known, span.since, span.until)
-    window = summing.load(project, model, version, known, span.since, span.until)
+    window = summing.window(project, known, version, span.since, span.until)
     if window is None or window.rows < rules.min_rows:
         text = (
             f"{span.rows} rows in {spans.LONGEST.days} days are too few to check: "
@@ -40,7 +38,7 @@ def check(
         )
         few = Result("check", "rows", "rows", False, text, value=float(span.rows), unable=True)
         return Looked([few], span.rows)
-    before = _before(project, model, version, known)
+    before = _before(project, known, version)
     recent = [one.inputs for one in before]
     results = list(checks.check(known.inputs, window.inputs, alpha=alpha, recent=recent))
     if known.answers is not None and window.answers is not None:
@@ -51,14 +49,14 @@ def check(
         results += _estimated(project, known, version, span, alpha)
     missing = [f"{text[0].upper()}{text[1:]}." for text in known.without]
     results += [Result("check", "reference", "reference", False, each, unable=True) for each in missing]
-    return Looked(results, window.rows)
+    return Looked(results, window.rows, window=window)
 
 
-def _before(project: Project, model: str, version: str, known: References) -> list[Summed]:
+def _before(project: Project, known: References, version: str) -> list[Summed]:
     """The windows that were checked last, oldest first."""
     with project.store.reading() as tx:
-        past = monitors.checks(tx, model, version=version, kind="answers", limit=BEFORE)
-    found = [summing.load(project, model, version, known, one.since, one.until) for one in reversed(past)]
+        past = monitors.checks(tx, known.run.model, version=version, kind="answers", limit=BEFORE)
+    found = [summing.past(project, known, version, one.since, one.until) for one in reversed(past)]
     return [one for one in found if one is not None]
 
 

@@ -12,7 +12,7 @@ from everloop.flows.project import Project
 from everloop.settings.monitoring import Watch
 from everloop.store import monitors
 
-from . import answering, labelling, proposing, referring, spans
+from . import answering, labelling, proposing, referring, spans, summing
 from .looked import Looked, unable
 from .spans import Span
 
@@ -22,7 +22,7 @@ Told = Callable[[Checked, Sequence[Alert]], None]
 def look(project: Project, model: str, told: Told = lambda checked, changed: None) -> list[Checked]:
     """Check what is over and was not checked yet, oldest first. Each check is one transaction with the alerts
     that come of it, so that a process may end at any time; a window is judged once, whoever looks."""
-    rules = referring.watched(project, model)
+    rules = spans.rules_of(project, model)
     with project.store.reading() as tx:
         versions = monitors.versions(tx, model, project.clock.now() - spans.LONGEST)
     made: list[Checked] = []
@@ -44,7 +44,7 @@ PARTS = ("inputs", "answers", "estimates", "labels")
 
 
 def _check(project: Project, model: str, version: str, kind: Kind, span: Span, told: Told) -> list[Checked]:
-    rules = referring.watched(project, model)
+    rules = spans.rules_of(project, model)
     room = answering if kind == "answers" else labelling
     try:
         known = referring.of_version(project, model, version)
@@ -60,6 +60,8 @@ def _check(project: Project, model: str, version: str, kind: Kind, span: Span, t
             return []  # somebody else was first
         if found.mark is not None:
             monitors.put_mark(tx, model, version, found.mark)
+        if found.window is not None:
+            summing.keep(tx, model, version, span, found.window)
         damage, proposal = proposing.damage(checked), proposing.proposal(checked)
         changed = alerts.raising.take(tx, project, checked, damage=damage, proposal=proposal)
     told(checked, changed)

@@ -9,14 +9,18 @@ from typing import Any
 from everloop.core.errors import MLOpsError
 from everloop.core.monitoring import Result
 
+from .summing import Summed
+
 
 @dataclass(frozen=True)
 class Looked:
-    """``results`` over so many rows. ``mark``: how far the version's monitor is then [as before]."""
+    """``results`` over so many rows. ``mark``: how far the version's monitor is then [as before];
+    ``window``: what is looked back on."""
 
     results: Sequence[Result]
     rows: int
     mark: Mapping[str, Any] | None = None
+    window: Summed | None = None
 
 
 def unable(error: MLOpsError) -> Result:

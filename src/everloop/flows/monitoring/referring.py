@@ -5,15 +5,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from everloop.core.documents import dump, load
 from everloop.core.errors import MLOpsError, Refused, TooFewRows, UnknownVersion
 from everloop.core.runs import Run
-from everloop.data import identity
+from everloop.data import identity, reading
 from everloop.flows import artifacts, champion, data
 from everloop.flows.project import Project
 from everloop.monitoring import concept, estimated, performance, reference
@@ -27,6 +29,7 @@ from everloop.training import fitting, serialise, targets
 
 from . import production
 from .production import Answers
+from .spans import rules_of
 
 FORMAT = 1
 MOST_HELD_OUT = 200_000  # rows that the model is asked again for
@@ -42,6 +45,7 @@ class References:
     baseline: Baseline | None = None
     estimator: Estimator | None = None
     losses: Losses | None = None
+    season: str | None = None
     without: tuple[str, ...] = ()
 
     @property
@@ -52,6 +56,12 @@ class References:
     def ordered(self) -> bool:
         """The held-out rows came in the order of time, so that the dependence of errors is known."""
         return self.baseline is not None and self.baseline.ordered
+
+    def phase_of(self, hour: datetime) -> str | None:
+        """Of an hour of production, where the reference tells phases apart."""
+        if not self.inputs.slots:
+            return None
+        return f"{hour.hour}" if self.season == "hour" else f"{hour.weekday()}"
 
     @property
     def kinds(self) -> dict[str, str]:
@@ -67,6 +77,7 @@ class References:
             "inputs": self.inputs.to_document(),
             "answers": answers,
             **told,
+            "season": self.season,
             "without": list(self.without),
         }
 
@@ -85,11 +96,12 @@ def of_version(project: Project, model: str, version: str) -> References:
     return _keep(project, model, version, _made(project, run, table, rows))
 
 
-def give(project: Project, model: str, version: str, table: pa.Table) -> References:
+def give(project: Project, model: str, version: str, source: object) -> References:
     """Take a table as what a version is compared with, instead of the data of its run. With the target as a
     column its rows also tell how good the version usually is: they should be rows it was not trained on."""
     with project.store.reading() as tx:
         run = _run(tx, model, version)
+    table = reading.refuse_empty(reading.to_table(source))
     return _keep(project, model, version, _made(project, run, table, np.ones(table.num_rows, dtype=bool)))
 
 
@@ -104,7 +116,7 @@ def _read(run: Run, kept: Mapping[str, Any]) -> References:
     parts = {name: load(kind, kept[name]) if kept[name] else None for name, kind in _PARTS.items()}
     answers = Reference.from_document(kept["answers"]) if kept["answers"] else None
     inputs = Reference.from_document(kept["inputs"])
-    return References(run, inputs, answers, **parts, without=tuple(kept["without"]))
+    return References(run, inputs, answers, **parts, season=kept["season"], without=tuple(kept["without"]))
 
 
 def _keep(project: Project, model: str, version: str, made: References) -> References:
@@ -127,19 +139,24 @@ def _trained_on(project: Project, run: Run) -> tuple[pa.Table, np.ndarray]:
 
 
 def _made(project: Project, run: Run, table: pa.Table, held_out: np.ndarray) -> References:
-    rules = watched(project, run.model)
+    rules = rules_of(project, run.model)
     column = run.recipe.split.column if run.recipe.split.kind == "time" else None
     times = table.column(column) if column in table.column_names else None
-    season = {"phases": rules.season} if rules.season and times is not None else {}
-    inputs = reference.build(table.select([name for name in run.features if name in table.column_names]),
-                             order=times, **season)  # fmt: skip
+    season = rules.season if times is not None else None
+    inputs = reference.build(
+        table.select([name for name in run.features if name in table.column_names]),
+        order=times,
+        phases=_phases(times, season),
+    )
     without: list[str] = []
     if rules.season and times is None:
         without.append("there is no season: the model has no time_column")
     try:
         answers = _held_out(project, run, table, held_out)
     except MLOpsError as error:
-        return References(run, inputs, without=(*without, f"the model was not asked: {error.message}"))
+        return References(
+            run, inputs, season=season, without=(*without, f"the model was not asked: {error.message}")
+        )
     chosen, said = answers
     order = None if times is None else times.take(pa.array(chosen))
     parts: dict[str, Any] = {}
@@ -151,7 +168,15 @@ def _made(project: Project, run: Run, table: pa.Table, held_out: np.ndarray) -> 
         parts |= _judged(run, rules, there, table.take(pa.array(chosen[known])), order, known)
     except TooFewRows as error:
         without.append(f"performance is not judged: {error.message}")
-    return References(run, inputs, without=tuple(without), **parts)
+    return References(run, inputs, season=season, without=tuple(without), **parts)
+
+
+def _phases(times: pa.ChunkedArray | None, season: str | None) -> list[str] | None:
+    """As ``References.phase_of`` names them."""
+    if times is None or season is None:
+        return None
+    found = pc.hour(times) if season == "hour" else pc.day_of_week(times)
+    return [str(each) for each in found.to_pylist()]
 
 
 def _held_out(
@@ -212,9 +237,3 @@ def given_to_judge(said: Answers) -> dict[str, Any]:
     if said.classes:
         return {"answers": said.decided, "probabilities": said.said}
     return {"answers": said.said}
-
-
-def watched(project: Project, model: str) -> Watch:
-    """How a model is watched, also one that is not in the settings."""
-    settings = project.settings.models.get(model)
-    return settings.monitoring if settings else project.settings.monitoring

@@ -30,6 +30,25 @@ class Span:
     mature: bool = False
 
 
+def waiting(project: Project) -> list[str]:
+    """The models with windows that are over and were not checked yet, or whose labels are waited for."""
+    now = project.clock.now()
+    with project.store.reading() as tx:
+        names = predictions.models(tx)
+        versions = {name: monitors.versions(tx, name, now - LONGEST) for name in names}
+    return [
+        name
+        for name, found in versions.items()
+        if any(waits(project, name, version, rules_of(project, name)) for version in found)
+    ]
+
+
+def rules_of(project: Project, model: str) -> Watch:
+    """How a model is watched, also one that is not in the settings."""
+    settings = project.settings.models.get(model)
+    return settings.monitoring if settings else project.settings.monitoring
+
+
 def length(rules: Watch) -> timedelta:
     return timedelta(seconds=spans.seconds(rules.window))
 
@@ -59,6 +78,18 @@ def over(project: Project, model: str, version: str, rules: Watch) -> Iterator[S
         if rows >= rules.min_rows or until - since >= LONGEST:
             yield Span(since, until, rows)
             since, rows = until, 0
+
+
+def waits(project: Project, model: str, version: str, rules: Watch) -> bool:
+    """Whether a window is to be checked, or its labels are waited for."""
+    if next(over(project, model, version, rules), None) is not None:
+        return True
+    with project.store.reading() as tx:
+        newest = [
+            monitors.checks(tx, model, version=version, kind=kind, limit=1) for kind in ("answers", "labels")
+        ]
+    answers, judged = newest
+    return bool(answers) and (not judged or judged[0].since < answers[0].since)
 
 
 def labelled(project: Project, model: str, version: str, rules: Watch) -> Iterator[Span]:

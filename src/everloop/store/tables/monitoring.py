@@ -34,10 +34,11 @@ monitor_windows = Table(
     Column("tenant", Text, nullable=False),
     Column("model", Text, nullable=False),
     Column("version", Text, nullable=False),
-    Column("hour", Text, nullable=False),
+    Column("hours", Integer, nullable=False),
+    Column("since", Text, nullable=False),
     Column("rows", Integer, nullable=False),
     Column("document", JSON, nullable=False),
-    PrimaryKeyConstraint("tenant", "model", "version", "hour"),
+    PrimaryKeyConstraint("tenant", "model", "version", "hours", "since"),
 )
 
 monitor_marks = Table(

@@ -20,10 +20,12 @@ def upgrade() -> None:
     )
     op.create_table(
         "monitor_windows",
-        *_texts("tenant", "model", "version", "hour"),
+        *_texts("tenant", "model", "version"),
+        sa.Column("hours", sa.Integer, nullable=False),
+        sa.Column("since", sa.Text, nullable=False),
         sa.Column("rows", sa.Integer, nullable=False),
         sa.Column("document", sa.JSON, nullable=False),
-        sa.PrimaryKeyConstraint("tenant", "model", "version", "hour"),
+        sa.PrimaryKeyConstraint("tenant", "model", "version", "hours", "since"),
     )
     op.create_table(
         "monitor_marks",

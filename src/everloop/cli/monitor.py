@@ -1,0 +1,196 @@
+"""``everloop monitor …``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from . import late
+from .call import Call, command, group
+
+if TYPE_CHECKING:
+    from everloop.core.monitoring import Checked, Result
+    from everloop.flows.monitoring.showing import Watched
+
+app = group("Watch models in production: drift, performance, broken feeds.")
+Model = Annotated[str, typer.Argument(metavar="MODEL[@VERSION]", help="The champion, or this version.")]
+MOST = 12  # results that are shown of a check
+
+
+@command(app, "list")
+def list_(call: Call) -> None:
+    """List the models: when each was checked last, what was found, and its open alerts.
+
+    \b
+    Example:
+      everloop monitor list
+    """
+    with call.project() as project:
+        found = late.monitoring.showing.overview(project)
+
+    def show() -> None:
+        if not found:
+            late.output.line("There is no model yet. 'everloop run' trains one.")
+            return
+        rows = [row for one in found for row in _rows(one)]
+        names = ("model", "checked (UTC)", "window", "rows", "found", "open alerts")
+        late.output.table(names, rows, right=("rows",), fold=("found",))
+
+    call.answer({"models": found}, show)
+
+
+@command(app)
+def check(
+    call: Call,
+    model: Model,
+    file: Annotated[
+        Path | None, typer.Argument(metavar="[FILE]", help="A table to check instead of production.")
+    ] = None,
+) -> None:
+    """Check the windows of production that are over, or a table, against what the version was trained on.
+
+    Each window is checked once: its answers as soon as it is over, its labels when they have come. A server
+    does so by itself. A table is only looked at: nothing is recorded.
+
+    \b
+    Example:
+      everloop monitor check flights
+      everloop monitor check flights@2.0.0 new.parquet
+    """
+    name, _, version = model.partition("@")
+    with call.project() as project:
+        if file is not None:
+            at = late.monitoring.showing.version_of(project, name, version or None)
+            results = late.monitoring.showing.against(project, name, at, str(file))
+            call.answer({"model": name, "version": at, "results": results}, lambda: _show_results(results))
+            return
+        late.serving.recording.record(project)
+        late.monitoring.showing.version_of(project, name, version or None)
+        made = late.monitoring.checking.look(project, name)
+
+    def show() -> None:
+        if not made:
+            late.output.line("No window is over that was not checked yet.")
+        for one in made:
+            _show_check(one)
+
+    call.answer({"checks": made}, show)
+
+
+@command(app)
+def show(
+    call: Call,
+    model: Model,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many checks.")] = 10,
+    everything: Annotated[bool, typer.Option("--all", help="Also what did not fire.")] = False,
+) -> None:
+    """Show the checks of a model, the newest first, and what fired.
+
+    \b
+    Example:
+      everloop monitor show flights
+      everloop monitor show flights --all --limit 1
+    """
+    name, _, version = model.partition("@")
+    with call.project() as project:
+        found = late.monitoring.showing.history(project, name, version or None, limit)
+
+    def show_all() -> None:
+        for one in found:
+            _show_check(one, everything=everything)
+
+    call.answer({"checks": found}, show_all)
+
+
+@command(app)
+def plan(
+    call: Call,
+    model: Model,
+    hourly: Annotated[
+        float | None, typer.Option(min=0, metavar="ROWS", help="Rows an hour [as in the last week].")
+    ] = None,
+) -> None:
+    """Say what the monitors of a version will find, by when, and how often they will be wrong.
+
+    \b
+    Example:
+      everloop monitor plan flights
+      everloop monitor plan flights --hourly 500
+    """
+    name, _, version = model.partition("@")
+    with call.project() as project:
+        at = late.monitoring.showing.version_of(project, name, version or None)
+        found = late.monitoring.showing.plan(project, name, at, hourly)
+    call.answer(found, lambda: late.output.line(found.words))
+
+
+@command(app)
+def reference(
+    call: Call,
+    model: Model,
+    file: Annotated[Path, typer.Argument(help="A CSV, Parquet or Feather file.")],
+) -> None:
+    """Give a table as what a version is compared with, instead of the data it was trained on.
+
+    With the target as a column it also tells how good the version usually is: then it should hold rows that
+    the version was not trained on.
+
+    \b
+    Example:
+      everloop monitor reference flights@2.0.0 usual.parquet
+    """
+    name, _, version = model.partition("@")
+    with call.project() as project:
+        at = late.monitoring.showing.version_of(project, name, version or None)
+        made = late.monitoring.referring.give(project, name, at, str(file))
+
+    def show_it() -> None:
+        late.output.line(f"{name}@{at} is compared with {made.inputs.rows:,} rows of {file} from now on.")
+        for each in made.without:
+            late.output.line(f"  {each}")
+
+    told = {"model": name, "version": at, "rows": made.inputs.rows, "without": list(made.without)}
+    call.answer(told, show_it)
+
+
+def _rows(one: Watched) -> list[tuple[object, ...]]:
+    alerts = len(one.alerts) or None
+    champion = f"{one.model}@{one.champion}" if one.champion else one.model
+    if not one.checks:
+        return [(champion, None, None, None, "no window is over yet", alerts)]
+    return [
+        (f"{one.model}@{each.version}", each.at, _window(each), each.rows, _found(each), alerts)
+        for each in one.checks
+    ]
+
+
+def _window(checked: Checked) -> str:
+    return f"{late.output.moment(checked.since)} – {late.output.moment(checked.until)}, {checked.kind}"
+
+
+def _found(checked: Checked) -> str:
+    fired = [each for each in checked.results if each.fired]
+    unable = [each for each in checked.results if each.unable]
+    told = ", ".join(f"{each.family} {each.subject}" for each in fired[:4])
+    more = f" and {len(fired) - 4} more" if len(fired) > 4 else ""
+    silent = f"{len(unable)} could not be checked" if unable else ""
+    return "; ".join(filter(None, [f"{told}{more}", silent])) or "nothing"
+
+
+def _show_check(checked: Checked, *, everything: bool = False) -> None:
+    said = f"{checked.model}@{checked.version}, {_window(checked)}: {checked.rows:,} rows"
+    late.output.line(f"{said}, {len(checked.results)} things checked; {_found(checked)}.")
+    _show_results(checked.results if everything else checked.findings)
+
+
+def _show_results(results: Sequence[Result]) -> None:
+    order = sorted(results, key=lambda each: (not each.fired, not each.unable))
+    fired = [each for each in order if each.fired or each.unable]
+    if not fired:
+        late.output.line(f"Nothing fired, of {len(order)} things that were checked.")
+    for each in fired:
+        mark = each.level if each.fired else "not checked"
+        late.output.line(f"  {mark}: {each.message}")

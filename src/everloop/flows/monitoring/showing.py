@@ -1,0 +1,102 @@
+"""What monitors say: the newest check of each model, all of one, and a table beside a version's reference."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from everloop.core.errors import NotFound, UnknownVersion
+from everloop.core.monitoring import Alert, Checked, Promise, Result
+from everloop.data import reading
+from everloop.flows.project import Project
+from everloop.monitoring import checks, promise, windows
+from everloop.store import alerts, models, monitors, predictions
+
+from . import checking, referring, spans, summing
+
+ALPHA = 0.001  # of a table that is checked by hand
+
+
+@dataclass(frozen=True)
+class Watched:
+    """A model with its newest check of each version and kind, and its open alerts."""
+
+    model: str
+    champion: str | None
+    checks: tuple[Checked, ...]
+    alerts: tuple[Alert, ...]
+
+
+def overview(project: Project) -> list[Watched]:
+    """All models that are in the settings, have a champion or have answered."""
+    with project.store.snapshot() as tx:
+        names = {*project.settings.models, *models.registered(tx), *predictions.models(tx)}
+        return [
+            Watched(
+                name,
+                champion.version if (champion := models.champion(tx, name)) else None,
+                tuple(monitors.latest_checks(tx, name)),
+                tuple(alerts.list_alerts(tx, name, "open")),
+            )
+            for name in sorted(names)
+        ]
+
+
+def history(project: Project, model: str, version: str | None = None, limit: int = 50) -> list[Checked]:
+    """Newest first. Raises NotFound where nothing was checked."""
+    with project.store.reading() as tx:
+        found = monitors.checks(tx, model, version=version, limit=limit)
+    if not found:
+        of = f"{model}@{version}" if version else f"'{model}'"
+        raise NotFound(
+            f"No window of {of} was checked yet.",
+            remedy="A window is checked when it is over, while 'everloop serve' runs or by "
+            f"'everloop monitor check {model}'.",
+        )
+    return found
+
+
+def version_of(project: Project, model: str, version: str | None) -> str:
+    """The one named, else the champion. Raises UnknownVersion."""
+    if version is not None:
+        return version
+    with project.store.reading() as tx:
+        champion = models.champion(tx, model)
+    if champion is None:
+        raise UnknownVersion(f"'{model}' has no champion.", remedy=f"Name a version: {model}@1.0.0.")
+    return champion.version
+
+
+def against(project: Project, model: str, version: str, source: object) -> list[Result]:
+    """A table beside what a version was trained on. Nothing is recorded."""
+    known = referring.of_version(project, model, version)
+    table = reading.refuse_empty(reading.to_table(source))
+    names = [name for name in known.inputs.features if name in table.column_names]
+    more = [name for name in table.column_names if name not in known.inputs.features]
+    chosen = table.select([*names, *(name for name in more if name != known.run.recipe.target)])
+    return list(checks.check(known.inputs, windows.summarise(known.inputs, chosen), alpha=ALPHA))
+
+
+def plan(project: Project, model: str, version: str, hourly: float | None = None) -> Promise:
+    """What the monitors of a version find, and how often they are wrong, at the traffic of the last week or
+    at ``hourly`` rows an hour."""
+    rules = spans.rules_of(project, model)
+    known = referring.of_version(project, model, version)
+    length = spans.length(rules)
+    rows = (_traffic(project, model) if hourly is None else hourly) * (length / summing.HOUR)
+    windows_each = max(1.0, rules.min_rows / max(rows, 1e-9))  # as many until there are enough rows
+    count = timedelta(days=30) / length / windows_each
+    share = rules.false_alarms / len(checking.PARTS)
+    return promise.promise(known.inputs, int(rows * windows_each), count, share)
+
+
+def _traffic(project: Project, model: str) -> float:
+    """Rows an hour over the last week, or since the first of them."""
+    now: datetime = project.clock.now()
+    since = now - timedelta(days=7)
+    with project.store.reading() as tx:
+        hours = predictions.per_hour(tx, predictions.Wanted(model=model, since=since))
+    if not hours:
+        return 0.0
+    first = datetime.fromisoformat(f"{min(hours)}:00:00+00:00")
+    return sum(hours.values()) / max(1.0, (now - first) / summing.HOUR)
