@@ -85,7 +85,9 @@ class Bursts:
         sums += [self.labels, self.total, self.squares, self.steps]
         if sums[0] > _MOST * _LENGTHS[-1]:
             sums /= 2
-        return Bursts(*map(float, sums), float(losses[-1]), tuple(each.seen(losses) for each in self.blocks))
+        labels, total, squares, steps = map(float, sums)
+        blocks = tuple(each.seen(losses) for each in self.blocks)
+        return Bursts(labels, total, squares, steps, float(losses[-1]), blocks)
 
     def effect(self) -> float:
         """The design effect that is there beyond doubt; 1 at least."""
