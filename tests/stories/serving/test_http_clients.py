@@ -227,7 +227,7 @@ def test_the_examples_of_the_description_work(iris: Server) -> None:
     sent = 0
     for path, operations in document["paths"].items():
         body = operations.get("post", {}).get("requestBody")
-        if body is None or operations["post"]["tags"] == ["releases"]:  # tests/stories/releases tries those
+        if body is None or operations["post"]["tags"][0] in ("alerts", "releases"):  # their stories try those
             continue
         place = path.replace("{name}", "iris").replace("{version}", "1.0.0")
         for example in _examples(document, body["content"]["application/json"]["schema"]):

@@ -17,6 +17,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
+from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from everloop.api import problems
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 _MEDIA = problems.MEDIA_TYPE.decode()
 _SEE = "See /docs for what there is, and what it takes."
 _log = logging.getLogger("everloop.office")
+_ROUTERS = tuple(each.router for each in (routes, releasing, alerting, memory, pages, descriptions))
 _BRANCH = re.compile(r"bool|int|float|str|(list|dict)\[.*")
 _VALID = "input should be a valid "
 _shown = reprlib.Repr()
@@ -49,12 +51,8 @@ def make_app(office: Office) -> FastAPI:
     app.state.office = office
     app.state.host = Host(office)
     app.state.board = Board(office, app.state.host)
-    app.include_router(routes.router)
-    app.include_router(releasing.router)
-    app.include_router(alerting.router)
-    app.include_router(memory.router)
-    app.include_router(pages.router)
-    app.include_router(descriptions.router)
+    for router in _ROUTERS:
+        app.include_router(router)
     app.add_exception_handler(MLOpsError, _problem)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _plain)
@@ -141,9 +139,17 @@ def _value(given: Any) -> str:
     return "null" if given is None else _shown.repr(given)
 
 
+def _methods(request: Request) -> list[str]:
+    """What the path can be asked: Starlette tells the methods of its first route only."""
+    known = [*request.app.routes, *(route for router in _ROUTERS for route in router.routes)]
+    there = [
+        each for each in known if isinstance(each, Route) and each.matches(request.scope)[0] != Match.NONE
+    ]
+    return sorted({method for route in there for method in route.methods or ()})
+
+
 async def _plain(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 (the only kind that comes here)
-    headers: Any = error.headers or {}
     told = HttpError(
         error.status_code,
         {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "http_error"),
@@ -151,6 +157,6 @@ async def _plain(request: Request, error: Exception) -> Response:
         if error.status_code in (404, 405)
         else error.detail,
         remedy=_SEE,
-        allow=headers.get("Allow", ""),
+        allow=", ".join(_methods(request)) if error.status_code == 405 else "",
     )
     return problem(told, request)
