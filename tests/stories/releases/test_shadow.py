@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import psutil
 import pytest
+from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 from tests.clocks import Hands
 from tests.stories.serving.log import prediction, write
@@ -58,8 +59,11 @@ def shadow(project: Project, version: str = "1.1.0") -> Release:
     return deploying.deploy(project, deploying.Request(f"iris@{version}", strategy="shadow", wishes=WISHES))
 
 
-def serve(project: Project, release: Release, numbers: range, clock: Hands) -> pd.DataFrame:
-    """The champion answers flowers in turn, and the answers are recorded; returns them with the truth."""
+def serve(
+    project: Project, release: Release, numbers: range, clock: Hands, *, lacking: str | None = None
+) -> pd.DataFrame:
+    """The champion answers flowers in turn, each fifth without the input ``lacking``, and the answers are
+    recorded; returns them with the truth."""
     rows, original = frame(), models.load(project, "iris@1.0.0")
     lines, truth = [], []
     chances = original.predict_proba(rows[FEATURES])
@@ -70,7 +74,7 @@ def serve(project: Project, release: Release, numbers: range, clock: Hands) -> p
         told = prediction(
             number,
             at=clock.at.isoformat(timespec="microseconds"),
-            inputs=inputs,
+            inputs={**inputs, lacking: None} if lacking and number % 5 == 0 else inputs,
             prediction=max(said, key=lambda name: said[name]),
             confidence=max(said.values()),
             probabilities=said,
@@ -267,6 +271,25 @@ def test_the_report_is_what_the_answers_say(trained: Project, clock: Hands) -> N
     first = told.set_index("id").loc[found.farthest[0].prediction_id]
     assert (found.farthest[0].champion, found.farthest[0].candidate) == (first.said, first.new)
     assert found.farthest[0].inputs == {name: first[name] for name in FEATURES}
+
+
+def test_inputs_that_are_missing_are_a_slice_of_their_own(
+    open_project: Any, trained: Project, clock: Hands
+) -> None:
+    rows, data = frame(), {"data": {"path": "iris.csv"}, "target": "species"}
+    trained = open_project(models={"iris": {**data, "serving": {"inputs": {"missing": "allow"}}}})
+    fitted = HistGradientBoostingClassifier(max_iter=5).fit(rows[FEATURES], rows["species"])
+    origin = outside.Origin(models.find(trained, "iris@1.0.0").version.data_version, {}, "species", FEATURES)
+    outside.register(trained, "iris", fitted, origin, version="1.1.0")
+    release = shadow(trained)
+    serve(trained, release, range(300), clock, lacking="petal_length")
+    shadowing.catch_up(trained, release, shadowing.Kept())
+    found = results.document(trained, release)
+    assert found.shadow is not None
+    lengths = {each.value: each.rows for each in found.shadow.slices if each.field == "petal_length"}
+    assert lengths.pop("(missing)") == 60
+    assert (len(lengths), sum(lengths.values())) == (5, 240)
+    assert "petal_length = (missing)" in page.render(found)
 
 
 def test_a_shadow_that_has_seen_nothing_has_a_report(trained: Project) -> None:

@@ -338,12 +338,16 @@ def _slices(frame: pd.DataFrame, fields: Sequence[Field]) -> list[Slice]:
 
 
 def _binned(column: pd.Series) -> pd.Series:
-    """A category's frequent levels; of a number fifths with as many rows each."""
+    """A category's frequent levels; of a number fifths with as many rows each, and where it is missing."""
     numbers = pd.to_numeric(column, errors="coerce")
     if numbers.notna().mean() < 0.5 or numbers.nunique() <= MOST_LEVELS:
         return column.astype(str).where(column.astype(str).isin(_levels(column.astype(str))))
     fifths = pd.qcut(numbers, BINS, duplicates="drop", precision=4)
-    return fifths.map(lambda part: f"{max(part.left, numbers.min()):.4g} to {part.right:.4g}").astype(object)
+    lowest = numbers.min()
+    named = fifths.astype(object).map(
+        lambda part: f"{max(part.left, lowest):.4g} to {part.right:.4g}", na_action="ignore"
+    )
+    return named.fillna("(missing)")
 
 
 def _slice(name: str, value: str, rows: pd.DataFrame) -> Slice:
