@@ -27,6 +27,7 @@ from everloop.core.errors import Invalid, MLOpsError
 from . import alerting, descriptions, memory, pages, releasing, routes
 from .board import Board
 from .metrics import Host
+from .monitored import Monitored
 
 if TYPE_CHECKING:
     from .office import Office
@@ -51,6 +52,7 @@ def make_app(office: Office) -> FastAPI:
     app.state.office = office
     app.state.host = Host(office)
     app.state.board = Board(office, app.state.host)
+    app.state.monitored = Monitored(office.project)
     for router in _ROUTERS:
         app.include_router(router)
     app.add_exception_handler(MLOpsError, _problem)

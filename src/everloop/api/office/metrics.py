@@ -98,10 +98,10 @@ class Host:
         }
 
 
-def text(office: Office, counts: Counts, host: Host, business: Iterable[Metric]) -> bytes:
-    """All metrics in Prometheus' text form."""
+def text(office: Office, counts: Counts, host: Host, more: Iterable[Metric]) -> bytes:
+    """All metrics in Prometheus' text form, with those of others."""
     registry = CollectorRegistry()
-    registry.register(_Collected([*_serving(counts), *_recorded(office), *host.metrics(), *business]))
+    registry.register(_Collected([*_serving(counts), *_recorded(office), *host.metrics(), *more]))
     return generate_latest(registry)
 
 

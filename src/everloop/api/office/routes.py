@@ -219,7 +219,8 @@ async def prometheus_metrics(request: Request) -> Response:
     """All metrics in Prometheus' text form."""
     office = _office(request)
     counts = await office.counted()
-    content = metrics.text(office, counts, request.app.state.host, _business.metrics())
+    more = [*_business.metrics(), *await request.app.state.monitored.metrics()]
+    content = metrics.text(office, counts, request.app.state.host, more)
     return Response(content, media_type=metrics.MEDIA_TYPE)
 
 
