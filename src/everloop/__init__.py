@@ -45,17 +45,21 @@ if TYPE_CHECKING:
     )
     from everloop.sdk.data import DataVersioner
     from everloop.sdk.deployment import ModelDeployment
+    from everloop.sdk.drift import DriftDetector
     from everloop.sdk.dvc import DVCManager
     from everloop.sdk.factories import (
         create_data_versioner,
+        create_drift_detector,
         create_experiment_tracker,
         create_mlops_pipeline,
         create_model_deployment,
         create_model_monitor,
+        create_model_monitoring,
         create_model_registry,
         create_model_versioning,
     )
     from everloop.sdk.monitor import ModelMonitor
+    from everloop.sdk.monitoring import ModelMonitoring
     from everloop.sdk.pipeline import MLOpsPipeline
     from everloop.sdk.predictions import PredictionLog
     from everloop.sdk.registry import ModelRegistry
@@ -76,6 +80,7 @@ __all__ = [
     "DataVersioner",
     "DeploymentError",
     "DriftDetectionError",
+    "DriftDetector",
     "DuplicateColumns",
     "EmptyTable",
     "ExperimentError",
@@ -88,6 +93,7 @@ __all__ = [
     "MissingExtra",
     "ModelDeployment",
     "ModelMonitor",
+    "ModelMonitoring",
     "ModelRegistry",
     "ModelVersioning",
     "MonitoringError",
@@ -109,10 +115,12 @@ __all__ = [
     "__version__",
     "ab_test_size",
     "create_data_versioner",
+    "create_drift_detector",
     "create_experiment_tracker",
     "create_mlops_pipeline",
     "create_model_deployment",
     "create_model_monitor",
+    "create_model_monitoring",
     "create_model_registry",
     "create_model_versioning",
     "run_pipeline",
@@ -121,10 +129,12 @@ __all__ = [
 _SDK = {
     "DVCManager": "everloop.sdk.dvc",
     "DataVersioner": "everloop.sdk.data",
+    "DriftDetector": "everloop.sdk.drift",
     "ExperimentTracker": "everloop.sdk.tracker",
     "MLOpsPipeline": "everloop.sdk.pipeline",
     "ModelDeployment": "everloop.sdk.deployment",
     "ModelMonitor": "everloop.sdk.monitor",
+    "ModelMonitoring": "everloop.sdk.monitoring",
     "ModelRegistry": "everloop.sdk.registry",
     "ModelVersioning": "everloop.sdk.versioning",
     "PipelineStage": "everloop.sdk.stages",
@@ -132,10 +142,12 @@ _SDK = {
     "StageContext": "everloop.sdk.stages",
     "ab_test_size": "everloop.sdk.sizing",
     "create_data_versioner": "everloop.sdk.factories",
+    "create_drift_detector": "everloop.sdk.factories",
     "create_experiment_tracker": "everloop.sdk.factories",
     "create_mlops_pipeline": "everloop.sdk.factories",
     "create_model_deployment": "everloop.sdk.factories",
     "create_model_monitor": "everloop.sdk.factories",
+    "create_model_monitoring": "everloop.sdk.factories",
     "create_model_registry": "everloop.sdk.factories",
     "create_model_versioning": "everloop.sdk.factories",
     "run_pipeline": "everloop.sdk.running",

@@ -7,7 +7,9 @@ from typing import Any
 
 from .data import DataVersioner
 from .deployment import ModelDeployment
+from .drift import DriftDetector
 from .monitor import ModelMonitor
+from .monitoring import ModelMonitoring
 from .pipeline import MLOpsPipeline
 from .registry import ModelRegistry
 from .tracker import ExperimentTracker
@@ -55,3 +57,11 @@ def create_model_deployment(tenant_id: str | None = None, **options: Any) -> Mod
 def create_model_versioning(db: Any = None, tenant_id: str | None = None) -> ModelVersioning:
     """``db`` as of ModelVersioning."""
     return ModelVersioning(db, tenant_id)
+
+
+def create_model_monitoring(tenant_id: str | None = None) -> ModelMonitoring:
+    return ModelMonitoring(tenant_id)
+
+
+def create_drift_detector(tenant_id: str | None = None) -> DriftDetector:
+    return DriftDetector(tenant_id)

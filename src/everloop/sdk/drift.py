@@ -1,0 +1,201 @@
+"""Drift for Python: of data, of measured performance, of the errors, and detectors of one's own."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, TypedDict
+
+from everloop.adapters.river import DETECTORS
+from everloop.core.errors import DriftDetectionError, MLOpsError, nearest
+from everloop.core.monitoring import Result
+from everloop.flows.monitoring import comparing
+
+LOWER_IS_BETTER = ("loss", "error", "rmse", "mae", "mse", "brier", "latency")
+
+
+class DataDrift(TypedDict):
+    """``p_value``: of the strongest change, corrected for how many things were looked at. ``features``: those
+    that drifted, each with what was found in words."""
+
+    drift_detected: bool
+    p_value: float
+    features: dict[str, list[str]]
+    results: list[Result]
+
+
+class ModelDrift(TypedDict):
+    """``degradation``: the largest loss of a metric, as a share of its reference (0.1: a tenth); ``metric``
+    which one it was; ``degradations`` of all, negative where it got better."""
+
+    drift_detected: bool
+    degradation: float
+    metric: str | None
+    degradations: dict[str, float]
+
+
+class ConceptDrift(TypedDict):
+    """``alarms``: positions in the current losses at which they were too large to be as before."""
+
+    drift_detected: bool
+    alarms: list[int]
+    detector: str
+
+
+Custom = Callable[[Any, Any], Any]
+
+
+class DriftDetector:
+    """Compares what is with what was. It needs no project: what it is given is all it looks at.
+
+    A subclass may add methods of its own; functions are registered by name and asked with ``detect``.
+
+    Args:
+        tenant_id: kept for those who have several; nothing is stored here.
+    """
+
+    _registered: dict[str, Custom]
+
+    def __init__(self, tenant_id: str | None = None) -> None:
+        self.tenant_id = tenant_id
+        self._registered = {}
+
+    def detect_data_drift(
+        self, reference_data: object, current_data: object, threshold: float = 0.05
+    ) -> DataDrift:
+        """Whether current data look other than the reference: numbers, categories, booleans, dates, texts,
+        missing values, new and vanished categories, columns, and how they go together.
+
+        ``threshold`` is the probability of finding drift where there is none, over all that is looked at; a
+        change must also be large enough to count. Data are tables (pandas, Polars, Arrow, a file), or arrays
+        of (rows,) or (rows, features), whose columns are then ``feature_0``, ``feature_1`` … Raises
+        DriftDetectionError.
+        """
+        if not 0 < threshold < 1:
+            raise DriftDetectionError(f"The threshold is {threshold!r}.", remedy="Give a probability, 0.05.")
+        results = _as_drift_error(lambda: comparing.compare(reference_data, current_data, threshold))
+        fired = [each for each in results if each.fired]
+        features: dict[str, list[str]] = {}
+        for each in fired:
+            features.setdefault(each.subject, []).append(each.message)
+        p_values = [each.p_value for each in results if each.p_value is not None]
+        return DataDrift(
+            drift_detected=bool(fired),
+            p_value=min(p_values, default=1.0),
+            features=features,
+            results=results,
+        )
+
+    def detect_model_drift(
+        self,
+        reference_metrics: Mapping[str, float],
+        current_metrics: Mapping[str, float],
+        threshold: float = 0.1,
+    ) -> ModelDrift:
+        """Whether a metric lost more than ``threshold`` of its reference. Of losses, errors and latencies (by
+        their names) less is better, of all others more. Raises DriftDetectionError."""
+        shared = [name for name in reference_metrics if name in current_metrics]
+        if not shared:
+            raise DriftDetectionError(
+                "No metric is in both.",
+                remedy=f"The reference has {', '.join(map(repr, reference_metrics)) or 'none'}.",
+            )
+        lost = {name: _lost(name, reference_metrics[name], current_metrics[name]) for name in shared}
+        worst = max(lost, key=lambda name: lost[name])
+        return ModelDrift(
+            drift_detected=lost[worst] > threshold,
+            degradation=max(0.0, lost[worst]),
+            metric=worst,
+            degradations=lost,
+        )
+
+    def detect_concept_drift(
+        self, reference_losses: object, current_losses: object, detector: str | None = None, **options: Any
+    ) -> ConceptDrift:
+        """Whether errors rose: losses (0 for right and 1 for wrong, or any loss) in the order of time.
+
+        ``detector``: ours, which may look as often as it likes [that], or one of the library river (adwin,
+        ddm, eddm, page_hinkley, kswin; pip install 'everloop[river]'). Raises DriftDetectionError.
+        """
+        name, alarms = _as_drift_error(
+            lambda: comparing.errors(reference_losses, current_losses, detector, options, DETECTORS)
+        )
+        return ConceptDrift(drift_detected=bool(alarms), alarms=alarms, detector=name)
+
+    def check_drift(
+        self,
+        reference_data: object = None,
+        current_data: object = None,
+        reference_metrics: Mapping[str, float] | None = None,
+        current_metrics: Mapping[str, float] | None = None,
+        *,
+        data_threshold: float = 0.05,
+        model_threshold: float = 0.1,
+    ) -> dict[str, Any]:
+        """Both at once: ``data_drift``, ``model_drift`` (None without anything given for it), what registered
+        detectors say (``custom``), and ``drift_detected`` for any of them. Raises DriftDetectionError."""
+        data = model = None
+        custom: dict[str, Any] = {}
+        if reference_data is not None or current_data is not None:
+            data = self.detect_data_drift(reference_data, current_data, data_threshold)
+            custom = {name: self.detect(name, reference_data, current_data) for name in self._registered}
+        if reference_metrics is not None or current_metrics is not None:
+            model = self.detect_model_drift(reference_metrics or {}, current_metrics or {}, model_threshold)
+        if data is None and model is None:
+            raise DriftDetectionError("There is nothing to check.", remedy="Give data, metrics or both.")
+        said = [each for each in (data, model, *custom.values()) if each is not None]
+        return {
+            "drift_detected": any(_says_drift(each) for each in said),
+            "data_drift": data,
+            "model_drift": model,
+            "custom": custom,
+        }
+
+    def register(self, name: str, detector: Custom) -> None:
+        """A function of (reference_data, current_data), under a name. What it returns is its answer: a
+        mapping with ``drift_detected``, or something that is true for drift. Raises DriftDetectionError."""
+        if not callable(detector):
+            raise DriftDetectionError(
+                f"{detector!r} is no function.", remedy="Register one of two arguments."
+            )
+        if name in self._registered:
+            raise DriftDetectionError(f"'{name}' is registered already.", remedy="Choose another name.")
+        self._registered[name] = detector
+
+    def detect(self, name: str, reference_data: object, current_data: object) -> Any:
+        """What the registered detector of this name says. Raises DriftDetectionError."""
+        if name not in self._registered:
+            raise DriftDetectionError(
+                f"No detector is called '{name}'.", remedy=nearest(name, self._registered)
+            )
+        return self._registered[name](reference_data, current_data)
+
+
+def _lost(name: str, before: float, now: float) -> float:
+    try:
+        was, is_now = float(before), float(now)
+    except (TypeError, ValueError) as error:
+        raise DriftDetectionError(
+            f"The metric '{name}' is {before!r} and {now!r}.", remedy="Give two numbers."
+        ) from error
+    if not math.isfinite(was) or not math.isfinite(is_now):
+        raise DriftDetectionError(
+            f"The metric '{name}' is {was} and {is_now}.", remedy="Give two finite numbers."
+        )
+    worse = is_now - was if any(part in name.lower() for part in LOWER_IS_BETTER) else was - is_now
+    if worse == 0:
+        return 0.0
+    return worse / abs(was) if was else math.copysign(math.inf, worse)
+
+
+def _says_drift(found: Any) -> bool:
+    return bool(found.get("drift_detected")) if isinstance(found, Mapping) else bool(found)
+
+
+def _as_drift_error(work: Callable[[], Any]) -> Any:
+    try:
+        return work()
+    except DriftDetectionError:
+        raise
+    except MLOpsError as error:
+        raise DriftDetectionError(error.message, remedy=error.remedy) from error
