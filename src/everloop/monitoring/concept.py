@@ -67,7 +67,8 @@ class Losses:
 @dataclass(frozen=True)
 class Alarm:
     """Losses rose: noticed at the label ``at``, probably since the label ``since`` (both by their sequence).
-    ``mean`` is the loss since then, ``evidence`` what was reached."""
+    ``mean`` is the loss since then, ``evidence`` what was reached. The mean is larger than it will turn out
+    to be: an alarm comes early where luck adds to a change."""
 
     at: int
     since: int
@@ -80,7 +81,8 @@ class Alarm:
 class State:
     """All that a detector remembers. ``fed``: the last sequence it has seen; ``evidence`` the logarithm of M,
     ``risen`` how far each bet's wealth lies above its lowest point, which was before the label ``since``, and
-    ``labels`` and ``total`` of losses since then, by bet."""
+    ``labels`` and ``total`` of losses since then, by bet. ``effect`` is the design effect of the stream when
+    last looked at."""
 
     reference: Losses
     average_run: float
@@ -94,6 +96,7 @@ class State:
     labels: tuple[int, ...] = ()
     total: tuple[float, ...] = ()
     bursts: Bursts = field(default_factory=Bursts)
+    effect: float = 1.0
 
 
 def reference_losses(losses: Any, *, ordered: bool) -> Losses:
@@ -185,7 +188,7 @@ class RisingLoss:
     @property
     def effect(self) -> float:
         """The design effect that evidence is divided by now."""
-        return max(self._state.reference.effect, self._state.bursts.effect())
+        return max(self._state.reference.effect, self._state.effect)
 
     def update(self, values: Any) -> list[int]:
         """Losses after those seen so far; the positions at which an alarm was raised."""
@@ -255,8 +258,10 @@ class RisingLoss:
             if at is not None:
                 alarms.append(self._alarm(int(sequences[start + at])))
             start += stop
-        bursts = self._state.bursts.seen(losses)
-        self._state = replace(self._state, seen=self._state.seen + len(losses), bursts=bursts)
+        bursts, seen = self._state.bursts.seen(losses), self._state.seen + len(losses)
+        self._state = replace(self._state, seen=seen, bursts=bursts)
+        if seen % (_BLOCK if seen >= _BLOCK else _FIRST_BLOCKS) == 0:  # however windows cut the stream
+            self._state = replace(self._state, effect=bursts.effect())
         return alarms
 
     def _remember(self, wealth: Floats, losses: Floats, sequences: Any) -> None:

@@ -12,6 +12,7 @@ from everloop.core.monitoring import Result
 from .intervals import wilson
 
 Status = Literal["healthy", "degraded", "unhealthy", "unknown"]
+_LEAST_FAILURES = 3  # one or two prove nothing, whatever the interval says
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,8 @@ def check_health(
     calls: int, failures: int, *, latency_ms: float | None = None, limits: Limits | None = None
 ) -> Health:
     """``latency_ms`` is what 95 % of the calls stay under. A limit is broken when the whole interval of the
-    share of failures lies beyond it; ``unknown`` with too few calls to tell. Raises Invalid."""
+    share of failures lies beyond it, with three failures or more; ``unknown`` with too few calls to tell.
+    Raises Invalid."""
     if calls < 0 or not 0 <= failures <= calls:
         raise Invalid(
             f"{failures} failures of {calls} calls cannot be.", remedy="Count each call once, failed or not."
@@ -81,12 +83,13 @@ def _judged(
     if calls == 0:
         return "unknown", ["There were no calls."]
     told = f"{failures:,} of {calls:,} calls failed ({low:.1%} to {high:.1%})"
-    if low > limits.unhealthy_failures:
+    proven = failures >= _LEAST_FAILURES
+    if proven and low > limits.unhealthy_failures:
         return "unhealthy", [f"{told}, more than {limits.unhealthy_failures:.1%}."]
     if calls < limits.least_calls:
         return "unknown", [f"{told}; a judgement needs {limits.least_calls} calls."]
     reasons = []
-    if low > limits.degraded_failures:
+    if proven and low > limits.degraded_failures:
         reasons.append(f"{told}, more than {limits.degraded_failures:.1%}.")
     if limits.slow_ms is not None and latency_ms is not None and latency_ms > limits.slow_ms:
         reasons.append(

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
+from tests.unit.monitoring.worlds import errors, following
 
 from everloop.monitoring.bursts import Bursts
 from everloop.monitoring.dependence import Dependence, dependence
-from tests.unit.monitoring.worlds import errors, following
 
 
 @pytest.mark.parametrize("r", [0.0, 0.5, 0.9])

@@ -9,12 +9,12 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 from sklearn import metrics as oracle
+from tests.unit.monitoring.worlds import TWO, three_classes, two_classes, values
 
 from everloop.core import documents
 from everloop.core.errors import Invalid, InvalidSettings, TooFewRows, UnknownColumn, WrongType
 from everloop.core.runs import Business
 from everloop.monitoring.performance import MODEL, Baseline, baseline, found, measure
-from tests.unit.monitoring.worlds import TWO, three_classes, two_classes, values
 
 ROWS = 4_000
 
@@ -99,7 +99,13 @@ def test_the_errors_of_metrics_are_those_of_resampled_rows():
 def test_labels_of_other_types_are_the_same_labels():
     truth, given = two_classes(np.random.default_rng(7), 300)
     plain = baseline(truth, **given, classes=[0, 1], positive=1)
-    for other in (truth.astype(float), truth.astype(str), pa.array(truth), pd.Series(truth), list(map(int, truth))):
+    for other in (
+        truth.astype(float),
+        truth.astype(str),
+        pa.array(truth),
+        pd.Series(truth),
+        list(map(int, truth)),
+    ):
         assert baseline(other, **given, classes=["0", "1"], positive="1") == plain
     assert baseline(truth.astype(bool), **given, classes=[False, True], positive=True).usual == plain.usual
     both = np.column_stack([1 - given["probabilities"], given["probabilities"]])
@@ -160,7 +166,9 @@ def test_a_slice_that_alone_is_worse_is_named():
     fired = {each.subject for each in results if each.fired}
     assert "region = north" in fired
     assert not {"region = south", "region = east"} & fired
-    expected = oracle.accuracy_score(truth[region == "north"], given["probabilities"][region == "north"] >= 0.5)
+    expected = oracle.accuracy_score(
+        truth[region == "north"], given["probabilities"][region == "north"] >= 0.5
+    )
     assert by_name(results, "region = north")["accuracy"].value == pytest.approx(expected)
 
 
@@ -171,7 +179,9 @@ def test_a_small_slice_is_said_and_a_missing_column_refused():
     held = baseline(truth, **given, **TWO, slices={"region": region})
     region[:] = "north"
     region[:5] = "south"
-    small = [each for each in measure(held, truth, **given, slices={"region": region}) if each.subject == "slices"]
+    small = [
+        each for each in measure(held, truth, **given, slices={"region": region}) if each.subject == "slices"
+    ]
     assert small[0].details["slices"] == ["region = south"]
     assert not small[0].fired
     with pytest.raises(UnknownColumn, match="region"):
@@ -238,7 +248,10 @@ def test_rows_that_cannot_be_used_are_left_out_and_said(base):
     results = measure(base, list(labels), probabilities=p)
     left = by_name(results)["left_out"]
     assert left.unable
-    assert left.details == {"a probability that is no number": 2, "probabilities below 0 or that do not add up to 1": 2}
+    assert left.details == {
+        "a probability that is no number": 2,
+        "probabilities below 0 or that do not add up to 1": 2,
+    }
     assert by_name(results)["log_loss"].value == pytest.approx(clean["log_loss"].value)
 
 
