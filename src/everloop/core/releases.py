@@ -14,6 +14,8 @@ from typing import Literal
 
 BUCKETS = 10_000
 PROD = "prod"
+ENVIRONMENTS = ("dev", "staging", PROD)
+_ALSO = {"production": PROD, "development": "dev", "stage": "staging"}
 CHAMPION, CONTROL, CANDIDATE = "champion", "control", "canary"
 FIXED = "/fixed"  # ends the names of arms whose share a bandit never changes
 
@@ -26,6 +28,12 @@ Goal = Literal["no_harm", "better"]
 Unit = Literal["request", "entity"]
 Change = Literal["promoted", "rolled_back", "shifted", "ended"]
 Event = Literal["failed", "refused", "slow", "crash"]
+
+
+def environment_name(given: str) -> str:
+    """An environment's one name: ``Production`` is prod."""
+    name = given.strip().lower()
+    return _ALSO.get(name, name)
 
 
 @dataclass(frozen=True)

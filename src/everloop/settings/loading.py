@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
 from everloop.core import spans
 from everloop.core.errors import InvalidSettings, nearest
 from everloop.core.models import NAMES
+from everloop.core.releases import environment_name
 
 from . import layers
 from .layers import Tree
 from .monitoring import Monitoring, Watch
+from .releases import EnvironmentRules
 from .schema import Model, Settings
 from .section import Section
 
@@ -90,6 +92,9 @@ def _respell(part: Mapping[str, Any], kind: type[BaseModel]) -> Tree:
     for given, value in part.items():
         name = known.get(str(given).lower(), str(given))
         below = _kind_of(kind, name)
+        if kind is Settings and name == "environments" and isinstance(value, Mapping):
+            spelled[name] = _environments(value)
+            continue
         if value is None and below is not None and name not in ("models", *_NULLABLE):
             continue  # a section of which nothing is left but its name has its defaults
         if kind is Settings and name == "models" and isinstance(value, Mapping):
@@ -98,6 +103,19 @@ def _respell(part: Mapping[str, Any], kind: type[BaseModel]) -> Tree:
             value = _respell(value, below)
         spelled[name] = value
     return spelled
+
+
+def _environments(given: Mapping[str, Any]) -> Tree:
+    """Each under its one name: ``production`` is prod. One of which nothing is said has no rules."""
+    found: Tree = {}
+    for each, rules in given.items():
+        name = environment_name(str(each))
+        if name in found:
+            raise InvalidSettings(
+                f"environments has '{name}' twice, once as '{each}'.", remedy="Put its rules under one name."
+            )
+        found[name] = _respell(rules, EnvironmentRules) if isinstance(rules, Mapping) else rules or {}
+    return found
 
 
 def _kind_of(kind: type[BaseModel], name: str) -> type[Section] | None:
@@ -229,8 +247,8 @@ def _fields_at(path: Sequence[str]) -> list[str]:
     parts = list(path)
     while parts and kind is not None:
         name = parts.pop(0)
-        if kind is Settings and name == "models":
-            kind, parts = Model, parts[1:]
-        else:
-            kind = _kind_of(kind, name)
+        field = kind.model_fields.get(name)
+        if field is not None and get_origin(field.annotation) is dict:
+            parts = parts[1:]  # a name that the user gave
+        kind = _kind_of(kind, name)
     return [name for name in kind.model_fields if name != "name" or kind is not Model] if kind else []

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
+
+from everloop.core import spans
+from everloop.core.errors import InvalidSettings, nearest
+from everloop.core.releases import ENVIRONMENTS, environment_name
 
 from .section import Section, Span
 
@@ -14,6 +19,45 @@ class EnvironmentRules(Section):
     time: Span = Field("0s", description="So long they have been current there: 24h.")
     validated: bool = Field(False, description="Only versions that passed the gate.")
     approval: str | None = Field(None, description="The role that approves each release.")
+
+    @field_validator("after")
+    @classmethod
+    def _one_name(cls, after: str | None) -> str | None:
+        return None if after is None else environment_name(after)
+
+    @field_validator("approval")
+    @classmethod
+    def _names_a_role(cls, approval: str | None) -> str | None:
+        if approval is not None and not approval.strip():
+            raise ValueError("name a role, or leave it out")
+        return approval
+
+    @model_validator(mode="after")
+    def _somewhere(self) -> EnvironmentRules:
+        if self.after is None and spans.seconds(self.time):
+            raise ValueError(f"time is {self.time}, and 'after' does not say in which environment")
+        return self
+
+
+def check_environments(environments: Mapping[str, EnvironmentRules], *, served: str) -> None:
+    """Raises InvalidSettings where one is named that there is not, or one comes after itself."""
+    after = {name: rules.after for name, rules in environments.items()}
+    known = dict.fromkeys([*ENVIRONMENTS, *environments])
+    if served not in known:
+        raise InvalidSettings(f"serving.environment is '{served}'.", remedy=nearest(served, known))
+    for name, before in after.items():
+        if before is not None and before not in known:
+            others = [each for each in known if each != name]
+            raise InvalidSettings(f"environments.{name}.after is '{before}'.", remedy=nearest(before, others))
+        way = [name]
+        while before is not None and before not in way:
+            way.append(before)
+            before = after.get(before)
+        if before == name:
+            raise InvalidSettings(
+                f"No version could ever come to {name}: {' after '.join([*way, name])}.",
+                remedy=f"Take environments.{name}.after away, or another of these.",
+            )
 
 
 class ReleaseRules(Section):

@@ -19,7 +19,7 @@ from everloop.core.runs import Business, Preparation, Recipe, Split, SplitKind, 
 
 from .alerts import Alerts
 from .monitoring import Monitoring, Watch
-from .releases import EnvironmentRules, ReleaseRules
+from .releases import EnvironmentRules, ReleaseRules, check_environments
 from .section import Section, Span
 from .serving import ModelServing, Serving
 from .storage import Place, Storage, is_url
@@ -261,6 +261,11 @@ class Settings(Section):
         default_factory=dict, description="Rules of dev, staging and prod, and environments of your own."
     )
     models: dict[str, Model] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _environments_are_there(self) -> Settings:
+        check_environments(self.environments, served=self.serving.environment)
+        return self
 
     _root: Path = PrivateAttr(default_factory=Path.cwd)
     _file: Path | None = PrivateAttr(default=None)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
+
+from everloop.core.releases import environment_name
 
 from .section import Section
 
@@ -52,6 +54,11 @@ class Serving(Section):
     retrain: bool = Field(True, description="Do queued retrainings here, in a process of their own.")
     log: PredictionLog = PredictionLog()
     limits: Limits = Limits()
+
+    @field_validator("environment")
+    @classmethod
+    def _one_name(cls, environment: str) -> str:
+        return environment_name(environment)
 
 
 class InputRules(Section):

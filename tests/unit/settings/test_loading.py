@@ -140,6 +140,21 @@ def test_the_file_is_found_from_a_folder_below(tmp_path: Path) -> None:
         ("backup: {to: 's3://'}", "neither a folder nor s3://BUCKET"),
         ("models: {m: {data: {path: a}, target: y, positive: yes}}", "is True.*in quotes"),
         ("models: {m: {data: {path: a}, target: y, exclude: x}}", "is 'x', which is not a list"),
+        (
+            "environments: {prod: {aproval: x}}",
+            "Unknown setting 'aproval' in environments.prod .*Did you mean 'approval'",
+        ),
+        ("environments: {prod: {rule: x}}", "Known: 'after', 'approval', 'time', 'validated'"),
+        ("environments: {prod: {after: stagging}}", "environments.prod.after is 'stagging'.*'staging'"),
+        ("environments: {prod: {after: Production}}", "ever come to prod: prod after prod"),
+        (
+            "environments: {prod: {after: lab}, lab: {after: dev}, dev: {after: production}}",
+            "ever come to prod: prod after lab after dev after prod",
+        ),
+        ("environments: {prod: {approval: ''}}", "environments.prod.approval: name a role"),
+        ("environments: {prod: {time: 24h}}", "time is 24h, and 'after' does not say in which"),
+        ("environments: {prod: {}, production: {approval: a}}", "has 'prod' twice, once as 'production'"),
+        ("serving: {environment: porduction}", "serving.environment is 'porduction'"),
         ("training: 5", "is 5, which is not a section"),
         ("models:", "not a mapping of names"),
     ],
@@ -173,6 +188,18 @@ def test_a_section_without_settings_has_its_defaults(load: Any) -> None:
     settings = load("training:\nmodels: {m: {data: {path: a}, target: y, gate: , business: }}")
     assert settings.models["m"].training == Settings().training
     assert settings.models["m"].gate == Settings().gate
+
+
+@pytest.mark.parametrize("name", ["production", "Prod", "PRODUCTION"])
+def test_an_environment_has_one_name_however_it_is_written(load: Any, name: str) -> None:
+    rules = "{after: Stage, approval: owner}"
+    text = f"environments: {{{name}: {rules}, lab: }}\nserving: {{environment: {name}}}"
+    settings = load(text, {"EVERLOOP_ENVIRONMENTS__PROD__VALIDATED": "true"})
+    assert list(settings.environments) == ["prod", "lab"]
+    prod = settings.environments["prod"]
+    assert (prod.after, prod.approval, prod.validated) == ("staging", "owner", True)
+    assert settings.origins["environments.prod.approval"] == "everloop.yaml"
+    assert settings.serving.environment == "prod"
 
 
 def test_numbers_name_columns_classes_and_models(load: Any) -> None:

@@ -3,36 +3,27 @@
 from __future__ import annotations
 
 from everloop.core import spans
-from everloop.core.errors import InvalidSettings, NotFound, Refused, nearest
+from everloop.core.errors import NotFound, Refused, nearest
 from everloop.core.models import ModelVersion
-from everloop.core.releases import PROD, Environment
+from everloop.core.releases import ENVIRONMENTS, Environment, environment_name
 from everloop.flows.project import Project
 from everloop.store import releases
 from everloop.store.database import Tx
 
-USUAL = ("dev", "staging", PROD)
-_ALSO = {"production": PROD, "development": "dev", "stage": "staging"}
-
 
 def names(project: Project) -> list[str]:
     """All environments, the usual ones first."""
-    return list(dict.fromkeys([*USUAL, *project.settings.environments]))
+    return list(dict.fromkeys([*ENVIRONMENTS, *project.settings.environments]))
 
 
 def find(project: Project, name: str) -> Environment:
     """An environment by its name; ``production`` is prod. Raises NotFound."""
-    wanted, known = name.strip().lower(), names(project)
-    wanted = wanted if wanted in known else _ALSO.get(wanted, wanted)
+    wanted, known = environment_name(name), names(project)
     if wanted not in known:
         raise NotFound(f"There is no environment '{name}'.", remedy=nearest(name, [*known, "production"]))
     rules = project.settings.environments.get(wanted)
     if rules is None:
         return Environment(wanted)
-    if rules.after is not None and (rules.after not in known or rules.after == wanted):
-        others = [each for each in known if each != wanted]
-        raise InvalidSettings(
-            f"environments.{wanted}.after is '{rules.after}'.", remedy=nearest(rules.after, others)
-        )
     return Environment(wanted, rules.after, spans.seconds(rules.time), rules.validated, rules.approval)
 
 
