@@ -8,11 +8,13 @@ from everloop.core.errors import InvalidSettings
 from everloop.core.releases import Check, Event, Guardrail, Seen
 
 from . import events, mismatch
-from .words import number, percent
+from .words import evidence, number, percent, ratio
 
 MISMATCH = "mismatch"
 CRASHES = 2
 BASELINE = 0.01
+LEAST = 3  # units with an event, where there is no control: one or two at the start are no proof of a rate
+REMEDY = "if that is fast enough, set release.slow_above to the milliseconds that are, or release.slow: null"
 
 _WORDS: dict[Event, str] = {
     "failed": "failed",
@@ -32,33 +34,42 @@ def guard(
     alike: bool = False,
 ) -> Check:
     """``level``: the probability that this check may veto by chance. Without a control the rate is held
-    against the one stated in ``baselines``, or one in a hundred. ``alike``: both arms see every request (a
-    shadow), whatever their weights."""
+    against the one stated in ``baselines``, or one in a hundred, from ``LEAST`` units with an event on: the
+    first failure would be proof if it came at once, and so would end as many sound releases as the rate says.
+    ``alike``: both arms see every request (a shadow), whatever their weights."""
     hits = arm.events.get(guardrail.event, 0)
     if guardrail.event == "crash":
         return _crash(arm, control, hits)
     needed = 1 / level
     if control is None:
-        rate = min(baselines.get(guardrail.event, BASELINE) * guardrail.ratio, 1.0)
+        rate = stated(guardrail, baselines)
         if rate <= 0:
             raise InvalidSettings(
                 f"The baseline of '{guardrail.event}' is {rate:g}: a single one would be proof.",
                 remedy="State a share above 0.",
             )
         value = float(events.evidence(hits, arm.units - hits, rate)) if rate < 1 else 0.0
-        against = f"up to {percent(rate)} was stated"
+        against, once = f"up to {percent(rate)} was stated", f" once it is {LEAST} units"
     else:
         other = control.events.get(guardrail.event, 0)
         weights = (1, 1) if alike else (arm.weight, control.weight)
         value = float(events.evidence(hits, other, events.limit_of(*weights, guardrail.ratio)))
-        against = f"{_counted(other, control)} of the {control.arm}"
+        against, once = f"{_counted(other, control)} of the {control.arm}", ""
         if guardrail.ratio != 1:
             against += f", {number(guardrail.ratio)} times whose rate was put up with"
+    vetoes = value >= needed and (control is not None or hits >= LEAST)
     message = (
         f"{_counted(hits, arm)} of the {arm.arm} {_WORDS[guardrail.event]}{_slowness(guardrail)}; {against}. "
-        f"Evidence {number(value)} of the {number(needed)} that veto"
+        f"Evidence {evidence(value)} of the {number(needed)} that veto{once}"
     )
-    return Check(guardrail.event, arm.arm, value >= needed, message, value, needed)
+    if vetoes and guardrail.event == "slow":
+        message += f" ({REMEDY})"
+    return Check(guardrail.event, arm.arm, vetoes, message, value, needed)
+
+
+def stated(guardrail: Guardrail, baselines: Mapping[str, float]) -> float:
+    """The share of units with an event that is put up with where there is no control."""
+    return min(baselines.get(guardrail.event, BASELINE) * guardrail.ratio, 1.0)
 
 
 def matched(arms: Sequence[Seen]) -> Check:
@@ -67,9 +78,8 @@ def matched(arms: Sequence[Seen]) -> Check:
     value = float(mismatch.evidence(counts, weights))
     p = float(mismatch.chi_square_p(counts, weights))
     shown = ", ".join(f"{arm.arm} {arm.units:,}" for arm in arms)
-    shares = " : ".join(f"{weight:,}" for weight in weights)
     message = (
-        f"units: {shown}, where {shares} was due. Evidence {number(value)} of the "
+        f"units: {shown}, where {ratio(weights)} was due. Evidence {evidence(value)} of the "
         f"{number(mismatch.NEEDED)} that tell of a broken split (chi-square at this look alone: p = {p:.2g})"
     )
     return Check(MISMATCH, "all", value >= mismatch.NEEDED, message, value, mismatch.NEEDED)

@@ -20,6 +20,14 @@ class Compared:
     bounded: bool
     labels: bool
 
+    @property
+    def harm(self) -> str:
+        """The way that is worse."""
+        return {1: "drop", -1: "rise", 0: "shift"}[self.sign]
+
+    def harmless(self, margin: str) -> str:
+        return f"{self.harm}s by less than {margin}"
+
 
 MEASURES = {
     m.name: m

@@ -242,8 +242,8 @@ def _open(release: Release, arm: Seen, intervals: Sequence[Interval]) -> list[st
             continue  # it waits for units
         goal = "better" if test and position == 0 else measure.goal
         if not speaks_for(found.low, found.high, measure.margin, what.sign, goal):
-            asked = "that it is better" if goal == "better" else f"no harm beyond {number(measure.margin)}"
-            out.append(f"{f'{arm.arm}: ' if test else ''}{told(found)}; {asked} is not proven yet")
+            asked = f"it {'is better' if goal == 'better' else what.harmless(number(measure.margin))}"
+            out.append(f"{f'{arm.arm}: ' if test else ''}{told(found)}; that {asked} is still to be proven")
     return out
 
 

@@ -39,10 +39,7 @@ def outlook(
     arms: Sequence[Arm] = (),
 ) -> Outlook:
     """``deviations``: the standard deviation of a unit's value (of a shadow's difference), by measure. One
-    that lies between 0 and 1 needs none: the worst is taken. ``arms``: of an A/B test.
-
-
-    """
+    that lies between 0 and 1 needs none: the worst is taken. ``arms``: of an A/B test."""
     wrong = _impossible(plan, strategy, arms)
     if wrong:
         return _refused(wrong)
@@ -64,18 +61,20 @@ def _too_slow(plan: Plan, strategy: Strategy, ready: float, expected: Mapping[st
     longest, wrong = words(plan.longest), []
     if ready >= plan.longest:
         pace = f"at {number(plan.hourly)} units an hour"
-        why = f"its steps take {words(ready)} {pace} and it ends after {longest}"
-        wrong.append((why, "Lengthen it, shorten the steps, or begin with more requests."))
+        steps = "its steps take" if strategy == "canary" else "it takes at least"
+        why = f"{steps} {words(ready)} {pace} and it ends after {longest}"
+        shorten = "the steps" if strategy == "canary" else "its dwell (--dwell)"
+        wrong.append((why, f"Lengthen it, shorten {shorten}, or begin with more requests."))
     for measure in plan.measures:
         each = expected.get(measure.name)
         if each is None or (each.proven is not None and each.proven <= plan.longest):
             continue
-        margin = number(measure.margin)
-        asked = f"a gain of {margin}" if _better(plan, strategy, measure) else f"no harm beyond {margin}"
-        by = f", but after about {words(each.proven)}" if each.proven else ""
+        margin, what = number(measure.margin), find_measure(measure.name)
+        asked = f"is better by {margin}" if _better(plan, strategy, measure) else what.harmless(margin)
+        by = f": that takes about {words(each.proven)}" if each.proven else ""
         why = (
-            f"{asked} of {find_measure(measure.name).words} is not proven within {longest} with "
-            f"{percent(plan.power)} probability{by}"
+            f"{longest} is too short a time to prove with {percent(plan.power)} probability that the "
+            f"{what.words} {asked}{by}"
         )
         wrong.append((why, "Widen the margin, lengthen it, or give the candidate more requests."))
     return wrong
@@ -91,25 +90,28 @@ def _described(
     for measure in plan.measures:
         if measure.name in expected:
             better = _better(plan, strategy, measure)
-            lines.append(f"{traffic}: {_told(plan, measure, expected[measure.name], better)}")
+            told = _told(plan, measure, expected[measure.name], better, strategy == "shadow")
+            lines.append(f"{traffic}: {told}")
         else:
             what = find_measure(measure.name).words
             lines.append(f"What is found in the {what} depends on its spread, which is not known yet.")
     return (*lines, *_told_events(plan, strategy, arms))
 
 
-def _told(plan: Plan, measure: Measure, each: Expected, better: bool) -> str:
+def _told(plan: Plan, measure: Measure, each: Expected, better: bool, shadow: bool) -> str:
     what, margin, longest = find_measure(measure.name), number(measure.margin), words(plan.longest)
-    harm = {1: "drop", -1: "rise", 0: "shift"}[what.sign]
-    said = []
+    harm, said = what.harm, []
     if what.sign != 0:
         found = _by(each.harm_found, plan.longest)
         said.append(f"a {harm} of {what.words} by {margin} is {found} with {percent(plan.power)} probability")
     if math.isfinite(each.smallest) and (better or each.smallest > measure.margin):
         smallest = number(float(f"{each.smallest:.2g}"))
-        said.append(f"the smallest {harm} of {what.words} that is found within {longest} is {smallest}")
+        if what.sign == 0 and smallest == margin:
+            said.append(f"any {harm} of the {what.words} beyond {margin} is found within {longest}")
+        else:
+            said.append(f"the smallest {harm} of {what.words} that is found within {longest} is {smallest}")
     good = f"better by {margin}" if better else "equal"
-    proven = _by(each.proven, plan.longest, "promoted")
+    proven = _by(each.proven, plan.longest, "proven to be" if shadow else "promoted")
     said.append(f"a candidate that is {good} is {proven}")
     return "; ".join(said) + f". This supposes a standard deviation of {number(each.deviation)} a unit."
 

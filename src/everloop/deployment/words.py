@@ -2,10 +2,28 @@
 
 from __future__ import annotations
 
+import math
+
+_SMALL = 20
+
 
 def number(value: float) -> str:
     """Four figures at most: 0.8421, 12.5, 1,204."""
     return f"{value:,.0f}" if abs(value) >= 1_000 else f"{value:.4g}"
+
+
+def evidence(value: float) -> str:
+    """An e-value: beyond a million its size tells nothing more."""
+    return "over a million" if value > 1e6 else number(value)
+
+
+def ratio(weights: list[int]) -> str:
+    """1 : 1; shares where no small numbers say it."""
+    divisor = math.gcd(*weights) or 1
+    parts = [weight // divisor for weight in weights]
+    if max(parts) <= _SMALL:
+        return " : ".join(map(str, parts))
+    return " : ".join(percent(weight, sum(weights)) for weight in weights)
 
 
 def percent(part: float, whole: float = 1.0) -> str:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from tests.unit.deployment.simulating import evidence_of_each, most
 
+from everloop.deployment.checks import LEAST
 from everloop.deployment.events import evidence, limit_of
 
 RELEASES, LOOKS, BATCH, ALPHA = 10_000, 50, 40, 0.05
@@ -59,6 +60,20 @@ def test_a_rate_as_stated_rarely_vetoes(rate):
 
     wrong, _ = ever(hits, lambda: BATCH - happened, rate)
     assert wrong <= most(ALPHA, RELEASES)
+
+
+@pytest.mark.parametrize("rate", [0.0001, 0.001, 0.01, 0.03])
+@pytest.mark.parametrize("alpha", [0.05, 0.025])
+def test_at_the_stated_rate_few_releases_end_and_none_for_its_first_failures(rate, alpha):
+    """A look at every unit, until 60 have failed: evidence grows only where one fails."""
+    units = np.random.default_rng(8).geometric(rate, (RELEASES, 60)).cumsum(axis=1)
+    reached = np.array(
+        [evidence_of_each(np.full(RELEASES, n), units[:, n - 1] - n, rate) >= 1 / alpha for n in range(1, 61)]
+    )
+    wrong, anyhow = (reached[first:].any(axis=0).mean() for first in (LEAST - 1, 0))
+    print(f"from {LEAST} units on {wrong:.4f}, from the first one on {anyhow:.4f}")
+    assert wrong <= alpha / 2
+    assert wrong < anyhow
 
 
 def test_rates_may_change_with_the_hours():

@@ -75,6 +75,28 @@ def test_the_smallest_harm_is_told_unless_the_margin_lets_it_pass():
     assert smallest in outlook(better, "canary", KNOWN).words[0]
 
 
+def test_a_shift_that_is_found_is_told_beside_its_margin():
+    shifts = replace(PLAN, measures=(Measure("share:yes", 0.1),), longest=14 * DAY, hourly=100_000)
+    told = outlook(shifts, "canary").words[0]
+    assert "any shift of the share of 'yes' beyond 0.1 is found within 14 days" in told
+    few = outlook(replace(shifts, hourly=1_000, longest=DAY), "canary").words[0]
+    assert "the smallest shift of share of 'yes' that is found within 1 day is 0.1" in few
+
+
+def test_a_shadow_promotes_nothing():
+    told = outlook(replace(PLAN, steps=()), "shadow", KNOWN)
+    assert "a candidate that is equal is proven to be within" in told.words[0]
+    assert "promoted" not in " ".join(told.words)
+
+
+def test_a_test_without_steps_is_told_to_shorten_its_dwell():
+    plan = replace(PLAN, steps=(), dwell=8 * DAY, measures=PLAN.measures[:1])
+    told = outlook(plan, "ab", KNOWN, arms(control=5_000, red=5_000))
+    assert "steps" not in told.why + told.remedy
+    assert "it takes at least 8 days" in told.why
+    assert "--dwell" in told.remedy
+
+
 def test_more_traffic_finds_smaller_harm_sooner():
     slow, fast = (expect(replace(PLAN, hourly=hourly), "canary", (), KNOWN)[0] for hourly in (1_200, 12_000))
     assert fast.harm_found < slow.harm_found
@@ -112,8 +134,13 @@ def test_what_has_no_known_spread_is_said_to_depend_on_it():
 @pytest.mark.parametrize(
     ("changes", "strategy", "words", "remedy"),
     [
-        ({"hourly": 12}, "canary", "is not proven within 7 days", "more requests"),
-        ({"measures": (Measure("accuracy", 0.001),)}, "canary", "no harm beyond 0.001 of accuracy", "Widen"),
+        ({"hourly": 12}, "canary", "7 days is too short a time to prove with 80 %", "more requests"),
+        (
+            {"measures": (Measure("accuracy", 0.001),)},
+            "canary",
+            "that the accuracy drops by less than 0.001",
+            "Widen",
+        ),
         ({"dwell": 3 * DAY}, "canary", "its steps take 9 days", "shorten"),
         ({"hourly": 0}, "canary", "no traffic", "units an hour"),
         ({"longest": 0}, "canary", "no end", "how long"),
