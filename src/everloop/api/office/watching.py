@@ -1,0 +1,60 @@
+"""Monitors over HTTP: what was checked of production, what was found, what they will find."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+from fastapi import APIRouter, Path, Query, Request
+
+from everloop.flows.monitoring import showing
+
+from .descriptions import READING
+from .routes import do
+
+if TYPE_CHECKING:
+    from everloop.flows.project import Project
+
+router = APIRouter(tags=["monitors"])
+Model = Annotated[str, Path(max_length=100, description="The model's name.")]
+Version = Annotated[str | None, Query(max_length=100, description="Only of this version.")]
+
+
+@router.get("/monitors", responses=READING)
+async def list_monitors(request: Request) -> dict[str, Any]:
+    """Each model with the newest check of each version, and its open alerts."""
+    return {"models": [asdict(one) for one in await do(showing.overview, _project(request))]}
+
+
+@router.get("/monitors/{model}", responses=READING)
+async def model_checks(
+    model: Model,
+    request: Request,
+    version: Version = None,
+    limit: Annotated[int, Query(ge=1, le=1_000)] = 20,
+) -> dict[str, Any]:
+    """The checks of a model, the newest first: all that was looked at in each window, and what fired."""
+    found = await do(showing.history, _project(request), model, version, limit)
+    return {"model": model, "checks": [asdict(one) for one in found]}
+
+
+@router.get("/monitors/{model}/plan", responses=READING)
+async def monitor_plan(
+    model: Model,
+    request: Request,
+    version: Annotated[str | None, Query(max_length=100, description="[the champion]")] = None,
+    hourly: Annotated[
+        float | None, Query(ge=0, le=1e12, description="Rows an hour [as in the last week].")
+    ] = None,
+) -> dict[str, Any]:
+    """What the monitors of a version will find, by when, and how often they will be wrong."""
+    return asdict(await do(_plan, _project(request), model, version, hourly))
+
+
+def _plan(project: Project, model: str, version: str | None, hourly: float | None) -> Any:
+    return showing.plan(project, model, showing.version_of(project, model, version), hourly)
+
+
+def _project(request: Request) -> Project:
+    project: Project = request.app.state.office.project
+    return project
