@@ -77,11 +77,19 @@ def forget_windows(tx: Tx, model: str, version: str, before: str) -> None:
 
 
 def answers(
-    tx: Tx, model: str, version: str, since: datetime, until: datetime, *, labelled: bool = False
+    tx: Tx,
+    model: str,
+    version: str,
+    since: datetime,
+    until: datetime,
+    *,
+    labelled: bool = False,
+    inputs: bool = True,
 ) -> Iterator[Row]:
     """What a version answered, oldest first, some at a time in memory; ``labelled``: that which has a label,
-    with it (``label``, ``label_value``)."""
-    columns = [_P[name] for name in ("prediction_id", "at", "inputs", "prediction", "value", "probabilities")]
+    with it (``label``, ``label_value``); ``inputs``: with what it was asked."""
+    names = ("prediction_id", "at", "prediction", "value", "probabilities", *(["inputs"] if inputs else []))
+    columns = [_P[name] for name in names]
     wanted = [_P.model == model, _P.version == version, _P.at >= to_text(since), _P.at < to_text(until)]
     query = select(*columns)
     if labelled:

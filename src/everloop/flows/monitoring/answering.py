@@ -71,7 +71,8 @@ def _estimated(project: Project, known: References, version: str, span: Span, al
         return []
     model = known.run.model
     with project.store.snapshot() as tx:
-        rows = list(islice(monitors.answers(tx, model, version, span.since, span.until), MOST_ROWS))
+        answers = monitors.answers(tx, model, version, span.since, span.until, inputs=False)
+        rows = list(islice(answers, MOST_ROWS))
         kept = monitors.mark(tx, model, version).get("track")
     said = production.of_rows(known.run, known.positive, rows)
     there = ~np.isnan(said.said.reshape(len(said), -1)).any(axis=1)

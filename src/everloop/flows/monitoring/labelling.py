@@ -34,7 +34,9 @@ def check(
     """Everything that was looked at of the rows with a label."""
     model = known.run.model
     with project.store.snapshot() as tx:
-        found = monitors.answers(tx, model, version, span.since, span.until, labelled=True)
+        found = monitors.answers(
+            tx, model, version, span.since, span.until, labelled=True, inputs=bool(rules.slices)
+        )
         rows = list(islice(found, MOST_ROWS))
         mark = monitors.mark(tx, model, version)
         past = monitors.check_of(tx, model, version, "answers", span.since)
