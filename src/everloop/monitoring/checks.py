@@ -4,9 +4,10 @@ A finding needs both: evidence that holds over all tests at once (Holm) and an e
 ``alpha`` is the chance of any false finding in a window, so a month of windows has ``alpha`` times their
 number of them at most, however often one looks (expected numbers add up whatever depends on what).
 
-Half of ``alpha`` is for the window alone. The other half is for the last 2, 4, 8 … windows taken together,
-which show slow and small changes; these need two voices: the window itself and those before it must each
-speak for the change, so that one odd hour does not ring for days.
+Half of ``alpha`` is for the window alone: there the feed is judged (family ``quality``), which must not wait.
+The other half is for the last 2, 4, 8 … windows taken together, in which slow and small changes show. These
+need two voices: the window itself and those before it must each speak for the change, so that one odd hour is
+no finding. Distributions (``data``, ``joint``) are judged so wherever there is a window before.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from .windows import Window, merge
 
 _ALONE = 0.5
 _VOICE = 0.05
+_VOICE_ERRORS = 1.645  # one-sided
 Key = tuple[str, str, str]
 
 
@@ -41,19 +43,21 @@ def check(
                 unable=True, value=0.0,
             )
         ]  # fmt: skip
-    now = {each.key: each for each in compared(reference, window)}
-    fired: dict[Key, tuple[Compared, int]] = {}
+    recent = [each for each in recent if each.rows]
+    now = _by_key(compared(reference, window))
     spans = _spans(len(recent))
+    fired: dict[Key, tuple[Compared, int]] = {}
     for span in spans:
-        share = 1.0 if len(spans) == 1 else _ALONE if span == 1 else (1 - _ALONE) / (len(spans) - 1)
-        before = merge(recent[-(span - 1) :]) if span > 1 else None
-        if before is not None and not before.rows:
-            continue
-        together = now if before is None else _by_key(compared(reference, before.merge(window)))
-        found = {key: each for key, each in _found(together, alpha * share).items() if key not in fired}
-        if before is not None and found:
-            earlier = _by_key(compared(reference, before))
-            found = {key: each for key, each in found.items() if _speaks(now, key) and _speaks(earlier, key)}
+        if span == 1:
+            judged = {key: each for key, each in now.items() if not recent or each.family == "quality"}
+            found = _found(judged, alpha if not recent else alpha * _ALONE)
+        else:
+            before = merge(recent[-(span - 1) :])
+            together = _by_key(compared(reference, before.merge(window)))
+            found = _found(together, alpha * (1 - _ALONE) / (len(spans) - 1))
+            found = {key: each for key, each in found.items() if key not in fired and _speaks(now, each)}
+            earlier = _by_key(compared(reference, before)) if found else {}
+            found = {key: each for key, each in found.items() if _speaks(earlier, each)}
         fired.update({key: (each, span) for key, each in found.items()})
     everything = {**now, **{key: each for key, (each, _) in fired.items()}}
     return [_result(reference, each, fired.get(key)) for key, each in everything.items()]
@@ -117,8 +121,14 @@ def _found(tests: dict[Key, Compared], alpha: float) -> dict[Key, Compared]:
     }
 
 
-def _speaks(tests: dict[Key, Compared], key: Key) -> bool:
-    return key in tests and tests[key].p_value <= _VOICE
+def _speaks(tests: dict[Key, Compared], found: Compared) -> bool:
+    """Whether the same part moved the same way."""
+    if found.key not in tests:
+        return found.certain
+    test = tests[found.key]
+    if found.part >= test.parts.size:
+        return test.p_value <= _VOICE
+    return bool(test.parts[found.part] * np.sign(found.parts[found.part]) >= _VOICE_ERRORS)
 
 
 def _result(reference: Reference, each: Compared, found: tuple[Compared, int] | None) -> Result:

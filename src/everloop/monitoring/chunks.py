@@ -10,6 +10,7 @@ taken as independent and exact tests hold.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ _DOUBLINGS = 6
 _SURE = 3.1  # standard errors of a design effect before rows count as dependent
 _STEP = 32  # stored effects are powers of 2 to 1/32
 _STEEPEST = 1.0
+_KEPT = 64  # window sizes whose answer is remembered
 
 
 @dataclass(frozen=True)
@@ -51,11 +53,27 @@ class Dependence:
     def calibrated(self) -> bool:
         return bool(self.sizes.size)
 
+    @cached_property
+    def _effects(self) -> Floats:
+        return np.asarray(2.0 ** (self.effects / _STEP))
+
+    @cached_property
+    def _known(self) -> dict[float, Usual]:
+        return {}
+
     def at(self, rows: float) -> Usual:
+        """For windows of so many rows."""
+        if rows not in self._known:
+            if len(self._known) >= _KEPT:
+                self._known.clear()
+            self._known[rows] = self._at(rows)
+        return self._known[rows]
+
+    def _at(self, rows: float) -> Usual:
         width = self.effects.shape[1]
         if not self.calibrated or rows <= 1:
             return Usual(np.ones(width), np.full(width, np.inf), np.ones(width))
-        effects, peaks = 2.0 ** (self.effects / _STEP), self.peaks / _STEP
+        effects, peaks = self._effects, self.peaks / _STEP
         direct = np.flatnonzero(self.counts >= _DIRECT)
         last = int(direct[-1]) if direct.size else 0
         above = int(np.searchsorted(self.sizes, rows))

@@ -35,7 +35,9 @@ _FEWEST = 5
 
 @dataclass(frozen=True)
 class Compared:
-    """A test and its effect. ``beyond``: the effect is one that counts. ``certain``: seen, not inferred."""
+    """A test and its effect. ``beyond``: the effect is one that counts. ``certain``: seen, not inferred.
+    ``parts``: what it was tested by (components, levels, pairs) in signed standard errors; ``part``: the one
+    that says most."""
 
     family: Family
     subject: str
@@ -51,6 +53,8 @@ class Compared:
     floor: float | None = None
     certain: bool = False
     details: Mapping[str, Any] = field(default_factory=dict)
+    parts: Floats = field(default_factory=lambda: np.zeros(0))
+    part: int = 0
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -125,8 +129,9 @@ def _number(beside: _Beside, bins: Bins) -> Compared:
     count = bins.components.shape[1]
     free_rows = float(1 / effects[count])
     chances = [_distance_chance(distance / float(usual.peak[count]), free_rows, float(usual.freedom[count]))]
+    parts, each = _components(beside, bins.components, off, usual, longer)
     if count and rows / usual.effect[:count].max() >= _FEWEST:
-        chances.append(count * _components_chance(beside, bins.components, off, usual, longer))
+        chances.append(count * float(each.min()))
     least = evidence.least(rows / float(usual.effect[count]), there / float(longer.effect[count]))
     p_value = min(1.0, max(least, len(chances) * min(chances)))
     mean, spread = here.mean(feature) or 0.0, here.deviation(feature) or 0.0
@@ -147,6 +152,7 @@ def _number(beside: _Beside, bins: Bins) -> Compared:
             "shift": moved, "rows": rows, "independent_rows": rows / float(usual.effect[count]),
             "direction": "up" if gaps[place] < 0 else "down",
         },
+        parts=parts, part=int(np.argmax(np.abs(parts))) if parts.size else 0,
     )  # fmt: skip
 
 
@@ -157,9 +163,10 @@ def _distance_chance(distance: float, rows: float, freedom: float) -> float:
     return max(chance, min(1.0, 2 * float(stdtr(freedom, -2 * distance * np.sqrt(rows)))))
 
 
-def _components_chance(
+def _components(
     beside: _Beside, components: Floats, off: Floats, usual: Usual, longer: Usual
-) -> float:
+) -> tuple[Floats, Floats]:
+    """Of each component: how far its mean lies off in standard errors, and the chance of that."""
     count = components.shape[1]
     middle = beside.shares @ components
     variance = np.maximum(beside.shares @ components**2 - middle**2, 1e-9)
@@ -168,7 +175,7 @@ def _components_chance(
     z = (off @ components) / np.sqrt(variance * (here + there)) / usual.peak[:count]
     lean = evidence.skewness(beside.shares, components)
     lean = lean * (here**2 - there**2) / (here + there) ** 1.5
-    return float(evidence.of_means(z, lean, usual.freedom[:count]).min())
+    return z, evidence.of_means(z, lean, usual.freedom[:count])
 
 
 def _share_chances(
@@ -279,6 +286,7 @@ def _levels(beside: _Beside, levels: Levels) -> Compared:
     seen = counts / rows
     pooled = (counts + beside.shares * there) / (rows + there)
     spread = np.sqrt(pooled * (1 - pooled) * (usual.effect / rows + longer.effect / there))
+    parts = np.divide(seen - beside.shares, spread, out=np.zeros_like(seen), where=spread > 0) / usual.peak
     raw = float(np.abs(seen - beside.shares).sum()) / 2
     noise = float(np.sqrt(2 / np.pi) * spread.sum()) / 2
     distance = float(np.sqrt(max(raw**2 - noise**2, 0.0)))
@@ -299,6 +307,7 @@ def _levels(beside: _Beside, levels: Levels) -> Compared:
             "levels": {name: list(pair) for name, pair in moved.items()}, "rows": rows,
             "independent_rows": rows / float(usual.effect.max()),
         },
+        parts=parts, part=int(np.argmax(np.abs(parts))),
     )  # fmt: skip
 
 

@@ -58,6 +58,6 @@ def compare(reference: Reference, window: Window) -> list[Compared]:
             f"'{one}' and '{two}'{others}: correlation {before[place]:+.2f} → {now[place]:+.2f} "
             f"(floor {CHANGE}), p {p_value:.1g}",
             value=float(now[place]), usual=float(before[place]), low=low, high=high, floor=CHANGE,
-            details={"pairs": pairs, "rows": int(here[place])},
+            details={"pairs": pairs, "rows": int(here[place])}, parts=np.where(held, z, 0.0), part=place,
         )
     ]  # fmt: skip
