@@ -15,7 +15,7 @@ from .call import Call, command, group
 if TYPE_CHECKING:
     from everloop.core.releases import Look, Release, Traffic
     from everloop.flows.project import Project
-    from everloop.flows.releases.showing import Failed, View
+    from everloop.flows.releases.showing import Failed, Instead, View
 
 app = group("Plan, follow, approve, promote and abort releases.")
 Named = Annotated[str, typer.Argument(metavar="RELEASE|MODEL", help="A model means its open or newest one.")]
@@ -206,7 +206,7 @@ def _follow(call: Call, project: Project, release: Release, *, once: bool) -> No
     """Make looks, beside those that a server's own process makes, until the release has ended."""
     clock, shown = project.clock, _Shown(call)
     if release.status == "waiting":
-        call.note(f"{_titled(release)} waits for its approval.")
+        call.note(f"{_titled(release)}: {late.deploying.waits_for(project, release)}")
     while release.status in OPEN:
         begun = clock.monotonic()
         if release.status == "running":
@@ -291,8 +291,13 @@ def _show_status(view: View) -> None:
     late.output.pairs({name: value for name, value in told.items() if value is not None})
     if view.answers is not None:
         _show_answers(release, view.answers)
+    for arm, failed in view.failed.items():
+        late.output.line(
+            f"{_counted(failed.requests)} that {arm} could not answer; the fallback answered "
+            f"{failed.answered:,} of them{_rest(failed)}."
+        )
     if view.look is not None:
-        _show_look(view.look)
+        _show_look(release, view.look)
     elif release.status == "running":
         late.output.line("Nobody has looked at it yet: everloop release watch " + release.release_id)
 
@@ -305,7 +310,15 @@ def _show_answers(release: Release, answers: Traffic) -> None:
         late.output.line(f"{version} sees the requests and answers nobody.")
 
 
-def _show_look(look: Look) -> None:
+def _counted(requests: int) -> str:
+    return "1 request" if requests == 1 else f"{requests:,} requests"
+
+
+def _rest(failed: Instead) -> str:
+    return f", {failed.requests - failed.answered:,} got an error" * (failed.requests > failed.answered)
+
+
+def _show_look(release: Release, look: Look) -> None:
     late.output.line(f"\nLook {look.sequence} at {late.output.moment(look.at)} UTC: {_words(look.verdict)}.")
     late.output.line(look.reason)
     if look.seen:
@@ -319,14 +332,18 @@ def _show_look(look: Look) -> None:
         measures = [
             (
                 i.measure, i.arm, i.control, i.candidate, i.difference,
-                f"{i.low:+.4g} to {i.high:+.4g}", i.margin, _words(i.proven),
+                f"{i.low:+.4g} to {i.high:+.4g}", i.margin, late.showing.proven_words(release, i),
             )
             for i in look.intervals
         ]  # fmt: skip
         heads = ("measure", "arm", "control", "new", "difference", "at all looks", "margin", "proven")
         late.output.table(heads, measures, right=heads[2:7])
+        if turned := late.showing.turned(look):
+            late.output.line(turned)
     for check in look.checks:
         late.output.line(f"{'! ' if check.vetoes else '  '}{check.name}: {check.message}.")
+    if look.checks:
+        late.output.line(late.showing.EVIDENCE)
 
 
 def _show_all(view: View, looks: list[Look], failures: list[Failed]) -> None:

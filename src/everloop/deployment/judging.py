@@ -18,6 +18,7 @@ from everloop.core.releases import (
     CONTROL,
     FIXED,
     Check,
+    Event,
     Interval,
     Release,
     Seen,
@@ -73,6 +74,15 @@ def judge(
     return Judgement(verdict, reason, tuple(intervals), tuple(checks), winner)
 
 
+def alarmed(
+    release: Release, seen: Sequence[Seen], baselines: Mapping[str, float] | None = None
+) -> Judgement | None:
+    """What failures, refusals and crashes alone say: to roll back, or nothing."""
+    checks = _guarded(release, find_sides(release, seen), baselines or {}, passed=("slow",))
+    vetoed = _vetoed(checks)
+    return Judgement(vetoed[0], vetoed[1], checks=tuple(checks)) if vetoed else None
+
+
 def find_sides(release: Release, seen: Sequence[Seen]) -> Sides:
     """Of a test whose split a bandit adjusts only the arms that it leaves alone: theirs are random
     samples."""
@@ -98,16 +108,23 @@ def find_sides(release: Release, seen: Sequence[Seen]) -> Sides:
 
 
 def _checked(release: Release, sides: Sides, baselines: Mapping[str, float]) -> list[Check]:
-    level = share(release.plan, len(sides.arms), release.strategy == "ab").harm
-    alike = release.strategy == "shadow"
-    checks = [
-        guard(each, arm, sides.control, level, baselines, alike=alike)
-        for arm in sides.arms
-        for each in release.plan.guardrails
-    ]
-    if sides.control is not None and not alike:
+    checks = _guarded(release, sides, baselines)
+    if sides.control is not None and release.strategy != "shadow":
         checks.append(matched((*sides.arms, sides.control)))
     return checks
+
+
+def _guarded(
+    release: Release, sides: Sides, baselines: Mapping[str, float], passed: Sequence[Event] = ()
+) -> list[Check]:
+    """The guardrails, but those on events that are ``passed`` over."""
+    level = share(release.plan, len(sides.arms), release.strategy == "ab").harm
+    return [
+        guard(each, arm, sides.control, level, baselines, alike=release.strategy == "shadow")
+        for arm in sides.arms
+        for each in release.plan.guardrails
+        if each.event not in passed
+    ]
 
 
 def _measured(release: Release, sides: Sides) -> list[Interval]:

@@ -22,6 +22,8 @@ from .tables import failures, predictions, shadows
 from .times import to_text
 
 _P, _F, _L = predictions.c, failures.c, LATEST.c
+CRASHED = "crash"  # of a process that serves: nobody's unit
+_FALLBACK = "fallback"
 LABELLED = ("accuracy", "brier", "net_value", "mae", "mse")
 
 
@@ -53,6 +55,28 @@ def events(tx: Tx, release_id: str, slow_above: float | None) -> dict[str, dict[
         for row in tx.select(query.group_by(_P.variant), predictions):
             found.setdefault(row["variant"], {})["slow"] = int(row["n"])
     return found
+
+
+def crashes(tx: Tx, release_id: str) -> dict[str, int]:
+    """How many processes died, by the version that they served."""
+    query = select(_F.version, func.count().label("n"))
+    query = query.where(_F.release_id == release_id, _F.variant == "", _F.kind == CRASHED)
+    return {row["version"]: int(row["n"]) for row in tx.select(query.group_by(_F.version), failures)}
+
+
+def rescued(tx: Tx, release_id: str) -> dict[str, tuple[int, int]]:
+    """By arm, how many requests it could not answer, and how many of these the fallback answered."""
+    instead = and_(
+        _P.tenant == _F.tenant,
+        _P.request_id == _F.request_id,
+        _P.release_id == _F.release_id,
+        _P.variant == _FALLBACK,
+    )
+    columns = [func.count(each.distinct()) for each in (_F.request_id, _P.request_id)]
+    query = select(_F.variant, columns[0].label("failed"), columns[1].label("answered"))
+    query = query.select_from(failures.outerjoin(predictions, instead))
+    query = query.where(_F.release_id == release_id, _F.kind == "failed").group_by(_F.variant)
+    return {row["variant"]: (int(row["failed"]), int(row["answered"])) for row in tx.select(query, failures)}
 
 
 def sums(

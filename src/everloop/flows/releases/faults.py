@@ -10,9 +10,8 @@ from everloop.core.releases import Release
 from everloop.flows import states
 from everloop.flows.project import Project
 from everloop.store import failures, releases
+from everloop.store.observations import CRASHED
 from everloop.store.times import to_text
-
-from . import observing
 
 
 def unloadable(project: Project, name: str, problem: str) -> Release | None:
@@ -46,18 +45,22 @@ def rolled_out(project: Project, release_id: str) -> None:
             states.promote(tx, project, there, "all workers have it and answer")
 
 
-def crashed(project: Project, problem: str) -> None:
-    """A worker died: written down for each running release of this server's environment."""
+def crashed(project: Project, problem: str, name: str | None = None) -> None:
+    """A worker died: written down against the version of each running release of this server's environment.
+    Or ``name``, a ``MODEL@VERSION``, ended the process that it runs in: written down for its release."""
     environment = project.settings.serving.environment
+    model, _, version = (name or "").rpartition("@")
     now = project.clock.now()
     with project.store.writing() as tx:
-        for release in releases.list_releases(tx, environment=environment, statuses=("running",)):
+        for release in releases.list_releases(
+            tx, model or None, environment=environment, statuses=("running",)
+        ):
             failures.add(
                 tx,
                 [
                     (
-                        new_id("crash", now), to_text(now), release.model, release.version, "",
-                        release.release_id, "", observing.CRASHED, "", problem,
+                        new_id("crash", now), to_text(now), release.model, version or release.version, "",
+                        release.release_id, "", CRASHED, "", problem,
                     )
                 ],
             )  # fmt: skip

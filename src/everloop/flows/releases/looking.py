@@ -6,8 +6,9 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from everloop.core.errors import Conflict
-from everloop.core.releases import PROD, Look, Release
+from everloop.core.releases import PROD, Look, Release, Seen
 from everloop.deployment import judging
+from everloop.deployment.judging import Judgement
 from everloop.flows import states
 from everloop.flows.project import Project
 from everloop.store import releases
@@ -38,6 +39,30 @@ def look(project: Project, release_id: str) -> tuple[Release, Look]:
         (now - since).total_seconds(),
         release.plan.usual,
     )
+    return _settle(project, release, now, seen, judged)
+
+
+def glance(project: Project, release: Release) -> tuple[Release, Look] | None:
+    """Look at failures, refusals and crashes alone, and roll back where they veto; None where they do not.
+    Cheap enough for every second: units are counted only if those of the last look were too few, as more of
+    them only weaken the evidence. A shadow serves nobody: it has time. Raises Conflict."""
+    if release.strategy == "shadow":
+        return None
+    with project.store.reading() as tx:
+        before = releases.list_looks(tx, release.release_id, limit=1)
+    known = {each.arm: each.units for look in before for each in look.seen}
+    usual = release.plan.usual
+    if judging.alarmed(release, observing.troubles(project, release, known), usual) is None:
+        return None
+    now, seen = project.clock.now(), observing.troubles(project, release)
+    judged = judging.alarmed(release, seen, usual)
+    return _settle(project, release, now, seen, judged) if judged else None
+
+
+def _settle(
+    project: Project, release: Release, now: datetime, seen: tuple[Seen, ...], judged: Judgement
+) -> tuple[Release, Look]:
+    """Keep a look and do what its verdict says, in one transaction."""
     with project.store.writing() as tx:
         releases.begin(tx, release.model)
         if releases.find(tx, release.release_id) != release:
@@ -55,18 +80,16 @@ def look(project: Project, release_id: str) -> tuple[Release, Look]:
             checks=judged.checks,
             winner=judged.winner,
         )
-        if _is_news(made, before[0] if before else None, release.started_at):
+        if _is_news(made, before[0] if before else None, release.started_at or now):
             releases.add_look(tx, made)
         return _act(tx, project, release, made), made
 
 
 def _is_news(look: Look, before: Look | None, began: datetime) -> bool:
-    """Of looks that changed nothing are kept those that saw something new, the more seldom the longer the
-    release runs: some thousands in all."""
-    if before is None or look.verdict != "hold":
-        return True
+    """Looks that changed nothing are kept the more seldom the longer the release runs: some thousands in all,
+    and the newest one tells of now."""
     apart = max(KEEP_EVERY, (look.at - began) / KEPT)
-    return look.seen != before.seen and look.at - before.at >= apart
+    return before is None or look.verdict != "hold" or look.at - before.at >= apart
 
 
 def _act(tx: Tx, project: Project, release: Release, look: Look) -> Release:

@@ -13,10 +13,9 @@ from everloop.deployment.intervals import PAIRED
 from everloop.flows.project import Project
 from everloop.store import models, observations, releases, shadows
 from everloop.store.database import Tx
+from everloop.store.observations import CRASHED
 
 from . import shadowing
-
-CRASHED = "crash"  # of the serving process: nobody's unit
 
 
 def seen(project: Project, release: Release, now: datetime) -> tuple[Seen, ...]:
@@ -29,6 +28,23 @@ def seen(project: Project, release: Release, now: datetime) -> tuple[Seen, ...]:
         return _with_shadow(tx, release, found, run, now) if release.strategy == "shadow" else found
 
 
+def troubles(project: Project, release: Release, units: Mapping[str, int] | None = None) -> tuple[Seen, ...]:
+    """Of each arm what failed, was refused or crashed, and nothing else: this stays cheap however much was
+    answered. ``units``: taken instead of counting them."""
+    with project.store.snapshot() as tx:
+        entry = releases.in_force(tx, release.model, release.environment)
+        arms = entry.arms if entry and entry.release_id == release.release_id else release.arms
+        events = observations.events(tx, release.release_id, None)
+        crashes = observations.crashes(tx, release.release_id)
+        units = observations.units(tx, release.release_id) if units is None else units
+    found = []
+    for arm in arms:
+        happened = {**events.get(arm.name, {}), CRASHED: crashes.get(arm.version, 0)}
+        counted = max(units.get(arm.name, 0), *(n for kind, n in happened.items() if kind != CRASHED), 0)
+        found.append(Seen(arm.name, arm.version, arm.weight, counted, events=happened))
+    return _control_first(found)
+
+
 def _seen(
     tx: Tx, release: Release, arms: tuple[Arm, ...], run: Run | None, now: datetime
 ) -> tuple[Seen, ...]:
@@ -36,7 +52,7 @@ def _seen(
     units, rows = observations.units(tx, name), observations.rows(tx, name)
     slow = next((rail.above for rail in plan.guardrails if rail.event == "slow"), None)
     events = observations.events(tx, name, slow)
-    crashes = events.get("", {}).get(CRASHED, 0)
+    crashes = observations.crashes(tx, name)
     mature = now - timedelta(seconds=plan.label_delay)
     sums: dict[str, Mapping[str, Sums]] = {}
     for measure in plan.measures:
@@ -56,15 +72,16 @@ def _seen(
             weight=arm.weight,
             units=units.get(arm.name, 0),
             rows=rows.get(arm.name, 0),
-            events={
-                **events.get(arm.name, {}),
-                **({CRASHED: crashes} if arm.version == release.version else {}),
-            },
+            events={**events.get(arm.name, {}), CRASHED: crashes.get(arm.version, 0)},
             sums={measure: by_arm[arm.name] for measure, by_arm in sums.items() if arm.name in by_arm},
             latency_ms=observations.latency(tx, name, arm.name),
         )
         for arm in arms
     ]
+    return _control_first(found)
+
+
+def _control_first(found: list[Seen]) -> tuple[Seen, ...]:
     return tuple(sorted(found, key=lambda each: not each.arm.startswith("control")))
 
 

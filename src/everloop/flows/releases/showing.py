@@ -3,30 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from everloop.core.errors import NotFound, UnknownModel, nearest
-from everloop.core.releases import BUCKETS, Environment, Guardrail, Look, Release, Traffic
+from everloop.core.releases import BUCKETS, Environment, Guardrail, Interval, Look, Release, Traffic
 from everloop.core.spans import words
 from everloop.deployment.compared import find_measure
 from everloop.deployment.words import listed, number, percent
-from everloop.flows import states
+from everloop.flows import environments, states
+from everloop.flows import models as registered
 from everloop.flows.project import Project
-from everloop.store import failures as failed
-from everloop.store import models, releases
+from everloop.store import failures as asked
+from everloop.store import models, observations, releases
 
-from . import deploying, environments
+from . import deploying
 
 
 @dataclass(frozen=True)
 class View:
-    """A release, its plan in words, who answers in its environment now, and its newest look."""
+    """A release, its plan in words, who answers in its environment now, and its newest look. ``failed``: by
+    arm, the requests that it could not answer, and how many of these the fallback answered. ``waits``: whose
+    approval it waits for, and how that is given."""
 
     release: Release
     plan: tuple[str, ...]
     answers: Traffic | None = None
     look: Look | None = None
+    failed: Mapping[str, Instead] = field(default_factory=dict)
+    waits: str = ""
+
+
+@dataclass(frozen=True)
+class Instead:
+    """Of the ``requests`` that an arm could not answer, those that the fallback ``answered``."""
+
+    requests: int
+    answered: int
 
 
 @dataclass(frozen=True)
@@ -63,13 +76,16 @@ def view(project: Project, release: Release) -> View:
     with project.store.reading() as tx:
         answers = releases.in_force(tx, release.model, release.environment)
         looks = releases.list_looks(tx, release.release_id, limit=1)
-    return View(release, plan_words(release), answers, looks[-1] if looks else None)
+        rescued = observations.rescued(tx, release.release_id) if release.strategy != "shadow" else {}
+    failed = {arm: Instead(*counts) for arm, counts in rescued.items()}
+    waits = deploying.waits_for(project, release)
+    return View(release, plan(project, release), answers, looks[-1] if looks else None, failed, waits)
 
 
 def failures(project: Project, release: Release, limit: int) -> list[Failed]:
     """The newest requests of a release that were not answered, newest first."""
     with project.store.reading() as tx:
-        rows = failed.list_failures(tx, release.release_id, limit)
+        rows = asked.list_failures(tx, release.release_id, limit)
     return [
         Failed(
             datetime.fromisoformat(row["at"]),
@@ -127,7 +143,45 @@ def rules_words(environment: Environment) -> str:
     return listed(said) if said else "no rule"
 
 
+# -- a look ------------------------------------------------------------------------------------------------
+
+EVIDENCE = (
+    "Evidence: how many times likelier all this is if the guardrail is broken than if not. 1 says nothing; "
+    "the number that vetoes is rarely reached by chance, however often one looks."
+)
+
+
+def proven_words(release: Release, interval: Interval) -> str:
+    """What is proven of a measure, and what its goal asks for beyond that."""
+    said = interval.proven.replace("_", " ")
+    measures = release.plan.measures
+    goal = next((each.goal for each in measures if each.name == interval.measure), "no_harm")
+    first = release.strategy == "ab" and bool(measures) and measures[0].name == interval.measure
+    asked = goal == "better" or first
+    return f"{said}; not yet better" if asked and interval.proven == "no_harm" else said
+
+
+def turned(look: Look) -> str:
+    """Which differences are the other way round; empty if none is."""
+    names = sorted({i.measure for i in look.intervals if find_measure(i.measure).sign < 0})
+    if not names:
+        return ""
+    return f"Of {listed(names)} less is better: the difference is control minus new, so that + is better."
+
+
 # -- the plan ----------------------------------------------------------------------------------------------
+
+
+def plan(project: Project, release: Release) -> tuple[str, ...]:
+    """What a release does; before it begins also whose approval it needs, and that the gate was against it."""
+    if release.status not in ("planned", "waiting"):
+        return plan_words(release)
+    role = environments.find(project, release.environment).approval
+    said = [f"It begins when '{role}' approves it."] if role else []
+    tags = registered.find(project, _named(release)).version.tags
+    if tags.get("gate_verdict") == "keep":
+        said.append(f"The gate did not promote {release.version}: {tags['gate']}.")
+    return (*plan_words(release), *said)
 
 
 def plan_words(release: Release) -> tuple[str, ...]:
