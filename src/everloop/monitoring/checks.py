@@ -23,9 +23,10 @@ from .comparing import Compared, compare
 from .reference import Reference
 from .windows import Window, merge
 
-_ALONE = 0.5
-_VOICE = 0.05
-_VOICE_ERRORS = 1.645  # one-sided
+ALONE = 0.5  # of alpha
+REACH = 32  # windows taken together at most
+VOICE = 0.05
+VOICE_ERRORS = 1.645  # one-sided
 Key = tuple[str, str, str]
 
 
@@ -45,16 +46,16 @@ def check(
         ]  # fmt: skip
     recent = [each for each in recent if each.rows]
     now = _by_key(compared(reference, window))
-    spans = _spans(len(recent))
+    spans = spans_of(len(recent))
     fired: dict[Key, tuple[Compared, int]] = {}
     for span in spans:
         if span == 1:
             judged = {key: each for key, each in now.items() if not recent or each.family == "quality"}
-            found = _found(judged, alpha if not recent else alpha * _ALONE)
+            found = _found(judged, alpha if not recent else alpha * ALONE)
         else:
             before = merge(recent[-(span - 1) :])
             together = _by_key(compared(reference, before.merge(window)))
-            found = _found(together, alpha * (1 - _ALONE) / (len(spans) - 1))
+            found = _found(together, alpha * (1 - ALONE) / (len(spans) - 1))
             found = {key: each for key, each in found.items() if key not in fired and _speaks(now, each)}
             earlier = _by_key(compared(reference, before)) if found else {}
             found = {key: each for key, each in found.items() if _speaks(earlier, each)}
@@ -105,9 +106,9 @@ def _by_key(several: Sequence[Compared]) -> dict[Key, Compared]:
     return {each.key: each for each in several}
 
 
-def _spans(recent: int) -> list[int]:
+def spans_of(recent: int) -> list[int]:
     spans = [1]
-    while spans[-1] * 2 <= min(recent, 31) + 1:
+    while spans[-1] * 2 <= min(recent + 1, REACH):
         spans.append(spans[-1] * 2)
     return spans
 
@@ -127,8 +128,8 @@ def _speaks(tests: dict[Key, Compared], found: Compared) -> bool:
         return found.certain
     test = tests[found.key]
     if found.part >= test.parts.size:
-        return test.p_value <= _VOICE
-    return bool(test.parts[found.part] * np.sign(found.parts[found.part]) >= _VOICE_ERRORS)
+        return test.p_value <= VOICE
+    return bool(test.parts[found.part] * np.sign(found.parts[found.part]) >= VOICE_ERRORS)
 
 
 def _result(reference: Reference, each: Compared, found: tuple[Compared, int] | None) -> Result:
