@@ -19,7 +19,8 @@ from urllib.request import urlopen
 from tests.servers import free_port, missing
 
 _CONFIG = """
-global: {{scrape_interval: 1s, scrape_timeout: 1s}}
+global: {{scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}}
+rule_files: {rules}
 scrape_configs:
   - job_name: everloop
     metrics_path: /prometheus_metrics
@@ -31,6 +32,14 @@ def complaints(metrics: bytes) -> str:
     """What ``promtool check metrics`` says of a page of metrics: nothing is good."""
     done = subprocess.run([_program("promtool"), "check", "metrics"], input=metrics, capture_output=True)
     return (done.stdout + done.stderr).decode() or ("" if done.returncode == 0 else "no reason given")
+
+
+def judged(command: str, file: Path) -> str:
+    """What ``promtool check rules`` or ``test rules`` (and so on) says; raises where it is not content."""
+    program = [_program("promtool"), *command.split(), str(file)]
+    done = subprocess.run(program, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
 
 
 @dataclass(frozen=True)
@@ -57,12 +66,14 @@ class Prometheus:
 
 
 @contextmanager
-def scraping(target: str) -> Iterator[Prometheus]:
-    """A Prometheus that asks ``target`` (host:port) every second."""
+def scraping(target: str, rules: Path | None = None) -> Iterator[Prometheus]:
+    """A Prometheus that asks ``target`` (host:port) every second, and evaluates a file of rules."""
     program = _program("prometheus")
     folder = Path(tempfile.mkdtemp(prefix="everloop-prometheus-"))
     port = free_port()
-    (folder / "prometheus.yml").write_text(_CONFIG.format(target=target))
+    (folder / "prometheus.yml").write_text(
+        _CONFIG.format(target=target, rules=json.dumps([str(rules)] if rules else []))
+    )
     options = [
         f"--config.file={folder}/prometheus.yml",
         f"--storage.tsdb.path={folder}/data",
