@@ -124,7 +124,12 @@ def plan(
     with call.project() as project:
         at = late.monitoring.showing.version_of(project, name, version or None)
         found = late.monitoring.showing.plan(project, name, at, hourly)
-    call.answer(found, lambda: late.output.line(found.words))
+
+    def show_plan() -> None:
+        for each in found.words:
+            late.output.line(each)
+
+    call.answer(found, show_plan)
 
 
 @command(app)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from everloop.core.errors import NotFound, UnknownVersion
+from everloop.core.errors import Invalid, NotFound, UnknownVersion
 from everloop.core.monitoring import Alert, Checked, Promise, Result
 from everloop.data import reading
 from everloop.flows.project import Project
-from everloop.monitoring import checks, promise, windows
+from everloop.monitoring import checks, performance, promise, windows
 from everloop.store import alerts, models, monitors, predictions
 
 from . import checking, referring, spans, summing
@@ -25,6 +27,33 @@ class Watched:
     champion: str | None
     checks: tuple[Checked, ...]
     alerts: tuple[Alert, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """``false_alarms`` in 30 days in all, at most; what is found of ``inputs`` and ``answers``; by metric the
+    smallest harm that shows in the labels of one window with 90 % probability."""
+
+    model: str
+    version: str
+    false_alarms: float
+    inputs: Promise
+    answers: Promise | None
+    performance: Mapping[str, float]
+    without: tuple[str, ...]
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        told = [
+            f"{self.model}@{self.version}: at most {self.false_alarms:g} false alarms in 30 days, in all.",
+            f"Inputs: {self.inputs.words}",
+        ]
+        if self.answers:
+            told.append(f"Answers: {self.answers.words}")
+        if self.performance:
+            harm = "; ".join(f"{metric} worse by {size:.2g}" for metric, size in self.performance.items())
+            told.append(f"Labels of one window, found with 90 % certainty: {harm}.")
+        return (*told, *(f"Not watched: {each}" for each in self.without))
 
 
 def overview(project: Project) -> list[Watched]:
@@ -71,23 +100,37 @@ def against(project: Project, model: str, version: str, source: object) -> list[
     """A table beside what a version was trained on. Nothing is recorded."""
     known = referring.of_version(project, model, version)
     table = reading.refuse_empty(reading.to_table(source))
-    names = [name for name in known.inputs.features if name in table.column_names]
-    more = [name for name in table.column_names if name not in known.inputs.features]
-    chosen = table.select([*names, *(name for name in more if name != known.run.recipe.target)])
-    return list(checks.check(known.inputs, windows.summarise(known.inputs, chosen), alpha=ALPHA))
+    features = table.select([name for name in known.inputs.features if name in table.column_names])
+    return list(checks.check(known.inputs, windows.summarise(known.inputs, features), alpha=ALPHA))
 
 
-def plan(project: Project, model: str, version: str, hourly: float | None = None) -> Promise:
+def plan(project: Project, model: str, version: str, hourly: float | None = None) -> Plan:
     """What the monitors of a version find, and how often they are wrong, at the traffic of the last week or
-    at ``hourly`` rows an hour."""
+    at ``hourly`` rows an hour. Raises Invalid where there was none."""
     rules = spans.rules_of(project, model)
+    traffic = _traffic(project, model) if hourly is None else hourly
+    if not traffic > 0:
+        raise Invalid(
+            f"'{model}' has no traffic to plan for.", remedy="Say how much is expected: --hourly 500."
+        )
     known = referring.of_version(project, model, version)
     length = spans.length(rules)
-    rows = (_traffic(project, model) if hourly is None else hourly) * (length / summing.HOUR)
-    windows_each = max(1.0, rules.min_rows / max(rows, 1e-9))  # as many until there are enough rows
-    count = timedelta(days=30) / length / windows_each
+    each = math.ceil(rules.min_rows / (traffic * (length / summing.HOUR)))  # windows until there are enough
+    rows = traffic * (length * each / summing.HOUR)
+    count = timedelta(days=30) / (length * each)
     share = rules.false_alarms / len(checking.PARTS)
-    return promise.promise(known.inputs, int(rows * windows_each), count, share)
+    harm: dict[str, float] = {}
+    if known.baseline is not None:
+        harm = performance.found(known.baseline, int(rows), alpha=checking.alpha(rules) / 2)
+    return Plan(
+        model=model,
+        version=version,
+        false_alarms=rules.false_alarms,
+        inputs=promise.promise(known.inputs, rows, count, share),
+        answers=promise.promise(known.answers, rows, count, share) if known.answers else None,
+        performance=harm,
+        without=known.without,
+    )
 
 
 def _traffic(project: Project, model: str) -> float:
