@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from everloop.flows import models
+from everloop.flows.releases import deploying
 
 from .serving_deeds import WORKER, Figures, Serving, all_kept, gap, kept, nothing_lost, opened, wait_for
 from .serving_load import BODY, Load
@@ -29,7 +30,7 @@ def swaps(folder: Path, times: int, workers: int = 2) -> Figures:
             version = "1.0.0"
             for _ in range(times):
                 version = OTHER[version]
-                models.promote(project, f"iris@{version}", "a drill")
+                deploying.deploy(project, deploying.Request(f"iris@{version}", reason="a drill"))
                 took.append(_seen(load, version))
             account = load.end()
         nothing_lost(account)
@@ -85,7 +86,7 @@ def damaged_version(folder: Path) -> Figures:
         path.write_bytes(good[:-10] + b"damaged!!!")
         with Serving(folder, workers=2) as server:
             with Load(server.port, BODY, clients=4, pause=0.02) as load:
-                models.promote(project, "iris@1.1.0", "a drill")
+                deploying.deploy(project, deploying.Request("iris@1.1.0", reason="a drill"))
                 wait_for(lambda: server.said("iris@1.1.0 is not served"))
                 load.wait(100)
                 path.unlink()

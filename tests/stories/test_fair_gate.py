@@ -15,6 +15,7 @@ from everloop import wiring
 from everloop.flows import data, models, outside, turn
 from everloop.flows.outside import Origin
 from everloop.flows.project import Project
+from everloop.flows.releases import deploying
 from everloop.settings import load_settings
 
 _ROWS = 1500
@@ -73,7 +74,7 @@ def test_a_champion_that_was_chosen_meanwhile_is_not_replaced_uncompared(project
     opened = turn.open_turn(project, "m", source=frame.assign(rest=rest))
     opened.advance("gate")
     assert opened.results["gate"]["verdict"]["promote"]
-    models.promote(project, "m@1.0.1", "chosen by a person")
+    deploying.deploy(project, deploying.Request("m@1.0.1", reason="chosen by a person"))
     summary = opened.advance("record")
     assert summary is not None
     assert not summary.promoted

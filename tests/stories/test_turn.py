@@ -20,6 +20,7 @@ from everloop.core.errors import (
     ExperimentError,
     FileMissing,
     InvalidSettings,
+    Refused,
     TimedOut,
     Unavailable,
     UnknownColumn,
@@ -41,6 +42,7 @@ from everloop.flows import (
     turn,
 )
 from everloop.flows.project import Project
+from everloop.flows.releases import deploying
 from everloop.settings import load_settings
 
 Open = Callable[..., Project]
@@ -188,7 +190,7 @@ def test_an_inferred_contract_stops_a_vanished_column_until_it_is_accepted(open_
     )
     assert accepted.verdict is not None
     assert "promote it by hand" in accepted.verdict.reason
-    models.promote(project, "churn@2.0.0", "the column is gone for good")
+    deploying.deploy(project, deploying.Request("churn@2.0.0", reason="the column is gone for good"))
     assert models.find(project, "churn").version.version == "2.0.0"
 
 
@@ -444,3 +446,56 @@ def test_histories_are_written_as_files(open_project: Open, tmp_path: Path) -> N
     drift = json.loads((tmp_path / "monitoring" / "drift_history.json").read_text())
     assert {"accuracy", "roc_auc"} <= {entry["name"] for entry in metrics["history"]}
     assert [entry["name"] for entry in drift["history"]] == ["drift_score"]
+
+
+# -- the rules of production -------------------------------------------------------------------------------
+
+
+def ruled(open_project: Open, **rules: Any) -> Project:
+    """With a champion from before there were rules, on two features only; a next turn has all."""
+    before = open_project({"features": ["support_calls", "weekly_hours"]})
+    assert take(before, customers(rows=800, seed=1)).promoted
+    return open_project(environments={"prod": rules})
+
+
+def test_a_version_that_passed_the_gate_waits_for_its_approval(open_project: Open) -> None:
+    project = ruled(open_project, approval="model owner")
+    found = take(project, customers(rows=800, seed=1), force=True)
+    assert found.verdict is not None
+    assert found.verdict.promote
+    assert (found.status, found.promoted, found.model_version) == ("done", False, "1.0.0")
+    way = "everloop release approve churn --role 'model owner'"
+    assert found.held == f"It waits for the approval of 'model owner': {way}"
+    release = deploying.of_model(project, "churn")
+    assert (release.version, release.strategy, release.status) == (found.registered, "direct", "waiting")
+    assert models.find(project, "churn@challenger").version.version == found.registered
+
+    again = take(project, customers(rows=800, seed=1), force=True)
+    assert (again.status, again.promoted) == ("done", False)
+
+    deploying.approve(project, release.release_id, "model owner")
+    assert models.find(project, "churn").version.version == found.registered
+
+
+def test_a_version_that_passed_the_gate_goes_the_way_that_production_asks_for(open_project: Open) -> None:
+    project = ruled(open_project, after="staging")
+    found = take(project, customers(rows=800, seed=1), force=True)
+    assert found.verdict is not None
+    assert found.verdict.promote
+    assert (found.status, found.promoted, found.model_version) == ("done", False, "1.0.0")
+    spec = f"churn@{found.registered}"
+    assert found.held.startswith(f"{spec} may not come to prod: in staging nothing is current.")
+    assert found.held.endswith(f"everloop deploy {spec} --env staging")
+    assert found.held in history.events(project, "churn")[-1].summary
+    with pytest.raises(Refused, match="in staging nothing is current"):
+        deploying.deploy(project, deploying.Request(spec))
+    deploying.deploy(project, deploying.Request(spec, "staging"))
+    deploying.deploy(project, deploying.Request(spec))
+    assert models.find(project, "churn").version.version == found.registered
+
+
+def test_a_first_version_is_under_the_rules_as_well(open_project: Open) -> None:
+    project = open_project(environments={"prod": {"approval": "owner"}})
+    found = take(project, customers(rows=800, seed=1))
+    assert (found.promoted, found.model_version) == (False, None)
+    assert "everloop release approve churn --role owner" in found.held

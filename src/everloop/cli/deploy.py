@@ -113,28 +113,23 @@ def deploy(
     with call.project() as project:
         late.serving.recording.record(project)
         release = (late.deploying.prepare if dry_run else late.deploying.deploy)(project, request)
-        plan = late.showing.plan_words(release)
+        plan, waits = late.showing.plan(project, release), late.deploying.waits_for(project, release)
     document = {"release": release, "plan": plan, "dry_run": dry_run}
-    call.answer(document, lambda: _show(release, plan, dry_run=dry_run))
+    call.answer(document, lambda: _show(release, plan, waits))
 
 
-def _show(release: Release, plan: tuple[str, ...], *, dry_run: bool) -> None:
+def _show(release: Release, plan: tuple[str, ...], waits: str) -> None:
     for words in plan:
         late.output.line(words)
-    if dry_run:
+    if release.status == "planned":
         late.output.line("Nothing was released: this was a dry run.")
         return
     late.output.line(f"Release {release.release_id}: {release.status.replace('_', ' ')}")
-    late.output.line(_next(release))
+    late.output.line(waits or _next(release))
 
 
 def _next(release: Release) -> str:
     """What to do with it now."""
-    if release.status == "waiting":
-        return (
-            f"It begins when it is approved: everloop release approve {release.release_id} --role ROLE "
-            f"('everloop environments' says whose)."
-        )
     if release.status == "running":
         return (
             f"Follow it: everloop release watch {release.release_id}\n"

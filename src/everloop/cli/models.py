@@ -87,17 +87,19 @@ def promote(
     model: Annotated[str, typer.Argument(metavar="MODEL@VERSION")],
     reason: Annotated[str, typer.Option(help="For the history.")] = "promoted by hand",
 ) -> None:
-    """Make a version the champion by hand; the history says who did and why.
+    """Make a version the champion by hand: a direct release to prod, under the rules that hold there. The
+    history says who did and why.
 
     \b
     Example:
       everloop models promote iris@1.0.1 --reason "seen in the field to be better"
     """
     with call.project() as project:
-        version = late.models.promote(project, model, reason)
-    call.answer(
-        {"version": version}, lambda: late.output.line(f"{version.model}@{version.version} is champion.")
-    )
+        release = late.deploying.deploy(project, late.deploying.Request(model, reason=reason))
+        waits = late.deploying.waits_for(project, release)
+        version = late.models.find(project, f"{release.model}@{release.version}").version
+    said = f"{release.model}@{release.version} is {'not champion yet.' if waits else 'champion.'}"
+    call.answer({"version": version, "release": release}, lambda: late.output.line(f"{said} {waits}".strip()))
 
 
 def _document(found: Registered) -> dict[str, object]:

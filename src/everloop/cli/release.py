@@ -237,7 +237,8 @@ class _Shown:
 
 
 def _document(view: View) -> dict[str, object]:
-    return {"release": view.release, "plan": view.plan, "answers": view.answers, "look": view.look}
+    told = {"release": view.release, "plan": view.plan, "answers": view.answers, "look": view.look}
+    return told | {"waits": view.waits} if view.waits else told
 
 
 def _told(call: Call, release: Release) -> None:
@@ -289,6 +290,8 @@ def _show_status(view: View) -> None:
         "step": f"{release.step + 1} of {steps}" if steps and release.status == "running" else None,
     }
     late.output.pairs({name: value for name, value in told.items() if value is not None})
+    if view.waits:
+        late.output.line(view.waits)
     if view.answers is not None:
         _show_answers(release, view.answers)
     for arm, failed in view.failed.items():

@@ -169,6 +169,8 @@ def _show(turn: TurnSummary, *, asked: bool) -> None:
     facts["champion"] = f"{turn.model}@{turn.model_version}" if turn.model_version else "none yet"
     if turn.registered and not turn.promoted:
         facts["challenger"] = f"{turn.model}@{turn.registered}"
+    if turn.held:
+        facts["not promoted"] = turn.held
     facts["measured"] = late.documents.shown_metrics(turn.metrics) if turn.metrics else None
     facts["run"] = turn.run_id
     facts["time"] = out.seconds(turn.seconds)

@@ -21,7 +21,9 @@ FIXED = "/fixed"  # ends the names of arms whose share a bandit never changes
 
 Strategy = Literal["direct", "blue-green", "canary", "rolling", "shadow", "ab"]
 STRATEGIES: tuple[Strategy, ...] = ("direct", "blue-green", "canary", "rolling", "shadow", "ab")
-Status = Literal["waiting", "running", "promoted", "rolled_back", "aborted", "inconclusive", "concluded"]
+Status = Literal[
+    "planned", "waiting", "running", "promoted", "rolled_back", "aborted", "inconclusive", "concluded"
+]
 OPEN: tuple[Status, ...] = ("waiting", "running")
 Verdict = Literal["hold", "advance", "promote", "roll_back", "inconclusive"]
 Goal = Literal["no_harm", "better"]
@@ -172,7 +174,8 @@ class Plan:
 @dataclass(frozen=True)
 class Release:
     """One release. ``version`` is the candidate (the winner of an A/B test that promoted one); ``arms`` the
-    versions of an A/B test with their shares. ``against`` was champion when it began."""
+    versions of an A/B test with their shares. ``against`` was champion when it began. One that is ``planned``
+    is only shown, and has no id."""
 
     release_id: str
     model: str

@@ -41,7 +41,8 @@ class TurnState:
 @dataclass(frozen=True)
 class TurnSummary:
     """What one turn did. ``model_version`` and ``accuracy`` are the champion's after the turn, measured (as
-    all ``metrics``) on rows that it has not seen. ``status``: done, or stopped by a broken contract."""
+    all ``metrics``) on rows that it has not seen. ``status``: done, or stopped by a broken contract.
+    ``held``: why a version that passed the gate was not promoted, and how to go on."""
 
     turn_id: str
     model: str
@@ -60,3 +61,4 @@ class TurnSummary:
     metrics: Mapping[str, float] = field(default_factory=dict)
     findings: tuple[Mapping[str, Any], ...] = ()
     steps: Mapping[str, float] = field(default_factory=dict)
+    held: str = ""

@@ -1,4 +1,4 @@
-"""Look at registered models, and promote one by hand."""
+"""Look at registered models."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from everloop.core.data import DatasetVersion
-from everloop.core.errors import Conflict, UnknownModel, nearest
+from everloop.core.errors import UnknownModel, nearest
 from everloop.core.models import Lineage, ModelVersion
 from everloop.core.runs import Run
 from everloop.registry import lineage, versions
 from everloop.store import datasets, history, models
 
-from . import runs, states
+from . import runs
 from .project import Project
 
 
@@ -68,19 +68,6 @@ def trace(project: Project, spec: str) -> Lineage:
         data: dict[str, DatasetVersion] = {v.version_id: v for v in datasets.versions(tx, version.dataset)}
         promotions = history.list_events(tx, version.model, kind=lineage.PROMOTED)
         return lineage.lineage(version, known, made, data, promotions)
-
-
-def promote(project: Project, spec: str, reason: str) -> ModelVersion:
-    """Make a version the champion, by hand. Recorded in the history with who and why."""
-    version = find(project, spec).version
-    with project.locks.hold(f"model/{version.model}"), project.store.writing() as tx:
-        champion = models.champion(tx, version.model)
-        if champion and champion.version == version.version:
-            raise Conflict(
-                f"{version.model}@{version.version} is the champion already.", remedy="Nothing to do."
-            )
-        states.promote_now(tx, project, version, reason)
-    return version
 
 
 def unknown(known: Sequence[str], name: str) -> UnknownModel:

@@ -63,7 +63,8 @@ def register(
     reason the champion. Without ``version`` it gets the next number.
 
     Raises WrongType for what is no fitted estimator, Conflict for a number that is taken, Invalid for a
-    name that no model can have.
+    name that no model can have. Of a promotion that production's rules forbid (Refused), or that another
+    release is in the way of (Conflict), the version is registered.
     """
     check_name(name)
     run = _run(project, name, model, origin)
@@ -104,9 +105,9 @@ def register(
             document = documents.tracked_run(run, project.settings)
             outbox.post(tx, "run", f"run/{run.run_id}", document, run.started_at)
         documents.post_version(tx, project, made)
-        if promote is None:
-            documents.point(tx, project, name, "challenger", made.version)
-        else:
+        documents.point(tx, project, name, "challenger", made.version)
+    if promote is not None:
+        with project.store.writing() as tx:
             states.promote_now(tx, project, made, promote)
     return made
 

@@ -31,7 +31,7 @@ from everloop.deployment import buckets
 from everloop.store import history, models, releases
 from everloop.store.database import Tx
 
-from . import promotion
+from . import environments, promotion
 from .project import Project
 
 _NAMES = {"canary": "canary", "blue-green": "green", "rolling": "new", "shadow": "shadow"}
@@ -63,22 +63,25 @@ def candidate(release: Release) -> str:
 def promote_now(
     tx: Tx, project: Project, version: ModelVersion, reason: str, environment: str = PROD
 ) -> Release:
-    """A direct release: the version answers everything from now on. Raises Conflict while another runs."""
+    """A direct release: the version answers everything from now on, or once the role has approved that the
+    environment asks for. Raises Refused by the environment's rules, Conflict while another runs."""
+    place = environments.find(project, environment)
+    environments.check(tx, project, place, version)
     releases.begin(tx, version.model)
-    _refuse_second(tx, version.model, environment)
+    _refuse_second(tx, version.model, place.name)
     release = Release(
         release_id=new_id("rel", project.clock.now()),
         model=version.model,
-        environment=environment,
+        environment=place.name,
         strategy="direct",
         version=version.version,
         status="waiting",
         created_at=project.clock.now(),
         by=project.user,
         reason=reason,
-        against=champion(tx, version.model, environment),
+        against=champion(tx, version.model, place.name),
     )
-    return promote(tx, project, release, reason)
+    return enter(tx, project, release) if place.approval else promote(tx, project, release, reason)
 
 
 def enter(tx: Tx, project: Project, release: Release) -> Release:

@@ -14,7 +14,7 @@ import pyarrow as pa
 from everloop.core.contracts import Contract, ContractVerdict
 from everloop.core.decisions import Decision, GateVerdict
 from everloop.core.documents import dump, load
-from everloop.core.errors import TooFewRows
+from everloop.core.errors import Refused, TooFewRows
 from everloop.core.ids import new_id
 from everloop.core.models import ModelVersion
 from everloop.core.releases import PROD
@@ -27,7 +27,7 @@ from everloop.store.database import Tx
 from everloop.training import estimators, fitting, plots, serialise, targets
 from everloop.validation import checking, inference, python_schema
 
-from . import agreed, artifacts, champion, compiling, data, documents, states, usercode
+from . import agreed, artifacts, champion, compiling, data, documents, environments, states, usercode
 from .journal import Document
 from .material import Material, column
 
@@ -285,21 +285,19 @@ class Steps:
     def register(self, trained: Document, judged: Document) -> Document:
         run = load(Run, trained["run"])
         known = self.material.champion
+        form = compiling.compile_version(
+            self.material.project, self.material.pipeline(run), run, self.material.table
+        )
         with self.material.project.store.reading() as tx:
             before = models.list_model_versions(tx, run.model)
             newest = before[-1] if before else None
             newest_run = models.find_run(tx, newest.run_id) if newest else None
             serving = models.champion(tx, run.model)
-            running = releases.open_release(tx, run.model, PROD)
-        verdict = load(GateVerdict, judged["verdict"])
+        verdict, held, waits = load(GateVerdict, judged["verdict"]), "", False
         if verdict.promote and (serving.version if serving else None) != judged["champion"]:
             promoted = f"{serving.version} was promoted" if serving else "the champion went"
             reason = f"{promoted} after the gate had compared ({verdict.reason}): promote by hand if meant"
-            verdict = replace(verdict, promote=False, reason=reason)
-        passed = verdict.promote
-        if verdict.promote and running is not None:
-            reason = f"{verdict.reason}; release {running.release_id} has to end before"
-            verdict = replace(verdict, promote=False, reason=reason)
+            verdict, held = replace(verdict, promote=False, reason=reason), reason
         number = versions.next_version(newest, newest_run, run, [v.version for v in before])
         version = ModelVersion(
             model=run.model,
@@ -312,20 +310,44 @@ class Steps:
             git_commit=run.environment.git_commit,
             parent=known[0].version if known else None,
             metrics=run.metrics,
-            tags={"gate": verdict.reason, "gate_verdict": "promote" if passed else "keep"},
-            form=compiling.compile_version(
-                self.material.project, self.material.pipeline(run), run, self.material.table
-            ),
+            tags={"gate": verdict.reason, "gate_verdict": "promote" if verdict.promote else "keep"},
+            form=form,
         )
-        return {"version": dump(version), "promoted": verdict.promote}
+        if verdict.promote:
+            held, waits = self._held(version)
+        return {
+            "version": dump(version),
+            "released": verdict.promote and (waits or not held),
+            "promoted": verdict.promote and not held,
+            "held": held,
+        }
+
+    def _held(self, version: ModelVersion) -> tuple[str, bool]:
+        """Why a version that passed the gate does not become champion now, and how to go on (empty: nothing
+        is in its way); whether that is only an approval."""
+        project = self.material.project
+        place = environments.find(project, PROD)
+        with project.store.reading() as tx:
+            running = releases.open_release(tx, version.model, PROD)
+            if running is not None:
+                named = running.release_id
+                return f"Release {named} has to end before: everloop release status {named}", False
+            try:
+                environments.check(tx, project, place, version)
+            except Refused as refused:
+                return str(refused), False
+        if place.approval:
+            return environments.approving(place, version.model), True
+        return "", False
 
     def save_registration(self, tx: Tx, result: Document) -> None:
         version = load(ModelVersion, result["version"])
         models.add_model_version(tx, version)
+        held = result.get("held", "")
         self._append(
             tx,
             "registered",
-            f"{version.model}@{version.version} from {version.run_id}",
+            f"{version.model}@{version.version} from {version.run_id}" + (f". {held}" if held else ""),
             {
                 "version": version.version,
                 "run_id": version.run_id,
@@ -334,9 +356,9 @@ class Steps:
         )
         project = self.material.project
         documents.post_version(tx, project, version)
-        if result["promoted"]:
+        if result.get("released", result["promoted"]):
             states.promote_now(tx, project, version, version.tags["gate"])
-        else:
+        if not result["promoted"]:
             documents.point(tx, project, version.model, "challenger", version.version)
 
     # -- record ------------------------------------------------------------------------------------------

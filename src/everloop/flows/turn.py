@@ -249,6 +249,7 @@ def _summary(project: Project, model: str, turn_id: str, results: Mapping[str, D
         run_id=run["run_id"] if run else None,
         metrics=metrics,
         findings=tuple(asdict(finding) for finding in verdict.findings),
+        held=registered.get("held", "") if registered else "",
     )
 
 
@@ -280,4 +281,5 @@ def _tell_gate(result: Document) -> str:
 
 def _tell_version_number(result: Document) -> str:
     version = result["version"]
-    return f"{version['model']}@{version['version']} is {'champion' if result['promoted'] else 'challenger'}"
+    said = f"{version['model']}@{version['version']} is {'champion' if result['promoted'] else 'challenger'}"
+    return f"{said}. {result['held']}" if result.get("held") else said

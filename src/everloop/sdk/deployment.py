@@ -10,6 +10,7 @@ from everloop.core import spans
 from everloop.core.errors import Invalid
 from everloop.core.releases import Release, Rule
 from everloop.flows import serving
+from everloop.flows.project import Project
 from everloop.flows.releases import deploying, showing
 from everloop.flows.releases.planning import Wishes
 from everloop.settings import load_settings
@@ -20,8 +21,9 @@ from .refusals import as_deployment_errors
 
 
 class Deployment(TypedDict):
-    """A release. ``status`` is waiting, running, promoted, rolled_back, aborted, inconclusive or concluded;
-    ``plan`` says in words what it does and what it can detect; ``outcome`` why it ended so."""
+    """A release. ``status`` is planned (a dry run, which has no id), waiting, running, promoted, rolled_back,
+    aborted, inconclusive or concluded; ``plan`` says in words what it does and what it can detect;
+    ``outcome`` why it ended so."""
 
     deployment_id: str
     status: str
@@ -112,12 +114,13 @@ class ModelDeployment:
             ),
         )
         serving.recording.record(self._project)
-        return _told((deploying.prepare if dry_run else deploying.deploy)(self._project, request))
+        release = (deploying.prepare if dry_run else deploying.deploy)(self._project, request)
+        return _told(self._project, release)
 
     @as_deployment_errors
     def get_deployment(self, deployment_id: str) -> Deployment:
         """Where a release is. Raises NotFound."""
-        return _told(deploying.find(self._project, deployment_id))
+        return _told(self._project, deploying.find(self._project, deployment_id))
 
     @as_deployment_errors
     def list_deployments(
@@ -125,7 +128,7 @@ class ModelDeployment:
     ) -> list[Deployment]:
         """Newest first."""
         found = deploying.list_releases(self._project, model_id, environment, limit)
-        return [_told(release) for release in found]
+        return [_told(self._project, release) for release in found]
 
     @as_deployment_errors
     def rollback_deployment(self, deployment_id: str, reason: str = "rolled back by hand") -> Deployment:
@@ -135,7 +138,7 @@ class ModelDeployment:
         Raises NotFound, Conflict for one that is over or not the newest, DeploymentError where there was
         nothing before it.
         """
-        return _told(deploying.roll_back_release(self._project, deployment_id, reason))
+        return _told(self._project, deploying.roll_back_release(self._project, deployment_id, reason))
 
     @as_deployment_errors
     def rollback_model(
@@ -155,23 +158,23 @@ class ModelDeployment:
     @as_deployment_errors
     def approve_deployment(self, deployment_id: str, role: str, note: str = "") -> Deployment:
         """Approve a release that waits; it begins then. Raises Conflict, Refused for another role."""
-        return _told(deploying.approve(self._project, deployment_id, role, note))
+        return _told(self._project, deploying.approve(self._project, deployment_id, role, note))
 
     @as_deployment_errors
     def promote_deployment(self, deployment_id: str, reason: str = "promoted by hand") -> Deployment:
         """End a running release by taking its version. Raises Conflict."""
-        return _told(deploying.promote(self._project, deployment_id, reason))
+        return _told(self._project, deploying.promote(self._project, deployment_id, reason))
 
     @as_deployment_errors
     def abort_deployment(self, deployment_id: str, reason: str = "aborted by hand") -> Deployment:
         """End a release without taking its version. Raises Conflict."""
-        return _told(deploying.abort(self._project, deployment_id, reason))
+        return _told(self._project, deploying.abort(self._project, deployment_id, reason))
 
     def close(self) -> None:
         self._project.close()
 
 
-def _told(release: Release) -> Deployment:
+def _told(project: Project, release: Release) -> Deployment:
     return Deployment(
         deployment_id=release.release_id,
         status=release.status,
@@ -184,7 +187,7 @@ def _told(release: Release) -> Deployment:
         created_by=release.by,
         reason=release.reason,
         outcome=release.outcome,
-        plan=list(showing.plan_words(release)),
+        plan=list(showing.plan(project, release)),
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any, TypedDict
 from everloop.core.models import Lineage
 from everloop.flows import models, outside
 from everloop.flows.outside import Origin
-from everloop.flows.releases import memory
+from everloop.flows.releases import deploying, memory
 from everloop.flows.releases.memory import Then
 
 from .places import absolute, close_with, first_model, open_place
@@ -62,9 +62,9 @@ class ModelRegistry:
     ) -> str:
         """Register a fitted scikit-learn model, or a file of one; returns its version.
 
-        It becomes the challenger; with ``promote`` the champion, unjudged. Without ``version`` it gets the
-        next number. Pickle and joblib files run code when they are read, so they need ``trust_pickle``.
-        Raises WrongType, Conflict for a number that is taken, FileMissing, Refused.
+        It becomes the challenger; with ``promote`` the champion, unjudged, as ``promote()`` does it. Without
+        ``version`` it gets the next number. Pickle and joblib files run code when they are read, so they need
+        ``trust_pickle``. Raises WrongType, Conflict for a number that is taken, FileMissing, Refused.
         """
         place = absolute(model)
         if isinstance(place, str):
@@ -90,8 +90,10 @@ class ModelRegistry:
         return self.get("latest")
 
     def promote(self, version: str, reason: str = "promoted by hand") -> VersionEntry:
-        """Make a version the champion; recorded with who and why. Raises Conflict when it is already."""
-        models.promote(self._project, self._spec(version), reason)
+        """Release a version to production directly; recorded with who and why. Where an approval is asked for
+        it becomes champion when that is given. Raises Conflict when it is champion already, Refused by the
+        environment's rules."""
+        deploying.deploy(self._project, deploying.Request(self._spec(version), reason=reason))
         return self.get(version)
 
     def lineage(self, version: str | None = None) -> Lineage:

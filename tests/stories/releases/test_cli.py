@@ -88,6 +88,14 @@ def test_a_dry_run_shows_the_plan_and_changes_nothing(folder: Path) -> None:
     assert said(folder, "release", "status").startswith("No release is on its way.")
 
 
+def test_a_version_that_the_gate_turned_down_is_deployed_knowingly(folder: Path) -> None:
+    said(folder, "run", "--force")
+    reason = everloop(folder, "models", "show", "iris@challenger", "--json").json["version"]["tags"]["gate"]
+    spec = everloop(folder, "models", "show", "iris@challenger", "--json").json["version"]["version"]
+    out = said(folder, "deploy", f"iris@{spec}", "--dry-run")
+    assert f"The gate did not promote {spec}: {reason}." in out.splitlines()
+
+
 def test_a_canary_that_fails_is_rolled_back_by_who_watches(folder: Path) -> None:
     release_id = released(folder, *CANARY)
     requests(folder, release_id, 12, failing=True)
@@ -168,15 +176,36 @@ def test_environments_have_rules_and_a_release_waits_for_its_approval(folder: Pa
     said(folder, "deploy", "iris@2.0.0", "--env", "lab")
     assert current(folder, "lab") == "2.0.0"
 
+    planned = said(folder, "deploy", "iris@2.0.0", "--env", "prod", "--dry-run")
+    assert "It begins when 'owner' approves it.\nNothing was released" in planned
     out = said(folder, "deploy", "iris@2.0.0", "--env", "prod")
+    assert "It begins when 'owner' approves it." in out
     release_id = re.findall(r"Release (rel_\w+): waiting", out)[0]
-    assert f"everloop release approve {release_id} --role ROLE" in out
+    way = f"It waits for the approval of 'owner': everloop release approve {release_id} --role owner"
+    assert out.splitlines()[-1] == way
+    assert way in said(folder, "release", "status", "iris")
+    assert everloop(folder, "release", "status", "iris", "--json").json["waits"] == way
+    done = everloop(folder, "release", "promote", "iris")
+    assert_refused(done, 40, f"Release {release_id} is waiting", way)
     assert re.search(rf"iris@1\.0\.0 \({release_id} on its way\)", said(folder, "environments"))
     done = everloop(folder, "release", "approve", release_id, "--role", "intern")
     assert_refused(done, 42, "asks for the approval of 'owner', not of 'intern'", "has to approve it")
     out = said(folder, "release", "approve", release_id, "--role", "owner", "--note", "as agreed")
     assert f"{release_id} (iris@2.0.0 to prod) is promoted" in out
     assert re.search(r"Approved .* by .* as owner: as agreed", said(folder, "release", "show", release_id))
+
+
+def test_a_promotion_by_hand_is_under_the_rules_of_production(folder: Path) -> None:
+    change_settings(folder, environments={"prod": {"after": "lab", "approval": "owner"}, "lab": {}})
+    done = everloop(folder, "models", "promote", "iris@2.0.0")
+    assert_refused(done, 42, "in lab nothing is current", "everloop deploy iris@2.0.0 --env lab")
+    said(folder, "deploy", "iris@2.0.0", "--env", "lab")
+    out = said(folder, "models", "promote", "iris@2.0.0", "--reason", "seen enough")
+    assert out.startswith("iris@2.0.0 is not champion yet. It waits for the approval of 'owner': ")
+    assert current(folder) == "1.0.0"
+    way = re.findall(r"everloop (release approve rel_\w+ --role owner)", out)[0]
+    assert "is promoted: seen enough" in said(folder, *way.split())
+    assert current(folder) == "2.0.0"
 
 
 def test_time_in_another_environment_is_waited_for(folder: Path) -> None:
@@ -273,7 +302,7 @@ def test_that_a_release_waits_is_said_once(folder: Path) -> None:
     other.start()
     done = everloop(folder, "release", "watch", release_id)
     other.join()
-    assert (done.code, done.err.count("waits for its approval")) == (7, 1)
+    assert (done.code, done.err.count("It waits for the approval of 'owner'")) == (7, 1)
 
 
 # -- what is refused -----------------------------------------------------------------------------------------
@@ -326,6 +355,22 @@ LIKE = "Write it as"
         ("deploy iris@2.0.0 --override u=canary --override u=control", 20, "names 'u' twice", "Give it once"),
         ("deploy iris@2.0.0 --measure mae=1 --measure mae=2", 20, "names 'mae' twice", "Give it once"),
         ("deploy iris@2.0.0 --arm a=1.0.0:0.1 --arm a=2.0.0:0.2", 20, "names 'a' twice", "Give it once"),
+        (
+            "deploy iris@2.0.0 --strategy ab --traffic 9/second --arm red=1.0.0:0.3",
+            20, "'control' and 'red' are both iris@1.0.0", "a version of its own",
+        ),
+        (
+            "deploy iris@1.0.0 --strategy ab --traffic 9/second",
+            20, "'control' and 'candidate' are both iris@1.0.0", "a version of its own",
+        ),
+        (
+            "deploy iris@2.0.0 --strategy ab --arm a=2.0.0:0.3 --arm b=2.0.0:0.3",
+            20, "'a' and 'b' are both iris@2.0.0", "a version of its own",
+        ),
+        (
+            "deploy iris@1.0.0 --strategy ab --arm red=2.0.0:0.3",
+            20, "to be released, and what is tested is red (2.0.0)", "deploy the version of an arm",
+        ),
         ("deploy iris@2.0.0 --arm red=2.0.0", 20, "--arm is 'red=2.0.0'", LIKE),
         ("deploy iris@2.0.0 --goal worse", 20, "--goal is 'worse'", "no_harm or better"),
         ("deploy iris@2.0.0 --unit user", 20, "--unit is 'user'", "request or entity"),

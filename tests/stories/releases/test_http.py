@@ -85,6 +85,8 @@ def test_a_dry_run_tells_the_plan_and_releases_nothing(server: Server) -> None:
     assert (answer.status, answer.json["dry_run"]) == (200, True)
     assert answer.json["plan"][0].startswith("iris@2.0.0 answers 25 % of the requests in prod")
     assert any("is found within" in words for words in answer.json["plan"])
+    shown = answer.json["release"]
+    assert (shown["release_id"], shown["status"]) == ("", "planned")
     assert server.ask("GET", "/releases").json["count"] == before
 
 

@@ -160,6 +160,7 @@ def test_a_canary_from_python(deployment: ModelDeployment, folder: Path) -> None
     }  # fmt: skip
     planned = deployment.deploy_model("iris", "2.0.0", dry_run=True, **asked)
     assert planned["plan"][0].startswith("iris@2.0.0 answers 5 % of the requests in prod")
+    assert (planned["deployment_id"], planned["status"]) == ("", "planned")
     assert len(deployment.list_deployments()) == 1
     begun = deployment.deploy_model("iris", "2.0.0", reason="spring", **asked)
     assert (begun["status"], begun["against"], begun["reason"]) == ("running", "1.0.0", "spring")

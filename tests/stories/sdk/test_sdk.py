@@ -246,7 +246,7 @@ def test_a_model_from_elsewhere_is_registered_loaded_and_promoted() -> None:
     assert registry.get("1.0.0")["data_version"] == "v1"
     assert registry.latest()["aliases"] == ["challenger"]
     assert registry.promote("1.0.0")["aliases"] == ["champion"]
-    with pytest.raises(Conflict, match="champion"):
+    with pytest.raises(Conflict, match="is current in prod already"):
         registry.promote("1.0.0")
     loaded = registry.load()
     assert (loaded.predict(frame) == model.predict(frame)).all()

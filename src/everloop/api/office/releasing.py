@@ -118,7 +118,11 @@ async def deploy(body: Deployment, request: Request, response: Response) -> dict
     release = await do(deploying.prepare if body.dry_run else deploying.deploy, project, _request(body))
     if body.dry_run:
         response.status_code = 200
-        return {"dry_run": True, "release": asdict(release), "plan": list(showing.plan_words(release))}
+        return {
+            "dry_run": True,
+            "release": asdict(release),
+            "plan": list(await do(showing.plan, project, release)),
+        }
     response.headers["Location"] = f"/releases/{release.release_id}"
     return await _told(project, release)
 

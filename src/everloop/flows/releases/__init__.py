@@ -8,7 +8,6 @@ __getattr__ = submodules(
     __name__,
     [
         "deploying",
-        "environments",
         "faults",
         "keeping",
         "looking",

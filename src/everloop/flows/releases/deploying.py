@@ -23,14 +23,14 @@ from everloop.core.releases import (
     Unit,
 )
 from everloop.deployment import bandit, buckets
+from everloop.flows import environments, states
 from everloop.flows import models as registered
-from everloop.flows import states
 from everloop.flows.project import Project
 from everloop.registry.versions import resolve
 from everloop.store import models, releases
 from everloop.store.database import Tx
 
-from . import environments, planning
+from . import planning
 from .planning import Wishes
 
 
@@ -62,7 +62,7 @@ class Standing:
 
 
 def prepare(project: Project, request: Request) -> Release:
-    """The release as it would begin, with its plan: nothing is written.
+    """The release as it would begin, with its plan: nothing is written, so that it has no id.
 
     Raises Refused for a version that may not come, or a plan that cannot finish; Conflict for one that is
     current already.
@@ -89,15 +89,14 @@ def prepare(project: Project, request: Request) -> Release:
         )
     asked = project.settings.models.get(version.model)
     rules = asked.release if asked else project.settings.release
-    now = project.clock.now()
     release = Release(
-        release_id=new_id("rel", now),
+        release_id="",
         model=version.model,
         environment=environment.name,
         strategy=strategy,
         version=version.version,
-        status="waiting",
-        created_at=now,
+        status="planned",
+        created_at=project.clock.now(),
         by=project.user,
         reason=request.reason,
         against=current,
@@ -113,11 +112,20 @@ def prepare(project: Project, request: Request) -> Release:
 def deploy(project: Project, request: Request) -> Release:
     """Begin a release, or let it wait for the approval that its environment asks for. Raises what ``prepare``
     does, and Conflict while another release of the model is open there."""
-    release = prepare(project, request)
+    planned = prepare(project, request)
+    release = replace(planned, release_id=new_id("rel", planned.created_at), status="waiting")
     environment = environments.find(project, release.environment)
     with project.store.writing() as tx:
         entered = states.enter(tx, project, release)
         return entered if environment.approval else states.begin(tx, project, entered)
+
+
+def waits_for(project: Project, release: Release) -> str:
+    """Whose approval a release waits for, and how it is given; empty for one that does not wait."""
+    environment = environments.find(project, release.environment)
+    if release.status != "waiting" or not environment.approval:
+        return ""
+    return environments.approving(environment, release.release_id)
 
 
 def approve(project: Project, release_id: str, role: str, note: str = "") -> Release:
@@ -141,7 +149,7 @@ def promote(project: Project, release_id: str, reason: str = "promoted by hand")
     """End a running release by taking its version, whatever its verdict is so far. Of an A/B test that is the
     one it was made for."""
     with project.store.writing() as tx:
-        return states.promote(tx, project, _running(tx, release_id), reason)
+        return states.promote(tx, project, _running(tx, project, release_id), reason)
 
 
 def abort(project: Project, release_id: str, reason: str = "aborted by hand") -> Release:
@@ -294,10 +302,30 @@ def _arms(tx: Tx, request: Request, version: ModelVersion, current: str | None) 
                 remedy="Let them sum to less than 1, or name one arm 'control'.",
             )
         shares = {CONTROL: (current, rest), **shares}
+    _check_arms({name: number for name, (number, _) in shares.items()}, version)
     if request.wishes.bandit:
         versions = {name: number for name, (number, _) in shares.items()}
         return bandit.start(versions, request.wishes.floor, request.wishes.hold_out)
     return buckets.split(shares)
+
+
+def _check_arms(versions: Mapping[str, str], released: ModelVersion) -> None:
+    """Each arm is another version, and one of them that which is released."""
+    names: dict[str, str] = {}
+    for name, number in versions.items():
+        if number in names:
+            raise Invalid(
+                f"The arms '{names[number]}' and '{name}' are both {released.model}@{number}: none is tested "
+                "against itself.",
+                remedy="Give each arm a version of its own.",
+            )
+        names[number] = name
+    if names.get(released.version, CONTROL) == CONTROL:
+        tested = ", ".join(f"{name} ({number})" for name, number in versions.items() if name != CONTROL)
+        raise Invalid(
+            f"{released.model}@{released.version} is to be released, and what is tested is {tested}.",
+            remedy=f"Name one: --arm NAME={released.version}:SHARE, or deploy the version of an arm.",
+        )
 
 
 def _check_fits(request: Request, strategy: Strategy) -> None:
@@ -368,10 +396,12 @@ def _open(tx: Tx, release_id: str) -> Release:
     return releases.find(tx, release.release_id)
 
 
-def _running(tx: Tx, release_id: str) -> Release:
+def _running(tx: Tx, project: Project, release_id: str) -> Release:
     release = _open(tx, release_id)
     if release.status != "running":
+        approval = waits_for(project, release)
         raise Conflict(
-            f"Release {release.release_id} is {release.status}.", remedy="Only one that runs ends so."
+            f"Release {release.release_id} is {release.status}.",
+            remedy=approval or "Only one that runs ends so.",
         )
     return release

@@ -15,6 +15,7 @@ from everloop.core.moments import checked
 from everloop.core.releases import BUCKETS, CHAMPION, PROD, Look, Release, Strategy, Traffic
 from everloop.core.serving import Prediction
 from everloop.deployment import buckets
+from everloop.flows import environments
 from everloop.flows import models as registered
 from everloop.flows.project import Project
 from everloop.flows.serving.history import Label, labels_of
@@ -22,8 +23,6 @@ from everloop.registry import lineage
 from everloop.store import datasets, models, predictions, releases
 from everloop.store import history as events
 from everloop.store.database import Tx
-
-from . import environments
 
 MOST_PARENTS = 20
 _LATE = 5  # entries of the traffic that a worker may lag behind

@@ -173,7 +173,8 @@ def turned(look: Look) -> str:
 
 
 def plan(project: Project, release: Release) -> tuple[str, ...]:
-    """What a release does; before it begins also whose approval it needs, and that the gate was against it."""
+    """What a release does; before it begins also whose approval it needs, and what the gate had against
+    it."""
     if release.status not in ("planned", "waiting"):
         return plan_words(release)
     role = environments.find(project, release.environment).approval

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
+
 from everloop.core import spans
 from everloop.core.errors import NotFound, Refused, nearest
 from everloop.core.models import ModelVersion
 from everloop.core.releases import ENVIRONMENTS, Environment, environment_name
-from everloop.flows.project import Project
 from everloop.store import releases
 from everloop.store.database import Tx
+
+from .project import Project
 
 
 def names(project: Project) -> list[str]:
@@ -54,3 +57,12 @@ def check(tx: Tx, project: Project, environment: Environment, version: ModelVers
             f"{spans.words(environment.seconds)} are asked for.",
             remedy=f"Wait for {spans.words(environment.seconds - waited)}.",
         )
+
+
+def approving(environment: Environment, named: str) -> str:
+    """Whose approval a release waits for, and how it is given. ``named``: the release's id, or its model."""
+    role = shlex.quote(environment.approval or "")
+    return (
+        f"It waits for the approval of '{environment.approval}': "
+        f"everloop release approve {named} --role {role}"
+    )
