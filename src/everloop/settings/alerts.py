@@ -29,7 +29,7 @@ def _addresses(given: Any) -> Any:
             raise ValueError(f"'{name}' cannot be the name of a channel; use letters, digits, _ and -")
         if not isinstance(address, str) or not _ADDRESS.fullmatch(address.strip()):
             raise ValueError(f"the address of '{name}' is none; it begins as in mailto:// or slack://")
-    return {str(name): address.strip() for name, address in given.items()}
+    return {str(name).lower(): address.strip() for name, address in given.items()}
 
 
 class AlertRule(Section):
@@ -63,7 +63,7 @@ class Alerts(Section):
     def _rules_name_channels(self) -> Alerts:
         for rule in self.rules:
             for name in rule.channels:
-                if name not in self.channels:
+                if name.lower() not in self.channels:
                     known = ", ".join(self.channels) or "none"
                     raise ValueError(f"a rule names the channel '{name}', which is none of: {known}")
         return self

@@ -14,6 +14,7 @@ from everloop.core.models import NAMES
 from everloop.core.releases import environment_name
 
 from . import layers
+from .alerts import Alerts
 from .layers import Tree
 from .monitoring import Monitoring, Watch
 from .releases import EnvironmentRules
@@ -99,6 +100,8 @@ def _respell(part: Mapping[str, Any], kind: type[BaseModel]) -> Tree:
             continue  # a section of which nothing is left but its name has its defaults
         if kind is Settings and name == "models" and isinstance(value, Mapping):
             value = {model: _respell(m, Model) if isinstance(m, Mapping) else m for model, m in value.items()}
+        elif kind is Alerts and name == "channels" and isinstance(value, Mapping):
+            value = {str(channel).lower(): address for channel, address in value.items()}
         elif below is not None and isinstance(value, Mapping):
             value = _respell(value, below)
         spelled[name] = value

@@ -122,6 +122,21 @@ def test_a_wrong_address_is_refused_without_telling_it(tmp_path: Path, channels:
     assert SECRET not in done.err + done.out
 
 
+def test_a_channel_of_the_environment_is_the_one_that_a_rule_names(
+    tmp_path: Path, hook: receivers.Http, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EVERLOOP_ALERTS__CHANNELS__TEAM", f"cloudevents+http://{hook.address}/")
+    dead = {"Team": f"cloudevents+http://127.0.0.1:{free_port()}/"}
+    folder = write(tmp_path / "p", channels=dead, rules=[{"channels": ["Team"]}])
+    assert said(folder, "test", "TEAM") == "Reached: team\n"
+    opened(folder)
+    assert said(folder, "deliver") == "1 delivered, 0 given up.\n"
+    settings = {
+        one["setting"]: one["from"] for one in everloop(folder, "settings", "--json").json["settings"]
+    }
+    assert settings["alerts.channels.team"] == "environment EVERLOOP_ALERTS__CHANNELS__TEAM"
+
+
 def test_a_rule_for_a_channel_that_there_is_none_of_is_refused(tmp_path: Path) -> None:
     folder = write(tmp_path / "p", channels={"team": "mailto://b.org"}, rules=[{"channels": ["taem"]}])
     assert "'taem', which is none of: team" in everloop(folder, "alerts", "list").err

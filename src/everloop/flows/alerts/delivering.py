@@ -60,6 +60,7 @@ def deliver(project: Project, *, now: bool = False, stop: Callable[[], bool] = l
 def try_out(project: Project, channel: str | None) -> dict[str, str | None]:
     """Tell one channel, or each of them, that this is a test; what went wrong by channel. Raises NotFound."""
     channels = project.settings.alerts.channels
+    channel = channel.lower() if channel else None
     if channel is not None and channel not in channels:
         raise NotFound(f"There is no channel '{channel}'.", remedy=nearest(channel, channels))
     if not channels:

@@ -49,7 +49,7 @@ def channels(findings: Sequence[Finding], model: str, settings: Alerts) -> dict[
         for finding in findings:
             result = finding.result
             if LEVELS.index(result.level) >= LEVELS.index(rule.level) and fits(rule, result, model):
-                for channel in rule.channels or settings.channels:
+                for channel in map(str.lower, rule.channels or settings.channels):
                     found[channel] = worst([found.get(channel, "info"), result.level])
     return found
 
