@@ -168,7 +168,7 @@ def _learnt(outcomes: Outcomes, columns: Mapping[str, Any], ordered: bool) -> Es
         got = _estimated(bare, metric, outcomes, columns)
         if got.measured.influence is not None:
             rows = got.measured.rows(got.weights)
-            known[metric.name] = usual(rows, metric.sign, ordered=ordered)
+            known[metric.name] = usual(rows, ordered=ordered)
     return replace(bare, usual=known)
 
 
@@ -252,7 +252,7 @@ def _compared(estimator: Estimator, metric: Metric, got: Estimate, *, ordered: b
     rows = got.measured.rows(got.weights)
     plain = compare(got.measured.value, rows, known, metric.sign, ordered=ordered)
     error = math.hypot(plain.error, got.calibration)
-    return tested(plain.harm, error, plain.freedom, known, len(rows) / known.follows.at(len(rows)))
+    return tested(plain.harm, error, plain.freedom, known)
 
 
 def _result(

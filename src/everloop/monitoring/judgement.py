@@ -7,23 +7,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import gammaincc, ndtr, stdtr, stdtrit
+from scipy.special import stdtr, stdtrit
 
 from .dependence import Dependence, dependence
 from .outcomes import Floats
 
-_LEAST_SKEW = 1e-3
-
 
 @dataclass(frozen=True)
 class Usual:
-    """A metric of the reference: its ``value`` over ``rows``, how its rows vary (``spread``, ``skew``, the
-    latter towards harm) and follow each other."""
+    """A metric of the reference: its ``value`` over ``rows``, how its rows vary (``spread``) and follow
+    each other."""
 
     value: float
     rows: int
     spread: float
-    skew: float
     follows: Dependence
 
     def error(self) -> float:
@@ -47,36 +44,31 @@ class Compared:
         return self.error * float(stdtrit(self.freedom, 1 - alpha / 2))
 
 
-def usual(rows: Floats, sign: int, *, ordered: bool) -> Usual:
+def usual(rows: Floats, *, ordered: bool) -> Usual:
     """Of a metric's pseudo-values of the reference, in the order of time where ``ordered``."""
-    centred = rows - rows.mean()
-    spread = float(rows.std())
-    skew = -sign * float(np.mean(centred**3)) / spread**3 if spread > 0 else 0.0
     follows = dependence(rows) if ordered else Dependence()
-    return Usual(float(rows.mean()), len(rows), spread, skew, follows)
+    return Usual(float(rows.mean()), len(rows), float(rows.std()), follows)
 
 
 def compare(value: float, rows: Floats, reference: Usual, sign: int, *, ordered: bool) -> Compared:
     """``rows`` are the window's pseudo-values. Of the reference's and the window's own spread and dependence
-    the larger counts: a window may be burstier than a reference that was drawn at random."""
+    the larger counts: a window may be burstier than a reference that was drawn at random, and the few large
+    losses that make a mean look bad make its spread large, too."""
     n = len(rows)
     effect = reference.follows.at(n)
     if ordered:
         effect = max(effect, dependence(rows).surely_at(n))
     error = max(reference.spread, float(rows.std())) * math.sqrt(effect / n)
     freedom = min(reference.follows.freedom(n), n - 1)
-    return tested(-sign * (value - reference.value), error, freedom, reference, n / effect)
+    return tested(-sign * (value - reference.value), error, freedom, reference)
 
 
-def tested(harm: float, error: float, freedom: int, reference: Usual, effective: float) -> Compared:
-    """The p-value is the larger of Student's, for what few chunks tell of the error, and Pearson's type III,
-    for a mean of ``effective`` skewed rows."""
+def tested(harm: float, error: float, freedom: int, reference: Usual) -> Compared:
+    """By Student's t, for what few chunks tell of the error."""
     both = math.hypot(error, reference.error())
     if both == 0:
         return Compared(harm, error, freedom, 1.0 if harm <= 0 else 0.0)
-    z = harm / both
-    p = max(float(stdtr(freedom, -z)), _skewed(z, reference.skew / math.sqrt(max(effective, 1.0))))
-    return Compared(harm, error, freedom, p)
+    return Compared(harm, error, freedom, float(stdtr(freedom, -harm / both)))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -101,13 +93,3 @@ def smallest(reference: Usual, rows: int, alpha: float, power: float) -> float:
 def sentence(text: str) -> str:
     """With a capital letter."""
     return text[0].upper() + text[1:]
-
-
-def _skewed(z: float, skew: float) -> float:
-    """P(Z > z) of a standardised Pearson type III variable."""
-    if abs(skew) < _LEAST_SKEW:
-        return float(ndtr(-z))
-    shape = 4 / skew**2
-    at = shape + z * math.sqrt(shape) * math.copysign(1.0, skew)
-    tail = float(gammaincc(shape, max(at, 0.0)))
-    return tail if skew > 0 else 1 - tail

@@ -4,7 +4,7 @@ trained. A finding is harm that chance does not explain and that is large enough
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import numpy as np
@@ -172,8 +172,8 @@ def _usual(part: Outcomes, *, ordered: bool) -> dict[str, Usual]:
         measured = metric.measure(weighed)
         if measured.influence is not None:
             rows = measured.rows(weighed.weights)
-            known = usual(rows, metric.sign, ordered=ordered)
-            found[metric.name] = Usual(measured.value, known.rows, known.spread, known.skew, known.follows)
+            known = usual(rows, ordered=ordered)
+            found[metric.name] = replace(known, value=measured.value)
     return found
 
 

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from tests.unit.monitoring.worlds import errors
+from tests.unit.monitoring.answering import errors
 
 from everloop.core.errors import Invalid, TooFewRows
 from everloop.monitoring.concept import RisingLoss, judged, reference_losses

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from tests.unit.monitoring.worlds import errors, following
+from tests.unit.monitoring.answering import errors, following
 
 from everloop.monitoring.bursts import Bursts
 from everloop.monitoring.dependence import Dependence, dependence
@@ -73,3 +73,9 @@ def test_how_a_stream_is_cut_makes_no_difference():
 def test_a_stream_without_errors_has_no_bursts():
     assert Bursts().effect() == 1.0
     assert Bursts().seen(np.zeros(5_000)).effect() == 1.0
+
+
+def test_few_labels_do_not_look_like_bursts():
+    effects = [Bursts().seen(errors(np.random.default_rng(seed), 700, 0.2)).effect() for seed in range(200)]
+    assert np.mean(effects) < 1.05
+    assert np.max(effects) < 1.6

@@ -1,7 +1,8 @@
-"""Performance without labels: close to the truth where P(y|x) is unchanged, and never silent about what it cannot see."""
+"""Performance without labels: close to the truth where P(y|x) is unchanged; what it cannot see it says."""
 
 from __future__ import annotations
 
+import itertools
 import json
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 from scipy.optimize import isotonic_regression
 from sklearn import metrics as oracle
-from tests.unit.monitoring.worlds import TWO, Given, three_classes, two_classes, values
+from tests.unit.monitoring.answering import TWO, Given, three_classes, two_classes, values
 
 from everloop.core import documents
 from everloop.core.errors import Invalid, TooFewRows, UnknownColumn
@@ -17,6 +18,8 @@ from everloop.core.monitoring import Result
 from everloop.monitoring.backtest import Track, back_test
 from everloop.monitoring.calibration import isotonic
 from everloop.monitoring.estimated import Estimator, estimate, fit
+from everloop.monitoring.metrics import METRICS, Weighed
+from everloop.monitoring.outcomes import kind_of
 from everloop.monitoring.performance import baseline, measure
 
 ROWS = 5_000
@@ -97,6 +100,20 @@ def test_the_expected_area_is_the_average_over_labels_that_may_come(estimator):
     found = by_name(estimate(estimator, probabilities=p))["roc_auc"]
     assert found.value == pytest.approx(np.mean(areas), abs=0.002)
     assert (found.high - found.low) / 2 > 1.7 * np.std(areas)
+
+
+def test_no_row_is_compared_with_itself():
+    """Pairs of different rows only, each weighed by the chance that it is a positive above a negative."""
+    rng = np.random.default_rng(17)
+    scores, chance = rng.random(12).round(1), rng.random(12)
+    weights, given = (np.column_stack([1 - each, each]) for each in (chance, scores))
+    weighed = Weighed(kind_of([0, 1], 1), weights, given, np.zeros(12, dtype=int))
+    up = whole = 0.0
+    for i, j in itertools.permutations(range(12), 2):
+        pair = chance[i] * (1 - chance[j])
+        whole += pair
+        up += pair * ((scores[i] > scores[j]) + (scores[i] == scores[j]) / 2)
+    assert METRICS["roc_auc"].measure(weighed).value == pytest.approx(up / whole)
 
 
 def test_inputs_that_moved_to_where_the_model_is_worse_fire():
@@ -225,11 +242,11 @@ def test_what_does_not_fit_is_refused(estimator):
 
 
 def test_intervals_hold_and_windows_without_change_do_not_fire():
-    """95 % intervals over 40 references with 4 windows each, independent and in bursts; 160 windows."""
+    """95 % intervals over 24 references with 4 windows each, independent and in bursts."""
     held: dict[tuple[float, str], list[bool]] = {}
     fired = 0
     for r in (0.0, 0.95):
-        for seed in range(40):
+        for seed in range(24):
             rng = np.random.default_rng([15, seed])
             truth, given = two_classes(rng, 3_000, r=r)
             known = fit(truth, **given, **TWO, order=np.arange(3_000))
@@ -243,7 +260,7 @@ def test_intervals_hold_and_windows_without_change_do_not_fire():
                         each.low <= actual[each.statistic] <= each.high
                     )
     assert all(np.mean(each) >= 0.9 for each in held.values()), {k: np.mean(v) for k, v in held.items()}
-    assert fired / 320 <= 0.08
+    assert fired / 192 <= 0.09
 
 
 def test_intervals_are_no_wider_than_they_must_be(estimator):

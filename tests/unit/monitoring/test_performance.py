@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 from sklearn import metrics as oracle
-from tests.unit.monitoring.worlds import TWO, three_classes, two_classes, values
+from tests.unit.monitoring.answering import TWO, three_classes, two_classes, values
 
 from everloop.core import documents
 from everloop.core.errors import Invalid, InvalidSettings, TooFewRows, UnknownColumn, WrongType
@@ -84,7 +84,7 @@ def test_net_value_is_the_money_per_row():
 def test_the_errors_of_metrics_are_those_of_resampled_rows():
     """The influence of rows gives the spread that the bootstrap finds."""
     rng = np.random.default_rng(6)
-    truth, given = two_classes(rng, 1_500)
+    truth, given = two_classes(rng, 1_500, moved=-1.0)  # one positive in six
     usual = baseline(truth, **given, **TWO).usual[MODEL]
     drawn: dict[str, list[float]] = {}
     for _ in range(200):

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from tests.unit.monitoring.worlds import TWO, Given, two_classes, values
+from tests.unit.monitoring.answering import TWO, Given, errors, two_classes, values
 
 from everloop.monitoring.metrics import METRICS
 from everloop.monitoring.performance import Baseline, baseline, found, measure
@@ -48,8 +48,38 @@ def test_nor_do_those_of_numbers_with_heavy_tails():
 
 
 def test_a_reference_that_was_drawn_at_random_hides_bursts_that_the_window_shows():
-    """The window's own bursts count: four times alpha at most, where plain errors make it eight times."""
-    assert firing(two_classes, 1_000, 200, held={"r": 0.0}, r=0.98) <= 0.2
+    """The window's own bursts count: without them, most of such windows would fire."""
+    fired, rng = 0, np.random.default_rng(6)
+    truth = np.tile([0, 1], 2_000)
+    for _ in range(100):
+        said = np.where(errors(rng, 4_000, 0.2) > 0, 1 - truth, truth)
+        base = baseline(truth, answers=said, **TWO, order=np.arange(4_000))
+        said = np.where(errors(rng, 1_000, 0.2, 0.9) > 0, 1 - truth[:1_000], truth[:1_000])
+        results = measure(base, truth[:1_000], answers=said, order=np.arange(1_000), alpha=ALPHA)
+        fired += any(each.fired for each in results)
+    assert fired / 100 <= 0.12
+
+
+def test_the_references_own_error_counts():
+    """A small reference and large windows: by the windows alone, a third of them would fire."""
+    fired, rng = 0, np.random.default_rng(7)
+    for _ in range(150):
+        base = reference(two_classes, rng, 400)
+        truth, given = two_classes(rng, 10_000)
+        fired += any(each.fired for each in measure(base, truth, **given, alpha=ALPHA, floors=NO_FLOORS))
+    assert fired / 150 <= 0.1
+
+
+def test_means_of_few_skewed_losses_are_not_taken_to_be_normal():
+    """Absolute errors with a skewness of 6, forty at a time, at a small alpha."""
+    fired, rng = 0, np.random.default_rng(8)
+    wrong = np.exp(1.2 * rng.normal(size=20_000))
+    base = baseline(wrong, answers=np.zeros(20_000), order=np.arange(20_000))
+    for _ in range(2_000):
+        wrong = np.exp(1.2 * rng.normal(size=40))
+        results = measure(base, wrong, answers=np.zeros(40), alpha=0.002, floors=NO_FLOORS)
+        fired += any(each.fired for each in results)
+    assert fired / 2_000 <= 0.005
 
 
 def test_slices_do_not_add_false_alarms():
