@@ -161,6 +161,50 @@ def reference(
     call.answer(told, show_it)
 
 
+@command(app)
+def profile(
+    call: Call,
+    file: Annotated[Path, typer.Argument(help="A CSV, Parquet or Feather file.")],
+    to: Annotated[Path, typer.Option(metavar="JSON", help="Where to write the profile.")],
+    like: Annotated[
+        Path | None, typer.Option(metavar="JSON", help="A profile that this one is to be compared with.")
+    ] = None,
+) -> None:
+    """Write a profile of a table: a summary that tables are compared with, without any of its rows.
+
+    \b
+    Example:
+      everloop monitor profile usual.parquet --to usual.json
+      everloop monitor profile new.parquet --like usual.json --to new.json
+      everloop monitor compare usual.json new.json
+    """
+    comparing = late.monitoring.comparing
+    made = comparing.profile(str(file), comparing.read_profile(like) if like else None)
+    with call.project() as project:
+        project.write_file(to.absolute(), late.output.to_json(made).encode())
+    call.answer({"profile": str(to)}, lambda: late.output.line(f"The profile of {file} is in {to}."))
+
+
+@command(app)
+def compare(
+    call: Call,
+    before: Annotated[Path, typer.Argument(help="A table, or a profile.")],
+    now: Annotated[Path, typer.Argument(help="A table, or a profile made like the first.")],
+    alpha: Annotated[
+        float, typer.Option(min=1e-9, max=0.5, help="Probability of finding something where nothing changed.")
+    ] = 0.05,
+) -> None:
+    """Compare two tables, or their profiles, without a model.
+
+    \b
+    Example:
+      everloop monitor compare january.csv february.csv
+    """
+    comparing = late.monitoring.comparing
+    results = comparing.compare(comparing.read_profile(before), comparing.read_profile(now), alpha)
+    call.answer({"results": results}, lambda: _show_results(results))
+
+
 def _rows(one: Watched) -> list[tuple[object, ...]]:
     alerts = len(one.alerts) or None
     champion = f"{one.model}@{one.champion}" if one.champion else one.model

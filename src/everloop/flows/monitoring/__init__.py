@@ -6,5 +6,5 @@ from everloop.core.lazy import submodules
 
 __getattr__ = submodules(
     __name__,
-    ["checking", "damaging", "referring", "reporting", "service", "showing", "spans", "summing"],
+    ["checking", "comparing", "damaging", "referring", "reporting", "service", "showing", "spans", "summing"],
 )

@@ -2,24 +2,79 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from everloop.core.errors import WrongType
+from everloop.core.errors import FileMissing, Invalid, Unreadable, WrongType
 from everloop.core.monitoring import Result
 from everloop.data import reading
 from everloop.monitoring import checks, reference, windows
 from everloop.monitoring.detectors import DEFAULT, Detectors, Make
+from everloop.monitoring.reference import Reference
+from everloop.monitoring.windows import Window
+
+
+def profile(source: object, like: object = None) -> dict[str, Any]:
+    """A summary of a table, as JSON types, that others can be compared with; its rows are not in it. ``like``
+    is a profile made before: then it is summed up over the same bins, and the two can be compared without
+    any table."""
+    if like is None:
+        return {"profile": "reference", **reference.build(reading.refuse_empty(_table(source))).to_document()}
+    usual = _reference(like)
+    document = windows.summarise(usual, _table(source)).to_document()
+    return {"profile": "window", "like": _name_of(usual), **document}
 
 
 def compare(before: object, now: object, alpha: float) -> list[Result]:
-    """``now`` beside ``before``: each a table, a file, or an array (rows,) or (rows, features). All that is
-    looked at fires by chance with probability ``alpha`` at most."""
-    usual = reference.build(reading.refuse_empty(_table(before), "The reference data"))
-    return list(checks.check(usual, windows.summarise(usual, _table(now)), alpha=alpha))
+    """``now`` beside ``before``: each a table, a file, an array (rows,) or (rows, features), or the document
+    of a profile. All that is looked at fires by chance with probability ``alpha`` at most. Raises Invalid for
+    profiles that do not belong together."""
+    usual = _reference(before) if isinstance(before, Mapping) else None
+    if usual is None:
+        usual = reference.build(reading.refuse_empty(_table(before), "The reference data"))
+    if not isinstance(now, Mapping):
+        return list(checks.check(usual, windows.summarise(usual, _table(now)), alpha=alpha))
+    if now.get("profile") != "window" or now.get("like") != _name_of(usual):
+        raise Invalid(
+            "The second profile was not made over the bins of the first.",
+            remedy="Make it so: everloop monitor profile FILE --like FIRST.json --to SECOND.json.",
+        )
+    told = {name: value for name, value in now.items() if name not in ("profile", "like")}
+    return list(checks.check(usual, Window.from_document(usual, told), alpha=alpha))
+
+
+def read_profile(path: Path) -> object:
+    """The document in a .json file, or the path of a table as text."""
+    if path.suffix != ".json":
+        return str(path)
+    try:
+        found = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise FileMissing(f"There is no file '{path}'.", remedy="Check the path.") from None
+    except ValueError as error:
+        raise Unreadable(f"'{path}' is no JSON ({error}).", remedy="Give a profile or a table.") from error
+    if not isinstance(found, dict) or "profile" not in found:
+        raise Unreadable(
+            f"'{path}' is no profile.", remedy=f"Make one: everloop monitor profile FILE --to {path}."
+        )
+    return found
+
+
+def _reference(document: object) -> Reference:
+    if not isinstance(document, Mapping) or document.get("profile") != "reference":
+        raise Invalid("The first profile is no reference.", remedy="Make it without --like.")
+    return Reference.from_document({name: v for name, v in document.items() if name != "profile"})
+
+
+def _name_of(usual: Reference) -> str:
+    """Tells references apart: what their bins are."""
+    return sha256(json.dumps(usual.to_document(), sort_keys=True).encode()).hexdigest()[:16]
 
 
 def errors(
