@@ -95,7 +95,8 @@ class Bins:
         if self._table is None:
             return np.searchsorted(self.edges, values)
         low, scale, starts, depth, ends = self._table
-        cells = (values - low) * scale
+        with np.errstate(over="ignore"):
+            cells = (values - low) * scale
         np.clip(cells, 0, _CELLS - 1, out=cells)
         place = starts[cells.astype(np.int32)]
         for _ in range(depth):

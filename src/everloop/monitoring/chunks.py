@@ -22,7 +22,7 @@ FEWEST = 20  # chunks; fewer cannot tell what is usual
 _DIRECT = 80  # sizes with at least so many chunks are believed as they are
 _SHORTEST = 8  # rows of a chunk
 _DOUBLINGS = 6
-_SURE = 3.1  # standard errors of a design effect before rows count as dependent
+_SURE = 3.3  # standard errors of a design effect before rows count as dependent
 _STEP = 32  # stored effects are powers of 2 to 1/32
 _STEEPEST = 1.0
 _KEPT = 64  # window sizes whose answer is remembered
@@ -131,8 +131,9 @@ def fit(
     while True:
         scale = np.where(variance > 0, variance, 1.0) * rows
         effect = (sums**2).mean(axis=0) * count / (count - 1) / scale
-        error = np.sqrt((2 + np.asarray(kurtosis) / rows) / count)
-        shown |= (effect > 1 + (_SURE + margin) * error) & (variance > 0)
+        error = (2 + np.asarray(kurtosis) / rows) / count / 9
+        limit = (1 - error + (_SURE + margin) * np.sqrt(error)) ** 3  # Wilson & Hilferty 1931
+        shown |= (effect > limit) & (variance > 0)
         spread = np.sqrt(np.where(effect > 0, effect, 1.0) * scale)
         peak = np.abs(sums).max(axis=0) / spread / ndtri(1 - 0.35 / count)
         sizes.append(round(rows))

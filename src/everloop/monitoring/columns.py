@@ -14,32 +14,24 @@ Kind = Literal["number", "category", "boolean", "date", "text", "other"]
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-_MOST_LEVELS = 10_000  # strings with more different values are text
+MOST_LEVELS = 10_000  # strings with more different values are text
 _SAMPLE = 20_000
 _FEW = 20
 
 
 def kind_of(column: pa.ChunkedArray) -> Kind:
-    """What a column is watched as. Strings are ``text`` when they have more than 10,000 different values, or
-    more than 20 and more than one for every two rows; of text the length is watched. Of types that are none
-    of these (lists, structs, nothing but nulls) only missing values are: ``other``."""
+    """What a column is watched as. Strings are ``text`` when among the first 20,000 rows more than 20 values
+    differ and more than every second one (``MOST_LEVELS`` is another limit); of text the length is watched.
+    Of types that are none of these (lists, structs, nothing but nulls) only missing values are: ``other``."""
     kind = family_of(column.type)
     if kind != "category":
         return kind
     if pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type):
         return "text"
-    for rows in (column.slice(0, _SAMPLE), column):
-        present = len(rows) - rows.null_count
-        different = len(rows.unique()) if not pa.types.is_dictionary(rows.type) else _used(rows)
-        if different > _MOST_LEVELS or (different > _FEW and different > present / 2):
-            return "text"
-        if present and different <= _FEW and len(column) <= _SAMPLE:
-            break
-    return "category"
-
-
-def _used(rows: pa.ChunkedArray) -> int:
-    return len(rows.combine_chunks().unique())
+    rows = column.slice(0, _SAMPLE)
+    different = len(rows.combine_chunks().unique())
+    is_text = different > _FEW and different > (len(rows) - rows.null_count) / 2
+    return "text" if is_text else "category"
 
 
 def family_of(kind: pa.DataType) -> Kind:

@@ -52,7 +52,7 @@ class Levels:
 
 
 def levels_of(coded: Coded) -> Levels:
-    rows = np.bincount(coded.codes[coded.codes >= 0], minlength=len(coded.levels))
+    rows = np.bincount(coded.codes + 1, minlength=len(coded.levels) + 1)[1:]
     ordered = sorted(range(len(coded.levels)), key=lambda place: (-rows[place], coded.levels[place]))
     present = [place for place in ordered if rows[place]]
     names = tuple(dict.fromkeys(key_of(coded.levels[place]) for place in present[:LISTED]))

@@ -16,7 +16,7 @@ from . import chunks as time_chunks
 from . import joint as together
 from .bins import Bins, edges_of
 from .chunks import Dependence
-from .columns import Floats, Ints, Kind, Numbers, kind_of, read
+from .columns import MOST_LEVELS, Coded, Floats, Ints, Kind, Numbers, kind_of, read
 from .joint import Joint
 from .levels import Levels, levels_of
 from .packing import pack, unpack
@@ -175,6 +175,8 @@ class _Builder:
         column = self.table.column(name)
         kind = kind_of(column)
         held = read(column, kind)
+        if isinstance(held, Coded) and len(held.levels) > MOST_LEVELS:
+            kind, held = "text", read(column, "text")
         if isinstance(held, Numbers):
             return self.number(name, kind, str(column.type), held)
         if held is None:

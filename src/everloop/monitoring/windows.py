@@ -238,7 +238,7 @@ def _of_levels(feature: FeatureReference, held: Coded) -> FeatureWindow:
     levels = feature.levels
     if levels is None:
         raise Invalid(f"'{feature.name}' has no levels in the reference.")
-    rows = np.bincount(held.codes[held.codes >= 0], minlength=len(held.levels))
+    rows = np.bincount(held.codes + 1, minlength=len(held.levels) + 1)[1:]
     places, keys = levels.located(held)
     counts = np.zeros(levels.counts.size, dtype=np.int64)
     np.add.at(counts, places, rows[: len(places)])

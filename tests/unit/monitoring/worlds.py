@@ -1,53 +1,50 @@
-"""Worlds in which the truth is known: answers of models, and errors that follow each other."""
-
-from __future__ import annotations
-
-from typing import Any
+"""Data whose rows depend on each other in known ways, for statistical tests of monitoring."""
 
 import numpy as np
+import pyarrow as pa
 from scipy.signal import lfilter
+from scipy.special import ndtr
 
-Given = tuple[np.ndarray, dict[str, Any]]
-TWO = {"classes": [0, 1], "positive": 1}
-
-
-def following(rng: np.random.Generator, rows: int, r: float) -> np.ndarray:
-    """Standard normal numbers, each correlated by ``r`` with the one before."""
-    noise = rng.normal(size=rows)
-    if r == 0:
-        return noise
-    noise[1:] *= np.sqrt(1 - r * r)
-    return np.asarray(lfilter([1], [1, -r], noise))
+LEVELS = np.asarray([0.4, 0.25, 0.2, 0.1, 0.05])
 
 
-def two_classes(
-    rng: np.random.Generator, rows: int, *, r: float = 0.0, moved: float = 0.0, wrong: float = 0.0
-) -> Given:
-    """Labels and probabilities of an overconfident model. ``moved``: of the inputs, in standard deviations;
-    ``r``: of what the model does not see; ``wrong``: the share of labels that are turned around."""
-    x = rng.normal(moved, 1, rows)
-    unseen = following(rng, rows, r)
-    truth = rng.random(rows) < 1 / (1 + np.exp(-(1.5 * x - 0.5 + unseen)))
-    truth ^= rng.random(rows) < wrong
-    return truth.astype(int), {"probabilities": 1 / (1 + np.exp(-2 * x))}
+def latent(rng, rows, width, kind="independent", memory=0.0):
+    """(rows, width) of standard normal marginals. ``memory``: of an AR(1) process, or rows of a moving
+    average."""
+    if kind == "independent":
+        return rng.standard_normal((rows, width))
+    if kind == "ar":
+        noise = rng.standard_normal((rows + 1_000, width))
+        return lfilter([np.sqrt(1 - memory**2)], [1, -memory], noise, axis=0)[1_000:]
+    size = int(memory)
+    sums = np.cumsum(rng.standard_normal((rows + size + 1, width)), axis=0)
+    return (sums[size:-1] - sums[: -size - 1]) / np.sqrt(size)
 
 
-def three_classes(rng: np.random.Generator, rows: int) -> Given:
-    z = 1.5 * rng.normal(size=(rows, 3))
-    chance = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
-    truth = (rng.random(rows)[:, None] > chance.cumsum(axis=1)).sum(axis=1)
-    told = np.exp(1.5 * z) / np.exp(1.5 * z).sum(axis=1, keepdims=True)
-    return np.array(["a", "b", "c"])[truth.clip(max=2)], {"probabilities": told}
+def season(rows, day, first=0):
+    return np.sin(2 * np.pi * ((first + np.arange(rows)) % day) / day)[:, None]
 
 
-def values(rng: np.random.Generator, rows: int, *, r: float = 0.0, moved: float = 0.0) -> Given:
-    """Numbers whose error grows with the answer and has heavy tails."""
-    x = rng.normal(moved, 1, rows)
-    return x + np.exp(0.5 * x) * following(rng, rows, r) * np.exp(0.3 * rng.normal(size=rows)), {"answers": x}
-
-
-def errors(rng: np.random.Generator, rows: int, share: float, r: float = 0.0) -> np.ndarray:
-    """0 or 1: a Markov chain with this share of errors and this correlation of successors."""
-    fresh = np.flatnonzero((rng.random(rows) >= r) | (np.arange(rows) == 0))
-    drawn = rng.random(rows) < share
-    return drawn[fresh[np.cumsum(np.isin(np.arange(rows), fresh)) - 1]].astype(float)
+def table(z, **changed):
+    """Eight features of latent columns: numbers of several shapes, categories, missing values. ``changed``
+    replaces arguments: mean, deviation, missing, correlation, moved (from the first level to the third)."""
+    x = changed.get("mean", 0.0) + changed.get("deviation", 1.0) * z[:, 0]
+    rho = changed.get("correlation", 0.6)
+    other = rho * z[:, 1] + np.sqrt(1 - rho**2) * z[:, 2]
+    levels = np.searchsorted(np.cumsum(LEVELS), ndtr(z[:, 3])).clip(0, 4)
+    moved = changed.get("moved", 0.0)
+    levels = np.where((levels == 0) & (np.mod(ndtr(z[:, 7]) * 997, 1) < moved / LEVELS[0]), 2, levels)
+    names = np.asarray(["a", "b", "c", "d", "e", "new"])
+    levels = np.where(np.mod(ndtr(z[:, 7]) * 9973, 1) < changed.get("new", 0.0), 5, levels)
+    gone = ndtr(z[:, 6]) < changed.get("missing", 0.01)
+    columns = {
+        "x": x,
+        "skewed": np.exp(z[:, 1]),
+        "other": other,
+        "level": names[levels],
+        "count": np.floor(np.exp(0.8 * z[:, 4]) * 2),
+        "zeros": np.where(z[:, 5] < 1, 0.0, z[:, 5]),
+        "gaps": np.where(gone, np.nan, z[:, 7]),
+        "yes": z[:, 5] > 0.5,
+    }
+    return pa.table({name: pa.array(each, from_pandas=True) for name, each in columns.items()})

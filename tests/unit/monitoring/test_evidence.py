@@ -1,0 +1,78 @@
+"""Probabilities of the tests, held against scipy.stats and against simulation."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from everloop.monitoring import evidence
+
+
+@pytest.mark.parametrize("distance", [0.05, 0.1, 0.2])
+@pytest.mark.parametrize("rows", [30, 500])
+def test_the_distance_of_few_rows_is_exact_in_the_tail(distance, rows):
+    exact = stats.kstwo.sf(distance, rows)
+    ours = evidence.of_distance(distance, rows)
+    assert exact <= ours * (1 + 1e-9)
+    if exact < 0.01:
+        assert ours == pytest.approx(exact, rel=0.01)
+
+
+def test_the_distance_of_many_rows_is_that_of_kolmogorov():
+    assert evidence.of_distance(0.02, 10_000) == pytest.approx(stats.kstwo.sf(0.02, 10_000), rel=0.05)
+    assert evidence.of_distance(0.0, 10) == 1.0
+
+
+@pytest.mark.parametrize(("here", "there"), [(30, 1_000), (12, 1_000), (0, 1_500), (3, 0)])
+def test_a_rare_count_is_tested_exactly(here, there):
+    rows, before = 1_000, 100_000
+    ours = float(evidence.of_rare(here, rows, there, before))
+    exact = stats.binomtest(here, here + there, rows / (rows + before))
+    side = "greater" if here / rows > there / before else "less"
+    one = stats.binomtest(here, here + there, rows / (rows + before), alternative=side)
+    assert ours == pytest.approx(min(1.0, 2 * one.pvalue), rel=1e-6)
+    assert ours < 2 * exact.pvalue + 1e-12
+
+
+@pytest.mark.parametrize("share", [0.01, 0.2])
+def test_skewness_makes_the_tail_of_means_right(share):
+    """Of a share of 1,000 rows: the normal curve would be far too sure of itself."""
+    rows = 1_000
+    count = stats.binom.isf(1e-5, rows, share) + 1
+    spread = np.sqrt(share * (1 - share) / rows)
+    z = (count - 0.5 - rows * share) / rows / spread
+    lean = (1 - 2 * share) / np.sqrt(share * (1 - share) * rows)
+    exact = 2 * stats.binom.sf(count - 1, rows, share)
+    assert exact / 3 < float(evidence.of_means(z, lean)) < 3 * exact
+    if share < 0.1:
+        assert float(evidence.of_means(z)) < exact / 3
+
+
+def test_an_estimated_error_makes_the_tail_heavier():
+    assert float(evidence.of_means(4.0, 0.0, 39.0)) == pytest.approx(2 * stats.t.sf(4, 39))
+    assert float(evidence.of_means(-4.0)) == pytest.approx(2 * stats.norm.sf(4))
+
+
+@pytest.mark.parametrize(("levels", "rows"), [(5, 1_000), (300, 1_000), (50, 200)])
+def test_shares_are_not_rejected_too_often(levels, rows):
+    rng, trials, there = np.random.default_rng(1), 4_000, 20_000
+    shares = 1 / np.arange(1, levels + 1)
+    shares /= shares.sum()
+    chances = []
+    for _ in range(trials):
+        known = rng.multinomial(there, shares) / there
+        chances.append(evidence.of_shares(rng.multinomial(rows, shares).astype(float), known, rows, there))
+    for alpha in (0.05, 0.005):
+        assert np.mean(np.asarray(chances) <= alpha) <= alpha + 3 * np.sqrt(alpha / trials)
+    assert np.mean(np.asarray(chances) <= 0.2) > 0.1
+
+
+def test_few_ranks_prove_little():
+    """One row above all of nineteen: two in twenty."""
+    assert evidence.least(1, 19) == pytest.approx(0.1)
+
+
+def test_holm_rejects_as_he_says():
+    p = np.asarray([0.001, 0.04, 0.012, 0.2])
+    assert evidence.holm(p, 0.05).tolist() == [True, False, True, False]
+    assert evidence.holm(np.asarray([0.05]), 0.05).tolist() == [True]
+    assert evidence.holm(np.asarray([]), 0.05).tolist() == []
