@@ -27,7 +27,7 @@ from everloop.data.examples.iris import iris
 from everloop.deployment import buckets
 from everloop.flows import models, states, turn
 from everloop.flows.project import Project
-from everloop.flows.releases import deploying, environments, memory
+from everloop.flows.releases import deploying, memory
 from everloop.settings import folder_settings
 from everloop.store import tables
 from everloop.store.times import to_text

@@ -74,11 +74,40 @@ def _show(then: Then) -> None:
     ]
     names = ("arm", "version", "share", "data", "run", "commit", "gate")
     late.output.table(names, rows, right=("share",), fold=("gate",))
-    if then.metrics:
-        known = [(each.name, each.value, each.rows, each.model_version, each.at) for each in then.metrics]
-        headings = ("known then", "value", "rows", "version", "at (UTC)")
-        late.output.table(headings, known, right=("value", "rows"))
+    _show_known(then)
     if then.look:
         late.output.line(
             f"Look {then.look.sequence} at the release, {shown(then.look.at)} UTC: {then.look.reason}"
         )
+
+
+def _show_known(then: Then) -> None:
+    """How good what served was: when it was trained, by labels, by what was recorded, by its monitors."""
+    held_out = {each.version: each.held_out for each in (*then.arms, *then.shadows)}
+    rows: list[tuple[object, ...]] = [
+        (version, "held out when trained", name, value, None, None)
+        for version, metrics in held_out.items()
+        for name, value in sorted(metrics.items())
+    ]
+    rows += [
+        (
+            each.version,
+            f"labels of answers since {each.since:%Y-%m-%d}",
+            each.metric,
+            each.score,
+            each.labelled,
+            None,
+        )
+        for each in then.live
+    ]
+    rows += [
+        (each.model_version, "recorded", each.name, each.value, each.rows, each.at) for each in then.metrics
+    ]
+    if rows:
+        names = ("version", "known then from", "metric", "value", "rows", "at (UTC)")
+        late.output.table(names, rows, right=("value", "rows"))
+    for check in then.checks:
+        fired = "; ".join(each.message for each in check.results if each.fired)
+        span = f"{late.output.moment(check.since)} to {late.output.moment(check.until)} UTC"
+        told = fired or f"nothing in {len(check.results)} checks"
+        late.output.line(f"The monitor of the {check.kind} of {check.version}, {span}, found: {told}")

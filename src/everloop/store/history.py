@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import func, or_, select
 
 from everloop.core.models import Event
 
@@ -89,8 +89,10 @@ def measured(tx: Tx) -> list[str]:
     return tx.distinct(metrics, "model")
 
 
-def known_metrics(tx: Tx, model: str, until: datetime) -> list[Row]:
-    """The newest value of each metric that was measured until a moment, by name."""
+def known_metrics(tx: Tx, model: str, until: datetime, versions: Sequence[str]) -> list[Row]:
+    """The newest value of each metric that was measured until a moment, by name: of these versions, or of
+    none in particular."""
+    of = or_(metrics.c.model_version.is_(None), metrics.c.model_version.in_(versions))
     found: list[Row] = []
     name = ""
     while True:
@@ -99,7 +101,7 @@ def known_metrics(tx: Tx, model: str, until: datetime) -> list[Row]:
         if after[0]["name"] is None:
             return found
         name = after[0]["name"]
-        wanted = (metrics.c.model == model, metrics.c.name == name, metrics.c.at <= to_text(until))
+        wanted = (metrics.c.model == model, metrics.c.name == name, metrics.c.at <= to_text(until), of)
         order = (metrics.c.at.desc(), metrics.c.sequence.desc())
         found += tx.select(select(metrics).where(*wanted).order_by(*order).limit(1), metrics)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, FromClause, Join, Select, Table, and_, func, or_, select
+from sqlalchemy import ColumnElement, FromClause, Join, Select, Table, and_, case, func, or_, select
 
 from everloop.core.serving import Prediction
 
@@ -279,6 +279,30 @@ def quantiles(
         rows = tx.select(query.offset(int(share * max(0, total - 1))).limit(1), table)
         found.append(float(rows[0]["value"]) if rows else None)
     return found
+
+
+def scored(tx: Tx, model: str, since: datetime, until: datetime, most: int) -> list[Row]:
+    """By version, of the newest ``most`` predictions from ``since`` to before ``until``: how many there are
+    (``many``), how many had a label by then (``labelled``), the share of these that it agrees with
+    (``right``) and the mean absolute error (``error``)."""
+    wanted = (_P.model == model, _P.at >= to_text(since), _P.at < to_text(until))
+    query = select(_P.tenant, _P.prediction_id, _P.version, _P.prediction, _P.value).where(*wanted)
+    newest = query.order_by(_P.at.desc(), _P.prediction_id.desc()).limit(most)
+    said, of = tx.mine(newest, predictions).subquery().c, labels.alias().c
+    known_then = (of.tenant == said.tenant, of.prediction_id == said.prediction_id)
+    latest = select(func.max(of.sequence)).where(*known_then, of.received_at <= to_text(until))
+    label = and_(
+        _L.c.tenant == said.tenant, _L.c.sequence == latest.correlate(said.tenant.table).scalar_subquery()
+    )
+    right = case((_L.c.label == said.prediction, 1.0), else_=0.0)
+    found = select(
+        said.version,
+        func.count().label("many"),
+        func.count(_L.c.sequence).label("labelled"),
+        func.avg(case((_L.c.sequence.is_not(None), right))).label("right"),
+        func.avg(func.abs(said.value - _L.c.value)).label("error"),
+    ).select_from(said.tenant.table.outerjoin(_L, label))
+    return list(tx.select(found.group_by(said.version).order_by(said.version), said.tenant.table))
 
 
 def with_labels(table: FromClause) -> Join:

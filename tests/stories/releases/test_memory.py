@@ -20,6 +20,7 @@ from tests.stories.serving.server import BODY, Server, check_problem, iris_proje
 from everloop import ModelMonitor, ModelRegistry, PredictionLog, wiring
 from everloop.cli.application import main
 from everloop.core.errors import Invalid, NotFound, UnknownModel
+from everloop.core.monitoring import Checked, Result
 from everloop.data.examples.iris import iris
 from everloop.flows import models, outside, states, watch
 from everloop.flows.project import Project
@@ -28,6 +29,7 @@ from everloop.flows.releases.planning import Wishes
 from everloop.flows.serving import labels, recording
 from everloop.settings import load_settings
 from everloop.store import history as events
+from everloop.store import monitors
 
 BEGINS = NOW.replace(hour=10, minute=0)
 
@@ -153,6 +155,46 @@ def test_what_was_measured_is_told_as_it_was_known_then(day: Project, clock: Han
     deploying.deploy(day, deploying.Request("iris@1.1.0"))
     clock.at = o_clock(19)
     assert memory.at(day, "iris", o_clock(18, 30)).reference == data_version
+
+
+def test_what_is_known_of_a_moment_is_of_what_served_then(day: Project) -> None:
+    first = models.find(day, "iris@1.0.0").version
+    before, mended = (memory.at(day, "iris", moment) for moment in (o_clock(9, 59), o_clock(13, 30)))
+    assert [arm.held_out for arm in before.arms] == [first.metrics]
+    assert [arm.held_out for arm in mended.arms] == [{"accuracy": 0.9}]
+    assert (before.metrics, mended.metrics) == ((), ())
+
+
+def test_what_labels_said_by_then_is_told(day: Project, clock: Hands) -> None:
+    for number in range(4):
+        told = prediction(number, at=o_clock(10, number).isoformat(), prediction="setosa")
+        write(day, json.dumps(told, separators=(",", ":")).encode() + b"\n")
+    recording.record(day)
+    clock.at = o_clock(16)
+    labels.add(day, [labels.LabelItem(f"pred_{n:06}", ("setosa", "virginica")[n % 2]) for n in range(3)])
+    clock.at = o_clock(18)
+    labels.add(day, [labels.LabelItem("pred_000001", "setosa")])
+    clock.at = o_clock(20)
+    moments = (o_clock(15, 30), o_clock(16, 30), o_clock(18, 30))
+    found = [memory.at(day, "iris", moment).live for moment in moments]
+    assert [[(one.version, one.metric, one.labelled, one.predictions) for one in live] for live in found] == [
+        [], [("1.0.0", "accuracy", 3, 4)], [("1.0.0", "accuracy", 3, 4)],
+    ]  # fmt: skip
+    assert [live[0].score for live in found[1:]] == [pytest.approx(2 / 3), 1.0]
+    assert memory.at(day, "iris", o_clock(13, 30)).live == ()  # 1.1.0 served, which said nothing
+
+
+def test_what_the_monitors_had_checked_by_then_is_told(day: Project) -> None:
+    def check(version: str, hour: int) -> Checked:
+        moved = Result("data", "petal_length", "ks", fired=True, message="petal_length has moved")
+        begun, ended = o_clock(hour), o_clock(hour + 1)
+        return Checked("iris", version, "answers", begun, ended, ended, 100, (moved,))
+
+    with day.store.writing() as tx:
+        for version, hour in (("1.0.0", 7), ("1.0.0", 8), ("1.1.0", 8), ("1.0.0", 9)):
+            monitors.add_check(tx, check(version, hour))
+    assert memory.at(day, "iris", o_clock(9, 59)).checks == (check("1.0.0", 8),)
+    assert {one.version for one in memory.at(day, "iris", o_clock(10, 30)).checks} == {"1.0.0", "1.1.0"}
 
 
 def test_what_is_not_known_is_said(day: Project, clock: Hands) -> None:

@@ -4,14 +4,16 @@ back to the raw data."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from typing import Literal
 
 from everloop.core.data import DatasetVersion
 from everloop.core.documents import dump
 from everloop.core.errors import Invalid, NotFound
 from everloop.core.models import Event, Lineage, ModelVersion
-from everloop.core.moments import checked
+from everloop.core.moments import ago, checked
+from everloop.core.monitoring import Checked, Kind
 from everloop.core.releases import BUCKETS, CHAMPION, PROD, Look, Release, Strategy, Traffic
 from everloop.core.serving import Prediction
 from everloop.deployment import buckets
@@ -20,11 +22,14 @@ from everloop.flows import models as registered
 from everloop.flows.project import Project
 from everloop.flows.serving.history import Label, labels_of
 from everloop.registry import lineage
-from everloop.store import datasets, models, predictions, releases
+from everloop.store import datasets, models, monitors, predictions, releases
 from everloop.store import history as events
 from everloop.store.database import Tx
 
 MOST_PARENTS = 20
+MOST_ANSWERS = 10_000  # the newest, of which labels are looked up
+LIVE_DAYS = 7
+KINDS: tuple[Kind, ...] = ("answers", "labels")
 _LATE = 5  # entries of the traffic that a worker may lag behind
 _DONE: Mapping[str, tuple[str, ...]] = {  # what a verdict becomes in the history
     "advance": ("shifted",),
@@ -37,7 +42,7 @@ _DONE: Mapping[str, tuple[str, ...]] = {  # what a verdict becomes in the histor
 @dataclass(frozen=True)
 class Served:
     """An arm at a moment: its share of the requests, and where its version comes from. ``gate`` is what the
-    gate said of it."""
+    gate said of it, ``held_out`` how good it was on rows held out when it was trained."""
 
     arm: str
     version: str
@@ -47,11 +52,12 @@ class Served:
     run_id: str | None = None
     git_commit: str | None = None
     gate: str | None = None
+    held_out: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Measured:
-    """The newest value of a metric at a moment."""
+    """The newest value of a metric at a moment; held-out metrics of the versions are told with these."""
 
     name: str
     value: float
@@ -61,10 +67,25 @@ class Measured:
 
 
 @dataclass(frozen=True)
+class Live:
+    """How right a version's answers from ``since`` on were, by the labels that had come by then: the share of
+    right ones (``accuracy``) or the mean absolute error (``mae``) of the ``labelled`` ``predictions``."""
+
+    version: str
+    metric: Literal["accuracy", "mae"]
+    score: float
+    labelled: int
+    predictions: int
+    since: datetime
+
+
+@dataclass(frozen=True)
 class Then:
     """What served at a moment. ``champion`` is what the environment would go back to; ``since``, ``by`` and
     ``reason``: when, by whom and why this traffic was put in force. ``reference`` is the data version that
-    later data were compared with; ``look`` the newest look at the release."""
+    later data were compared with; ``look`` the newest look at the release. ``metrics`` were recorded of what
+    served, ``live`` is how right it was in the week before (of its newest 10,000 answers at most), ``checks``
+    what its monitors had checked last."""
 
     model: str
     environment: str
@@ -80,6 +101,8 @@ class Then:
     look: Look | None = None
     reference: str | None = None
     metrics: tuple[Measured, ...] = ()
+    live: tuple[Live, ...] = ()
+    checks: tuple[Checked, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -162,6 +185,13 @@ def at(project: Project, model: str, moment: datetime, environment: str = PROD) 
             raise _nothing(tx, model, where, moment)
         release = _release(tx, entry.release_id)
         looks = releases.list_looks(tx, entry.release_id, limit=1, until=moment) if release else []
+        arms = tuple(
+            _served(tx, model, arm.name, arm.version, arm.weight / BUCKETS)
+            for arm in entry.arms
+            if arm.weight
+        )
+        shadows = tuple(_served(tx, model, "shadow", version, 0.0) for version in entry.shadows)
+        known = {each.version: each for each in (*arms, *shadows)}
         return Then(
             model=model,
             environment=where,
@@ -170,17 +200,15 @@ def at(project: Project, model: str, moment: datetime, environment: str = PROD) 
             since=entry.at,
             by=entry.by,
             reason=entry.reason,
-            arms=tuple(
-                _served(tx, model, arm.name, arm.version, arm.weight / BUCKETS)
-                for arm in entry.arms
-                if arm.weight
-            ),
-            shadows=tuple(_served(tx, model, "shadow", version, 0.0) for version in entry.shadows),
+            arms=arms,
+            shadows=shadows,
             release_id=entry.release_id,
             strategy=release.strategy if release else None,
             look=looks[-1] if looks else None,
             reference=_reference(tx, model, moment),
-            metrics=_metrics(tx, model, moment),
+            metrics=_metrics(tx, model, moment, known),
+            live=_live(tx, model, moment, known),
+            checks=_checks(tx, model, moment, known),
         )
 
 
@@ -208,6 +236,7 @@ def _served(tx: Tx, model: str, arm: str, number: str, share: float) -> Served:
         run_id=version.run_id,
         git_commit=version.git_commit,
         gate=version.tags.get("gate"),
+        held_out=version.metrics,
     )
 
 
@@ -224,12 +253,39 @@ def _reference(tx: Tx, model: str, moment: datetime) -> str | None:
     return version.data_version if version and version.dataset else None
 
 
-def _metrics(tx: Tx, model: str, moment: datetime) -> tuple[Measured, ...]:
+def _metrics(tx: Tx, model: str, moment: datetime, known: Mapping[str, Served]) -> tuple[Measured, ...]:
+    """Without what only repeats that a version was so good on held-out rows."""
+    found = []
+    for row in events.known_metrics(tx, model, moment, list(known)):
+        name, value, version = row["name"], row["value"], row["model_version"]
+        held_out = known[version].held_out.get(name) if version else None
+        if value != held_out or row["rows"] is not None:
+            found.append(Measured(name, value, datetime.fromisoformat(row["at"]), row["rows"], version))
+    return tuple(found)
+
+
+def _live(tx: Tx, model: str, moment: datetime, known: Mapping[str, Served]) -> tuple[Live, ...]:
+    since = ago(moment, days=LIVE_DAYS)
     return tuple(
-        Measured(
-            row["name"], row["value"], datetime.fromisoformat(row["at"]), row["rows"], row["model_version"]
+        Live(
+            version=row["version"],
+            metric="accuracy" if row["error"] is None else "mae",
+            score=float(row["right"] if row["error"] is None else row["error"]),
+            labelled=int(row["labelled"]),
+            predictions=int(row["many"]),
+            since=since,
         )
-        for row in events.known_metrics(tx, model, moment)
+        for row in predictions.scored(tx, model, since, moment, MOST_ANSWERS)
+        if row["labelled"] and row["version"] in known
+    )
+
+
+def _checks(tx: Tx, model: str, moment: datetime, known: Mapping[str, Served]) -> tuple[Checked, ...]:
+    return tuple(
+        check
+        for version in known
+        for kind in KINDS
+        for check in monitors.checks(tx, model, version=version, kind=kind, before=moment, limit=1)
     )
 
 
