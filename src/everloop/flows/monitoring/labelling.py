@@ -46,7 +46,7 @@ def check(
         return Looked([], len(rows))
     said = production.of_rows(known.run, known.positive, rows)
     given = referring.given_to_judge(said)
-    when = _times(rows) if known.ordered else None
+    when = _times(rows)
     slices = _slices(known, rows, rules)
     measured = performance.measure(
         known.baseline, said.truth, **given, order=when, slices=slices, alpha=alpha / 2

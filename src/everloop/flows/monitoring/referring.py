@@ -52,11 +52,6 @@ class References:
     def positive(self) -> str | None:
         return champion.positive(self.run)
 
-    @property
-    def ordered(self) -> bool:
-        """The held-out rows came in the order of time, so that the dependence of errors is known."""
-        return self.baseline is not None and self.baseline.ordered
-
     def phase_of(self, hour: datetime) -> str | None:
         """Of an hour of production, where the reference tells phases apart."""
         if not self.inputs.slots:

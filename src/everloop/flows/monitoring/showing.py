@@ -14,7 +14,7 @@ from everloop.flows.project import Project
 from everloop.monitoring import checks, performance, promise, windows
 from everloop.store import alerts, models, monitors, predictions
 
-from . import checking, referring, spans, summing
+from . import checking, contracting, referring, spans, summing
 
 ALPHA = 0.001  # of a table that is checked by hand
 
@@ -101,7 +101,8 @@ def against(project: Project, model: str, version: str, source: object) -> list[
     known = referring.of_version(project, model, version)
     table = reading.refuse_empty(reading.to_table(source))
     features = table.select([name for name in known.inputs.features if name in table.column_names])
-    return list(checks.check(known.inputs, windows.summarise(known.inputs, features), alpha=ALPHA))
+    found = checks.check(known.inputs, windows.summarise(known.inputs, features), alpha=ALPHA)
+    return [*found, *contracting.check(project, known.run, features)]
 
 
 def plan(project: Project, model: str, version: str, hourly: float | None = None) -> Plan:
@@ -116,12 +117,12 @@ def plan(project: Project, model: str, version: str, hourly: float | None = None
     known = referring.of_version(project, model, version)
     length = spans.length(rules)
     each = math.ceil(rules.min_rows / (traffic * (length / summing.HOUR)))  # windows until there are enough
-    rows = traffic * (length * each / summing.HOUR)
+    rows = round(traffic * (length * each / summing.HOUR))
     count = timedelta(days=30) / (length * each)
     share = rules.false_alarms / len(checking.PARTS)
     harm: dict[str, float] = {}
     if known.baseline is not None:
-        harm = performance.found(known.baseline, int(rows), alpha=checking.alpha(rules) / 2)
+        harm = performance.found(known.baseline, rows, alpha=checking.alpha(rules) / 2)
     return Plan(
         model=model,
         version=version,
