@@ -1,0 +1,195 @@
+"""A broken feed, told from a world that changed.
+
+Honest change moves and spreads values and mixes levels anew. What is looked for here is what it does not do:
+all values in another unit, one value that stands in for missing ones, a sensor that stays where it is,
+columns in each other's place, rows that come twice, levels under other names. A claim needs both: the fault
+explains the window, and honest change does not.
+
+What cannot be told apart is not claimed, see ``units``. What is indistinguishable and claimed: a positive
+feature all of whose values changed by exactly the factor of a known conversion; a code that is all new, with
+the old shares.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from everloop.core.monitoring import Level, Result
+
+from . import clocks, fits, renamed, repeats, spikes, swapped, units, words
+from .columns import Coded, Numbers
+from .fits import Sample
+from .reference import Reference
+from .texture import FeatureTexture, Texture, decimals_of
+from .windows import Window
+
+MOST_ROWS = 20_000
+SUDDEN = 0.1  # of the rows: more missing values than usual
+_LEAST = 30
+_COARSE = 0.02  # standard deviations
+_STARTS = (0.0, 0.5, 0.75)  # a fault began here, in parts of the rows
+
+
+def diagnose(
+    reference: Reference,
+    window: Window,
+    table: pa.Table,
+    results: Sequence[Result],
+    *,
+    texture: Texture | None = None,
+    times: Any = None,
+) -> list[Result]:
+    """What is broken, the worst first: one result for each fault, of family ``quality`` with the statistic
+    ``fault``; ``details`` name the ``fault``, its evidence, and from which part of the rows on it is seen.
+
+    ``table``: the newest rows of the window in the order of time, of which 20,000 are looked at; ``results``:
+    of the check of this window. Units, columns in each other's place and other names of levels are looked for
+    where it fired; the rest always. ``times``: when each row was asked for (seconds since 1970). Without the
+    ``texture`` of the reference, rows that repeat are not judged, and values that repeat are more cautiously.
+    """
+    newest = max(0, table.num_rows - MOST_ROWS)
+    table = table.slice(newest)
+    asked = None if times is None else np.asarray(times, dtype=float)[newest:]
+    fired = {each.subject: each for each in results if each.fired and each.family in ("quality", "data")}
+    samples = _samples(reference, table)
+    found = [*_gone(window, results), *repeats.rows(samples, texture)]
+    done = {each.subject for each in found}
+    crossed = list(swapped.find(reference, table, [name for name in fired if name not in done]))
+    done |= {name for each in crossed for name in each.details["features"]}
+    stuck = {each.subject: each for each in repeats.stuck(samples, texture, results)}
+    for name, each in samples.items():
+        if name not in done:
+            usual = texture.features.get(name) if texture else None
+            found += islice(_of_feature(name, each, usual, stuck, name in fired, asked), 1)
+    return sorted([*found, *crossed], key=lambda each: (each.level != "critical", each.subject))
+
+
+def _of_feature(
+    name: str,
+    sample: Sample,
+    usual: FeatureTexture | None,
+    stuck: Mapping[str, Result],
+    drifted: bool,
+    asked: Any,
+) -> Iterator[Result]:
+    """The first of them explains the rest."""
+    if name in stuck and not spikes.stands_in(sample, stuck[name].details["stays_at"]):
+        yield stuck[name]
+    yield from spikes.find(name, sample, usual)
+    if name in stuck:
+        yield stuck[name]
+    if drifted:
+        yield from _other_unit(name, sample)
+        yield from _other_names(name, sample)
+    yield from _rounded(name, sample)
+    yield from clocks.find(name, sample, usual, asked)
+
+
+def _samples(reference: Reference, table: pa.Table) -> dict[str, Sample]:
+    found = {}
+    for name, feature in reference.features.items():
+        if name in table.column_names and feature.rows > feature.missing:
+            one = fits.sample(feature, table.column(name))
+            if one is not None:
+                found[name] = one
+    return found
+
+
+def fault(name: str, kind: str, text: str, *, level: Level = "critical", **details: Any) -> Result:
+    shares = {key: details.pop(key) for key in ("value", "usual") if key in details}
+    told = {"fault": kind, **details}
+    return Result("quality", name, "fault", True, text, level, **shares, details=told)
+
+
+def _gone(window: Window, results: Sequence[Result]) -> Iterator[Result]:
+    """Missing values that came at once."""
+    for each in results:
+        if not each.fired or each.family != "quality":
+            continue
+        if each.statistic == "missing_column":
+            text = f"'{each.subject}' does not come any more: the column is missing."
+            yield fault(each.subject, "missing", text, value=1.0)
+        elif each.statistic == "missing" and (each.value or 0.0) - (each.usual or 0.0) >= SUDDEN:
+            now, before = each.value or 0.0, each.usual or 0.0
+            text = (
+                f"'{each.subject}' is missing in {words.share(now)} of {words.rows(window.rows)}; "
+                f"usual are {words.share(before)}."
+            )
+            yield fault(each.subject, "missing", text, value=now, usual=before)
+
+
+def _parts(sample: Sample) -> Iterator[tuple[float, Sample]]:
+    """All rows, then the newest ones after rows that are as usual."""
+    held = sample.held
+    if not isinstance(held, Numbers):
+        return
+    for start in _STARTS:
+        at = int(start * held.values.size)
+        late = Sample(sample.feature, Numbers(held.values[at:]))
+        if start:
+            early = held.values[:at]
+            early = early[np.isfinite(early)]
+            near = 2 * fits.limit(fits.free_rows(sample.feature, early.size))
+            if not early.size or fits.distance(sample.feature, early) > max(near, 0.1):
+                continue
+        yield start, late
+
+
+def _other_unit(name: str, sample: Sample) -> Iterator[Result]:
+    if sample.feature.kind != "number":
+        return
+    for start, part in _parts(sample):
+        found = units.find(part)
+        if found is not None:
+            since = _since(start)
+            text = (
+                f"'{name}' comes in another unit{since}: {found.words} "
+                f"(now = {found.factor:g} · usual{f' {found.offset:+g}' if found.offset else ''}); undone, "
+                "it is distributed as usual."
+            )
+            yield fault(
+                name, "unit change", text,
+                factor=found.factor, offset=found.offset, conversion=found.words, since=start,
+            )  # fmt: skip
+            return
+
+
+def _other_names(name: str, sample: Sample) -> Iterator[Result]:
+    if not isinstance(sample.held, Coded):
+        return
+    found = renamed.find(sample.feature, sample.held)
+    if found is not None:
+        first = ", ".join(f"'{old}' is now '{new}'" for new, old in list(found.pairs.items())[:3])
+        text = (
+            f"'{name}': levels came back under other names ({found.how}) in {words.share(found.share)} of "
+            f"the rows: {first}."
+        )
+        pairs = dict(list(found.pairs.items())[:20])
+        yield fault(name, "renamed levels", text, value=found.share, pairs=pairs, how=found.how)
+
+
+def _rounded(name: str, sample: Sample) -> Iterator[Result]:
+    """Fewer decimals than the reference, so few that it matters."""
+    feature, values = sample.feature, sample.values
+    if feature.kind != "number" or values.size < _LEAST:
+        return
+    values = fits.unusual(feature, values)
+    if values.size < _LEAST:
+        return
+    usual, now = fits.decimals(feature), decimals_of(values)
+    if now is None or (usual is not None and now >= usual) or 10.0**-now < _COARSE * feature.scale:
+        return
+    if np.unique(values).size < 2 or fits.distance(feature, values) > 0.5:
+        return
+    before = "unrounded" if usual is None else f"{usual} decimals"
+    text = f"'{name}' is rounded to {now} decimals; usual is {before}."
+    yield fault(name, "rounded", text, level="warning", decimals=now, usual_decimals=usual)
+
+
+def _since(start: float) -> str:
+    return f" in the newest {1 - start:.0%} of the rows" if start else ""
