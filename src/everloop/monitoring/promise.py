@@ -64,8 +64,9 @@ def promise(
     calm = "" if reference.calibrated else (
         " The reference is too short to show how rows depend on each other; they are taken as independent."
     )  # fmt: skip
+    alarms = "false alarm" if false_alarms == 1 else "false alarms"
     text = (
-        f"At most {false_alarms:g} false alarms in 30 days, of {windows_per_month:,.0f} windows of "
+        f"At most {false_alarms:g} {alarms} in 30 days, of {windows_per_month:,.0f} windows of "
         f"{words.rows(rows_per_window)}. Found with {100 * POWER:.0f} % certainty, in any one feature: "
         f"{'; '.join(told) or 'nothing'}.{calm}"
     )
@@ -207,7 +208,7 @@ def _needed(plan: _Plan, feature: FeatureReference, rows: float, is_voice: bool)
 
 def _missing_power(before: float, needed: list[tuple[float, float]], change: float) -> float:
     return 1 - sum(
-        float(bdtr(least - 1, free, min(before + change, 1.0))) if least <= free else 1.0
+        float(bdtr(least - 1, int(free), min(before + change, 1.0))) if least <= free else 1.0
         for free, least in needed
     )
 

@@ -185,7 +185,8 @@ class _Builder:
         places, _ = levels.located(held)
         width = levels.counts.size
         located = np.append(places, width)[held.codes] if len(places) else np.full(self.rows, width)
-        slots, missing, dependence = self.counted(located, width, np.eye(width), levels.shares)
+        cells = self.cells(located, width)
+        slots, missing, dependence = self.counted(cells, located, np.eye(width), levels.shares)
         return FeatureReference(
             name, kind, str(column.type), self.rows, int((held.codes < 0).sum()), None, levels, dependence,
             slots=slots, slots_missing=missing,
@@ -193,18 +194,20 @@ class _Builder:
 
     def number(self, name: str, kind: Kind, type_name: str, held: Numbers) -> FeatureReference:
         values = held.values
-        finite = values[np.isfinite(values)]
+        is_finite = np.isfinite(values)
+        whole = bool(is_finite.all())
+        finite = values if whole else values[is_finite]
         edges = edges_of(finite)
-        located = Bins(edges, np.zeros(edges.size + 1, dtype=np.int64)).locate(values)
-        counts = np.bincount(located[located >= 0], minlength=edges.size + 1)
-        bins = Bins(edges, counts)
-        width = counts.size
-        located = np.where(located < 0, width, located)
-        slots, gone, dependence = self.counted(located, width, bins.components, bins.shares, ks=True)
+        width = edges.size + 1
+        located = Bins(edges, np.zeros(width, dtype=np.int64)).locate(values)
+        located = located if whole else np.where(is_finite, located, width)
+        cells = self.cells(located, width)
+        bins = Bins(edges, cells.sum(axis=0)[:width])
+        slots, gone, dependence = self.counted(cells, located, bins.components, bins.shares, ks=True)
         if slots.size:
             groups = np.arange(width) * min(_GROUPS, width) // width
             slots = np.add.reduceat(slots, np.flatnonzero(np.diff(groups, prepend=-1)), axis=1)
-        missing = int(np.isnan(values).sum())
+        missing = 0 if whole else int(np.isnan(values).sum())
         infinite = values[np.isinf(values)] if finite.size + missing < values.size else finite[:0]
         with np.errstate(over="ignore", invalid="ignore"):
             centre, scale = (float(finite.mean()), float(finite.std())) if finite.size else (0.0, 1.0)
@@ -228,11 +231,18 @@ class _Builder:
             slots_missing=gone,
         )  # fmt: skip
 
+    def cells(self, located: Ints, width: int) -> Ints:
+        """Rows of each place in each chunk of time; the last place is missing."""
+        size = max(self.chunks, 1)
+        at = located if size == 1 else self.chunk * (width + 1) + located
+        return np.bincount(at, minlength=size * (width + 1)).reshape(size, -1)
+
     def counted(
-        self, located: Ints, width: int, components: Floats, shares: Floats, *, ks: bool = False
+        self, cells: Ints, located: Ints, components: Floats, shares: Floats, *, ks: bool = False
     ) -> tuple[Ints, Ints, Dependence]:
-        """By phase: rows of each bin or level (place ``width`` is missing), and missing rows. And how means
-        of ``components`` and the share of missing values depend on time."""
+        """By phase: rows of each bin or level, and missing rows. And how means of ``components`` and the
+        share of missing values depend on time."""
+        width = cells.shape[1] - 1
         count = len(self.labels)
         slots = (
             np.bincount(self.codes * (width + 1) + located, minlength=count * (width + 1)) if count else None
@@ -242,10 +252,8 @@ class _Builder:
         columns = components.shape[1] + ks + 1
         if not self.chunks:
             return by_slot[:, :width], gone, time_chunks.nothing(columns)
-        cells = np.bincount(self.chunk * (width + 1) + located, minlength=self.chunks * (width + 1))
-        seen = cells.reshape(self.chunks, -1).astype(np.float64)
-        here = self.rows - cells.reshape(self.chunks, -1)[:, width].sum()
-        missing = 1 - here / self.rows
+        seen = cells.astype(np.float64)
+        missing = float(seen[:, width].sum()) / self.rows
         expected = self.expected(seen, by_slot, np.append(shares * (1 - missing), missing))
         off = seen - expected
         rows = self.rows / self.chunks
