@@ -15,22 +15,26 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
-import lightgbm as lgb
 import numpy as np
 
-from everloop.data.examples.flights import flights
 from everloop.monitoring import estimated
 from everloop.monitoring.metrics import METRICS, certain
 from everloop.monitoring.outcomes import kind_of, read
 
+from . import flights
+
+OURS = "everloop"
 BINARY = ("employment_MA", "car_loan", "california", "flights")
+ROWS: list[dict[str, Any]] = []
 FEATURES = ("car_age", "km_driven", "price_new", "accident_count", "door_count", "fuel", "transmission")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--peer", help="a Python with NannyML")
+    parser.add_argument("--json", action="store_true", help="print the numbers as one line of JSON, last")
     parser.add_argument("--folder", type=Path, help="where the windows are (made there with --peer)")
     arguments = parser.parse_args()
     folder = arguments.folder or Path(tempfile.mkdtemp())
@@ -49,26 +53,16 @@ def main() -> None:
     kept = dict(np.load(folder / "mc.npz"))
     compare("mc", kept, {"classes": list(kept["names"])}, theirs["mc"]["windows"])
     compare("regression", dict(np.load(folder / "regression.npz")), {}, theirs["regression"]["windows"])
+    if arguments.json:
+        print(json.dumps({"rows": ROWS}))
 
 
 def make_flights(folder: Path) -> None:
     """Scores of a model that was trained on eight weeks, for the weeks after them."""
-    table = flights().to_pandas()
-    table = table[table["late"].notna()]
-    truth = table["late"].astype(int).to_numpy()
-    week = ((table["scheduled"] - table["scheduled"].min()).dt.days // 7).to_numpy()
-    X = table.drop(columns=["late", "scheduled", "month", "day"])
-    for column in X.columns:
-        if X[column].dtype.kind not in "iufb":
-            X[column] = X[column].astype("category")
-    trained, held, windows = week < 8, (week >= 8) & (week < 16), (week >= 16) & (week < 52)
-    model = lgb.LGBMClassifier(
-        n_estimators=200, learning_rate=0.05, num_leaves=31, verbose=-1, n_jobs=1, random_state=0
-    )
-    scores = model.fit(X[trained], truth[trained]).predict_proba(X)[:, 1]
+    year = flights.year()
     np.savez(
-        folder / "flights.npz", reference_y=truth[held], reference_p=scores[held],
-        window_y=truth[windows], window_p=scores[windows], window=week[windows] - 16,
+        folder / "flights.npz", reference_y=year.truth[year.held], reference_p=year.scores[year.held],
+        window_y=year.truth[year.later], window_p=year.scores[year.later], window=year.week[year.later] - 16,
     )  # fmt: skip
 
 
@@ -106,6 +100,12 @@ def compare(name: str, kept: dict, what: dict, theirs: list) -> None:
     for metric, rows in errors.items():
         actual, ours, nanny, held = np.array(rows, dtype=float).T
         r = np.corrcoef(actual, ours)[0, 1]
+        ROWS.append(
+            {
+                "set": name, "metric": metric, "windows": len(rows), "held": float(held.mean()),
+                "NannyML": float(np.abs(nanny - actual).mean()), OURS: float(np.abs(ours - actual).mean()),
+            }
+        )  # fmt: skip
         print(
             f"{name:14} {metric:9} {len(rows):7} {np.abs(nanny - actual).mean():8.4f} "
             f"{np.abs(ours - actual).mean():8.4f} {r:5.2f} {held.mean():5.2f} {seconds:6.2f}"
