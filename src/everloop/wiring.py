@@ -22,6 +22,7 @@ from everloop.adapters.webhook import PREFIX, Webhook
 from everloop.core.clock import Clock, SystemClock
 from everloop.core.dvc import Dvc
 from everloop.core.errors import MLOpsError
+from everloop.core.monitoring import Result
 from everloop.core.ports import Blobs, Locks, Notifier, Tracker
 from everloop.core.runs import Environment
 from everloop.flows.project import Project
@@ -66,6 +67,7 @@ def connect(settings: Settings, clock: Clock | None = None) -> Project:
         open_dvc=open_dvc,
         open_compiler=open_compiler,
         open_notifier=lambda address: open_notifier(settings, address),
+        open_suites=open_suites,
         user=_user(),
     )
 
@@ -159,6 +161,12 @@ def open_compiler() -> tuple[Callable[..., bytes], Callable[[bytes], Any]]:
     """What compiles fitted models to ONNX and what runs them, imported here and not before."""
     compiler = import_module("everloop.adapters.onnx.compile").compile_model
     return compiler, import_module("everloop.adapters.onnx.session").Compiled
+
+
+def open_suites() -> Callable[..., list[Result]]:
+    """What runs suites of Great Expectations, imported here and not before: it takes seconds."""
+    run: Callable[..., list[Result]] = import_module("everloop.adapters.gx.suites").run
+    return run
 
 
 def open_notifier(settings: Settings, address: str) -> Notifier:

@@ -56,6 +56,7 @@ WAYS_IN: dict[str, tuple[str, ...]] = {
     "requests": ("adapters/mlflow",),
     "dvc": ("adapters/dvc",),
     "apprise": ("adapters/apprise",),
+    "great_expectations": ("adapters/gx",),
     "filelock": ("adapters/locks",),
     "obstore": ("adapters/blobs",),
     "river": ("adapters/river",),

@@ -27,6 +27,9 @@ class Watch(Section):
         None, description="Compare with the same hour or weekday of the training data; needs time_column."
     )
     slices: tuple[str, ...] = Field((), description="Columns: performance is also measured on their values.")
+    suite: str | None = Field(
+        None, description="A file: a suite of Great Expectations 1.x (JSON), run on each window."
+    )
     label_wait: Span = Field("30d", description="A window whose labels have not come by then is given up.")
 
     @field_validator("window")

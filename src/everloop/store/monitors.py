@@ -85,9 +85,11 @@ def answers(
     *,
     labelled: bool = False,
     inputs: bool = True,
+    newest: int | None = None,
 ) -> Iterator[Row]:
     """What a version answered, oldest first, some at a time in memory; ``labelled``: that which has a label,
-    with it (``label``, ``label_value``); ``inputs``: with what it was asked."""
+    with it (``label``, ``label_value``); ``inputs``: with what it was asked; ``newest``: so many, newest
+    first."""
     names = ("prediction_id", "at", "prediction", "value", "probabilities", *(["inputs"] if inputs else []))
     columns = [_P[name] for name in names]
     wanted = [_P.model == model, _P.version == version, _P.at >= to_text(since), _P.at < to_text(until)]
@@ -96,6 +98,9 @@ def answers(
         found = (LATEST.c.label, LATEST.c.value.label("label_value"))
         query = select(*columns, *found).select_from(with_labels(predictions))
         wanted.append(LATEST.c.sequence.is_not(None))
+    if newest is not None:
+        query = query.where(*wanted).order_by(_P.at.desc(), _P.prediction_id.desc()).limit(newest)
+        return tx.stream(query, predictions)
     return tx.stream(query.where(*wanted).order_by(_P.at, _P.prediction_id), predictions)
 
 

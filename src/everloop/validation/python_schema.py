@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import warnings
+from collections.abc import Collection
 from typing import Any
 
 import pandera.pandas as pandera
@@ -17,19 +18,27 @@ from .checking import verdict
 from .findings import SHOWN, failures, name_values, outcome
 
 
-def check_python(table: pa.Table, schema: object, origin: str) -> ContractVerdict:
+def check_python(
+    table: pa.Table, schema: object, origin: str, *, inputs: Collection[str] | None = None
+) -> ContractVerdict:
     """Whether ``table``, as pandas reads it, fits ``schema``, a ``pandera.DataFrameSchema`` or a subclass of
     ``pandera.DataFrameModel``. Checks with ``raise_warning=True`` give warnings, all others errors.
     ``origin`` is named in the verdict, for example ``python:contracts.py:Flights``.
+
+    ``inputs``: the table holds what a model was asked, not what it is trained on. Columns that are no inputs
+    may be absent, with the checks that need them, and rows may come twice.
 
     The schema's own code runs: it is the user's. Raises InvalidSettings when ``schema`` is something else or
     cannot be made.
     """
     made = _cut_short(_as_schema(schema, origin))
+    absent = [] if inputs is None else [n for n in made.columns if n not in {*inputs, *table.column_names}]
+    if inputs is not None:
+        made = _of_inputs(made, absent)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         failed = failures(made, table.to_pandas())
-    findings = [_finding(table, error) for error in failed]
+    findings = [_finding(table, error) for error in failed if not _needs(error, absent)]
     findings += [
         Finding("check", "", "warning", 0, str(warning.message).splitlines()[0])
         for warning in caught
@@ -63,6 +72,20 @@ def _cut_short(schema: pandera.DataFrameSchema) -> pandera.DataFrameSchema:
             if check.n_failure_cases is None:
                 check.n_failure_cases = SHOWN
     return schema
+
+
+def _of_inputs(schema: pandera.DataFrameSchema, absent: list[str]) -> pandera.DataFrameSchema:
+    schema = schema.remove_columns(absent)
+    schema.unique = None
+    for column in schema.columns.values():
+        column.unique = False
+    return schema
+
+
+def _needs(error: Any, absent: list[str]) -> bool:
+    """Whether a check of the whole table failed because it looks at a column that is rightly absent."""
+    cases = error.failure_cases
+    return isinstance(cases, str) and any(cases in (f'KeyError("{n}")', f"KeyError('{n}')") for n in absent)
 
 
 def _finding(table: pa.Table, error: Any) -> Finding:

@@ -1,0 +1,1 @@
+"""Great Expectations: the one package that imports ``great_expectations``, which takes seconds."""
