@@ -42,6 +42,9 @@ def upgrade() -> None:
         sa.UniqueConstraint("tenant", "model", "version", "kind", "since"),
     )
     op.create_index("monitor_checks_by_time", "monitor_checks", ["tenant", "model", "at", "sequence"])
+    op.create_index(
+        "monitor_checks_newest", "monitor_checks", ["tenant", "model", "version", "kind", "sequence"]
+    )
     op.create_table(
         "alerts",
         *_texts("tenant", "alert_id", "model", "key", "level", "status", "opened_at", "updated_at"),
