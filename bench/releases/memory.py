@@ -21,7 +21,7 @@ from bench.figures import Figure, show_figures
 from everloop import wiring
 from everloop.core.documents import dump
 from everloop.core.models import ModelVersion
-from everloop.core.releases import Look, Plan, Release, Traffic
+from everloop.core.releases import PROD, Look, Plan, Release, Traffic
 from everloop.data import writing
 from everloop.data.examples.iris import iris
 from everloop.deployment import buckets
@@ -192,18 +192,18 @@ def asked(project: Project) -> dict[str, Callable[[int], object]]:
         "explain": lambda n: memory.explain(project, f"pred_{n:08}"),
         "who is champion, since when": lambda _: _champion(project),
         "the last good version": lambda _: _last_good(project),
-        "where a model stands": lambda _: deploying.standing(project, "iris", environments.PROD),
+        "where a model stands": lambda _: deploying.standing(project, "iris", PROD),
     }
 
 
 def _champion(project: Project) -> object:
     with project.store.reading() as tx:
-        return states.releases.champion_since(tx, "iris", environments.PROD)
+        return states.releases.champion_since(tx, "iris", PROD)
 
 
 def _last_good(project: Project) -> object:
     with project.store.reading() as tx:
-        return states.last_good(tx, "iris", environments.PROD)
+        return states.last_good(tx, "iris", PROD)
 
 
 def measure(name: str, work: Callable[[int], object]) -> Figure:

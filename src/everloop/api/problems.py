@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Any
 
@@ -16,11 +17,13 @@ from everloop.core.errors import (
     Refused,
     TimedOut,
     Unavailable,
+    nearest,
 )
 from everloop.serving.inputs import Rejected
 
 MEDIA_TYPE = b"application/problem+json"
 RETRY_AFTER = 1  # seconds
+_SEE = "See /docs for what there is, and what it takes."
 
 STATUS: tuple[tuple[type[MLOpsError], int], ...] = (
     (Rejected, 422),
@@ -49,15 +52,17 @@ class HttpError(MLOpsError):
 
 
 class BadRequest(HttpError):
-    """A request whose parts are not as described; ``errors`` names each."""
+    """A request whose parts are not as described; ``errors`` names each, ``known`` the fields there are where
+    the first has one that there is not."""
 
-    def __init__(self, errors: list[dict[str, str]]) -> None:
+    def __init__(self, errors: list[dict[str, str]], known: Iterable[str] = ()) -> None:
         first = errors[0]
         value = "" if first["reason"] == "is missing" else f"is {first['value']}: "
         more = f" And {len(errors) - 1} more." if len(errors) > 1 else ""
+        remedy = nearest(first["field"], known) if known else _SEE
         super().__init__(
             422, "invalid_request", f"'{first['field']}' {value}{first['reason']}.{more}",
-            remedy="See /docs for what there is, and what it takes.",
+            remedy=remedy,
         )  # fmt: skip
         self.errors = errors
 

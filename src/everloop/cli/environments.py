@@ -34,7 +34,7 @@ def _show(found: list[Place]) -> None:
             place.environment.name,
             late.showing.rules_words(place.environment),
             [
-                f"{model}@{each.version}" + (f" ({each.release_id} on its way)" if each.release_id else "")
+                f"{model}@{each.version}" + (f" ({each.on_its_way} on its way)" if each.on_its_way else "")
                 for model, each in place.current.items()
             ],
         )

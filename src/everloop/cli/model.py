@@ -23,7 +23,7 @@ app.callback()(lambda: None)  # else the only command would take the group's nam
 def at(
     call: Call,
     time: Annotated[
-        str, typer.Argument(metavar="TIME", help="2026-03-01T12:00 (UTC where no zone is named), or 2h ago.")
+        str, typer.Argument(metavar="TIME", help="2026-03-01T12:00 (in UTC), 2h ago, yesterday, now.")
     ],
     model: Annotated[str | None, typer.Option(help="The model's name [the only one].")] = None,
     environment: Annotated[str, typer.Option("--env", metavar="NAME", help="Where.")] = "prod",

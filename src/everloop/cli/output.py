@@ -47,7 +47,7 @@ def table(
 
     ``right`` names columns of numbers, ``fold`` those of text that may go over several lines.
     """
-    drawn = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    drawn = Table(box=SIMPLE_HEAD if sys.stdout.isatty() else None, pad_edge=False, show_edge=False)
     numbers, texts = set(right), set(fold)
     for name in columns:
         drawn.add_column(
@@ -58,7 +58,7 @@ def table(
         )
     for row in rows:
         drawn.add_row(*(Text(shown(value)) for value in row))
-    _console().print(drawn)
+    _draw(drawn)
 
 
 def pairs(values: Mapping[str, object]) -> None:
@@ -68,7 +68,19 @@ def pairs(values: Mapping[str, object]) -> None:
     drawn.add_column(overflow="fold")
     for name, value in values.items():
         drawn.add_row(Text(name), Text(shown(value)))
-    _console().print(drawn)
+    _draw(drawn)
+
+
+def _draw(drawn: Table) -> None:
+    """Where there is no terminal, lines end where their text does."""
+    console = _console()
+    if console.is_terminal:
+        console.print(drawn)
+        return
+    with console.capture() as captured:
+        console.print(drawn)
+    for each in captured.get().splitlines():
+        line(each.rstrip())
 
 
 class _Stdout(Console):

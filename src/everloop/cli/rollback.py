@@ -22,7 +22,10 @@ def rollback(
         str | None, typer.Option(metavar="VERSION", help="This version [the last good one].")
     ] = None,
     at: Annotated[
-        str | None, typer.Option(metavar="TIME", help="What was current then: 2026-03-01T12:00, or 2h ago.")
+        str | None,
+        typer.Option(
+            metavar="TIME", help="What was current then: 2026-03-01T12:00 (in UTC), 2h ago, yesterday."
+        ),
     ] = None,
     reason: Annotated[str, typer.Option(help="For the history.")] = "rolled back by hand",
 ) -> None:

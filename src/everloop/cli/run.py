@@ -171,7 +171,9 @@ def _show(turn: TurnSummary, *, asked: bool) -> None:
         facts["challenger"] = f"{turn.model}@{turn.registered}"
     if turn.held:
         facts["not promoted"] = turn.held
-    facts["measured"] = late.documents.shown_metrics(turn.metrics) if turn.metrics else None
+    if turn.metrics:
+        whose = "" if turn.promoted or not turn.registered else f" (of {facts['champion']})"
+        facts["measured"] = late.documents.shown_metrics(turn.metrics) + whose
     facts["run"] = turn.run_id
     facts["time"] = out.seconds(turn.seconds)
     out.pairs({name: value for name, value in facts.items() if value})

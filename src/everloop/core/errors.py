@@ -39,6 +39,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+_BEGINNING = 3  # characters that say what somebody means
+
 
 class MLOpsError(Exception):
     """What went wrong, with which value, and what to do about it."""
@@ -178,13 +180,20 @@ class DriftDetectionError(MLOpsError):
     code = "drift_detection_error"
 
 
+def close(name: str, known: Iterable[str]) -> str:
+    """A sentence with the name that is nearest to one that is not known: one that begins so, or is spelled
+    much like it. Empty where none is."""
+    given, plain = name.lower(), {each.lower(): each for each in sorted(set(known))}
+    found = [each for each in plain if len(given) >= _BEGINNING and each.startswith(given)]
+    found = found or get_close_matches(given, plain, n=1, cutoff=0.6)
+    return f"Did you mean '{plain[found[0]]}'?" if found else ""
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """A sentence that helps with a name that is not known: the nearest ones, or all of them if few."""
     names = sorted(set(known))
-    plain = {each.lower(): each for each in names}
-    close = get_close_matches(name.lower(), plain, n=1, cutoff=0.6)
-    if close:
-        return f"Did you mean '{plain[close[0]]}'?"
+    if near := close(name, names):
+        return near
     if not names:
         return "There is none yet."
     shown = ", ".join(f"'{n}'" for n in names[:12])

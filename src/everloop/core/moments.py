@@ -5,9 +5,11 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+from . import spans
 from .errors import Invalid
 
 FIRST, LAST = 1970, 9000  # years
+LIKE = "Write it as 2026-03-01, 2026-03-01T12:00, 2h, yesterday or now."
 
 
 def checked(moment: datetime, name: str) -> datetime:
@@ -20,6 +22,25 @@ def checked(moment: datetime, name: str) -> datetime:
     if moment.tzinfo is None:
         raise Invalid(f"{name} has no time zone: {moment.isoformat()}.", remedy="Write a zone, or Z for UTC.")
     return moment.astimezone(UTC)
+
+
+def read(text: str, now: datetime) -> datetime:
+    """A moment as people write it: a time (in UTC where it names no zone), how long ago (``2h``, ``2 hours
+    ago``), ``now``, or the beginning of ``today`` or ``yesterday`` in UTC. Raises Invalid."""
+    plain = text.strip().lower()
+    span = spans.short(plain.removesuffix(" ago"))
+    if plain == "now":
+        return now
+    if plain in ("today", "yesterday"):
+        midnight = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+        return midnight - timedelta(days=int(plain == "yesterday"))
+    if spans.is_span(span):
+        return checked(ago(now, seconds=spans.seconds(span)), f"'{text}'")
+    try:
+        found = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise Invalid(f"'{text}' is no time.", remedy=LIKE) from None
+    return checked(found if found.tzinfo else found.replace(tzinfo=UTC), f"'{text}'")
 
 
 def ago(now: datetime, **given: float) -> datetime:

@@ -17,6 +17,11 @@ def is_span(text: str) -> bool:
     return re.fullmatch(PATTERN, text) is not None
 
 
+def short(text: str) -> str:
+    """``2 hours`` as ``2h``; anything else as it is."""
+    return re.sub(r"^([0-9.]+) ?(second|minute|hour|day|week)s?$", lambda of: of[1] + of[2][0], text)
+
+
 def seconds(text: str) -> float:
     """Raises Invalid."""
     if not is_span(text):

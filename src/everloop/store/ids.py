@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Column
 
-from everloop.core.errors import NotFound, nearest
+from everloop.core.errors import NotFound, close
 
 from .database import Row, Tx
 
@@ -30,5 +30,5 @@ def find(
         raise kind(f"'{given}' fits several {noun}s: {shown}.", remedy="Give more of it.")
     raise kind(
         f"There is no {noun} '{given}'.",
-        remedy=f"{nearest(given, known[-12:])} '{listing}' shows all.",
+        remedy=f"{close(given, known[-12:])} '{listing}' shows all.".strip(),
     )

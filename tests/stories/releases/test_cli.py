@@ -54,6 +54,11 @@ def test_a_direct_release_and_the_way_back(folder: Path) -> None:
     assert current(folder) == "2.0.0"
     assert "champion" in said(folder, "models", "list")
 
+    listed = everloop(folder, "environments", "--json").json["environments"]
+    release_id = everloop(folder, "release", "list", "--json").json["releases"][0]["release_id"]
+    there = next(one for one in listed if one["name"] == "prod")["current"]["iris"]
+    assert (there["release_id"], there["on_its_way"]) == (release_id, None)
+
     out = said(folder, "rollback", "iris", "--reason", "complaints")
     assert out == "iris@1.0.0 is current in prod again, after 2.0.0.\n"
     assert current(folder) == "1.0.0"
@@ -89,7 +94,8 @@ def test_a_dry_run_shows_the_plan_and_changes_nothing(folder: Path) -> None:
 
 
 def test_a_version_that_the_gate_turned_down_is_deployed_knowingly(folder: Path) -> None:
-    said(folder, "run", "--force")
+    out = said(folder, "run", "--force")
+    assert re.search(r"^ *measured .* \(of iris@1\.0\.0\)$", out, re.M)
     reason = everloop(folder, "models", "show", "iris@challenger", "--json").json["version"]["tags"]["gate"]
     spec = everloop(folder, "models", "show", "iris@challenger", "--json").json["version"]["version"]
     out = said(folder, "deploy", f"iris@{spec}", "--dry-run")
@@ -324,6 +330,7 @@ LIKE = "Write it as"
     [
         ("deploy nix@1.0.0", 14, "no registered model 'nix'", "Known: 'iris'"),
         ("deploy iris@9.0.0", 13, "no model version '9.0.0'", "Did you mean"),
+        ("deploy iris@2.0", 13, "no model version '2.0'", "Did you mean '2.0.0'?"),
         ("deploy iris@1.0.0", 40, "iris@1.0.0 is current in prod already", "Nothing to do"),
         ("deploy iris@2.0.0 --env produktion", 11, "no environment 'produktion'", "'production'"),
         ("deploy iris@2.0.0 --strategy cannary", 20, "no strategy 'cannary'", "'canary'"),
@@ -400,7 +407,7 @@ LIKE = "Write it as"
         ("rollback iris --to 1.0.0", 40, "is current in prod already", "Nothing to do"),
         ("rollback iris --to 7.0.0", 13, "no model version '7.0.0'", "Did you mean"),
         ("rollback iris --at 2020-01-01", 11, "Nothing of iris was in prod at 2020-01-01", "history"),
-        ("rollback iris --at yesterday", 20, "'yesterday' is no time", "Write 2026-03-01"),
+        ("rollback iris --at someday", 20, "'someday' is no time", "Write it as 2026-03-01"),
         ("rollback iris --to 2.0.0 --at 1h", 20, "Both a version and a moment", "one of the two"),
         ("release status nix", 14, "no model or release 'nix'", "release list"),
         ("release status rel_zzzz", 11, "no release 'rel_zzzz'", "release list"),
@@ -408,6 +415,7 @@ LIKE = "Write it as"
         ("release promote iris", 40, "is promoted", "Only one that runs"),
         ("release abort iris", 40, "is promoted", "release list"),
         ("release approve iris --role owner", 40, "is promoted", "needs no approval"),
+        ("release report zz", 14, "no model or release 'zz'", "'everloop release list' shows all"),
         ("release list nix", 14, "no registered model 'nix'", "Known: 'iris'"),
         ("release list --env produktion", 11, "no environment", "'production'"),
     ],

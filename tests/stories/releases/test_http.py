@@ -188,6 +188,11 @@ def test_what_is_refused(
 
 
 def test_what_is_read_is_refused_likewise(server: Server) -> None:
+    wrong = {"model": "iris", "version": "1.0.0"}
+    told = check_problem(post(server, "/deployments", {**wrong, "env": "dev"}), 422)
+    assert told["remedy"] == "Did you mean 'environment'?"
+    told = check_problem(post(server, "/deployments", {**wrong, "traffic": 100}), 422)
+    assert told["remedy"].startswith("Known: 'alpha', 'arms'")
     assert check_problem(server.ask("GET", "/releases/rel_zzzz"), 404)["code"] == "not_found"
     assert check_problem(server.ask("GET", "/releases/rel_zzzz/looks"), 404)["code"] == "not_found"
     assert check_problem(server.ask("GET", "/releases?model=nix"), 404)["code"] == "unknown_model"

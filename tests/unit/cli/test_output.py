@@ -83,3 +83,12 @@ def test_a_table_is_not_wider_than_the_terminal(
 def test_markup_in_data_is_text(capsys: pytest.CaptureFixture[str]) -> None:
     output.table(("name",), [("[red]x[/red]",)])
     assert "[red]x[/red]" in capsys.readouterr().out
+
+
+def test_without_a_terminal_lines_end_where_their_text_does(capsys: pytest.CaptureFixture[str]) -> None:
+    output.table(("name", "why"), [("a", "long " * 60), ("b", None)], fold=("why",))
+    output.pairs({"name": "a", "why": "long " * 60})
+    heading, *rows = capsys.readouterr().out.splitlines()
+    assert heading.split() == ["name", "why"]
+    assert len(heading) < 12
+    assert all(each == each.rstrip() for each in rows)

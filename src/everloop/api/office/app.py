@@ -111,7 +111,15 @@ async def _invalid(request: Request, error: Exception) -> Response:
     found = error.errors()
     if found[0]["type"] == "json_invalid":
         return problem(Invalid(f"The body is no JSON: {found[0]['ctx']['error']}.", remedy=_SEE), request)
-    return problem(BadRequest(_wrong(found)), request)
+    return problem(BadRequest(_wrong(found), _known(request, found[0])), request)
+
+
+def _known(request: Request, wrong: Mapping[str, Any]) -> Sequence[str]:
+    """The fields of the body, where it has one that there is not."""
+    body = getattr(request.scope.get("route"), "body_field", None)
+    if wrong["type"] != "extra_forbidden" or len(wrong["loc"]) != 2 or body is None:
+        return ()
+    return list(getattr(body.field_info.annotation, "model_fields", ()))
 
 
 def _wrong(found: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:

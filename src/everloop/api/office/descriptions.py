@@ -33,6 +33,14 @@ def _in_utc(moment: datetime) -> datetime:
 
 _WRITTEN = re.compile(r"[0-9]{4}-")
 Time = Annotated[datetime, BeforeValidator(_is_written), AfterValidator(_in_utc)]
+Moment = Annotated[
+    str,
+    Field(
+        max_length=40,
+        description="A time (in UTC where it names no zone), how long ago (2h), now, today or yesterday.",
+        examples=["2026-03-01T12:00:00Z"],
+    ),
+]
 Name = Annotated[str, Path(description="A model's name.", examples=["iris"])]
 Version = Annotated[str, Path(description="A version's number.", examples=["1.0.0"])]
 router = APIRouter()

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request
 
+from everloop.core import moments
 from everloop.flows.releases import memory
 
-from .descriptions import READING, Name, Time
+from .descriptions import READING, Moment, Name
 from .routes import do
 
 if TYPE_CHECKING:
@@ -41,13 +42,14 @@ async def model_history(
 async def model_at(
     model: Name,
     request: Request,
-    time: Annotated[Time, Query(description="The moment; in UTC where it names no zone.")],
+    time: Moment,
     environment: Environment = "prod",
 ) -> dict[str, Any]:
     """What served at a moment: versions with their shares, data, runs, commits and gate results, and what was
     known then."""
     office: Office = request.app.state.office
-    return asdict(await do(memory.at, office.project, model, time, environment))
+    moment = moments.read(time, office.project.clock.now())
+    return asdict(await do(memory.at, office.project, model, moment, environment))
 
 
 @router.get("/predictions/{prediction_id}/explanation", responses=READING)

@@ -10,13 +10,13 @@ from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import HTMLResponse, Response
 from pydantic import ConfigDict, Field
 
-from everloop.core import spans
+from everloop.core import moments, spans
 from everloop.core.releases import Goal, Release, Rule, Strategy, Unit
 from everloop.dashboard import release as pages
 from everloop.flows.releases import deploying, results, showing
 from everloop.flows.releases.planning import Wishes
 
-from .descriptions import PROBLEMS, READING, Shape, Time
+from .descriptions import PROBLEMS, READING, Moment, Shape
 from .routes import SENT, do
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ class GoingBack(Shape):
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"to": "1.0.0"}]})
     environment: Word = "prod"
     to: Word | None = Field(None, description="This version [the last good one].")
-    at: Time | None = Field(None, description="What was current then; in UTC where it names no zone.")
+    at: Moment | None = Field(None, description="What was current then.")
     reason: Text | None = Field(None, description="For the history.")
 
 
@@ -196,8 +196,10 @@ async def approve(release_id: Named, body: Approving, request: Request) -> dict[
 async def roll_back(name: Model, body: GoingBack, request: Request) -> dict[str, Any]:
     """Go back: a release on its way ends, else the last good version is current again, or the one that is
     named."""
+    project = _project(request)
+    at = None if body.at is None else moments.read(body.at, project.clock.now())
     before, after = await do(
-        deploying.rollback, _project(request), name, body.environment, to=body.to, at=body.at,
+        deploying.rollback, project, name, body.environment, to=body.to, at=at,
         reason=body.reason or "rolled back over HTTP",
     )  # fmt: skip
     return {"model": name, "environment": body.environment, "before": before, "after": after}

@@ -57,11 +57,13 @@ class Failed:
 @dataclass(frozen=True)
 class Current:
     """The version of a model that is current in an environment. ``since`` is None for one that was promoted
-    before releases were kept; ``release_id`` is the release on its way there."""
+    before releases were kept; ``release_id`` is the release that made it that, ``on_its_way`` one that is
+    open there."""
 
     version: str
     since: datetime | None = None
     release_id: str | None = None
+    on_its_way: str | None = None
 
 
 @dataclass(frozen=True)
@@ -125,7 +127,10 @@ def places(project: Project) -> list[Place]:
                 if version is not None:
                     running = releases.open_release(tx, model, name)
                     since = releases.champion_since(tx, model, name)
-                    current[model] = Current(version, since, running.release_id if running else None)
+                    made = releases.champions(tx, model, name)
+                    current[model] = Current(
+                        version, since, made[-1][2] if made else None, running.release_id if running else None
+                    )
             found.append(Place(environments.find(project, name), current))
     return found
 
