@@ -171,3 +171,27 @@ class Message:
     text: str
     source: str
     data: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Damage:
+    """What the drift of one feature does to a model's answers: ``effect`` is the mean distance of the answers
+    to those with the feature put back to how it usually is, ``low`` and ``high`` bound it (95 %).
+
+    ``share``: of the effects of all features that were asked about; ``moved``: the mean answer (of two
+    classes the probability of the last) less the repaired one. ``metric``: the performance to expect now,
+    ``performance``, and with the feature ``repaired``, where that can be estimated. ``harm``: how much worse
+    it is for the drift, 0 or less where it is not.
+    """
+
+    feature: str
+    effect: float
+    low: float
+    high: float
+    share: float
+    moved: float
+    rows: int
+    metric: str | None = None
+    performance: float | None = None
+    repaired: float | None = None
+    harm: float | None = None

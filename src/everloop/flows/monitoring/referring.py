@@ -18,11 +18,12 @@ from everloop.core.runs import Run
 from everloop.data import identity, reading
 from everloop.flows import artifacts, champion, data
 from everloop.flows.project import Project
-from everloop.monitoring import concept, estimated, performance, reference
+from everloop.monitoring import concept, estimated, performance, reference, texture
 from everloop.monitoring.concept import Losses
 from everloop.monitoring.estimated import Estimator
 from everloop.monitoring.performance import Baseline
 from everloop.monitoring.reference import Reference
+from everloop.monitoring.texture import Texture
 from everloop.settings.monitoring import Watch
 from everloop.store import models, monitors
 from everloop.training import fitting, serialise, targets
@@ -45,6 +46,7 @@ class References:
     baseline: Baseline | None = None
     estimator: Estimator | None = None
     losses: Losses | None = None
+    texture: Texture | None = None
     season: str | None = None
     without: tuple[str, ...] = ()
 
@@ -77,7 +79,7 @@ class References:
         }
 
 
-_PARTS: dict[str, Any] = {"baseline": Baseline, "estimator": Estimator, "losses": Losses}
+_PARTS: dict[str, Any] = {"baseline": Baseline, "estimator": Estimator, "losses": Losses, "texture": Texture}
 
 
 def of_version(project: Project, model: str, version: str) -> References:
@@ -108,7 +110,7 @@ def _run(tx: Any, model: str, version: str) -> Run:
 
 
 def _read(run: Run, kept: Mapping[str, Any]) -> References:
-    parts = {name: load(kind, kept[name]) if kept[name] else None for name, kind in _PARTS.items()}
+    parts = {name: load(kind, kept[name]) if kept.get(name) else None for name, kind in _PARTS.items()}
     answers = Reference.from_document(kept["answers"]) if kept["answers"] else None
     inputs = Reference.from_document(kept["inputs"])
     return References(run, inputs, answers, **parts, season=kept["season"], without=tuple(kept["without"]))
@@ -138,11 +140,9 @@ def _made(project: Project, run: Run, table: pa.Table, held_out: np.ndarray) -> 
     column = run.recipe.split.column if run.recipe.split.kind == "time" else None
     times = table.column(column) if column in table.column_names else None
     season = rules.season if times is not None else None
-    inputs = reference.build(
-        table.select([name for name in run.features if name in table.column_names]),
-        order=times,
-        phases=_phases(times, season),
-    )
+    features = table.select([name for name in run.features if name in table.column_names])
+    inputs = reference.build(features, order=times, phases=_phases(times, season))
+    usual: dict[str, Any] = {"texture": texture.of(features, order=times), "season": season}
     without: list[str] = []
     if rules.season and times is None:
         without.append("there is no season: the model has no time_column")
@@ -150,7 +150,7 @@ def _made(project: Project, run: Run, table: pa.Table, held_out: np.ndarray) -> 
         answers = _held_out(project, run, table, held_out)
     except MLOpsError as error:
         return References(
-            run, inputs, season=season, without=(*without, f"the model was not asked: {error.message}")
+            run, inputs, **usual, without=(*without, f"the model was not asked: {error.message}")
         )
     chosen, said = answers
     order = None if times is None else times.take(pa.array(chosen))
@@ -163,7 +163,7 @@ def _made(project: Project, run: Run, table: pa.Table, held_out: np.ndarray) -> 
         parts |= _judged(run, rules, there, table.take(pa.array(chosen[known])), order, known)
     except TooFewRows as error:
         without.append(f"performance is not judged: {error.message}")
-    return References(run, inputs, season=season, without=tuple(without), **parts)
+    return References(run, inputs, **usual, without=tuple(without), **parts)
 
 
 def _phases(times: pa.ChunkedArray | None, season: str | None) -> list[str] | None:
@@ -180,10 +180,13 @@ def _held_out(
     """The newest rows that the model was not trained on, and its answers with their truth."""
     chosen = np.flatnonzero(held_out)[-MOST_HELD_OUT:]
     rows = table.take(pa.array(chosen))
-    stored = artifacts.fetch(project, run.artifact)
-    pipeline = serialise.loads(stored, run.artifact_format, trust_pickle=True)  # the registry's
-    said = fitting.predict(pipeline, rows, run.features, run.task)
+    said = fitting.predict(pipeline_of(project, run), rows, run.features, run.task)
     return chosen, production.of_model(run, champion.positive(run), said, _truth(run, rows))
+
+
+def pipeline_of(project: Project, run: Run) -> Any:
+    stored = artifacts.fetch(project, run.artifact)
+    return serialise.loads(stored, run.artifact_format, trust_pickle=True)  # the registry's
 
 
 def _truth(run: Run, rows: pa.Table) -> np.ndarray:
