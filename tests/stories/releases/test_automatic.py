@@ -11,15 +11,16 @@ from typing import Any
 
 import pytest
 from sklearn.gaussian_process import GaussianProcessClassifier
+from sklearn.linear_model import LogisticRegression
 from tests.stories.serving.releasing import NEW, OLD, two_versions
 from tests.stories.serving.server import BODY, HOT, NAMES, Server, iris_project, request, running
 
 from everloop.core.releases import OPEN, Release
 from everloop.data.examples.iris import iris
 from everloop.flows import outside
-from everloop.flows.releases import deploying
+from everloop.flows.releases import deploying, showing
 from everloop.flows.releases.planning import Wishes
-from everloop.store import models
+from everloop.store import models, observations
 from everloop.wiring import open_project
 
 PATIENCE = 90.0  # seconds, until a test gives up
@@ -112,11 +113,62 @@ def test_an_equally_good_version_is_promoted(tmp_path: Path, strategy: str) -> N
         champion_answers(server, OLD)
 
 
+@pytest.mark.parametrize("strategy", ["canary", "blue-green"])
+def test_a_version_that_ends_its_process_is_rolled_back_and_nobody_waits_or_gets_an_error(
+    tmp_path: Path, strategy: str
+) -> None:
+    iris_project(tmp_path)
+    project = open_project(folder=tmp_path)
+    try:
+        _register_deadly(project, tmp_path / "now")
+    finally:
+        project.close()
+    (tmp_path / "now").touch()
+    with running(tmp_path) as server:
+        release, answered = load(server, deploy(tmp_path, strategy=strategy))
+        assert release.status == "rolled_back"
+        assert {version for version, _ in answered} == {OLD}
+        champion_answers(server, OLD)
+        assert f"iris@{NEW}: its process died (code 3)" in server.errors
+        metrics = server.ask("GET", "/metrics", headers={"Accept": "text/plain"}).body.decode()
+        assert f'event="crashed",model="iris",version="{NEW}"' in metrics
+        project = open_project(folder=tmp_path)
+        try:
+            (instead,) = showing.view(project, release).failed.values()
+            assert instead.requests == instead.answered > 0
+            with project.store.reading() as tx:
+                assert observations.crashes(tx, release.release_id)[NEW] >= 1
+        finally:
+            project.close()
+
+
+def _register_deadly(project: Any, flag: Path) -> None:
+    """A version that ends its process, whatever it is asked, as soon as there is a flag."""
+    frame = iris().to_pandas()
+
+    class Deadly(LogisticRegression):  # type: ignore[misc]  # scikit-learn has no types
+        def predict_proba(self, rows: Any) -> Any:
+            import os
+
+            if flag.exists():
+                os._exit(3)
+            return super().predict_proba(rows)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = Deadly().fit(frame[NAMES], frame["species"])
+    _register(project, model)
+
+
 def _register_slow(project: Any) -> None:
     frame = iris().to_pandas()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model = GaussianProcessClassifier().fit(frame[NAMES], frame["species"])
+    _register(project, model)
+
+
+def _register(project: Any, model: Any) -> None:
     with project.store.reading() as tx:
         data_version = models.list_model_versions(tx, "iris")[0].data_version
     origin = outside.Origin(data_version, {}, "species", NAMES, {})

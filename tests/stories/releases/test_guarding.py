@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import threading
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -14,9 +12,11 @@ from tests.stories.serving.log import line, write
 from tests.stories.serving.releasing import NEW, OLD, canary, direct
 from tests.stories.serving.test_arm_failures import failure
 
+from everloop.api.office import beside
+from everloop.api.office.recorder import Recorder
 from everloop.core.releases import Guardrail, Plan, Release
 from everloop.flows.project import Project
-from everloop.flows.releases import faults, keeping, looking, observing, showing
+from everloop.flows.releases import faults, looking, observing, showing
 from everloop.flows.serving import recording
 from everloop.store import releases
 
@@ -51,46 +51,27 @@ def found(project: Project) -> Release:
         return releases.find(tx, "rel_1")
 
 
-class Asleep(Hands):
-    """A sleep lasts until the test ends it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.slept, self.woken = threading.Event(), threading.Event()
-
-    def sleep(self, seconds: float) -> None:
-        self.slept.set()
-        self.woken.wait(PATIENCE)
-
-
-@contextmanager
-def kept(project: Project, clock: Asleep) -> Iterator[None]:
-    """Releases are kept; the keeper has made one look and sleeps for as long as looks ask for."""
-    thread = threading.Thread(
-        target=lambda: keeping.keep(
-            project, lambda *_: None, lambda *_: None, lambda: not clock.woken.is_set()
-        )
-    )
-    thread.start()
+async def watched(project: Project, happens: Callable[[], None]) -> None:
+    """As the office does it: something happens, and the release ends."""
+    recorder = Recorder(project, 1_000_000, 30)
+    task = asyncio.create_task(beside.guard(project, recorder))
     try:
-        assert clock.slept.wait(PATIENCE)
-        yield
+        async with asyncio.timeout(PATIENCE):
+            while not recorder.awaited:
+                await asyncio.sleep(0.02)
+            happens()
+            while recorder.awaited:
+                await asyncio.sleep(0.02)
     finally:
-        clock.woken.set()
-        thread.join()
+        task.cancel()
 
 
-def test_what_fails_is_seen_while_looks_rest(project: Project) -> None:
-    clock = Asleep()
-    project = replace(project, clock=clock)
+def test_what_fails_ends_a_release_while_its_keeper_rests(project: Project) -> None:
+    """Which it does after each look, the longer the more there is to look at."""
     begun(project)
-    with kept(project, clock):
-        assert found(project).status == "running"
-        fail(project, 10)
-        until = time.monotonic() + PATIENCE
-        while found(project).status == "running" and time.monotonic() < until:
-            time.sleep(0.05)
-        assert found(project).status == "rolled_back"
+    looking.look(project, "rel_1")
+    asyncio.run(watched(project, lambda: fail(project, 10)))
+    assert found(project).status == "rolled_back"
     assert "10 of 10 units (100 %) of the canary failed" in found(project).outcome
     with project.store.reading() as tx:
         looks = releases.list_looks(tx, "rel_1")

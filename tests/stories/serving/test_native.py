@@ -16,7 +16,7 @@ import pytest
 from everloop.adapters.predictionlog.journal import Journal
 from everloop.api.front.front import Front, Limits, Shown, table_of
 from everloop.api.front.loading import Native
-from everloop.api.front.native import NativeProcess
+from everloop.api.front.native import SHARED, NativeProcess
 from everloop.core.clock import SystemClock
 from everloop.core.errors import TimedOut, Unavailable
 from everloop.core.serving import Field, Form
@@ -69,6 +69,35 @@ def once(mark: Path) -> Any:
     return Once(mark)
 
 
+def deadly(mark: Path) -> Any:
+    """A model that ends its process whatever it is asked, and says so before."""
+
+    class Deadly:
+        def predict(self, frame: Any) -> Any:
+            import os
+
+            with mark.open("a") as opened:
+                opened.write("x")
+            os._exit(3)
+
+    return Deadly()
+
+
+def stillborn() -> Any:
+    """A model that ends the process that loads it."""
+
+    class Stillborn:
+        def __getstate__(self) -> dict[str, Any]:
+            return {"some": "state"}
+
+        def __setstate__(self, state: dict[str, Any]) -> None:
+            import os
+
+            os._exit(4)
+
+    return Stillborn()
+
+
 def served(version: str = "1.0.0") -> Served:
     return Served("kind", version, "champion", FORM, None)
 
@@ -118,12 +147,95 @@ def test_a_model_that_hung_is_served_again_with_all_others(tmp_path: Path) -> No
     running(work)
 
 
+async def again(process: NativeProcess, value: float) -> None:
+    """It answers, when it has rested."""
+    while True:
+        try:
+            return await answers(process, value)
+        except Unavailable as error:
+            if "rests" not in error.message:
+                raise
+            await asyncio.sleep(0.02)
+
+
+def test_a_model_that_ended_its_process_answers_again_and_others_ask_once_more() -> None:
+    async def work(process: NativeProcess) -> None:
+        await process.load([native("kind@1.0.0", odd()), native("kind@2.0.0", odd())])
+        dying = asyncio.create_task(process.run(served(), [[DIE]], PLENTY))
+        beside = asyncio.create_task(process.run(served("2.0.0"), [[4.0]], PLENTY))
+        with pytest.raises(Unavailable, match=r"kind@1.0.0 died"):
+            await dying
+        assert (await beside).tolist() == [4.0]
+        await again(process, 1.0)
+
+    running(work)
+
+
+def test_what_died_is_never_asked_twice_and_rests_ever_longer_alone(tmp_path: Path) -> None:
+    """Ten bursts of requests that end the process: it dies once, all others are refused at once, and no other
+    model dies with it after the first time."""
+    told: list[tuple[str, str]] = []
+
+    async def work(process: NativeProcess) -> None:
+        process._crashed = lambda key, problem: told.append((key, problem))
+        loads = [native("kind@1.0.0", deadly(tmp_path / "asked")), native("kind@2.0.0", odd())]
+        assert await process.load(loads) == {}
+        refused = 0
+        for _ in range(10):
+            burst = [process.run(served(), [[1.0]], PLENTY) for _ in range(5)]
+            for found in await asyncio.gather(*burst, return_exceptions=True):
+                assert isinstance(found, Unavailable)
+                refused += "rests" in found.message
+        first = len(told)
+        assert first == 1
+        assert refused >= 40 - 5
+        await answers(process, 4.0, "2.0.0")
+        others = process._rooms[SHARED].running
+        while len(told) < first + 2:
+            with pytest.raises(Unavailable):
+                await process.run(served(), [[1.0]], PLENTY)
+            await asyncio.sleep(0.02)
+            await answers(process, 4.0, "2.0.0")
+        assert process._rooms[SHARED].running is others
+        assert len((tmp_path / "asked").read_text()) == len(told)  # each time one batch, once
+
+    running(work)
+    assert {key for key, _ in told} == {"kind@1.0.0"}
+    assert told[0][1] == "its process died (code 3)"
+
+
+def test_a_process_that_somebody_ends_comes_again_by_itself() -> None:
+    async def work(process: NativeProcess) -> None:
+        others = children()
+        await process.load([native("kind@1.0.0", odd())])
+        (killed,) = children() - others
+        psutil.Process(killed).kill()
+        while not children() - others - {killed}:
+            await asyncio.sleep(0.01)
+        await answers(process, 3.0)
+        assert process._crashes == {}  # it was not the model
+
+    running(work)
+
+
+def test_a_model_that_dies_where_it_is_loaded_is_not_tried_again_and_takes_no_other_along() -> None:
+    told: list[str] = []
+
+    async def work(process: NativeProcess) -> None:
+        process._crashed = lambda key, problem: told.append(key)
+        failed = await process.load([native("kind@1.0.0", odd()), native("kind@2.0.0", stillborn())])
+        assert set(failed) == {"kind@2.0.0"}
+        await answers(process, 3.0)
+        with pytest.raises(Unavailable, match="not loaded"):
+            await process.run(served("2.0.0"), [[1.0]], PLENTY)
+
+    running(work)
+    assert told == ["kind@2.0.0"]
+
+
 def test_a_request_of_a_killed_process_is_asked_once_more() -> None:
     async def work(process: NativeProcess) -> None:
         await process.load([native("kind@1.0.0", odd()), native("kind@2.0.0", odd())])
-        with pytest.raises(Unavailable, match="died"):
-            await process.run(served(), [[DIE]], PLENTY)
-        await answers(process, 1.0)
         hanging = asyncio.create_task(process.run(served("2.0.0"), [[HANG]], 0.5))
         await asyncio.sleep(0.1)
         await answers(process, 4.0)  # waited behind it, in the process that was killed for it

@@ -2,14 +2,21 @@
 
 While the process works on a batch, requests gather; the next batch takes all of them. So a lone request never
 waits, and the more come, the larger the batches.
+
+A model that ends the process, as a fault in C code does, is never asked the same rows again. It rests, ever
+longer, while it is started again in a process of its own: meanwhile its requests are refused at once, so that
+a fallback can answer, and no other model dies with it any more. What others had asked is asked once more.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import sys
+from collections import defaultdict
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
 
@@ -17,7 +24,7 @@ import numpy as np
 
 from everloop.api.channel import Channel, Message
 from everloop.core.documents import dump
-from everloop.core.errors import TimedOut, Unavailable
+from everloop.core.errors import MLOpsError, TimedOut, Unavailable
 from everloop.serving.desk import Scores, Served
 
 from .loading import Native
@@ -25,12 +32,15 @@ from .loading import Native
 MODULE = "everloop.worker.native"
 MOST = 1_024  # rows in one batch
 LOAD_WITHIN = 120.0  # seconds
+SHARED = ""  # where models are that have ended no process
+FIRST_PAUSE, LONGEST_PAUSE = 0.25, 30.0  # seconds that a model rests; twice as long each time
+FORGIVEN = 60.0  # seconds without a crash, and the next one counts as the first
 T = TypeVar("T")
 _Waiting = tuple[list[Any], asyncio.Future[Scores]]
 
 
 class _Died(Unavailable):
-    """The process ended before it answered."""
+    """The process ended before it answered, by what somebody else had asked."""
 
 
 class _Running:
@@ -42,7 +52,7 @@ class _Running:
         self.process = process
         self.over = False
         self.models: set[str] = set()
-        self._answers: dict[int, asyncio.Future[Message]] = {}
+        self._asked: dict[int, tuple[str, asyncio.Future[Message]]] = {}  # of which model
         self._number = 0
 
     @classmethod
@@ -60,37 +70,45 @@ class _Running:
             theirs.close()
         return cls(await Channel.open(ours), process)
 
-    async def ask(self, kind: str, timeout: float, **given: Any) -> Message:
-        """Raises _Died, TimedOut, and Unavailable for what the model raised."""
+    async def ask(self, kind: str, timeout: float, key: str, **given: Any) -> Message:
+        """Raises _Died, TimedOut, and Unavailable for what the model raised or where it ended the process."""
         self._number += 1
         number = self._number
         answer: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
-        self._answers[number] = answer
+        self._asked[number] = key, answer
         try:
-            self.channel.send(kind, number=number, **given)
+            self.channel.send(kind, number=number, key=key, **given)
             async with asyncio.timeout(timeout):
                 found = await answer
         except TimeoutError:
             self.end()  # a model that hangs would hold up all others
             raise TimedOut(f"The model gave no answer within {timeout:g} s.") from None
         finally:
-            self._answers.pop(number, None)
+            self._asked.pop(number, None)
         if found["kind"] == "failed":
             raise Unavailable(found["message"], remedy="Look at the model and its inputs.")
         return found
 
-    async def listen(self) -> None:
-        """Until the process is gone."""
+    async def listen(self) -> str | None:
+        """Until the process is gone. Returns the model that has ended it, if any: it does one thing after the
+        other, so that is the first one which waits for an answer."""
         async for message in self.channel:
-            waiting = self._answers.get(message["number"])
+            _, waiting = self._asked.get(message["number"], ("", None))
             if waiting is not None and not waiting.done():
                 waiting.set_result(message)
+        wanted = self.over
         self.channel.close()
         self.end()
-        for waiting in self._answers.values():
-            if not waiting.done():
-                waiting.set_exception(_Died("The model's process died.", remedy="It is started again."))
         await self.process.wait()
+        return None if wanted else next((key for key, _ in self._asked.values()), None)
+
+    def fail(self, guilty: str | None) -> None:
+        """Tell those that wait that there will be no answer."""
+        remedy = "It is started again; look at the model and its inputs."
+        for key, waiting in self._asked.values():
+            if not waiting.done():
+                error = Unavailable if key == guilty else _Died
+                waiting.set_exception(error(f"The process of {key} died.", remedy=remedy))
 
     def end(self) -> None:
         self.over = True
@@ -106,15 +124,34 @@ async def _twice(work: Callable[[], Awaitable[T]]) -> T:
         return await work()
 
 
-class NativeProcess:
-    """The process and what waits for it. It is started again when it dies or hangs."""
+@dataclass
+class _Room:
+    """Where models run: one process after the other."""
 
-    def __init__(self) -> None:
-        self._running: _Running | None = None
+    running: _Running | None = None
+    starting: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+@dataclass
+class _Crashes:
+    """Of one model: how many, when the last one was, and whether it rests after it."""
+
+    count: int = 0
+    last: float = 0.0
+    rests: bool = False
+
+
+class NativeProcess:
+    """The process and what waits for it. It is started again when it dies or hangs. ``crashed`` hears which
+    ``model@version`` ended a process, and how."""
+
+    def __init__(self, crashed: Callable[[str, str], None] = lambda key, problem: None) -> None:
+        self._crashed = crashed
+        self._rooms: defaultdict[str, _Room] = defaultdict(_Room)  # by model, and SHARED
+        self._crashes: dict[str, _Crashes] = {}
         self._models: dict[str, Native] = {}
         self._waiting: dict[str, list[_Waiting]] = {}
         self._busy: set[str] = set()
-        self._starting = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def load(self, natives: list[Native]) -> dict[str, str]:
@@ -122,23 +159,30 @@ class NativeProcess:
         failed: dict[str, str] = {}
         for native in natives:
             key = native[0]
+            self._forget(key)  # there may be another of that name
             self._models[key] = native
-            if self._running is not None:
-                self._running.models.discard(key)  # it may have another of that name
             try:
                 await _twice(partial(self._with, key))
             except (Unavailable, TimedOut) as error:
                 failed[key] = error.message
-                self._models.pop(key, None)
+                self._forget(key)
         return failed
 
     def keep(self, wanted: set[str]) -> None:
         """Let go of the versions that are not served any more."""
         for key in [key for key in self._models if key not in wanted]:
-            del self._models[key]
-            if self._running is not None:
-                self._running.models.discard(key)
-                self._running.channel.send("drop", number=0, key=key)
+            self._forget(key)
+
+    def _forget(self, key: str) -> None:
+        """Let go of a version, and of the process that it has for itself."""
+        self._models.pop(key, None)
+        self._crashes.pop(key, None)
+        alone, shared = self._rooms.pop(key, _Room()).running, self._rooms[SHARED].running
+        if alone is not None:
+            alone.end()
+        if shared is not None and key in shared.models:
+            shared.models.discard(key)
+            shared.channel.send("drop", number=0, key=key)
 
     async def run(self, model: Served, rows: list[Any], timeout: float) -> Scores:
         """The scores of raw rows. A model that takes longer than ``timeout`` counts as hanging: its process
@@ -152,8 +196,9 @@ class NativeProcess:
         return await done
 
     async def close(self) -> None:
-        running = self._running
-        if running is not None:
+        self._models.clear()  # none is started again
+        for running in [room.running for room in self._rooms.values() if room.running is not None]:
+            running.over = True  # it ends as it should
             running.channel.close()
             try:
                 async with asyncio.timeout(0.5):  # all that was asked is answered: nothing is lost
@@ -194,7 +239,14 @@ class NativeProcess:
     async def _ask(self, key: str, rows: list[Any], timeout: float) -> Scores:
         async def asked() -> Message:
             running = await self._with(key)
-            return await running.ask("run", timeout, key=key, rows=rows)
+            return await running.ask("run", timeout, key, rows=rows)
+
+        crashes = self._crashes.get(key)
+        if crashes is not None and crashes.rests:
+            raise Unavailable(
+                f"{key} rests: its process died {crashes.count} times in a row.",
+                remedy="It is started again; look at the model and its inputs.",
+            )
 
         answer = await _twice(asked)
         found = np.frombuffer(answer["scores"], dtype="<f8")
@@ -202,18 +254,49 @@ class NativeProcess:
 
     async def _with(self, key: str) -> _Running:
         """A running process that has a model."""
-        async with self._starting:
-            if self._running is None or self._running.over:
-                self._running = await _Running.start()
-                self._spawn(self._running.listen())
-            running = self._running
+        room = self._rooms[key if key in self._crashes else SHARED]
+        async with room.starting:
+            if key not in self._models:
+                raise Unavailable(f"{key} is not loaded.", remedy="Ask for a version that is served.")
+            if room.running is None or room.running.over:
+                room.running = await _Running.start()
+                self._spawn(self._follow(room.running))
+            running = room.running
             if key not in running.models:
-                if key not in self._models:
-                    raise Unavailable(f"{key} is not loaded.", remedy="Ask for a version that is served.")
                 _, kind, content, form = self._models[key]
-                await running.ask("load", LOAD_WITHIN, key=key, format=kind, content=content, form=dump(form))
+                await running.ask("load", LOAD_WITHIN, key, format=kind, content=content, form=dump(form))
                 running.models.add(key)
             return running
+
+    async def _follow(self, running: _Running) -> None:
+        """Wait for the end of a process, and see that its models run again."""
+        guilty = await running.listen()
+        if guilty in self._models:
+            self._rest(guilty, running)
+        running.fail(guilty)
+        for key in running.models - {guilty}:
+            if key in self._models:
+                with contextlib.suppress(MLOpsError):  # its next request tells
+                    await self._with(key)
+
+    def _rest(self, key: str, running: _Running) -> None:
+        """A model ended its process."""
+        now = asyncio.get_running_loop().time()
+        crashes = self._crashes.setdefault(key, _Crashes())
+        crashes.count = crashes.count + 1 if now - crashes.last < FORGIVEN else 1
+        crashes.last, crashes.rests = now, True
+        self._crashed(key, f"its process died (code {running.process.returncode})")
+        self._spawn(self._bring_back(key, crashes))
+
+    async def _bring_back(self, key: str, crashes: _Crashes) -> None:
+        """Start a model that rests, when it has rested, in a process of its own."""
+        last = crashes.last
+        await asyncio.sleep(min(FIRST_PAUSE * 2 ** (crashes.count - 1), LONGEST_PAUSE))
+        if self._crashes.get(key) is crashes:
+            with contextlib.suppress(MLOpsError):  # its next request tells
+                await self._with(key)
+        if crashes.last == last:  # else it died again, and rests longer
+            crashes.rests = False
 
     def _spawn(self, work: Any) -> None:
         task = asyncio.create_task(work)

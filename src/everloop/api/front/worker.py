@@ -256,13 +256,20 @@ class Worker:
 
     async def _load_natives(self) -> None:
         """Load what runs in a process of its own, while all else is served already."""
-        self._native = self._front.native = self._native or NativeProcess()
+        self._native = self._front.native = self._native or NativeProcess(self._crashed)
         while pending := self._newest[1].pending:
             name, (key, native) = next(iter(pending.items()))
             failed = await self._native.load([native])
             self._loader.settle(name, key, failed.get(name))
             self._show()
         self._loading = False
+
+    def _crashed(self, name: str, problem: str) -> None:
+        """A model ended the process that it runs in: a release of it has to know."""
+        model, _, version = name.rpartition("@")
+        self._front.counts.events["crashed", model, version] += 1
+        _log.error("%s: %s", name, problem)
+        self._channel.send("crashed", name=name, problem=problem)
 
     def _show(self) -> None:
         """Serve what is loaded of the newest plan."""

@@ -5,16 +5,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import sys
 
 from everloop.adapters.courier import describe
 from everloop.core.errors import MLOpsError
+from everloop.core.releases import Look, Release
 from everloop.flows import states
 from everloop.flows.alerts import delivering
 from everloop.flows.monitoring import spans
 from everloop.flows.project import Project
+from everloop.flows.releases import keeping
 
 from .hand import Hand, within
+from .recorder import Recorder
 
 JOBS_EVERY = 60.0  # seconds between looks for jobs that were queued elsewhere
 JOBS_MODULE = "everloop.worker.jobs"
@@ -24,6 +28,7 @@ ALERTS_EVERY = 2.0  # seconds between looks for messages that are due
 ALERTS_MODULE = "everloop.worker.alerts"
 RELEASES_EVERY = 1.0  # seconds between looks for a release that runs
 RELEASES_MODULE = "everloop.worker.releases"
+_log = logging.getLogger("everloop.serve")
 
 
 async def work(project: Project, queued: asyncio.Event) -> None:
@@ -41,6 +46,23 @@ async def keep(project: Project) -> None:
         with contextlib.suppress(MLOpsError):  # the database does not answer: others tell that
             if await looker.do(lambda: states.running(project)):
                 await _run(RELEASES_MODULE, project, ends=True)
+        await asyncio.sleep(RELEASES_EVERY)
+
+
+async def guard(project: Project, recorder: Recorder) -> None:
+    """What fails in a release is looked at here, every second: that is cheap, and waits for no process.
+    Meanwhile what is logged is recorded without giving way: it decides."""
+    looker = Hand("everloop-guard")
+
+    def told(release: Release, look: Look) -> None:
+        _log.warning("release %s is %s: %s", release.release_id, release.status, look.reason)
+
+    def failed(release: Release, error: MLOpsError) -> None:
+        _log.error("release %s: %s", release.release_id, error.message)
+
+    while True:
+        with contextlib.suppress(MLOpsError):  # the database does not answer: others tell that
+            recorder.awaited = await looker.do(lambda: keeping.glance(project, told, failed))
         await asyncio.sleep(RELEASES_EVERY)
 
 

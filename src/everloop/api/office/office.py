@@ -109,6 +109,7 @@ class Office:
                 self._app = await asyncio.to_thread(self._load_app)
                 self._spawn(self._app.state.board.run())
                 self._spawn(beside.keep(self.project))
+                self._spawn(beside.guard(self.project, self._recorder))
                 self._spawn(beside.watch(self.project))
                 self._spawn(beside.deliver(self.project))
                 if settings.retrain:
@@ -286,6 +287,11 @@ class Office:
         """A worker was sent SIGTERM: another takes its place before it ends."""
         if not self._stopping.is_set() and self.workers.get(worker.slot) is worker and not worker.stopping:
             self._spawn(self._replace_one(worker.slot))
+
+    def crashed(self, name: str, problem: str) -> None:
+        """A model ended the process that it runs in."""
+        if not self._stopping.is_set():
+            self._spawn(self._about_releases(partial(releases.faults.crashed, self.project, problem, name)))
 
     async def _pulse(self) -> None:
         """Know what workers have done, also of one that is killed; kill one that hangs."""

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 from dataclasses import dataclass, field
+from functools import partial
 
 from everloop.core.errors import MLOpsError
 from everloop.flows.project import Project
@@ -16,7 +17,7 @@ from everloop.flows.serving.summing import ModelSummary
 from .hand import Hand, within
 
 EVERY = 0.25  # seconds between rounds where nothing is left
-ROUND = 10_000  # rows
+ROUND, GENTLE_ROUND = 10_000, 1_000  # rows; who gives way may take long, and nothing else is recorded then
 CLEAN_EVERY = 3_600.0
 HURRY = 0.25  # of the backlog that is allowed: from here on recording no longer gives way to answering
 _log = logging.getLogger("everloop.serve")
@@ -34,10 +35,12 @@ class Recording:
 
 
 class Recorder:
-    """``allowed`` is the backlog in bytes beyond which nothing more shall be logged."""
+    """``allowed`` is the backlog in bytes beyond which nothing more shall be logged. ``awaited``: a release
+    is judged by what is recorded."""
 
     def __init__(self, project: Project, allowed: int, keep_days: float) -> None:
         self.done = Recording()
+        self.awaited = False
         self._project = project
         self._allowed = allowed
         self._keep_days = keep_days
@@ -93,8 +96,10 @@ class Recorder:
     async def _round(self) -> bool:
         """Whether there may be more."""
         async with self._one:
-            hurried = self.done.backlog > HURRY * self._allowed or self._ending.is_set()
-            written, done = await (self._quick if hurried else self._gentle).do(self._record)
+            behind = self.done.backlog > HURRY * self._allowed
+            hurried = behind or self.awaited or self._ending.is_set()
+            hand, limit = (self._quick, ROUND) if hurried else (self._gentle, GENTLE_ROUND)
+            written, done = await hand.do(partial(self._record, limit))
         kept = self.done
         kept.problem = None
         kept.rows += done.rows
@@ -106,10 +111,10 @@ class Recorder:
                 kept.summaries[name].merge(summary)
             else:
                 kept.summaries[name] = summary
-        return done.lines >= ROUND
+        return done.lines >= limit
 
-    def _record(self) -> tuple[int, Recorded]:
-        done = recording.record(self._project, limit=ROUND)
+    def _record(self, limit: int) -> tuple[int, Recorded]:
+        done = recording.record(self._project, limit=limit)
         return self._size(), done
 
     def _clean(self) -> None:

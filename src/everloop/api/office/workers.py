@@ -21,11 +21,13 @@ _log = logging.getLogger("everloop.serve")
 
 
 class Owner(Protocol):
-    """Who hears of a worker: what it forwards, what it has loaded, that it was asked to end."""
+    """Who hears of a worker: what it forwards, what it has loaded, that it was asked to end, and which
+    ``model@version`` ended a process."""
 
     async def answer(self, message: Message) -> dict[str, Any]: ...
     def loaded(self, worker: WorkerProcess, serving: dict[str, str]) -> None: ...
     def leaving(self, worker: WorkerProcess) -> None: ...
+    def crashed(self, name: str, problem: str) -> None: ...
     def noted(self, worker: WorkerProcess, events: list[dict[str, Any]]) -> None: ...
 
 
@@ -163,6 +165,8 @@ class WorkerProcess:
             self.ready.set()
         elif kind == "leaving":
             self._owner.leaving(self)
+        elif kind == "crashed":
+            self._owner.crashed(message["name"], message["problem"])
         elif kind == "log":
             self._owner.noted(self, message["events"])
         elif kind == "problem":

@@ -1,11 +1,9 @@
 """Releases on their way, kept without anybody watching: looks, steps, verdicts, shadows, splits; and beside
-that, every second, a glance at what fails."""
+that a glance at what fails."""
 
 from __future__ import annotations
 
-import contextlib
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from everloop.core.errors import Conflict, MLOpsError
 from everloop.core.releases import Look, Release
@@ -45,45 +43,28 @@ def keep(
 ) -> None:
     """Until no release runs any more, or nobody wants it."""
     clock = project.clock
-    with _guarded(project, told, failed):
-        while wanted() and (found := states.running(project)):
-            looked = 0.0
-            for release in found:
-                try:
-                    looked += turn(project, release, told)
-                except MLOpsError as error:
-                    failed(release, error)
-            clock.sleep(max(EVERY, GENTLE * looked))
+    while wanted() and (found := states.running(project)):
+        looked = 0.0
+        for release in found:
+            try:
+                looked += turn(project, release, told)
+            except MLOpsError as error:
+                failed(release, error)
+        clock.sleep(max(EVERY, GENTLE * looked))
 
 
-@contextlib.contextmanager
-def _guarded(project: Project, told: Told, failed: Failed) -> Iterator[None]:
-    """Meanwhile a thread glances at the releases every second: a look at labels may take long, and gives way
-    to others for longer, and a disaster does not wait for it."""
-    over = threading.Event()
-
-    def guard() -> None:
-        while not over.wait(EVERY):
-            with contextlib.suppress(MLOpsError):  # the database does not answer: others tell that
-                for release in states.running(project):
-                    _glance(project, release, told, failed)
-
-    thread = threading.Thread(target=guard, name="everloop-glance", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
-
-
-def _glance(project: Project, release: Release, told: Told, failed: Failed) -> None:
-    try:
-        found = looking.glance(project, release)
-    except Conflict:
-        return  # somebody else looked or changed it
-    except MLOpsError as error:
-        failed(release, error)
-        return
-    if found is not None:
-        told(*found)
+def glance(project: Project, told: Told, failed: Failed) -> bool:
+    """At what fails in the releases that run; whether one does. A look at labels may take long, gives way to
+    others for longer, and begins with a process of its own: a disaster does not wait for it."""
+    running = states.running(project)
+    for release in running:
+        try:
+            found = looking.glance(project, release)
+        except Conflict:
+            continue  # somebody else looked or changed it
+        except MLOpsError as error:
+            failed(release, error)
+            continue
+        if found is not None:
+            told(*found)
+    return bool(running)
