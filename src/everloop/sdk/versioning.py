@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import reprlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from everloop.core.errors import WrongType
 from everloop.core.models import Lineage, ModelVersion
 from everloop.flows import models, outside
 from everloop.flows.outside import Origin
@@ -52,7 +55,7 @@ class ModelVersioning:
 
         Raises FileMissing, Conflict for a number that is taken, WrongType, Unreadable, Invalid, Refused.
         """
-        told = dict(metadata or {})
+        told = {name: _plain(name, value) for name, value in (metadata or {}).items()}
         model = outside.read_model(self._project, Path(str(absolute(model_path))), trust_pickle=trust_pickle)
         data_version = next((str(told[name]) for name in _DATA if told.get(name)), None)
         metrics = {
@@ -88,6 +91,18 @@ class ModelVersioning:
 
     def close(self) -> None:
         self._project.close()
+
+
+def _plain(name: str, value: Any) -> Any:
+    """What can be read again later, in whatever program. Raises WrongType."""
+    try:
+        json.dumps(value, default=lambda each: each.item() if hasattr(each, "item") else each.isoformat())
+    except (AttributeError, TypeError, ValueError) as error:
+        raise WrongType(
+            f"metadata.{name} is {reprlib.repr(value)}: it cannot be kept.",
+            remedy="Give texts, numbers, dates, or lists and mappings of them.",
+        ) from error
+    return value
 
 
 def _told(found: models.Registered) -> dict[str, Any]:
