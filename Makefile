@@ -14,7 +14,7 @@ READY := .venv/.ready
 export PYTHON
 unexport PYTHONDONTWRITEBYTECODE  # without compiled files every command would load its libraries anew, in seconds
 
-.PHONY: help setup demo test test-unit check format lint types imports fmt bench bench-data bench-serving bench-releases lock clean
+.PHONY: help setup demo test test-unit check format lint types imports fmt bench bench-data bench-serving bench-releases bench-drift lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -64,6 +64,9 @@ bench-serving: $(READY) ## Measure serving beside its peers (ARGS="--quick" for 
 
 bench-releases: $(READY) ## Release by every strategy, beside Flagger, Argo Rollouts and Kayenta (ARGS="--quick")
 	@$(BIN)/python -m bench.releases $(ARGS)
+
+bench-drift: $(READY) ## Monitor beside Evidently, NannyML, alibi-detect, whylogs, scipy and River (ARGS="--quick")
+	@$(BIN)/python -m bench.drift $(ARGS)
 
 lock: ## Resolve the dependencies anew into requirements.lock (needs uv; ARGS="--upgrade" for the newest)
 	@uv pip compile --quiet --universal --python-version 3.11 --all-extras --group dev pyproject.toml \

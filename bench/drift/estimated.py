@@ -1,7 +1,7 @@
 """Performance without labels, estimated by ours and by NannyML on the same windows of real data.
 
-``python -m bench.drift.estimated --peer PYTHON`` where PYTHON is that of an environment with NannyML 0.13.1
-(pip install nannyml==0.13.1 'pandas<3' statsmodels). The sets are those that NannyML ships, and flights of
+``python -m bench.drift.estimated``; ``--peer PYTHON`` names an environment with NannyML, in place of that of
+``environments``. The sets are those that NannyML ships, and flights of
 New York: a model of the first 8 weeks, 8 weeks as reference, 36 weeks as windows. Printed: mean absolute
 error of the estimates, the share of windows whose true value our interval holds, and seconds of CPU.
 """
@@ -24,6 +24,7 @@ from everloop.monitoring.metrics import METRICS, certain
 from everloop.monitoring.outcomes import kind_of, read
 
 from . import flights
+from .environments import python_of
 
 OURS = "everloop"
 BINARY = ("employment_MA", "car_loan", "california", "flights")
@@ -38,11 +39,12 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="where the windows are (made there with --peer)")
     arguments = parser.parse_args()
     folder = arguments.folder or Path(tempfile.mkdtemp())
-    if arguments.peer:
+    peer = arguments.peer or (None if arguments.folder else python_of("nannyml"))
+    if peer:
         make_flights(folder)
         script = Path(__file__).with_name("estimated_peer.py")
         quiet = {**os.environ, "NML_DISABLE_USAGE_LOGGING": "1", "OMP_NUM_THREADS": "1"}
-        subprocess.run([arguments.peer, script, folder], check=True, capture_output=True, env=quiet)
+        subprocess.run([peer, script, folder], check=True, capture_output=True, env=quiet)
     theirs = json.loads((folder / "nannyml.json").read_text())
     print(
         f"{'set':14} {'metric':9} {'windows':>7} {'NannyML':>8} {'ours':>8} {'r':>5} {'held':>5} {'CPU':>6}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +59,8 @@ def built(world: World, usual: Columns, window: int) -> Reference:
 
 def quiet(scenario: str, rows: int, seeds: Sequence[int], each: int) -> dict[str, Any]:
     """Findings in ``each`` windows of each world in which nothing changes."""
-    alarms, subjects, began = 0, {}, time.process_time()
+    alarms, began = 0, time.process_time()
+    subjects: dict[str, int] = {}
     for seed in seeds:
         world = World(seed, **SCENARIOS[scenario])
         known = built(world, world.rows(REFERENCE, part=0, window=rows), rows)
@@ -178,7 +179,8 @@ def _check(file: str, now: pa.Table) -> list[Result]:
 
 def stream(share: float, later: float, memory: float, seeds: Sequence[int], rows: int) -> dict[str, Any]:
     """Alarms while nothing changes, and labels until the change after ``rows`` labels was noticed."""
-    false, labels, delays, seconds = 0, 0, [], 0.0
+    false, labels, seconds = 0, 0, 0.0
+    delays: list[int | None] = []
     for seed in seeds:
         usual, now = worlds.stream(seed, share, later, memory, rows)
         detector = concept.RisingLoss(concept.reference_losses(usual, ordered=True))
@@ -190,7 +192,7 @@ def stream(share: float, later: float, memory: float, seeds: Sequence[int], rows
     return {"false": false, "labels": labels, "delays": delays, "speed": 2 * rows * len(seeds) / seconds}
 
 
-TASKS = {
+TASKS: dict[str, Callable[..., dict[str, Any]]] = {
     "build": build,
     "check": check,
     "quiet": quiet,

@@ -124,7 +124,7 @@ class Alibi:
         self.kept = TabularDrift(
             self._matrix(usual),
             p_val=0.05,
-            categories_per_feature={len(NUMBERS) + i: None for i in range(10)},
+            categories_per_feature={len(NUMBERS) + i: None for i in range(len(NAMES))},
         )
 
     def _matrix(self, frame: pd.DataFrame) -> Any:
@@ -272,6 +272,9 @@ def weekly(tool: str, folder: str) -> dict[str, Any]:
     number = weeks.pop("week").to_numpy()
     NUMBERS[:] = [name for name in usual.columns if usual[name].dtype.kind in "iuf"]
     NAMES[:] = [name for name in usual.columns if name not in NUMBERS]
+    for table in (usual, weeks):
+        for name in NAMES:
+            table[name] = table[name].astype(object)
     kept = TOOLS[tool][1](usual, int(np.bincount(number).mean()))
     weekly = [weeks[number == each].reset_index(drop=True) for each in np.unique(number)]
     return {"alarms": [bool(kept.columns(each)) for each in weekly]}

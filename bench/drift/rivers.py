@@ -30,7 +30,8 @@ def stream(
     tool: str, share: float, later: float, memory: float, seeds: Sequence[int], rows: int
 ) -> dict[str, Any]:
     """As ``ours.stream``."""
-    false, labels, delays, seconds = 0, 0, [], 0.0
+    false, labels, seconds = 0, 0, 0.0
+    delays: list[int | None] = []
     for seed in seeds:
         _, now = worlds.stream(seed, share, later, memory, rows)
         options = {"seed": 1} if tool == "KSWIN" else {}

@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     shown = page(lines)
     print(shown)
     if asked.page:
-        asked.page.write_text(shown)
+        asked.page.write_text(shown + "\n")
 
 
 def _measure(asked: argparse.Namespace) -> list[Line]:
@@ -65,4 +65,12 @@ def _measure(asked: argparse.Namespace) -> list[Line]:
 
 
 def _read(files: Sequence[Path]) -> list[Line]:
-    return [Line(**each) for file in files for each in json.loads(file.read_text())]
+    """The newest of each job, in the order of the jobs' parts."""
+    lines = [Line(**each) for file in files for each in json.loads(file.read_text())]
+    newest = {(each.part, each.key, each.tool): each for each in lines}
+    return sorted(newest.values(), key=_place)
+
+
+def _place(line: Line) -> tuple[int, int]:
+    tools = (jobs.OURS, *jobs.DRIFT, *jobs.RIVER)
+    return PARTS.index(line.part), tools.index(line.tool) if line.tool in tools else len(tools)
