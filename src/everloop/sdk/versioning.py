@@ -99,7 +99,7 @@ def _plain(name: str, value: Any) -> Any:
         json.dumps(value, default=lambda each: each.item() if hasattr(each, "item") else each.isoformat())
     except (AttributeError, TypeError, ValueError) as error:
         raise WrongType(
-            f"metadata.{name} is {reprlib.repr(value)}: it cannot be kept.",
+            f"metadata.{name} is {reprlib.repr(value)}, which cannot be kept.",
             remedy="Give texts, numbers, dates, or lists and mappings of them.",
         ) from error
     return value

@@ -315,7 +315,7 @@ def test_what_versioning_refuses(tickets: Path) -> None:
     check(metric, Invalid, "The metric 'accuracy' is nan", "invalid")
     with pytest.raises(DeploymentError) as thing:
         versioning.version_model("m", "2.0.0", path, {"by": "ann", "trainer": object()})
-    check(thing, WrongType, "metadata.trainer is <object object", "wrong_type")
+    check(thing, WrongType, "metadata.trainer is <object", "wrong_type")
     with pytest.raises(DeploymentError) as unknown:
         versioning.get_lineage("m", "7.0.0")
     check(unknown, UnknownVersion, "no model version '7.0.0'", "unknown_version")
