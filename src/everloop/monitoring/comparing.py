@@ -30,7 +30,7 @@ DISTANCE, VARIATION, MISSING, NEW = 0.05, 0.03, 0.01, 0.002
 less what chance makes, of a share of missing values, of a new level."""
 _WIDE = 1.358  # 95 % of a Kolmogorov distance
 _LIKELY = 1.96
-_FEWEST = 5
+_SETTLED = 10  # of one variance: rows enough for the tail of a share to be smooth
 
 
 @dataclass(frozen=True)
@@ -130,8 +130,9 @@ def _number(beside: _Beside, bins: Bins) -> Compared:
     free_rows = float(1 / effects[count])
     chances = [_distance_chance(distance / float(usual.peak[count]), free_rows, float(usual.freedom[count]))]
     parts, each = _components(beside, bins.components, off, usual, longer)
-    if count and rows / usual.effect[:count].max() >= _FEWEST:
-        chances.append(count * float(each.min()))
+    settled = evidence.settled(beside.shares, bins.components, rows / usual.effect[:count])
+    if settled.any():
+        chances.append(int(settled.sum()) * float(each[settled].min()))
     least = evidence.least(rows / float(usual.effect[count]), there / float(longer.effect[count]))
     p_value = min(1.0, max(least, len(chances) * min(chances)))
     mean, spread = here.mean(feature) or 0.0, here.deviation(feature) or 0.0
@@ -178,9 +179,7 @@ def _components(
     return z, evidence.of_means(z, lean, usual.freedom[:count])
 
 
-def _share_chances(
-    counts: Any, rows: float, shares: Any, there: float, usual: Usual, longer: Usual
-) -> Floats:
+def share_chances(counts: Any, rows: float, shares: Any, there: float, usual: Usual, longer: Usual) -> Floats:
     """Of shares: exact where rare, of means where not; for dependent rows as for so many fewer."""
     counts, shares = np.asarray(counts, dtype=np.float64), np.asarray(shares, dtype=np.float64)
     free, free_there = rows / usual.effect, there / longer.effect
@@ -191,11 +190,12 @@ def _share_chances(
         np.where(often, free - k, k), free, np.where(often, free_there - big, big), free_there
     )
     inner = np.clip(pooled, 1e-12, 1 - 1e-12)
-    variance = inner * (1 - inner) * (1 / free + 1 / free_there)
+    variance_of = inner * (1 - inner)
+    variance = variance_of * (1 / free + 1 / free_there)
     z = (counts / rows - shares) / np.sqrt(variance) / usual.peak
-    lean = (1 - 2 * inner) / np.sqrt(inner * (1 - inner))
+    lean = (1 - 2 * inner) / np.sqrt(variance_of)
     lean = lean * (free**-2 - free_there**-2) / (1 / free + 1 / free_there) ** 1.5
-    middle = (pooled > 0.1) & (pooled < 0.9)
+    middle = (pooled > 0.1) & (pooled < 0.9) & (free * variance_of >= _SETTLED)
     dependent = ~np.isinf(usual.freedom)
     of_means = evidence.of_means(z, lean, usual.freedom)
     return np.where(middle, of_means, np.where(dependent, np.maximum(rare, of_means), rare))
@@ -211,9 +211,7 @@ def _gone(beside: _Beside) -> list[Compared]:
         return []
     usual, longer = (_part(feature.dependence.at(rows), slice(-1, None)) for rows in (here.rows, beside.rows))
     share = here.missing / here.rows
-    p_value = float(
-        _share_chances([here.missing], here.rows, [beside.missing], beside.rows, usual, longer)[0]
-    )
+    p_value = float(share_chances([here.missing], here.rows, [beside.missing], beside.rows, usual, longer)[0])
     low, high = _wilson(share, here.rows / float(usual.effect[0]))
     change = share - beside.missing
     whole = " (all of them)" if share == 1 else ""
@@ -278,7 +276,7 @@ def _levels(beside: _Beside, levels: Levels) -> Compared:
     usual, longer = (_part(feature.dependence.at(size), slice(0, -1)) for size in (here.rows, beside.rows))
     counts = here.counts.astype(np.float64)
     held = (counts > 0) | (beside.shares > 0)
-    each = _share_chances(counts, rows, beside.shares, there, usual, longer)
+    each = share_chances(counts, rows, beside.shares, there, usual, longer)
     chances = [float(each[held].min()) * int(held.sum())]
     if np.isinf(usual.freedom).all():
         chances.append(evidence.of_shares(counts[held], beside.shares[held], rows, there))
@@ -291,11 +289,10 @@ def _levels(beside: _Beside, levels: Levels) -> Compared:
     noise = float(np.sqrt(2 / np.pi) * spread.sum()) / 2
     distance = float(np.sqrt(max(raw**2 - noise**2, 0.0)))
     reach = _LIKELY / 2 * float(np.sqrt(usual.effect.max() / rows + longer.effect.max() / there))
-    most = np.argsort(-np.abs(seen - beside.shares))[:3]
-    moved = {_level_name(feature, int(place)): (float(beside.shares[place]), float(seen[place]))
-             for place in most}  # fmt: skip
+    moved = _moved(levels, beside.shares, seen)
     first = ", ".join(
-        f"{name} {words.share(before)} → {words.share(after)}" for name, (before, after) in moved.items()
+        f"{name or 'others'} {words.share(before)} → {words.share(after)}"
+        for name, (before, after) in moved.items()
     )
     return Compared(
         "data", feature.name, "tv", p_value, distance >= VARIATION,
@@ -304,16 +301,22 @@ def _levels(beside: _Beside, levels: Levels) -> Compared:
         value=distance, usual=0.0, low=max(0.0, distance - reach), high=min(1.0, raw + reach),
         floor=VARIATION,
         details={
-            "levels": {name: list(pair) for name, pair in moved.items()}, "rows": rows,
+            "levels": {name or "others": list(pair) for name, pair in moved.items()}, "rows": rows,
             "independent_rows": rows / float(usual.effect.max()),
         },
         parts=parts, part=int(np.argmax(np.abs(parts))),
     )  # fmt: skip
 
 
-def _level_name(feature: FeatureReference, place: int) -> str:
-    names = feature.levels.names if feature.levels is not None else ()
-    return f"'{names[place]}'" if place < len(names) else f"other levels ({place - len(names) + 1})"
+def _moved(levels: Levels, before: Floats, after: Floats) -> dict[str | None, tuple[float, float]]:
+    """The three levels whose shares changed most; None: all that are not listed."""
+    width = len(levels.names)
+    names = [*levels.names, None]
+    usual, now = (np.append(each[:width], each[width:].sum()) for each in (before, after))
+    most = np.argsort(-np.abs(now - usual), kind="stable")[:3]
+    return {
+        names[place]: (float(usual[place]), float(now[place])) for place in most if now[place] != usual[place]
+    }
 
 
 def _new(beside: _Beside) -> list[Compared]:
@@ -357,7 +360,7 @@ def _vanished(beside: _Beside) -> list[Compared]:
     gone = (here.counts[:width] == 0) & (beside.shares[:width] >= MISSING)
     if not gone.any():
         return []
-    each = _share_chances(
+    each = share_chances(
         here.counts[:width], here.present, beside.shares[:width], beside.present, usual, longer
     )
     place = int(np.argmin(np.where(gone, each, 2.0)))

@@ -121,7 +121,11 @@ def _mean_power(plan: _Plan, feature: FeatureReference, bins: Bins, shift: float
     count = bins.components.shape[1]
     present = 1 - feature.missing / feature.rows
     means = off @ bins.components
-    part = int(np.argmax(np.abs(means)))
+    here = plan.rows * present / feature.dependence.at(plan.rows).effect[:count]
+    settled = evidence.settled(bins.shares, bins.components, here)
+    if not settled.any():
+        return 0.0
+    part = int(np.argmax(np.where(settled, np.abs(means), -1.0)))
     there = feature.dependence.at(feature.rows)
     missed = 0.0
     for rows, voices in plan.pieces():

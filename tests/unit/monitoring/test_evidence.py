@@ -1,10 +1,12 @@
 """Probabilities of the tests, held against scipy.stats and against simulation."""
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from scipy import stats
 
-from everloop.monitoring import evidence
+from everloop.monitoring import comparing, evidence, reference
+from everloop.monitoring.chunks import Usual
 
 
 @pytest.mark.parametrize("distance", [0.05, 0.1, 0.2])
@@ -64,6 +66,37 @@ def test_shares_are_not_rejected_too_often(levels, rows):
     for alpha in (0.05, 0.005):
         assert np.mean(np.asarray(chances) <= alpha) <= alpha + 3 * np.sqrt(alpha / trials)
     assert np.mean(np.asarray(chances) <= 0.2) > 0.1
+
+
+@pytest.mark.parametrize("zeros", [0.0, 0.84, 0.98])
+@pytest.mark.parametrize("rows", [10, 100, 1_000])
+def test_components_that_count_are_rarely_far(zeros, rows):
+    """Also of values that are mostly zero, whose components are anything but normal."""
+    rng, trials = np.random.default_rng(3), 30_000
+    values = np.where(rng.random(20_000) < zeros, 0.0, rng.normal(size=20_000))
+    bins = reference.build(pa.table({"x": values})).features["x"].bins
+    settled = evidence.settled(bins.shares, bins.components, rows)
+    means = rng.multinomial(rows, bins.shares, size=trials) @ bins.components
+    lean = evidence.skewness(bins.shares, bins.components) / np.sqrt(rows)
+    chances = evidence.of_means(means / np.sqrt(rows), lean)
+    often = (chances <= 1e-4).mean(axis=0)
+    print(zeros, rows, settled, often)
+    assert (often[settled] <= 1e-4 + 5 * np.sqrt(1e-4 / trials)).all()
+    if zeros == 0.98 and rows == 10:
+        assert not settled[1:].any()
+        assert (often > 1e-3).any()
+
+
+@pytest.mark.parametrize("share", [0.002, 0.05, 0.15, 0.5, 0.97])
+@pytest.mark.parametrize("rows", [3, 40, 300, 5_000])
+@pytest.mark.parametrize("alpha", [1e-2, 1e-5])
+def test_a_share_is_rejected_as_often_as_said(share, rows, alpha):
+    """Over all counts that can be, against a reference that is known well."""
+    counts = np.arange(rows + 1)
+    usual = Usual(np.ones(rows + 1), np.full(rows + 1, np.inf), np.ones(rows + 1))
+    chances = comparing.share_chances(counts, rows, np.full(rows + 1, share), 1e9, usual, usual)
+    size = stats.binom.pmf(counts, rows, share)[chances <= alpha].sum()
+    assert size <= 1.6 * alpha
 
 
 def test_few_ranks_prove_little():
