@@ -7,9 +7,9 @@ import math
 _SMALL = 20
 
 
-def number(value: float) -> str:
+def number(value: float, figures: int = 4) -> str:
     """Four figures at most: 0.8421, 12.5, 1,204."""
-    return f"{value:,.0f}" if abs(value) >= 1_000 else f"{value:.4g}"
+    return f"{value:,.0f}" if abs(value) >= 1_000 else f"{value:.{figures}g}"
 
 
 def evidence(value: float) -> str:

@@ -79,7 +79,7 @@ class ReleaseRules(Section):
     refused: float | None = Field(1.0, ge=1, description="Refused inputs, likewise.")
     slow: float | None = Field(1.0, ge=1, description="Slow answers, likewise.")
     slow_above: float | None = Field(
-        None, gt=0, description="What slow is, in ms [the 95 % quantile + half]."
+        None, gt=0, description="What slow is, in ms [the 95 % quantile + half, or + 20]."
     )
     probation: Span = Field("1h", description="How long blue-green keeps the old version at hand.")
 

@@ -163,9 +163,13 @@ def latency(tx: Tx, release_id: str, variant: str) -> dict[str, float]:
     return latencies(tx, _P.latency_ms, predictions, *compared(release_id), _P.variant == variant)
 
 
-def latency_quantile(tx: Tx, model: str, since: datetime, until: datetime, share: float) -> float | None:
-    """Of all predictions of a period, in milliseconds."""
-    wanted = (_P.model == model, _P.at >= to_text(since), _P.at < to_text(until))
+def latency_quantile(
+    tx: Tx, model: str, since: datetime, until: datetime, share: float, version: str | None = None
+) -> float | None:
+    """Of all predictions of a period, or those of a version, in milliseconds."""
+    wanted = [_P.model == model, _P.at >= to_text(since), _P.at < to_text(until)]
+    if version is not None:
+        wanted.append(_P.version == version)
     return quantiles(tx, _P.latency_ms, predictions, [share], *wanted)[0]
 
 

@@ -11,6 +11,9 @@ from everloop.core.errors import Invalid, Refused, nearest
 from everloop.core.releases import BUCKETS, Goal, Guardrail, Measure, Plan, Release, Strategy
 from everloop.core.runs import Run
 from everloop.deployment import power
+from everloop.deployment.checks import REMEDY
+from everloop.deployment.compared import find_measure
+from everloop.deployment.words import number
 from everloop.flows.project import Project
 from everloop.flows.serving import labels
 from everloop.settings import ReleaseRules
@@ -25,7 +28,9 @@ MOST_CLASSES = 4  # whose shares are watched
 USUAL_MARGIN = 0.01  # of accuracy
 USUAL_ERROR = 0.05  # of the mean absolute error, as a share of it
 LITTLE = 0.01  # of units with an event, where there is no control
-SLOWER = 1.5  # times the 95 % quantile so far is slow
+SLOWER = 1.5  # times the 95 % quantile so far is slow,
+NOTICED = 20.0  # but not less than so many milliseconds more: a fifth of what people take for at once
+BRIEFLY = 60.0  # seconds; of a shorter time nobody knows the pace
 
 
 @dataclass(frozen=True)
@@ -47,15 +52,20 @@ class Wishes:
 
 @dataclass(frozen=True)
 class Past:
-    """What was seen of a model's traffic: requests an hour, the share of them that gets a label and after
-    how many seconds nearly all have theirs (None: no labels), the score so far, and the 95 % quantile of the
-    latency in milliseconds."""
+    """What was seen of a model's traffic: so many requests in so many seconds, the share of them that gets a
+    label and after how many seconds nearly all have theirs (None: no labels), the score so far, and the 95 %
+    quantile of the latency in milliseconds."""
 
-    hourly: float = 0.0
+    requests: int = 0
+    seconds: float = BRIEFLY
     labelled: float = 0.0
     label_delay: float | None = None
     score: float | None = None
     slow: float | None = None
+
+    @property
+    def hourly(self) -> float:
+        return self.requests / self.seconds * 3600
 
 
 def make(project: Project, release: Release, rules: ReleaseRules, wishes: Wishes) -> Plan:
@@ -90,8 +100,9 @@ def make(project: Project, release: Release, rules: ReleaseRules, wishes: Wishes
         labelled=past.labelled or 1.0,
     )
     _check(plan)
+    slow = _told_slow(project, release, plan, rules, past)
     if probation:
-        return replace(plan, usual=_usual(project, release.model, plan))
+        return replace(plan, usual=_usual(project, release.model, plan), detects=slow)
     if wishes.hourly is not None and wishes.hourly <= 0:
         raise Invalid(f"{wishes.hourly:g} requests an hour are expected.", remedy="Say more than 0.")
     if hourly <= 0:
@@ -105,8 +116,47 @@ def make(project: Project, release: Release, rules: ReleaseRules, wishes: Wishes
         expected |= shadowing.deviations(project, release, plan, run.recipe.business if run else None)
     outlook = power.outlook(plan, release.strategy, expected, release.arms)
     if not outlook.can_finish:
-        raise Refused(f"This plan cannot finish: {outlook.why}", remedy=outlook.remedy)
-    return replace(plan, detects=outlook.words)
+        more = f" If more than {number(hourly)} units an hour will come, say so: --traffic 5000/hour"
+        remedy = outlook.remedy + (more if wishes.hourly is None else "")
+        raise Refused(f"This plan cannot finish: {outlook.why}", remedy=remedy)
+    return replace(plan, detects=(*outlook.words, *_supposed(plan, wishes, rules, past), *slow))
+
+
+def _supposed(plan: Plan, wishes: Wishes, rules: ReleaseRules, past: Past) -> list[str]:
+    """What the words about traffic and labels rest on."""
+    said = []
+    if wishes.hourly is None:
+        said.append(
+            f"So many units come if it goes on as in the last {spans.words(past.seconds)} "
+            f"({past.requests:,} requests); --traffic says otherwise."
+        )
+    if not past.labelled and any(find_measure(each.name).labels for each in plan.measures):
+        asked = wishes.label_delay is not None or rules.label_delay is not None
+        when = f"within {spans.words(plan.label_delay)}" if asked else "at once; --label-delay says when"
+        said.append(f"No label has come yet: it is supposed that every unit gets one, {when}.")
+    return said
+
+
+def _told_slow(
+    project: Project, release: Release, plan: Plan, rules: ReleaseRules, past: Past
+) -> tuple[str, ...]:
+    """What slow is and why, and whether the candidate is, where it has answered anything yet."""
+    above = next((rail.above for rail in plan.guardrails if rail.event == "slow"), None)
+    if above is None:
+        return ()
+    why = "as release.slow_above says"
+    if rules.slow_above is None:
+        so_far = f"{number(past.slow or 0.0, 3)} ms, in which 95 % of the answers came so far"
+        why = f"half more than {so_far}, and {NOTICED:g} ms more at least"
+    said = f"Slow is an answer that takes over {number(above)} ms: {why}."
+    now = project.clock.now()
+    with project.store.reading() as tx:
+        own = observations.latency_quantile(tx, release.model, now - LEARN, now, 0.95, release.version)
+    if own is not None:
+        said += f" Of {release.version} 95 % took up to {number(own, 3)} ms so far."
+        if own > above:
+            said += f" It would be rolled back: {REMEDY}."
+    return (said,)
 
 
 def _usual(project: Project, model: str, plan: Plan) -> dict[str, float]:
@@ -135,7 +185,6 @@ def look_back(project: Project, model: str, now: datetime) -> Past:
         slow = observations.latency_quantile(tx, model, since, now, 0.95)
     if begun is None:
         return Past()
-    hours = max((now - begun).total_seconds() / 3600, 1.0)
     periods = labels.maturity(project, model, since, now)
     mature = [period for period in periods if period.mature] or [p for p in periods if p.labelled]
     total = sum(period.predictions for period in mature)
@@ -144,7 +193,8 @@ def look_back(project: Project, model: str, now: datetime) -> Past:
     scored = [(period.score, period.labelled) for period in mature if period.score is not None]
     score = sum(s * n for s, n in scored) / sum(n for _, n in scored) if scored else None
     return Past(
-        hourly=requests / hours,
+        requests=requests,
+        seconds=max((now - begun).total_seconds(), BRIEFLY),
         labelled=labelled / total if total else 0.0,
         label_delay=max(delays) if delays else None,
         score=score,
@@ -220,7 +270,9 @@ def _guardrails(rules: ReleaseRules, past: Past, strategy: Strategy) -> tuple[Gu
         found.append(Guardrail("refused", rules.refused))
     if strategy == "shadow":
         return tuple(found)
-    above = rules.slow_above or (SLOWER * past.slow if past.slow else None)
+    above = rules.slow_above
+    if above is None and past.slow is not None:
+        above = float(f"{max(SLOWER * past.slow, past.slow + NOTICED):.3g}")
     if rules.slow is not None and above is not None:
         found.append(Guardrail("slow", rules.slow, above))
     return (*found, Guardrail("crash"))
@@ -232,6 +284,12 @@ def _check(plan: Plan) -> None:
             raise Invalid(
                 f"The margin of {measure.name} is {measure.margin:g}.",
                 remedy="Give one above 0, as accuracy=0.01.",
+            )
+        if find_measure(measure.name).bounded and measure.margin >= 1:
+            raise Invalid(
+                f"The margin of {measure.name} is {measure.margin:g}, and it lies between 0 and 1: nothing "
+                "could be harm.",
+                remedy="Give one below 1, as accuracy=0.01.",
             )
     shares = [weight / BUCKETS for weight in plan.steps]
     if shares != sorted(set(shares)) or any(not 0 < share <= 0.5 for share in shares):

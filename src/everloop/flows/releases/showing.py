@@ -9,6 +9,7 @@ from datetime import datetime
 from everloop.core.errors import NotFound, UnknownModel, nearest
 from everloop.core.releases import BUCKETS, Environment, Guardrail, Interval, Look, Release, Traffic
 from everloop.core.spans import words
+from everloop.deployment.checks import LEAST, stated
 from everloop.deployment.compared import find_measure
 from everloop.deployment.words import listed, number, percent
 from everloop.flows import environments, states
@@ -264,19 +265,31 @@ def _ends_well(release: Release) -> str:
 
 def _vetoes(release: Release) -> str:
     rails = release.plan.guardrails
-    than = "is usual" if release.strategy in ("blue-green", "rolling") else "under the control"
-    counted = [_rail(rail) for rail in rails if rail.event != "crash"]
-    parts = [f"{_or(counted)} more often than {than}"] if counted else []
+    counted = [rail for rail in rails if rail.event != "crash"]
+    if release.strategy in ("blue-green", "rolling"):
+        usual = release.plan.usual
+        parts = [
+            f"{_what(rail)} for over {percent(stated(rail, usual))} of the units ({LEAST} at least)"
+            for rail in counted
+        ]
+    else:
+        parts = [f"{_or([_rail(rail) for rail in counted])} more often than under the control"] * bool(
+            counted
+        )
     parts += ["the serving process crashes twice" for rail in rails if rail.event == "crash"]
     return f"It is rolled back at once when {_or(parts)}." if parts else ""
 
 
-def _rail(rail: Guardrail) -> str:
-    what = {
+def _what(rail: Guardrail) -> str:
+    return {
         "failed": "requests fail",
         "refused": "inputs are refused",
         "slow": f"answers take over {number(rail.above or 0.0)} ms",
     }[rail.event]
+
+
+def _rail(rail: Guardrail) -> str:
+    what = _what(rail)
     return what if rail.ratio == 1 else f"{what} ({number(rail.ratio)} times as often is put up with)"
 
 
