@@ -70,7 +70,7 @@ def _number(name: str, sample: Sample, usual: FeatureTexture | None) -> Iterator
         return
     feature, rest = sample.feature, sample.values[sample.values != spike.value]
     shown = words.number(spike.value, feature.kind)
-    if _clipped(sample, spike):
+    if rest.size and _clipped(sample, spike):
         text = (
             f"'{name}' is clipped at {shown}: {words.share(spike.share)} of the rows are exactly there; "
             "usually they go on beyond."
@@ -101,8 +101,7 @@ def _alone(sample: Sample, usual: FeatureTexture | None) -> _Spike | None:
         return None
     each, counts = np.unique(sample.values, return_counts=True)
     order = np.unique(np.concatenate([np.argsort(-counts)[:20], [0, each.size - 1]]))
-    free = sample.free if usual is None else sample.values.size
-    made = (_spike(sample, float(each[place]), int(counts[place]), free) for place in order)
+    made = (_spike(sample, float(each[place]), int(counts[place]), usual) for place in order)
     spikes = sorted((one for one in made if one is not None), key=lambda one: one.usual - one.share)
     for one in spikes:
         if stands_in(sample, one.value) and _outside(sample, one.value) and _frequent(one):
@@ -134,14 +133,15 @@ def _outside(sample: Sample, value: float) -> bool:
     return not float(feature.minimum or 0.0) <= value <= float(feature.maximum or 0.0)
 
 
-def _spike(sample: Sample, value: float, count: int, free: float) -> _Spike | None:
+def _spike(sample: Sample, value: float, count: int, usual: FeatureTexture | None) -> _Spike | None:
     bins, rows = sample.feature.bins, sample.values.size
     if bins is None or count < _FEWEST:
         return None
     place = int(bins.locate(np.asarray([value]))[0])
-    usual = float(bins.shares[place])
+    sure = usual is not None or (stands_in(sample, value) and _outside(sample, value))
+    free = rows if sure else sample.free
     chance = evidence.of_rare(count * free / rows, free, bins.counts[place], bins.total)
-    return _Spike(value, count / rows, usual, float(chance) * bins.counts.size)
+    return _Spike(value, count / rows, float(bins.shares[place]), float(chance) * bins.counts.size)
 
 
 def _as_usual(sample: Sample, rest: Floats) -> bool:
