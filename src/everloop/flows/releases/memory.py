@@ -27,7 +27,7 @@ from everloop.store import history as events
 from everloop.store.database import Tx
 
 MOST_PARENTS = 20
-MOST_ANSWERS = 10_000  # the newest, of which labels are looked up
+MOST_ANSWERS = 2_000  # the newest, of which labels are looked up
 LIVE_DAYS = 7
 KINDS: tuple[Kind, ...] = ("answers", "labels")
 _LATE = 5  # entries of the traffic that a worker may lag behind
@@ -84,7 +84,7 @@ class Then:
     """What served at a moment. ``champion`` is what the environment would go back to; ``since``, ``by`` and
     ``reason``: when, by whom and why this traffic was put in force. ``reference`` is the data version that
     later data were compared with; ``look`` the newest look at the release. ``metrics`` were recorded of what
-    served, ``live`` is how right it was in the week before (of its newest 10,000 answers at most), ``checks``
+    served, ``live`` is how right it was in the week before (of its newest 2,000 answers at most), ``checks``
     what its monitors had checked last."""
 
     model: str
