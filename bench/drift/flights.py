@@ -77,6 +77,23 @@ def drops(it: Year) -> list[bool]:
     return found
 
 
+def losses(it: Year) -> list[bool]:
+    """Weeks whose log loss is above the reference's by a twentieth and by 2.33 standard errors."""
+    lost = -np.log(np.clip(np.where(it.truth == 1, it.scores, 1 - it.scores), 1e-15, 1))
+    usual = lost[it.held]
+    found = []
+    for number in range(16, 16 + WEEKS):
+        week = lost[it.week == number]
+        error = np.sqrt(week.var() / len(week) + usual.var() / len(usual))
+        found.append(bool(week.mean() - usual.mean() >= max(0.05 * usual.mean(), 2.33 * error)))
+    return found
+
+
+def held_weeks(it: Year) -> list[float]:
+    """ROC AUC of each week of the reference."""
+    return [auc(it.truth[it.week == each], it.scores[it.week == each])[0] for each in range(8, 16)]
+
+
 def told(it: Year) -> dict[str, list[bool]]:
     """Weeks in which something fired, by family."""
     rules = Watch(window="7d")
@@ -133,7 +150,8 @@ def main(folder: str) -> None:
         kept / "flights.npz", reference_y=it.truth[it.held], reference_p=it.scores[it.held],
         window_y=it.truth[it.later], window_p=it.scores[it.later], window=it.week[it.later] - 16,
     )  # fmt: skip
-    print(json.dumps({"drops": [bool(each) for each in drops(it)], "told": told(it)}))
+    real = {"drops": [bool(each) for each in drops(it)], "losses": losses(it)}
+    print(json.dumps({**real, "held": held_weeks(it), "told": told(it)}))
 
 
 if __name__ == "__main__":

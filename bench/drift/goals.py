@@ -134,12 +134,12 @@ def _estimated_goals(lines: Lines) -> Iterable[Goal]:
 
 def _flight_goals(lines: Lines) -> Iterable[Goal]:
     year = next((each.found for each in lines if each.part == "flights" and each.tool == OURS), None)
-    if year:
-        drops, claimed = year["drops"], claims(year["told"])
-        always = score([True] * len(drops), drops)
-        ours = score(claimed, drops)
+    for metric, real in (("ROC AUC", "drops"), ("log loss", "losses")) if year else ():
+        assert year is not None
+        drops = year[real]
+        always, ours = score([True] * len(drops), drops), score(claims(year["told"]), drops)
         yield (
-            "flights: precision, recall of alerts that claim damage",
+            f"flights: precision, recall of alerts that claim damage, {sum(drops)} drops of {metric}",
             f"above always ({always['precision']:.2f}, 1.00) and never",
             _best_of_flights(lines, drops),
             f"{ours['precision']:.2f}, {ours['recall']:.2f}",

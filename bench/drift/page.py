@@ -140,14 +140,28 @@ def flights(lines: Lines) -> str:
     year = next((each.found for each in lines if each.tool == OURS and each.found), None)
     if year is None:
         return ""
-    drops, told = year["drops"], year["told"]
+    told = year["told"]
+    alerts = {
+        f"{OURS}: claims damage": claims(told),
+        **{f"{OURS}: {name}": weeks for name, weeks in told.items()},
+        **{f"{each.tool}: {each.key}": each.found["alarms"] for each in lines if "alarms" in each.found},
+    }
+    held = ", ".join(f"{each:.3f}" for each in year["held"])
+    return "\n".join(
+        [
+            f"ROC AUC of the reference's own eight weeks: {held}.\n",
+            _weeks("ROC AUC", year["drops"], alerts),
+            _weeks("log loss", year["losses"], alerts),
+        ]
+    )
+
+
+def _weeks(metric: str, drops: list[bool], alerts: dict[str, list[bool]]) -> str:
     asked = {
         "always": [True] * len(drops),
         "never": [False] * len(drops),
         "the week before was a drop": [False, *drops[:-1]],
-        f"{OURS}: claims damage": claims(told),
-        **{f"{OURS}: {name}": weeks for name, weeks in told.items()},
-        **{f"{each.tool}: {each.key}": each.found["alarms"] for each in lines if "alarms" in each.found},
+        **alerts,
     }
     rows = []
     for name, weeks in asked.items():
@@ -155,5 +169,6 @@ def flights(lines: Lines) -> str:
         shares = [f"{found[key]:.2f}" for key in ("precision", "recall", "f1", "accuracy")]
         true = f"{found['true']:.0f}"
         rows.append([name, f"{true}/{sum(weeks)}", f"{true}/{sum(drops)}", *shares])
-    head = ("alerts", "true / alerts", "found / drops", "precision", "recall", "F1", "weeks told rightly")
+    head = (f"alerts, drops of {metric}", "true / alerts", "found / drops", "precision", "recall", "F1",
+            "weeks told rightly")  # fmt: skip
     return tabled(head, rows)
