@@ -82,7 +82,8 @@ def run(job: Job) -> Line:
             line.error = f"not done after {job.timeout:.0f} s"
             continue
         if done.returncode:
-            line.error = done.stderr.strip().splitlines()[-1]
+            said = done.stderr.strip().splitlines()
+            line.error = said[-1] if said else f"ended with {done.returncode}"
         else:
             line.found, note = json.loads(done.stdout.strip().splitlines()[-1]), line.error
             line.error = f"in a smaller size: the larger was {note}" if note else ""

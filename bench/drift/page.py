@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable
 from statistics import median
@@ -51,6 +52,8 @@ def speed(lines: Lines) -> str:
             continue
         same = found["usual"] == mine.get("usual") and tool != OURS
         times = f" ({found['check'] / mine['check']:,.0f}x)" if same else ""
+        if "check_text" in found:
+            times = f"; of plain text {seconds(found['check_text'])}"
         rows.append(
             [
                 tool, f"{found['usual']:,} / {found['rows']:,}", seconds(found["build"]),
@@ -127,7 +130,7 @@ def estimated(lines: Lines) -> str:
             row["set"],
             row["metric"],
             str(row["windows"]),
-            f"{row['NannyML']:.4f}",
+            "-" if math.isnan(row["NannyML"]) else f"{row['NannyML']:.4f}",
             f"{row[OURS]:.4f}",
             f"{row['held']:.2f}",
         ]
