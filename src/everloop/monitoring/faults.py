@@ -170,7 +170,7 @@ def _other_names(name: str, sample: Sample) -> Iterator[Result]:
             f"the rows: {first}."
         )
         pairs = dict(list(found.pairs.items())[:20])
-        yield fault(name, "renamed levels", text, value=found.share, pairs=pairs, how=found.how)
+        yield fault(name, "renamed levels", text, value=found.share, names=pairs, how=found.how)
 
 
 def _rounded(name: str, sample: Sample) -> Iterator[Result]:

@@ -16,7 +16,7 @@ from everloop.monitoring.backtest import Track
 from everloop.settings.monitoring import Watch
 from everloop.store import monitors
 
-from . import contracting, production, referring, spans, summing
+from . import contracting, damaging, production, referring, spans, summing
 from .looked import Looked
 from .referring import References
 from .spans import Span
@@ -47,6 +47,7 @@ def check(
         results += [_of_prediction(one) for one in moved]
     if known.estimator is not None:
         results += _estimated(project, known, version, span, alpha)
+    results += damaging.explain(project, known, version, span, window.inputs, results)
     results += contracting.of_window(project, known, version, span)
     missing = [f"{text[0].upper()}{text[1:]}." for text in known.without]
     results += [Result("check", "reference", "reference", False, each, unable=True) for each in missing]

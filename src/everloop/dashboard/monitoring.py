@@ -1,0 +1,284 @@
+"""The report of a version's monitors: one HTML file that needs nothing else, on no network; and what a
+notebook shows of results."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from markupsafe import escape
+
+from everloop.core.monitoring import Damage, Result
+from everloop.flows.monitoring.reporting import Course, MonitorReport, Point, Shape, effect
+
+from . import page
+from .figures import BLUE, DATES, GREY, ORANGE, RED, Figure, name_of
+
+_COLOURS = (BLUE, ORANGE, "#2e7d4f", "#8e4fa8", RED, "#2a8f98", "#a5841c", GREY)
+_MOST_COURSES = 8
+_MOST_METRICS = 3
+_HIGHEST = 10.0  # effects are drawn up to there
+_CLEAR = "rgba(0,0,0,0)"
+
+
+def render(report: MonitorReport) -> str:
+    """The report as a page of HTML: its script, styles and figures are inside."""
+    return page.render(
+        "monitoring.html",
+        {
+            "number": _number,
+            "share": lambda value: f"{value:.1%}",
+            "moment": lambda at: at.strftime("%-d %b %Y %H:%M"),
+        },
+        report=report,
+        story=story(report),
+        figures=figures(report),
+        shapes=list(enumerate(report.shapes)),
+        metrics=list(enumerate(_metrics(report))),
+        name_of=name_of,
+        badge={"critical": "stopped", "warning": "not", "info": ""},
+    )
+
+
+def fragment(results: Sequence[Result], ranking: Sequence[Damage] = ()) -> str:
+    """Results as a piece of HTML for a notebook: what fired first, then what could not be checked, and how
+    many were quiet."""
+    shown = [each for each in results if each.fired or each.unable]
+    order = {"critical": 0, "warning": 1, "info": 2}
+    shown.sort(key=lambda each: (each.unable, order[each.level]))
+    fired = sum(each.fired for each in results)
+    lines = [f"<p><b>{fired} of {len(results)}</b> things that were checked fired.</p>"]
+    if shown:
+        rows = "".join(_line_of(each) for each in shown)
+        head = "<tr><th>level</th><th>what</th><th style='text-align:left'>found</th></tr>"
+        lines.append(f"<table><thead>{head}</thead><tbody>{rows}</tbody></table>")
+    if ranking:
+        rows = "".join(
+            f"<tr><td>{escape(each.feature)}</td><td>{each.effect:.4g} ({each.low:.4g} to {each.high:.4g})"
+            f"</td><td>{each.share:.0%}</td></tr>"
+            for each in ranking
+        )
+        head = "<tr><th>feature</th><th>moves the answers by</th><th>share</th></tr>"
+        lines.append(f"<table><thead>{head}</thead><tbody>{rows}</tbody></table>")
+    return f"<div>{''.join(lines)}</div>"
+
+
+def _line_of(each: Result) -> str:
+    colour = {"critical": RED, "warning": ORANGE, "info": BLUE}[each.level]
+    level = f"<b style='color:{colour}'>{each.level}</b>" if each.fired else "not checked"
+    what = escape(f"{each.family} {each.subject}")
+    return f"<tr><td>{level}</td><td>{what}</td><td style='text-align:left'>{escape(each.message)}</td></tr>"
+
+
+def story(report: MonitorReport) -> str:
+    """The newest window in a sentence or three."""
+    checked = report.answers or report.labels
+    if checked is None:
+        return "No window was checked yet."
+    fired = [each for each in report.findings if each.fired]
+    parts = [f"{report.windows} windows were checked, the newest with {checked.rows:,} rows."]
+    if report.faults:
+        names = ", ".join(dict.fromkeys(f"'{each.subject}'" for each in report.faults))
+        parts.append(f"The feed of {names} is broken.")
+    drifted = {each.subject for each in fired if each.family in ("data", "joint", "quality")}
+    if drifted:
+        count = len(drifted)
+        parts.append(f"{count} {'thing' if count == 1 else 'things'} about its inputs changed.")
+    if not fired:
+        parts.append("Nothing fired in it.")
+    harmed = [each for each in fired if each.family in ("performance", "concept", "estimated")]
+    parts += [f"{each.message.rstrip('.')}." for each in harmed[:1]]
+    opened = sum(each.status == "open" for each in report.alerts)
+    if opened:
+        parts.append(f"{opened} {'alert is' if opened == 1 else 'alerts are'} open.")
+    return " ".join(parts)
+
+
+def figures(report: MonitorReport) -> dict[str, Figure]:
+    """By the place on the page, those that there is something to show of."""
+    found = {f"shape-{number}": shape(each) for number, each in enumerate(report.shapes)}
+    found |= {f"metric-{number}": metric(report, each) for number, each in enumerate(_metrics(report))}
+    found["ranking"] = ranking(report.ranking)
+    found["effects"] = effects(report, ("data", "quality", "joint"))
+    found["answers"] = effects(report, ("prediction",))
+    return {name: figure for name, figure in found.items() if figure["data"]}
+
+
+def shape(shown: Shape) -> Figure:
+    """How usual and how now."""
+    data: list[Figure] = []
+    for name, shares, colour, fill in (
+        ("usual", shown.usual, GREY, "rgba(138,148,160,.45)"),
+        ("now", shown.now, BLUE, "rgba(31,95,168,.45)"),
+    ):
+        if shown.names:
+            bars = {"x": list(shown.names), "y": list(shares), "marker": {"color": colour}}
+            data.append({"type": "bar", "name": name, **bars, "hovertemplate": "%{x}: %{y:.1%}"})
+        else:
+            data.append(_steps(name, shown, shares, colour, fill))
+    layout = _layout("share of the rows")
+    layout["yaxis"] |= {"tickformat": ".0%", "rangemode": "tozero"}
+    layout["xaxis"] |= {"type": "date"} if shown.kind == "date" else {}
+    layout["xaxis"] |= {"type": "category"} if shown.names else {}
+    return {"data": data, "layout": layout | {"height": 250, "barmode": "group"}}
+
+
+def _steps(name: str, shown: Shape, shares: Sequence[float], colour: str, fill: str) -> Figure:
+    ends: list[Any] = list(shown.ends)
+    if shown.kind == "date":
+        ends = [each * 1000 for each in ends]
+    y = [*shares, shares[-1]]
+    line = {"color": colour, "width": 1.5, "shape": "hv"}
+    return {
+        "type": "scatter", "mode": "lines", "name": name, "x": ends, "y": y, "line": line,
+        "fill": "tozeroy", "fillcolor": fill, "hovertemplate": "from %{x:.4g}: %{y:.1%}",
+    }  # fmt: skip
+
+
+def ranking(ranked: Sequence[Damage]) -> Figure:
+    """Features by what their drift does to the answers."""
+    names = [each.feature for each in ranked]
+    bars = {
+        "type": "bar",
+        "orientation": "h",
+        "x": [each.effect for each in ranked],
+        "y": names,
+        "marker": {"color": "#7fa9d6"},
+        "error_x": {
+            "type": "data", "symmetric": False, "color": "#5d6b79",
+            "array": [each.high - each.effect for each in ranked],
+            "arrayminus": [each.effect - each.low for each in ranked],
+        },
+        "customdata": [[each.share, each.moved] for each in ranked],
+        "hovertemplate": "%{y}: %{x:.4f}, %{customdata[0]:.0%} of all, mean %{customdata[1]:+.4f}"
+        "<extra></extra>",
+    }  # fmt: skip
+    layout = _layout("")
+    layout["xaxis"] |= {"title": {"text": "mean distance of the answers to those without the drift"}}
+    layout["yaxis"] |= {"type": "category", "categoryorder": "array", "categoryarray": names[::-1]}
+    height = 90 + 30 * len(names)
+    return {"data": [bars] if ranked else [], "layout": layout | {"height": height, "showlegend": False}}
+
+
+def effects(report: MonitorReport, families: Sequence[str]) -> Figure:
+    """Effects in floors over the windows: from 1 on they count. What went farthest is shown."""
+    chosen = [each for each in report.courses if each.family in families and each.farthest > 0]
+    chosen.sort(key=lambda each: -each.farthest)
+    data = [_course(each, colour) for colour, each in zip(_COLOURS, chosen[:_MOST_COURSES], strict=False)]
+    if data:
+        ends = [min(each["x"][0] for each in data), max(each["x"][-1] for each in data)]
+        line = {"color": RED, "width": 1, "dash": "dash"}
+        data.append(
+            {"type": "scatter", "mode": "lines", "x": ends, "y": [1, 1], "line": line, "name": "the floor"}
+        )
+    layout = _layout("effect in floors", dated=True)
+    layout["yaxis"] |= {"rangemode": "tozero"}
+    return {"data": data, "layout": layout}
+
+
+def _course(course: Course, colour: str) -> Figure:
+    sizes = [min(effect(each), _HIGHEST) for each in course.points]
+    return {
+        "type": "scatter",
+        "mode": "lines+markers",
+        "name": f"{course.subject} ({_words(course.statistic)})",
+        "x": [each.until.isoformat() for each in course.points],
+        "y": sizes,
+        "line": {"color": colour, "width": 1.5},
+        "marker": {
+            "color": colour,
+            "size": [10 if each.fired else 4 for each in course.points],
+            "symbol": ["diamond" if each.fired else "circle" for each in course.points],
+        },
+        "customdata": [[each.value, each.floor] for each in course.points],
+        "hovertemplate": "%{customdata[0]:.4g}, floor %{customdata[1]:.4g}<br>%{x}",
+    }
+
+
+def metric(report: MonitorReport, name: str) -> Figure:
+    """What labels showed, and what was expected before they came, each with its interval."""
+    data: list[Figure] = []
+    usual: list[Point] = []
+    for family, words, colour, dash in (
+        ("estimated", "estimated without labels", ORANGE, "dot"),
+        ("performance", "from labels", BLUE, "solid"),
+    ):
+        points = _of_metric(report, family, name)
+        usual = usual or points
+        if points:
+            data += _band(points, words, colour, dash)
+    if usual and usual[-1].usual is not None:
+        x = sorted({*data[0]["x"], *data[-1]["x"]})
+        line = {"color": GREY, "width": 1, "dash": "dash"}
+        data.append(
+            {"type": "scatter", "mode": "lines", "x": [x[0], x[-1]], "y": [usual[-1].usual] * 2,
+             "line": line, "name": "held out"}
+        )  # fmt: skip
+    return {"data": data, "layout": _layout(name_of(name), dated=True) | {"height": 280}}
+
+
+def _band(points: Sequence[Point], words: str, colour: str, dash: str) -> list[Figure]:
+    x = [each.until.isoformat() for each in points]
+    ends = [(each.low, each.high) for each in points]
+    bare = {"type": "scatter", "mode": "lines", "x": x, "showlegend": False, "hoverinfo": "skip"}
+    nothing = {"width": 0, "color": colour}
+    return [
+        {**bare, "y": [low for low, _ in ends], "line": nothing},
+        {**bare, "y": [high for _, high in ends], "line": nothing, "fill": "tonexty",
+         "fillcolor": f"{colour}26"},
+        {
+            "type": "scatter", "mode": "lines+markers", "name": words, "x": x,
+            "y": [each.value for each in points],
+            "line": {"color": colour, "width": 2, "dash": dash},
+            "marker": {
+                "color": [RED if each.fired else colour for each in points],
+                "size": [11 if each.fired else 6 for each in points],
+            },
+            "customdata": [[low, high] for low, high in ends],
+            "hovertemplate": "%{y:.4f} (%{customdata[0]:.4f} to %{customdata[1]:.4f})<br>%{x}",
+        },
+    ]  # fmt: skip
+
+
+def _of_metric(report: MonitorReport, family: str, name: str) -> list[Point]:
+    return [
+        point
+        for each in report.courses
+        if (each.family, each.subject, each.statistic) == (family, "model", name)
+        for point in each.points
+    ]
+
+
+def _metrics(report: MonitorReport) -> list[str]:
+    names = [
+        each.statistic
+        for each in report.courses
+        if each.family in ("performance", "estimated") and each.subject == "model"
+        and any(point.low is not None for point in each.points)
+    ]  # fmt: skip
+    return list(dict.fromkeys(names))[:_MOST_METRICS]
+
+
+def _words(statistic: str) -> str:
+    return {"ks": "distribution", "tv": "levels"}.get(statistic, statistic.replace("_", " "))
+
+
+def _layout(title: str, *, dated: bool = False) -> Figure:
+    axis = {"automargin": True, "gridcolor": "rgba(128,140,152,.25)", "zeroline": False}
+    return {
+        "height": 340,
+        "margin": {"l": 10, "r": 10, "t": 10, "b": 10},
+        "paper_bgcolor": _CLEAR,
+        "plot_bgcolor": _CLEAR,
+        "font": {"family": "system-ui, sans-serif", "size": 13},
+        "legend": {"orientation": "h", "y": -0.2, "yanchor": "top"},
+        "xaxis": {**axis, **({"type": "date", "tickformatstops": DATES} if dated else {})},
+        "yaxis": {**axis, "title": {"text": title}},
+        "hovermode": "closest",
+    }
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return "–"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"

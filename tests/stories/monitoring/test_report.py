@@ -1,0 +1,106 @@
+"""A feed breaks in production: the check says what broke and what it does, and the report shows it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from tests.servers import chromium
+from tests.stories.monitoring.shop import MODEL, Shop
+
+from everloop.core.documents import dump
+from everloop.core.errors import NotFound
+from everloop.dashboard import monitoring
+from everloop.flows.monitoring import damaging, reporting, showing
+
+
+def broken(table: pa.Table) -> pa.Table:
+    """Charges in cents, and plans in upper case."""
+    charges = np.asarray(table.column("monthly_fee").to_numpy()) * 100
+    table = table.set_column(table.column_names.index("monthly_fee"), "monthly_fee", [charges])
+    plans = [each.upper() if each else each for each in table.column("plan").to_pylist()]
+    return table.set_column(table.column_names.index("plan"), "plan", [plans])
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
+    made = Shop(tmp_path_factory.mktemp("shop"))
+    made.serve(4)
+    made.look()
+    made.serve(2, broken)
+    made.look()
+    return made
+
+
+@pytest.fixture(scope="module")
+def report(shop: Shop) -> reporting.MonitorReport:
+    return reporting.document(shop.project, MODEL)
+
+
+def test_the_check_says_what_broke(report: reporting.MonitorReport) -> None:
+    faults = {each.subject: each.details["fault"] for each in report.faults}
+    assert faults == {"monthly_fee": "unit change", "plan": "renamed levels"}
+    assert all(each.level == "critical" for each in report.faults)
+
+
+def test_what_drift_does_is_ranked(report: reporting.MonitorReport) -> None:
+    assert report.answers is not None
+    assert [each.feature for each in report.ranking] == [
+        each.feature for each in damaging.ranking(report.answers.results)
+    ]
+    assert {"monthly_fee", "plan"} <= {each.feature for each in report.ranking}
+    assert report.ranking[0].effect > 0.01
+    assert report.ranking[0].metric is not None
+
+
+def test_quiet_windows_have_neither(shop: Shop, report: reporting.MonitorReport) -> None:
+    first = [one for one in showing.history(shop.project, MODEL) if one.kind == "answers"][-1]
+    assert not [each for each in first.results if each.statistic in ("fault", "damage")]
+
+
+def test_the_page_shows_it_all(report: reporting.MonitorReport, tmp_path: Path) -> None:
+    page = tmp_path / "monitors.html"
+    page.write_text(monitoring.render(report))
+    assert "http://" not in page.read_text().split("<script>")[0]
+
+    drawn = chromium.dump_dom(page)
+
+    for words in ("A broken feed", "unit change", "renamed levels", "What drift does to the answers"):
+        assert words in drawn
+    assert drawn.count("main-svg") >= 2 * len(monitoring.figures(report))
+    assert report.alerts
+    assert report.alerts[0].title in drawn
+    picture = chromium.screenshot(page, tmp_path / "monitors.png", height=4_500)
+    assert picture.stat().st_size > 50_000
+
+
+def test_the_same_is_there_as_numbers(report: reporting.MonitorReport) -> None:
+    told = json.loads(json.dumps(dump(report)))
+    assert {"findings", "ranking", "shapes", "courses", "alerts"} <= told.keys()
+    shapes = {each["subject"]: each for each in told["shapes"]}
+    assert len(shapes["monthly_fee"]["usual"]) == len(shapes["monthly_fee"]["now"])
+    assert set(shapes["plan"]["names"]) >= {"BASIC"} or len(shapes["plan"]["names"]) > 2
+
+
+def test_a_notebook_shows_results(report: reporting.MonitorReport) -> None:
+    assert report.answers is not None
+    html = monitoring.fragment(report.answers.results, report.ranking)
+    assert "monthly_fee" in html
+    assert "<script" not in html
+
+
+def test_names_from_outside_are_text(report: reporting.MonitorReport) -> None:
+    evil = "<script>alert(1)</script>"
+    found = tuple(replace(each, subject=evil, message=evil) for each in report.findings)
+    assert evil not in monitoring.render(replace(report, findings=found))
+    assert evil not in monitoring.fragment(found)
+
+
+def test_nothing_is_reported_before_anything_was_checked(tmp_path: Path) -> None:
+    made = Shop(tmp_path)
+    with pytest.raises(NotFound):
+        reporting.document(made.project, MODEL, made.version)
