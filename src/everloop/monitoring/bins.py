@@ -18,7 +18,7 @@ from .columns import Floats, Ints
 BINS = 256
 SCORES = 16  # of normal scores: steps in one standard deviation
 DEGREE = 4
-_SAMPLE = 65_536
+_SAMPLE = 32_768
 _CELLS = 8_192
 _DEEPEST = 5
 _BLOCK = 32_768
@@ -81,27 +81,32 @@ class Bins:
 
     def locate(self, values: Floats) -> Ints:
         """The bin of each value, -1 where it is not finite."""
-        found = np.empty(values.size, dtype=np.int64)
         finite = np.isfinite(values)
         clean = values if finite.all() else np.where(finite, values, 0.0)
-        for start in range(0, values.size, _BLOCK):
-            block = slice(start, start + _BLOCK)
-            found[block] = self._located(clean[block])
+        if self._table is None:
+            found = np.searchsorted(self.edges, clean)
+        else:
+            found = np.empty(values.size, dtype=np.int64)
+            for start in range(0, values.size, _BLOCK):
+                block = slice(start, start + _BLOCK)
+                self._walk(clean[block], found[block], *self._table)
         if clean is not values:
             found[~finite] = -1
         return found
 
-    def _located(self, values: Floats) -> Ints:
-        if self._table is None:
-            return np.searchsorted(self.edges, values)
-        low, scale, starts, depth, ends = self._table
+    @staticmethod
+    def _walk(
+        values: Floats, found: Ints, low: float, scale: float, starts: Ints, depth: int, ends: Floats
+    ) -> None:
+        """From the first edge of a value's cell up to its bin, in place, which is faster."""
         with np.errstate(over="ignore"):
-            cells = (values - low) * scale
-        np.clip(cells, 0, _CELLS - 1, out=cells)
-        place = starts[cells.astype(np.int32)]
+            work = values - low
+            np.multiply(work, scale, out=work)
+        np.clip(work, 0, _CELLS - 1, out=work)
+        np.take(starts, work.astype(np.intp), out=found, mode="clip")
         for _ in range(depth):
-            place += ends[place] < values
-        return place
+            np.take(ends, found, out=work, mode="clip")
+            found += work < values
 
     @cached_property
     def _table(self) -> tuple[float, float, Ints, int, Floats] | None:

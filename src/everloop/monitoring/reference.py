@@ -67,8 +67,12 @@ class FeatureReference:
     @cached_property
     def groups(self) -> Ints:
         """To which group each bin belongs."""
-        width = self.bins.counts.size if self.bins else 0
-        return np.arange(width) * min(_GROUPS, width) // max(width, 1)
+        return groups_of(self.bins.counts.size if self.bins else 0)
+
+
+def groups_of(bins: int) -> Ints:
+    """The group of each bin: 64 of equal size at most."""
+    return np.arange(bins) * min(_GROUPS, bins) // max(bins, 1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -203,10 +207,14 @@ class _Builder:
         located = located if whole else np.where(is_finite, located, width)
         cells = self.cells(located, width)
         bins = Bins(edges, cells.sum(axis=0)[:width])
-        slots, gone, dependence = self.counted(cells, located, bins.components, bins.shares, ks=True)
-        if slots.size:
-            groups = np.arange(width) * min(_GROUPS, width) // width
-            slots = np.add.reduceat(slots, np.flatnonzero(np.diff(groups, prepend=-1)), axis=1)
+        groups = groups_of(width)
+        first = np.flatnonzero(np.diff(groups, prepend=-1))  # of each group of bins
+        shares = np.add.reduceat(bins.shares, first)
+        components = np.add.reduceat(bins.shares[:, None] * bins.components, first, axis=0)
+        components /= np.maximum(shares, 1e-300)[:, None]
+        cells = np.column_stack([np.add.reduceat(cells[:, :width], first, axis=1), cells[:, width]])
+        grouped = np.append(groups, first.size)[located] if self.labels else located
+        slots, gone, dependence = self.counted(cells, grouped, components, shares, ks=True)
         missing = 0 if whole else int(np.isnan(values).sum())
         infinite = values[np.isinf(values)] if finite.size + missing < values.size else finite[:0]
         with np.errstate(over="ignore", invalid="ignore"):
@@ -267,10 +275,9 @@ class _Builder:
                                   - expected[:, :width].sum(axis=1, keepdims=True)) * shares  # fmt: skip
         parts = [time_chunks.fit(inner @ components, rows, variance * present, kurtosis)]
         if ks:
-            coarse = np.linspace(0, width, min(width, _GROUPS) + 1).astype(int)[1:-1] - 1
-            pointwise = np.cumsum(inner, axis=1)[:, coarse]
+            pointwise = np.cumsum(inner, axis=1)[:, :-1]
             parts.append(time_chunks.highest(time_chunks.fit(pointwise, rows, 0.25 * present, margin=1.0))
-                         if coarse.size else _same_sizes(parts[0], 1))  # fmt: skip
+                         if width > 1 else _same_sizes(parts[0], 1))  # fmt: skip
         share = missing * (1 - missing)
         parts.append(time_chunks.fit(off[:, width:], rows, share, 1 / share - 6 if share else 0.0))
         return by_slot[:, :width], gone, time_chunks.beside(parts)
