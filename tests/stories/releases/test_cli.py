@@ -147,7 +147,7 @@ def test_what_nobody_asks_is_inconclusive(folder: Path) -> None:
     release_id = released(folder, *CANARY, "--traffic", "100000/second", "--dwell", "0s", "--longest", "1s")
     done = everloop(folder, "release", "watch", release_id)
     assert done.code == 8
-    assert re.search(r"is inconclusive: After 1(\.\d)? seconds?, the longest it may take", done.out)
+    assert re.search(r"is inconclusive: After \d(\.\d)? seconds?, the longest it may take", done.out)
     assert current(folder) == "1.0.0"
 
 
