@@ -106,6 +106,29 @@ def show(
 
 
 @command(app)
+def report(
+    call: Call,
+    model: Model,
+    to: Annotated[
+        Path | None, typer.Option("--to", metavar="FILE", help="Where to write it [monitor-MODEL.html].")
+    ] = None,
+) -> None:
+    """Write what the monitors of a model found: one HTML page with the newest window beside the reference,
+    what drift does to the answers, performance over time and alerts. With --json the numbers.
+
+    \b
+    Example:
+      everloop monitor report flights --to flights.html
+    """
+    name, _, version = model.partition("@")
+    with call.project() as project:
+        found = late.monitoring.reporting.document(project, name, version or None)
+        path = (Path.cwd() / (to or f"monitor-{name}.html")).resolve()
+        project.write_file(path, late.dashboard.monitoring.render(found).encode())
+    call.answer({"report": path, "results": found}, lambda: late.output.line(f"Report: {path}"))
+
+
+@command(app)
 def plan(
     call: Call,
     model: Model,

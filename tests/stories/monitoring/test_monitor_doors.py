@@ -89,6 +89,16 @@ def test_what_was_checked_is_shown(folder: Path) -> None:
     assert any(not each["fired"] for each in everything[0]["results"])
 
 
+def test_a_report_is_one_page_that_asks_nobody(folder: Path) -> None:
+    said(folder, "check", MODEL)
+    assert "Report: " in said(folder, "report", MODEL, "--to", "page.html")
+
+    page = (folder / "page.html").read_text()
+    assert "weekly_hours" in page
+    assert 'src="http' not in page
+    assert json.loads(said(folder, "report", MODEL, "--to", "page.html", "--json"))["results"]
+
+
 def test_a_plan_is_told_before_anything_runs(folder: Path) -> None:
     told = said(folder, "plan", MODEL, "--hourly", "200")
     assert "at most 0.1 false alarms in 30 days" in told
