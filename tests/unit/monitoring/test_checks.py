@@ -128,7 +128,7 @@ def test_a_million_levels_are_text_and_cost_no_more():
 def test_levels_that_come_and_go_all_the_time_are_no_news():
     """Names of which many come once: a new one is usual."""
     rng = np.random.default_rng(5)
-    draw = lambda rows: pa.table({"name": [f"n{int(each)}" for each in rng.pareto(0.7, rows) * 3]})  # noqa: E731 - a table of names
+    draw = lambda rows: pa.table({"name": [f"n{int(each)}" for each in rng.pareto(0.7, rows) * 3]})  # noqa: E731 - one line says it
     known = reference.build(draw(20_000))
     assert known.features["name"].kind == "category"
     assert not sum(bool(fired(draw(500), known)) for _ in range(20))
