@@ -3,7 +3,11 @@
 Counterfactual repair: the values of one feature in the window are put back to how they are distributed in the
 reference, all else stays, and the model is asked again. How far its answers move is what the drift does. A
 number is mapped by its rank (quantile mapping); of a category, or of missing values, as few rows are changed
-as bring the shares back (a coupling of the largest overlap). The effects are of each feature by itself.
+as bring the shares back (a coupling of the largest overlap).
+
+What one feature does may hide behind another (a score that is 1 for one reason cannot rise for a second one),
+so the effect is the mean of two: this feature put back in the window as it is, and this feature left as it is
+where all others are put back (the first and the last step of a Shapley value).
 """
 
 from __future__ import annotations
@@ -57,22 +61,31 @@ def rank(
     if not table.num_rows:
         return []
     rng = np.random.default_rng(seed)
-    said = np.asarray(answers(table), dtype=np.float64)
+    said = _said(answers, table)
     performance = _performance(estimator, said)
     made = []
     before = said if said.ndim == 1 else said[:, positive]
-    for name in _repairable(reference, table, features):
-        place = table.column_names.index(name)
-        feature, column = reference.features[name], table.column(name)
-        whole = repaired(feature, column, rng)
-        parts = [repaired(feature, column.slice(*each), rng) for each in _groups(table.num_rows)]
-        again, grouped = (
-            np.asarray(answers(table.set_column(place, name, each)), dtype=np.float64)
-            for each in (whole, _joined(parts))
-        )
+    names = _repairable(reference, table, features)
+    whole = {name: repaired(reference.features[name], table.column(name), rng) for name in names}
+    usual = table
+    for name in names:
+        usual = _with(usual, name, whole[name])
+    without = _said(answers, usual) if names else said
+    for name in names:
+        column = table.column(name)
+        parts = [repaired(reference.features[name], column.slice(*each), rng) for each in _groups(len(said))]
+        again = _said(answers, _with(table, name, whole[name]))
+        alone = _said(answers, _with(usual, name, column))
+        grouped, beside = (_said(answers, _with(each, name, _joined(parts))) for each in (table, usual))
         after = again if again.ndim == 1 else again[:, positive]
-        moved = float((before - after).mean())
-        made.append(_damage(name, said, again, grouped, moved, performance, _performance(estimator, again)))
+        away = (_distances(said, again) + _distances(without, alone)) / 2
+        noisy = (_distances(said, grouped) + _distances(beside, alone)) / 2
+        effect, half = float(away.mean()), _half(noisy)
+        bare = Damage(
+            name, effect, max(0.0, effect - half), effect + half,
+            share=0.0, moved=float((before - after).mean()), rows=len(said),
+        )  # fmt: skip
+        made.append(_with_harm(bare, performance, _performance(estimator, again)))
     total = sum(each.effect for each in made)
     shares = [each.effect / total if total else 0.0 for each in made]
     ranked = [replace(each, share=share) for each, share in zip(made, shares, strict=True)]
@@ -203,19 +216,17 @@ def _as_it_came(values: Floats, missing: Any, kind: pa.DataType) -> pa.Array:
     return pa.array(values, pa.float64(), mask=missing)
 
 
-def _damage(
-    name: str,
-    said: Floats,
-    again: Floats,
-    grouped: Floats,
-    moved: float,
-    performance: tuple[str, float, int] | None,
-    without: tuple[str, float, int] | None,
+def _said(answers: Answers, table: pa.Table) -> Floats:
+    return np.asarray(answers(table), dtype=np.float64)
+
+
+def _with(table: pa.Table, name: str, column: pa.Array | pa.ChunkedArray) -> pa.Table:
+    return table.set_column(table.column_names.index(name), name, column)
+
+
+def _with_harm(
+    bare: Damage, performance: tuple[str, float, int] | None, without: tuple[str, float, int] | None
 ) -> Damage:
-    effect = float(_distances(said, again).mean())
-    half = _half(_distances(said, grouped))
-    low, high = max(0.0, effect - half), effect + half
-    bare = Damage(name, effect, low, high, share=0.0, moved=moved, rows=len(said))
     if performance is None or without is None:
         return bare
     metric, value, sign = performance

@@ -100,17 +100,25 @@ def find(sample: Sample) -> Conversion | None:
     raw = fits.distance(feature, values)
     if raw < max(_APART, 2 * near):
         return None
-    fitting = [(fits.distance(feature, each.undone(values)), each) for each in _likely(sample)]
-    best = min(fitting, key=lambda each: each[0], default=None)
-    if best is None or best[0] > near:
-        return None
+    for kind in (_named(sample), _unnamed(sample)):
+        fitting = [(fits.distance(feature, each.undone(values)), each) for each in kind]
+        best = min(fitting, key=lambda each: each[0], default=(1.0, None))[1]
+        if best is not None and fits.distance(feature, best.undone(values)) <= near:
+            return best if _sure(sample, best, raw, near) else None
+    return None
+
+
+def _sure(sample: Sample, conversion: Conversion, raw: float, near: float) -> bool:
+    """Honest change does not explain it."""
+    feature, values = sample.feature, sample.values
     moved = abs(float(np.median(values)) - float(fits.quantiles(feature, np.asarray([0.5]))[0]))
-    if _written_so(sample, best[1]) or moved > _FARTHER * feature.scale:
-        return best[1]
-    if raw < (_OFFSET if best[1].offset else _GROWN) and not (best[1].far and _around_zero(sample)):
-        return None
-    honest = min(fits.distance(feature, each) for each in _honest(sample, best[1].far))
-    return best[1] if honest >= max(_APART, 2 * near) else None
+    if _written_so(sample, conversion) or moved > _FARTHER * feature.scale:
+        return True
+    far = conversion.far
+    if raw < (_OFFSET if conversion.offset else _GROWN) and not (far and _around_zero(sample)):
+        return False
+    honest = min(fits.distance(feature, each) for each in _honest(sample, far))
+    return honest >= max(_APART, 2 * near)
 
 
 def _written_so(sample: Sample, conversion: Conversion) -> bool:
@@ -128,7 +136,7 @@ def _around_zero(sample: Sample) -> bool:
     return bool(lower < -0.1 * sample.feature.scale and upper > 0.1 * sample.feature.scale)
 
 
-def _likely(sample: Sample) -> Iterator[Conversion]:
+def _named(sample: Sample) -> Iterator[Conversion]:
     """Those that bring the quartiles near the usual ones."""
     lower, middle, upper = np.quantile(sample.values, (0.25, 0.5, 0.75))
     usual = fits.quantiles(sample.feature, np.asarray([0.25, 0.5, 0.75]))
@@ -137,7 +145,13 @@ def _likely(sample: Sample) -> Iterator[Conversion]:
         ends = np.sort(each.undone(np.asarray([lower, middle, upper])))
         if np.abs(ends - usual).max() <= width:
             yield each
-    free = float(upper - lower) / width
+
+
+def _unnamed(sample: Sample) -> Iterator[Conversion]:
+    """The factor that the quartiles tell, where it is so large that no spread grows to it."""
+    lower, upper = np.quantile(sample.values, (0.25, 0.75))
+    usual = fits.quantiles(sample.feature, np.asarray([0.25, 0.75]))
+    free = float(upper - lower) / max(float(usual[1] - usual[0]), 1e-300)
     if free and not 1 / _FARTHEST < free < _FARTHEST:
         yield Conversion(free, 0.0, f"× {free:.3g}" if free > 1 else f"÷ {1 / free:.3g}")
 

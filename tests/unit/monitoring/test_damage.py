@@ -61,6 +61,14 @@ def test_the_feature_that_the_model_ignores_is_last_though_it_drifted_most(known
     assert ranked[0].share > 0.5
 
 
+def test_a_feature_is_seen_that_hides_behind_another(known: Reference) -> None:
+    """All answers are 1 for the one, so that putting back the other alone changes nothing."""
+    window = table(2, used=lambda x, _: x + 50, little=lambda x, _: x + 8, ignored=lambda x, _: x + 8)
+    ranked = damage.rank(known, window, answers, ["ignored", "little", "used"])
+    assert [each.feature for each in ranked] == ["used", "little", "ignored"]
+    assert ranked[1].low > 0.05
+
+
 def test_the_effect_is_that_of_the_answers_had_the_feature_not_drifted(known: Reference) -> None:
     usual = table(3)
     drifted = usual.set_column(1, "used", pa.array(usual.column("used").to_numpy() * 2 + 1))
@@ -170,7 +178,7 @@ def test_what_it_costs_is_bounded(known: Reference) -> None:
         wide = wide.append_column(name, table(1, 9_000).column(name))
     damage.rank(reference.build(wide), wide, counting, names)
 
-    assert len(asked) == 1 + 2 * damage.MOST_FEATURES
+    assert len(asked) == 2 + 4 * damage.MOST_FEATURES
     assert set(asked) == {damage.MOST_ROWS}
 
 
