@@ -154,7 +154,7 @@ def ranking(ranked: Sequence[Damage]) -> Figure:
         "<extra></extra>",
     }  # fmt: skip
     layout = _layout("")
-    layout["xaxis"] |= {"title": {"text": "mean distance of the answers to those without the drift"}}
+    layout["xaxis"] |= {"title": {"text": "mean distance of the answers"}}
     layout["yaxis"] |= {"type": "category", "categoryorder": "array", "categoryarray": names[::-1]}
     height = 90 + 30 * len(names)
     return {"data": [bars] if ranked else [], "layout": layout | {"height": height, "showlegend": False}}

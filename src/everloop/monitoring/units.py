@@ -79,10 +79,10 @@ KNOWN: tuple[Conversion, ...] = tuple(
 )
 _TENS = {
     **{10.0**power: f"× 10^{power}" for power in (*range(-9, 0), *range(1, 10))},
-    100.0: "× 100 (a share became percent)",
-    0.01: "÷ 100 (percent became a share)",
-    1000.0: "× 1000 (a unit became its thousandth)",
-    0.001: "÷ 1000 (a unit became its thousandfold)",
+    100.0: "× 100, as of shares in percent or of money in cents",
+    0.01: "÷ 100, as of percent in shares or of cents in whole units",
+    1000.0: "× 1000, as of kilograms in grams",
+    0.001: "÷ 1000, as of grams in kilograms",
 }
 _ALL = (
     *KNOWN,
