@@ -65,6 +65,9 @@ class Shop:
             self.day += 1
         self.clock.at = BEGIN + timedelta(days=self.day, hours=1)
 
+    def close(self) -> None:
+        self.project.close()
+
     def look(self) -> list[Checked]:
         return checking.look(self.project, MODEL)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -57,11 +56,6 @@ def agree(shop: Shop, contract: Any) -> Shop:
 def of(checks: list[Checked], subject: str) -> dict[str, Result]:
     results = [each for one in checks if one.kind == "answers" for each in one.results]
     return {each.statistic: each for each in results if each.family == "check" and each.subject == subject}
-
-
-@pytest.fixture
-def shop(tmp_path: Path) -> Shop:
-    return Shop(tmp_path)
 
 
 def test_the_contract_that_was_read_off_the_data_is_kept_on_quiet_days(shop: Shop) -> None:

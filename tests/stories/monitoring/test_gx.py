@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -55,9 +55,9 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
 
 
 @pytest.fixture
-def shop(tmp_path: Path) -> Shop:
+def shop(tmp_path: Path, open_shop: Callable[..., Shop]) -> Shop:
     (tmp_path / "suite.json").write_text(json.dumps({"name": "asked", "expectations": EXPECTATIONS}))
-    return Shop(tmp_path, suite="suite.json")
+    return open_shop(suite="suite.json")
 
 
 def of(checks: list[Checked]) -> list[Result]:

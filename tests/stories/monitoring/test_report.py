@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,13 +28,14 @@ def broken(table: pa.Table) -> pa.Table:
 
 
 @pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     made = Shop(tmp_path_factory.mktemp("shop"))
     made.serve(4)
     made.look()
     made.serve(2, broken)
     made.look()
-    return made
+    yield made
+    made.close()
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +102,7 @@ def test_names_from_outside_are_text(report: reporting.MonitorReport) -> None:
     assert evil not in monitoring.fragment(found)
 
 
-def test_nothing_is_reported_before_anything_was_checked(tmp_path: Path) -> None:
-    made = Shop(tmp_path)
+def test_nothing_is_reported_before_anything_was_checked(open_shop: Callable[..., Shop]) -> None:
+    made = open_shop()
     with pytest.raises(NotFound):
         reporting.document(made.project, MODEL, made.version)

@@ -5,13 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
-from pathlib import Path
 from threading import Thread
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pytest
 from sklearn.linear_model import LogisticRegression
 from tests.stories.monitoring.shop import BEGIN, MODEL, ROWS, Shop
 
@@ -34,11 +32,6 @@ def scaled(name: str, factor: float) -> Callable[[pa.Table], pa.Table]:
 
 def found(checks: list[Checked]) -> set[tuple[str, str]]:
     return {(each.family, each.subject) for one in checks for each in one.results if each.fired}
-
-
-@pytest.fixture
-def shop(tmp_path: Path) -> Shop:
-    return Shop(tmp_path)
 
 
 def test_quiet_days_are_checked_once_each_and_nothing_fires(shop: Shop) -> None:
@@ -85,8 +78,8 @@ def test_a_price_that_rose_is_found_the_same_day_and_is_one_alert(shop: Shop) ->
     assert any(each.result.subject == "monthly_fee" for each in opened[0].findings)
 
 
-def test_a_window_with_few_rows_goes_on_into_the_next_day(tmp_path: Path) -> None:
-    shop = Shop(tmp_path, min_rows=700)
+def test_a_window_with_few_rows_goes_on_into_the_next_day(open_shop: Callable[..., Shop]) -> None:
+    shop = open_shop(min_rows=700)
     shop.serve(3, rows=300)
 
     checks = [one for one in shop.look() if one.kind == "answers"]
@@ -135,8 +128,8 @@ def test_hours_merge_to_what_the_day_is(shop: Shop) -> None:
         assert np.array_equal(feature.counts, merged.inputs.features[name].counts)
 
 
-def test_two_who_look_at_once_judge_each_window_once(tmp_path: Path, url: str) -> None:
-    shop = Shop(tmp_path, url)
+def test_two_who_look_at_once_judge_each_window_once(open_shop: Callable[..., Shop], url: str) -> None:
+    shop = open_shop(url)
     shop.serve(3, scaled("monthly_fee", 1.3))
     made: list[Checked] = []
     lookers = [Thread(target=lambda: made.extend(shop.look())) for _ in range(3)]

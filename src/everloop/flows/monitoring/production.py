@@ -95,11 +95,16 @@ def column(values: Sequence[Any], kind: str | None) -> pa.Array:
     if kind in (None, "number", "boolean", "date") and all(isinstance(value, NUMBERS) for value in there):
         return pa.array([None if value is None else float(value) for value in values], pa.float64())
     texts = pa.array([None if value is None else _text(value) for value in values], pa.string())
-    if kind == "date":
+    return _moments(texts) if kind == "date" else texts
+
+
+def _moments(texts: pa.Array) -> pa.Array:
+    """Of texts, all with a zone or all without one; others stay texts."""
+    for zone in (None, "UTC"):
         try:
-            return texts.cast(pa.timestamp("us", "UTC"))
+            return texts.cast(pa.timestamp("us", zone))
         except pa.ArrowInvalid:
-            return texts
+            continue
     return texts
 
 

@@ -24,8 +24,8 @@ def proposal(checked: Checked) -> str:
     fired = [each for each in checked.findings if each.fired]
     families = {each.family for each in fired}
     model = checked.model
-    if "quality" in families:
-        named = _named(each for each in fired if each.family == "quality")
+    if families & {"quality", "check"}:
+        named = _named(each for each in fired if each.family in ("quality", "check"))
         return f"Repair what feeds {named} first. Do not train on these rows."
     if families & {"performance", "concept"}:
         return f"Train on newer labelled rows: everloop run {model}. Its gate decides whether that is better."
