@@ -11,6 +11,8 @@ from .showing import claims, delay, rate, score, seconds, share_of, tabled, thou
 from .worlds import CHANGES
 
 Lines = Sequence[Line]
+ENOUGH = 300
+"""Quiet windows, without which there is no verdict."""
 Goal = tuple[str, str, str, str, bool | None]
 
 
@@ -62,7 +64,7 @@ def _quiet_goals(lines: Lines) -> Iterable[Goal]:
                 str(limit),
                 f"{best.tool} {thousand(best.found)}" if best else "-",
                 thousand(found),
-                found["alarms"] / found["windows"] * 1_000 <= limit,
+                found["alarms"] / found["windows"] * 1_000 <= limit if found["windows"] >= ENOUGH else None,
             )
 
 

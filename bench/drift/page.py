@@ -11,13 +11,13 @@ from typing import Any
 from .goals import Lines, goals
 from .jobs import OURS, STREAMS
 from .showing import claims, delay, in_order, rate, score, seconds, share_of, tabled, thousand
-from .words import ERRORS, ESTIMATED, FLIGHTS, FOUND, HARMLESS, HEAD, NOT_SHOWN, QUIET, SPEED
+from .words import ERRORS, ESTIMATED, FLIGHTS, FOUND, HARMLESS, HEAD, NOT_SHOWN, QUIET, SHOWN, SPEED
 from .worlds import CHANGES
 
 
 def page(lines: Lines) -> str:
     lines = [each for each in lines if each.found or each.error]
-    parts = [HEAD.format(cores=os.cpu_count()), goals(lines)]
+    parts = [HEAD.format(cores=os.cpu_count()), goals(lines), SHOWN]
     for part, words, table in (
         ("speed", SPEED, speed),
         ("quiet", QUIET, quiet),
