@@ -16,7 +16,7 @@ def test_units_and_time_for_a_change_of_a_rate(tmp_path: Path) -> None:
         tmp_path, "release", "size", "--rate", "0.1", "--change", "0.01", "--traffic", "1000/hour"
     )
     assert done.code == 0, done.err
-    heads, _, once, always, words = done.out.splitlines()[:5]
+    heads, once, always, words = done.out.splitlines()[:4]
     assert heads.split("  ")[0] == "looked at"
     assert " ".join(once.split()) == "once, at the end 0.01 0.8 14,751 29,502 1.2 days"
     assert always.startswith("all the time")
