@@ -16,6 +16,7 @@ def task(do: str, folder: Path, **options: Any) -> dict[str, Any]:
     return {"do": do, "with": {"folder": str(folder), **options}}
 
 
+@pytest.mark.timeout(1_200)  # some hundred turns: on a busy machine they take longer than other tests may
 def test_killed_before_and_after_every_durable_operation(zygote: Zygote, tmp_path: Path) -> None:
     whole = zygote(task("take_turn", tmp_path / "whole"))[0]["answer"]
     expected = zygote(task("state", tmp_path / "whole"))[0]["answer"]
