@@ -1,7 +1,7 @@
 """Honest change is not called a broken feed: rates over many windows of 50 features, each of them suspected.
 
 The rules were made on other seeds. By hand, on further seeds, 1,240 quiet windows and 300 that drifted gave
-no claim (95 % bound for quiet ones: 2.4 in 1,000), with all 50 features suspected, which a check hardly does.
+no claim (95 % bound of the quiet ones: 2.4 in 1,000) with all 50 features suspected, which checks hardly do.
 """
 
 from __future__ import annotations
