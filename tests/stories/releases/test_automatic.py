@@ -132,14 +132,14 @@ def test_a_version_that_ends_its_process_is_rolled_back_and_nobody_waits_or_gets
         assert f"iris@{NEW}: its process died (code 3)" in server.errors
         metrics = server.ask("GET", "/metrics", headers={"Accept": "text/plain"}).body.decode()
         assert f'event="crashed",model="iris",version="{NEW}"' in metrics
-        project = open_project(folder=tmp_path)
-        try:
-            (instead,) = showing.view(project, release).failed.values()
-            assert instead.requests == instead.answered > 0
-            with project.store.reading() as tx:
-                assert observations.crashes(tx, release.release_id)[NEW] >= 1
-        finally:
-            project.close()
+    project = open_project(folder=tmp_path)  # the server has ended: its journal is in the log
+    try:
+        (instead,) = showing.view(project, release).failed.values()
+        assert instead.requests == instead.answered > 0
+        with project.store.reading() as tx:
+            assert observations.crashes(tx, release.release_id)[NEW] >= 1
+    finally:
+        project.close()
 
 
 def _register_deadly(project: Any, flag: Path) -> None:
