@@ -1,5 +1,6 @@
 """How long the memory of production takes to answer with a million of everything: events, predictions,
-changes of traffic, metrics and looks. In one process, of which the start does not count.
+labels, changes of traffic, metrics, looks and checks of windows. In one process, of which the start does not
+count.
 
     python -m bench.releases.memory [URL of a database]
 """
@@ -21,6 +22,7 @@ from bench.figures import Figure, show_figures
 from everloop import wiring
 from everloop.core.documents import dump
 from everloop.core.models import ModelVersion
+from everloop.core.monitoring import Checked
 from everloop.core.releases import PROD, Look, Plan, Release, Traffic
 from everloop.data import writing
 from everloop.data.examples.iris import iris
@@ -76,6 +78,8 @@ def fill(project: Project) -> None:
     several(project, tables.metrics, (_metric(number) for number in range(MANY)))
     several(project, tables.looks, (_look(number) for number in range(MANY)))
     several(project, tables.predictions, (_prediction(number, names) for number in range(MANY)))
+    several(project, tables.labels, (_label(number) for number in range(MANY)))
+    several(project, tables.monitor_checks, (_check(number, names) for number in range(MANY)))
 
 
 def several(project: Project, table: Any, rows: Iterator[dict[str, Any]]) -> None:
@@ -179,6 +183,23 @@ def _prediction(number: int, names: Sequence[str]) -> dict[str, Any]:
         "latency_ms": 1.0, "prediction": "setosa", "value": None, "confidence": 0.9,
         "inputs": json.dumps({"sepal_length": 5.1}), "probabilities": None, "warnings": None,
         "release_id": _release_id(number), "probability": None, "unit": f"{number:016x}",
+    }  # fmt: skip
+
+
+def _label(number: int) -> dict[str, Any]:
+    at = to_text(_at(number) + EVERY)
+    return {
+        "prediction_id": f"pred_{number:08}", "label": "setosa" if number % 9 else "virginica", "value": None,
+        "at": at, "received_at": at, "by": "a bench",
+    }  # fmt: skip
+
+
+def _check(number: int, names: Sequence[str]) -> dict[str, Any]:
+    old, _ = _named(number, names)
+    check = Checked("iris", old, "answers", _at(number), _at(number + 1), _at(number + 1), 1, ())
+    return {
+        "model": "iris", "version": old, "kind": check.kind, "since": to_text(check.since),
+        "until": to_text(check.until), "at": to_text(check.at), "rows": check.rows, "document": dump(check),
     }  # fmt: skip
 
 

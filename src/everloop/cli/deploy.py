@@ -59,6 +59,10 @@ def deploy(
     label_delay: Annotated[
         str | None, typer.Option(metavar="SPAN", help="When labels count as there: 1d [learnt].")
     ] = None,
+    size: Annotated[
+        int | None,
+        typer.Option(metavar="UNITS", help="Of an arm, agreed on: it ends with them, and needs fewer."),
+    ] = None,
     unit: Annotated[
         str | None, typer.Option(help="What an arm is chosen for: request or entity (sticky).")
     ] = None,
@@ -107,6 +111,7 @@ def deploy(
             alpha=alpha,
             hourly=per_hour("--traffic", traffic),
             label_delay=_span(label_delay),
+            size=size,
             bandit=bandit,
         ),
     )

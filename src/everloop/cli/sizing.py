@@ -48,8 +48,9 @@ def size(
     ] = None,
 ) -> None:
     """Tell how many units an A/B test needs, and how long they take to come; with --units what difference
-    they can find; with both, how probably. Beside the classical test, which is looked at once, stands one
-    that is looked at all the time, as releases are. Needs no project.
+    they can find; with both, how probably. Beside the classical test, which is looked at once, stand those
+    that are looked at all the time, as releases are: with an end that is agreed on (everloop deploy --size),
+    and without. Needs no project.
 
     \b
     Example:
@@ -89,14 +90,18 @@ def _asked(
 
 
 def _show(question: Question, sizes: Sizes) -> None:
-    rows = [_row("once, at the end", sizes.once), _row("all the time", sizes.always)]
+    rows = [
+        _row("once, at the end", sizes.once),
+        _row("all the time, to its end", sizes.agreed),
+        _row("all the time, without end", sizes.always),
+    ]
     names = ("looked at", "difference", "power", "units of an arm", "of all arms", "time")
     taken = len(names) if question.hourly else len(names) - 1
     late.output.table(names[:taken], [row[:taken] for row in rows], right=names[1:])
     many = "1 variant" if question.variants == 1 else f"{question.variants} variants"
     late.output.line(
         f"{many} beside a control, alpha {question.alpha:g}, two-sided. Who looks all the time may end the "
-        "test as soon as the difference is proven: mostly long before."
+        "test as soon as the difference is proven: mostly long before. Its end is agreed on with --size."
     )
 
 

@@ -145,10 +145,11 @@ class Plan:
 
     ``steps``: buckets of the candidate, one step after the other, each for ``dwell`` seconds at least.
     ``burn_in``: units of an arm before a mean is judged. ``alpha`` bounds the probability of any false
-    verdict over the whole release, however often it is looked at. ``longest``: seconds after which it is
-    inconclusive. ``label_delay``: seconds after which a prediction's label counts as there or missing.
-    ``hourly``: units an hour that were expected; ``labelled``: the share of them that gets a label.
-    ``usual``: where there is no control, the share of units with an event of each kind that is put up with.
+    verdict over the whole release, however often it is looked at. ``size``: the units of each arm that were
+    agreed on, with a label where measures need one; 0 if none were. It is inconclusive when these are there,
+    and ``longest`` seconds after it began. ``label_delay``: seconds after which a prediction's label counts
+    as there or missing. ``hourly``: units an hour that were expected; ``labelled``: the share of them that
+    gets a label. ``usual``: where there is no control, the share of units with an event of each kind that is put up with.
     ``detects``: in words what it can find and by when.
     """
 
@@ -162,6 +163,7 @@ class Plan:
     longest: float = 0.0
     label_delay: float = 0.0
     least_units: int = 0
+    size: int = 0
     bandit: bool = False
     floor: float = 0.05
     hold_out: float = 0.2

@@ -7,6 +7,7 @@ least Phi(d/s - reach): looking earlier too can only add to that.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -19,8 +20,8 @@ from everloop.core.releases import CONTROL, FIXED, Arm, Measure, Plan, Strategy,
 from . import events
 from .compared import Compared, find_measure
 from .levels import Levels, share
-from .schedule import Schedule, plan_ahead
-from .sequences import Estimate, between, reach, within
+from .schedule import Schedule, complete, plan_ahead
+from .sequences import Estimate, between, within
 
 Floats = NDArray[np.float64]
 GRADUAL: tuple[Strategy, ...] = ("canary", "ab", "shadow")
@@ -79,18 +80,20 @@ def _expect(
 ) -> Expected:
     delay, labelled = (plan.label_delay, plan.labelled) if what.labels else (0.0, 1.0)
     times = np.geomspace(max(plan.longest, 1.0) / 1e4, max(plan.longest, schedule.ready, 1.0) * 10, _TIMES)
-    times = np.unique(np.append(times, [plan.longest, schedule.ready]))
+    end = max(complete(plan, schedule, what.labels), schedule.ready) if plan.size else math.inf
+    times = np.unique(np.append(times, [plan.longest, schedule.ready, *([end] if plan.size else [])]))
     estimate = _estimate(schedule, times, delay, labelled, what, deviation)
     low, high = levels.sides(measure, first)
-    margin, judged = measure.margin, estimate.least >= plan.burn_in
+    margin, judged = measure.margin, (estimate.least >= plan.burn_in) & (times <= end)
     with np.errstate(invalid="ignore"):
-        up, down = (_reaches(estimate, level) for level in (low, high))
+        up, down = (estimate.reach(level, plan.size) for level in (low, high))
         found = ndtr(margin / estimate.error - down)
         proven = ndtr(margin / estimate.error - up)
         if what.sign == 0:
             proven = np.maximum(2 * proven - 1, 0.0)
         width = down * estimate.error
-    last = int(np.searchsorted(times, plan.longest))
+    inside = times <= plan.longest
+    last = int(np.flatnonzero(judged & inside)[-1] if (judged & inside).any() else np.flatnonzero(inside)[-1])
     beyond = margin if what.sign == 0 else 0.0  # without a direction all within the margin is fine
     smallest = float(beyond + (down + ndtri(plan.power))[last] * estimate.error[last])
     return Expected(
@@ -122,10 +125,6 @@ def alike(units: Floats | float, mean: float, deviation: float) -> Sums:
     """As many units of one row each with this mean and standard deviation."""
     squares = units * mean**2 + np.maximum(units - 1, 0) * deviation**2
     return Sums(units, units, units * mean, units, squares, units * mean)  # type: ignore[arg-type]  # arrays
-
-
-def _reaches(estimate: Estimate, level: float) -> Floats:
-    return np.maximum(reach(estimate.units, level), reach(estimate.rows, level))
 
 
 def _first(times: Floats, reached: NDArray[np.bool_]) -> float | None:

@@ -26,6 +26,7 @@ def measured(
     levels: Levels,
     burn_in: int,
     *,
+    size: int = 0,
     differences: Seen | None = None,
     must_be_better: bool = False,
 ) -> Interval | None:
@@ -40,7 +41,7 @@ def measured(
         return None
     sign = what.sign or 1
     first, second = levels.sides(measure, must_be_better)
-    ends = estimate.bounds(*((first, second) if sign > 0 else (second, first)))
+    ends = estimate.bounds(*((first, second) if sign > 0 else (second, first)), size)
     low, high = sorted(sign * float(end) for end in ends)
     return Interval(
         measure.name,

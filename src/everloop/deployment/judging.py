@@ -22,6 +22,7 @@ from everloop.core.releases import (
     Interval,
     Release,
     Seen,
+    Sums,
     Verdict,
 )
 from everloop.core.spans import words
@@ -139,6 +140,7 @@ def _measured(release: Release, sides: Sides) -> list[Interval]:
             sides.control,
             levels,
             plan.burn_in,
+            size=plan.size,
             differences=sides.differences,
             must_be_better=test and each == plan.measures[0],
         )
@@ -201,11 +203,24 @@ def _proven(
 def _late(
     release: Release, sides: Sides, intervals: Sequence[Interval], elapsed: float, step_elapsed: float
 ) -> _Decided | None:
-    if not 0 < release.plan.longest <= elapsed:
+    plan = release.plan
+    if 0 < plan.longest <= elapsed:
+        after = f"After {words(elapsed)}, the longest it may take,"
+    elif _is_complete(release, sides) and not _waits(release, sides, intervals, step_elapsed):
+        after = f"With the {plan.size:,} units of an arm that were agreed on"
+    else:
         return None
     still = _still_open(release, sides, intervals, step_elapsed)
-    after = f"After {words(elapsed)}, the longest it may take, what is not proven is not promoted."
-    return "inconclusive", f"{after} {still}", None
+    return "inconclusive", f"{after} what is not proven is not promoted. {still}", None
+
+
+def _is_complete(release: Release, sides: Sides) -> bool:
+    """At the last step all units that were agreed on are there, for each measure."""
+    plan, (step, last) = release.plan, _step(release)
+    if not plan.size or step < last or sides.control is None:
+        return False
+    arms = (sides.differences,) if sides.differences is not None else (*sides.arms, sides.control)
+    return all(arm.sums.get(each.name, Sums()).units >= plan.size for arm in arms for each in plan.measures)
 
 
 def _moving(release: Release, sides: Sides, intervals: Sequence[Interval], step_elapsed: float) -> _Decided:

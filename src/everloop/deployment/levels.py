@@ -4,7 +4,8 @@ Bonferroni's inequality: probabilities of errors add up at most. When nothing di
 each measure of each arm can wrongly roll back, and each arm whose goal is ``better`` can wrongly be
 promoted; so ``alpha`` is divided equally by their number. A promotion for lack of harm is false only where
 there is harm, where a roll-back is right: it may use all of ``alpha``. As every measure has to be proven,
-none of them needs a smaller share for that (intersection-union test, Berger 1982).
+none of them needs a smaller share for that (intersection-union test, Berger 1982). Holm's procedure would
+give the same verdicts: it begins with Bonferroni's level too, and here the first rejection ends the release.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from .buckets import HALF
 from .compared import find_measure
 from .expected import GRADUAL, USUAL, Expected, compared_arms, expect, smallest_rate
 from .levels import share
-from .schedule import plan_ahead
+from .schedule import complete, plan_ahead
 from .words import number, percent
 
 
@@ -72,11 +72,14 @@ def _too_slow(plan: Plan, strategy: Strategy, ready: float, expected: Mapping[st
         margin, what = number(measure.margin), find_measure(measure.name)
         asked = f"is better by {margin}" if _better(plan, strategy, measure) else what.harmless(margin)
         by = f": that takes about {words(each.proven)}" if each.proven else ""
-        why = (
-            f"{longest} is too short a time to prove with {percent(plan.power)} probability that the "
-            f"{what.words} {asked}{by}"
-        )
-        wrong.append((why, "Widen the margin, lengthen it, or give the candidate more requests."))
+        too_few = plan.size > 0 and each.proven is None
+        too = f"{plan.size:,} units of an arm are too few" if too_few else f"{longest} is too short a time"
+        why = f"{too} to prove with {percent(plan.power)} probability that the {what.words} {asked}{by}"
+        if too_few:
+            remedy = "Agree on more ('everloop release size' tells how many it takes), or widen the margin."
+        else:
+            remedy = "Widen the margin, lengthen it, or give the candidate more requests."
+        wrong.append((why, remedy))
     return wrong
 
 
@@ -84,7 +87,7 @@ def _described(
     plan: Plan, strategy: Strategy, arms: Sequence[Arm], expected: Mapping[str, Expected]
 ) -> tuple[str, ...]:
     traffic = f"At {number(plan.hourly)} units an hour"
-    if any(find_measure(each.name).labels for each in plan.measures):
+    if _needs_labels(plan):
         traffic += f", of which {percent(plan.labelled)} get a label within {words(plan.label_delay)}"
     lines = []
     for measure in plan.measures:
@@ -95,7 +98,21 @@ def _described(
         else:
             what = find_measure(measure.name).words
             lines.append(f"What is found in the {what} depends on its spread, which is not known yet.")
+    if plan.size:
+        labels = " that have their labels" if _needs_labels(plan) else ""
+        by = words(_agreed(plan, strategy, arms))
+        lines.append(
+            f"It ends with {plan.size:,} units of an arm{labels}, in about {by}, if nothing is proven before."
+        )
     return (*lines, *_told_events(plan, strategy, arms))
+
+
+def _agreed(plan: Plan, strategy: Strategy, arms: Sequence[Arm]) -> float:
+    return complete(plan, plan_ahead(plan, strategy, arms), _needs_labels(plan))
+
+
+def _needs_labels(plan: Plan) -> bool:
+    return any(find_measure(each.name).labels for each in plan.measures)
 
 
 def _told(plan: Plan, measure: Measure, each: Expected, better: bool, shadow: bool) -> str:
@@ -126,18 +143,19 @@ def _told_events(plan: Plan, strategy: Strategy, arms: Sequence[Arm]) -> list[st
     """How few events veto when the control has none, and which rate does in the end."""
     lines = []
     level = share(plan, compared_arms(plan, strategy, arms), strategy == "ab").harm
+    end = min(plan.longest, _agreed(plan, strategy, arms)) if plan.size else plan.longest
     for guardrail in plan.guardrails:
         if guardrail.event == "crash" or strategy not in GRADUAL:
             continue
         schedule = plan_ahead(plan, strategy, arms)
         limit = guardrail.ratio / (guardrail.ratio + schedule.control)
-        units = float(schedule.units(plan.longest))
+        units = float(schedule.units(end))
         rate = smallest_rate(units, schedule.control, limit, 1 / level, plan.power)
         row = events.in_a_row(limit, 1 / level)
         line = f"{row} {guardrail.event} units of the candidate roll back at once, with none of the control"
         if rate is not None:
             line += (
-                f"; within {words(plan.longest)} a rate of {percent(rate)} does, where the control has "
+                f"; within {words(end)} a rate of {percent(rate)} does, where the control has "
                 f"{percent(USUAL)}"
             )
         lines.append(f"{line}.")

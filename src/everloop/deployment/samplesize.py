@@ -2,9 +2,10 @@
 
 Looked at once, at its end, it is the classical calculator. Proportions: Fleiss, "Statistical Methods for
 Rates and Proportions", without continuity correction. Means: the noncentral t distribution. Looked at all
-the time, as releases are, its intervals hold at every look and are wider (sequences.py); what is said of it
-is what is found by then at the least. Several variants are each compared with the control at ``alpha``
-divided by their number (Bonferroni). Tests are two-sided; sizes are units of one arm.
+the time, as releases are, its intervals hold at every look and are wider (sequences.py), less so where it is
+agreed on how many units there will be; what is said of both is what is found by then at the least. Several
+variants are each compared with the control at ``alpha`` divided by their number (Bonferroni). Tests are
+two-sided; sizes are units of one arm.
 """
 
 from __future__ import annotations
@@ -12,13 +13,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from scipy.special import nctdtr, ndtr, ndtri, stdtrit
 
 from everloop.core.errors import InvalidSettings
 
 from .expected import alike
-from .sequences import between, reach
+from .sequences import Estimate, between
 
 USUAL_POWER = 0.8
 _LARGEST = 10**12
@@ -55,9 +57,11 @@ class Size:
 
 @dataclass(frozen=True)
 class Sizes:
-    """Of a test that is looked at once, at its end, and of one that is looked at all the time."""
+    """Of a test that is looked at once, at its end; of one that is looked at all the time, and ends with the
+    units that were ``agreed`` on; and of one that may go on."""
 
     once: Size
+    agreed: Size
     always: Size
 
 
@@ -66,18 +70,28 @@ def answer(question: Question) -> Sizes:
     _check(question.alpha, question.variants)
     _check_question(question)
     alpha, variants = question.alpha, question.variants
-    rate, deviation = question.rate, question.deviation
-    if rate is not None:
-        sizes = Sizes(
-            _sized(question, lambda n, d: power_of_proportions(n, rate, rate + d, alpha, variants), 1 - rate),
-            _sized(question, lambda n, d: _always_proportions(n, rate, rate + d, alpha / variants), 1 - rate),
+    rate, spread = question.rate, question.deviation or 0.0
+    widest = 1 - rate if rate is not None else _WIDEST * spread
+
+    def once(units: float, difference: float) -> float:
+        if rate is None:
+            return power_of_means(units, difference, spread, alpha, variants)
+        return power_of_proportions(units, rate, rate + difference, alpha, variants)
+
+    def looked(units: float, difference: float, *, agreed: bool) -> float:
+        if rate is None:
+            estimate = _of_means(units, difference, spread)
+        else:
+            estimate = _of_proportions(units, rate, rate + difference)
+        reach = estimate.reach(alpha / variants / 2, int(agreed) and math.ceil(units))
+        return float(ndtr(abs(difference) / estimate.error - reach))
+
+    sizes = Sizes(
+        *(
+            _sized(question, power_of, widest)
+            for power_of in (once, partial(looked, agreed=True), partial(looked, agreed=False))
         )
-    else:
-        spread = deviation or 0.0
-        sizes = Sizes(
-            _sized(question, lambda n, d: power_of_means(n, d, spread, alpha, variants), _WIDEST * spread),
-            _sized(question, lambda n, d: _always_means(n, d, spread, alpha / variants), _WIDEST * spread),
-        )
+    )
     if sizes.once.difference is None:
         raise InvalidSettings(
             f"With {sizes.once.units:,} units of an arm nothing is found with a power of "
@@ -146,17 +160,15 @@ def _sized(question: Question, power_of: _Power, widest: float) -> Size:
     return Size(found.difference, found.power, found.units, total, seconds)
 
 
-def _always_proportions(units: float, control: float, candidate: float, alpha: float) -> float:
+def _of_proportions(units: float, control: float, candidate: float) -> Estimate:
     _check_shares(control, candidate)
     arms = (alike(units, mean, math.sqrt(mean * (1 - mean))) for mean in (candidate, control))
-    estimate = between(*arms, bounded=True)
-    return float(ndtr(abs(candidate - control) / estimate.error - reach(estimate.units, alpha / 2)))
+    return between(*arms, bounded=True)
 
 
-def _always_means(units: float, difference: float, deviation: float, alpha: float) -> float:
+def _of_means(units: float, difference: float, deviation: float) -> Estimate:
     _check_means(difference, deviation)
-    estimate = between(alike(units, difference, deviation), alike(units, 0.0, deviation))
-    return float(ndtr(abs(difference) / estimate.error - reach(estimate.units, alpha / 2)))
+    return between(alike(units, difference, deviation), alike(units, 0.0, deviation))
 
 
 def _smallest_difference(

@@ -37,6 +37,19 @@ class Schedule:
             total = total + share * np.clip(elapsed, start, max(end, start)) - share * start
         return np.asarray(total * self.hourly / 3600)
 
+    def when(self, units: float) -> float:
+        """Seconds until the candidate has so many, labelled or not."""
+        have = self.units(np.array(self.starts))
+        step = int(np.searchsorted(have, units, side="right")) - 1
+        missing = units - float(have[step])
+        return self.starts[step] + missing / (self.hourly / 3600 * self.shares[step])
+
+
+def complete(plan: Plan, schedule: Schedule, labels: bool) -> float:
+    """Seconds until each arm has the units that were agreed on; with their labels."""
+    labelled, delay = (plan.labelled, plan.label_delay) if labels else (1.0, 0.0)
+    return delay + schedule.when(plan.size / labelled / min(schedule.control, 1.0))
+
 
 def plan_ahead(plan: Plan, strategy: Strategy, arms: Sequence[Arm] = ()) -> Schedule:
     """``arms``: of an A/B test; the smallest that is compared with the control is looked at."""

@@ -5,16 +5,25 @@ sequences" (Annals of Statistics 2024, arXiv:2103.06476), one-sided form. A mean
 standard error s lies above its estimate by more than ``s * reach(n, alpha)`` at any n with probability
 alpha at most, once n is large (the burn-in). Half-widths are smallest about n = 5,000.
 
+Where the units that will come were agreed on, ``reach_of`` is smaller: the boundary of O'Brien and Fleming
+(Biometrics 1979) for looks without end, which says how many standard deviations of the *last* sum the sum may
+be off at any time before it. A Brownian motion W crosses b in [0, 1] with probability 2(1 - Phi(b))
+(reflection). Units beyond those agreed on may be looked at too: t W(1/t) is a Brownian motion as well, so the
+same boundary is laid on it. Given W(1) the two halves are independent bridges, and a bridge to x crosses b
+with probability exp(-2b(b - x)): together 3 Phi(-b) - exp(4b²) Phi(-3b).
+
 All functions take numbers or arrays of one shape: the fields of ``Sums`` may be arrays.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import log_ndtr, ndtr
 
 from everloop.core.releases import Sums
 
@@ -34,15 +43,18 @@ class Estimate:
     rows: Floats
     least: Floats
 
-    def bounds(self, low: float, high: float) -> tuple[Floats, Floats]:
-        """Lower end at level ``low`` and upper end at level ``high``, each one-sided. Units that come again
-        add rows, so what is known grows between the pace of units and that of rows: the wider of the two
-        counts."""
-        below, above = (
-            self.error * np.maximum(reach(self.units, level), reach(self.rows, level))
-            for level in (low, high)
-        )
+    def bounds(self, low: float, high: float, size: int = 0) -> tuple[Floats, Floats]:
+        """Lower end at level ``low`` and upper end at level ``high``, each one-sided."""
+        below, above = (self.error * self.reach(level, size) for level in (low, high))
         return self.difference - below, self.difference + above
+
+    def reach(self, level: float, size: int = 0) -> Floats:
+        """In standard errors. ``size``: the units of an arm that were agreed on. Where none were: units that
+        come again add rows, so what is known grows between the pace of units and that of rows, and the wider
+        of the two counts."""
+        if size:
+            return reach_of(self.least / size, level)
+        return np.maximum(reach(self.units, level), reach(self.rows, level))
 
 
 def reach(n: Any, alpha: float) -> Floats:
@@ -50,6 +62,24 @@ def reach(n: Any, alpha: float) -> Floats:
     twice = -2 * np.log(2 * alpha)
     scaled = np.maximum(n, 1) * (twice + np.log(twice + 1)) / TUNED
     return np.asarray(np.sqrt(2 * (scaled + 1) / scaled * np.log1p(np.sqrt(scaled + 1) / (2 * alpha))))
+
+
+def reach_of(part: Any, alpha: float) -> Floats:
+    """The same where it was agreed on how many units there will be, and so large a ``part`` of them is there
+    (above 1: more than were agreed on)."""
+    part = np.maximum(part, 1e-12)
+    return np.asarray(_furthest(alpha) * np.sqrt(np.maximum(part, 1 / part)))
+
+
+@cache
+def _furthest(alpha: float) -> float:
+    """By halving: the probability to cross falls with the boundary."""
+    low, high = 0.0, 40.0
+    while high - low > 1e-9:
+        middle = (low + high) / 2
+        crossed = 3 * ndtr(-middle) - np.exp(4 * middle**2 + log_ndtr(-3 * middle))
+        low, high = (middle, high) if crossed > alpha else (low, middle)
+    return high
 
 
 def between(candidate: Sums, control: Sums, *, bounded: bool = False) -> Estimate:

@@ -272,9 +272,9 @@ def last_good(tx: Tx, model: str, environment: str) -> str | None:
                 stack.pop()
         elif not stack or stack[-1] != version:
             stack.append(version)
-    bad = _rolled_back(tx, model, environment)
+    ended = releases.last_outcomes(tx, model, environment)
     for version in reversed(stack[:-1]):
-        if version not in bad and version != stack[-1]:
+        if ended.get(version) != "rolled_back" and version != stack[-1]:
             return version
     if len(stack) > 1:
         return None
@@ -286,19 +286,6 @@ def _before_releases(tx: Tx, model: str, environment: str) -> str | None:
     """The version that was current before releases were kept."""
     first = releases.first(tx, model, environment)
     return releases.find(tx, first.release_id).against if first and first.release_id else None
-
-
-def _rolled_back(tx: Tx, model: str, environment: str) -> set[str]:
-    """The versions whose newest release in an environment was rolled back."""
-    found = releases.list_releases(tx, model, environment, statuses=("promoted", "rolled_back"))
-    newest: dict[str, Release] = {}
-    for release in found:
-        known = newest.get(release.version)
-        if known is None or (release.finished_at or release.created_at) > (
-            known.finished_at or known.created_at
-        ):
-            newest[release.version] = release
-    return {version for version, release in newest.items() if release.status == "rolled_back"}
 
 
 # -- what all changes share --------------------------------------------------------------------------------

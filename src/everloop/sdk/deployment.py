@@ -72,6 +72,7 @@ class ModelDeployment:
         alpha: float | None = None,
         hourly: float | None = None,
         label_delay: str | None = None,
+        size: int | None = None,
         unit: str | None = None,
         arms: Mapping[str, tuple[str, float]] | None = None,
         bandit: bool = False,
@@ -83,9 +84,10 @@ class ModelDeployment:
 
         ``strategy``: direct, blue-green, canary, rolling, shadow or ab. What is left out is as the settings'
         ``release`` says. ``measures``: each with the harm that is put up with. ``hourly``: units expected an
-        hour. ``dwell``, ``longest``, ``label_delay``: 10m, 7d. ``unit``: request or entity. ``arms`` of an
-        A/B test: name -> (version, share). ``rules``: ({field: values}, arm). ``overrides``: entity -> arm.
-        ``dry_run`` shows the plan and releases nothing.
+        hour. ``dwell``, ``longest``, ``label_delay``: 10m, 7d. ``size``: units of an arm that are agreed on,
+        with which it ends; fewer prove it then (see ``ab_test_size``). ``unit``: request or entity. ``arms``
+        of an A/B test: name -> (version, share). ``rules``: ({field: values}, arm). ``overrides``: entity ->
+        arm. ``dry_run`` shows the plan and releases nothing.
 
         Raises UnknownModel, UnknownVersion, Conflict (it is current, or another release is on its way),
         Refused (a rule of the environment, or a plan that cannot finish), Invalid.
@@ -110,6 +112,7 @@ class ModelDeployment:
                 alpha=alpha,
                 hourly=hourly,
                 label_delay=_seconds(label_delay),
+                size=size,
                 bandit=bandit,
             ),
         )

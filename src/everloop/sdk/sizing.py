@@ -21,10 +21,11 @@ class ABTestSize(TypedDict):
 
 
 class ABTestSizes(TypedDict):
-    """Of a test that is looked at once, at its end, and of one that is looked at all the time, as releases
-    are."""
+    """Of a test that is looked at once, at its end, and of two that are looked at all the time, as releases
+    are: one ends with the units that were ``agreed`` on, the other may go on."""
 
     once: ABTestSize
+    agreed: ABTestSize
     always: ABTestSize
 
 
@@ -50,7 +51,7 @@ def ab_test_size(
     Raises InvalidSettings for what has no answer.
     """
     sizes = answer(Question(rate, deviation, difference, units, power, variants, alpha, hourly))
-    return ABTestSizes(once=_told(sizes.once), always=_told(sizes.always))
+    return ABTestSizes(once=_told(sizes.once), agreed=_told(sizes.agreed), always=_told(sizes.always))
 
 
 def _told(size: Size) -> ABTestSize:

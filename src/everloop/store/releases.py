@@ -57,6 +57,18 @@ def list_releases(
     return [load(Release, row["document"]) for row in rows]
 
 
+def last_outcomes(tx: Tx, model: str, environment: str) -> dict[str, str]:
+    """The status of the release of each version that ended last. No document is read whole: there may be
+    many."""
+    of = _R.document
+    ended = func.coalesce(of["finished_at"].as_string(), of["created_at"].as_string())
+    query = select(of["version"].as_string().label("version"), _R.status, ended.label("ended"))
+    query = query.where(_R.model == model, _R.environment == environment)
+    query = query.where(_R.status.in_(("promoted", "rolled_back")))
+    rows = sorted(tx.select(query, releases), key=lambda row: str(row["ended"]))
+    return {row["version"]: row["status"] for row in rows}
+
+
 def open_release(tx: Tx, model: str, environment: str) -> Release | None:
     """The release of a model that waits or runs in an environment."""
     found = list_releases(tx, model, environment, statuses=OPEN, limit=1)

@@ -124,3 +124,26 @@ def test_what_slow_is_can_be_said(seen: Project) -> None:
         project.close()
     assert said.startswith("Slow is an answer that takes over 50 ms: as release.slow_above says.")
     assert "rolled back" not in said
+
+
+def test_a_size_can_be_agreed_on(seen: Project) -> None:
+    wishes = {"measures": {"accuracy": 0.02}, "longest": 86_400.0 * 365, "hourly": 10_000.0}
+    release = planned(
+        seen, "shadow", size=4_000, measures={"share:setosa": 0.1}, longest=86_400.0, hourly=1e4
+    )
+    assert release.plan.size == 4_000
+    assert any("It ends with 4,000 units of an arm" in each for each in release.plan.detects)
+    assert any(
+        "units of an arm that have their labels" in e
+        for e in planned(seen, size=50_000, **wishes).plan.detects
+    )
+    with pytest.raises(Refused, match="300 units of an arm are too few"):
+        planned(seen, size=300, **wishes)
+    for size in (0, 99, 10**13):
+        with pytest.raises(Invalid, match="units of an arm are agreed on") as refused:
+            planned(seen, size=size, **wishes)
+        assert "Give 100 (release.burn_in)" in refused.value.remedy
+    with pytest.raises(Invalid, match="no measure is compared"):
+        planned(seen, size=5_000, hourly=1e4, measures={})
+    with pytest.raises(Invalid, match="A blue-green release has no size"):
+        planned(seen, "blue-green", size=5_000)

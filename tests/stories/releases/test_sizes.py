@@ -16,10 +16,11 @@ def test_units_and_time_for_a_change_of_a_rate(tmp_path: Path) -> None:
         tmp_path, "release", "size", "--rate", "0.1", "--change", "0.01", "--traffic", "1000/hour"
     )
     assert done.code == 0, done.err
-    heads, once, always, words = done.out.splitlines()[:4]
+    heads, once, agreed, always, words = done.out.splitlines()[:5]
     assert heads.split("  ")[0] == "looked at"
     assert " ".join(once.split()) == "once, at the end 0.01 0.8 14,751 29,502 1.2 days"
-    assert always.startswith("all the time")
+    assert agreed.startswith("all the time, to its end")
+    assert always.startswith("all the time, without end")
     assert words.startswith("1 variant beside a control, alpha 0.05")
     sizes = everloop(
         tmp_path, "release", "size", "--rate", "0.1", "--to", "0.11", "--traffic", "1000/hour", "--json"
@@ -27,7 +28,7 @@ def test_units_and_time_for_a_change_of_a_rate(tmp_path: Path) -> None:
     assert sizes["once"] == {
         "difference": 0.01, "power": 0.8, "units": 14_751, "total": 29_502, "seconds": 29_502 * 3.6,
     }  # fmt: skip
-    assert sizes["always"]["units"] > 14_751
+    assert sizes["always"]["units"] > sizes["agreed"]["units"] > 14_751
     assert list(tmp_path.iterdir()) == []  # no project is needed, nor made
 
 

@@ -408,3 +408,34 @@ def test_the_gate_and_a_release_agree_which_way_is_better():
         if name in METRICS:
             assert METRICS[name].sign == what.sign
     assert find_measure("share:no").sign == 0
+
+
+# -- a size that is agreed on --------------------------------------------------------------------------------
+
+
+def test_with_all_units_that_were_agreed_on_what_is_not_proven_is_inconclusive():
+    plan = replace(PLAN, size=2_000, measures=(Measure("accuracy", 0.005),))
+    judged = said(pair(1_999, 0.9, 0.9), plan)
+    assert judged.verdict == "hold"
+    judged = said(pair(2_000, 0.9, 0.9), plan)
+    assert judged.verdict == "inconclusive"
+    assert judged.reason.startswith(
+        "With the 2,000 units of an arm that were agreed on what is not proven is"
+    )
+    assert said(pair(2_000, 0.9, 0.9), plan, step=1).verdict == "advance"  # it is the last step's
+    assert said(pair(2_000, 0.9, 0.9), plan, step_elapsed=1.0).verdict == "hold"  # not before its time
+    assert said(pair(2_000, 0.95, 0.9), plan).verdict == "promote"
+    unlabelled = [
+        arm(CANDIDATE, 2_000, 0.9),
+        replace(arm(CONTROL, 2_000), sums=arm(CONTROL, 1_500, 0.9).sums),
+    ]
+    assert said(unlabelled, plan).verdict == "hold"  # 500 labels are missing
+
+
+def test_an_agreed_size_narrows_the_interval_at_its_end_and_widens_it_before():
+    def width(units, size):
+        (found,) = said(pair(units, 0.9, 0.9), replace(PLAN, size=size)).intervals
+        return found.high - found.low
+
+    assert width(2_000, 2_000) < 0.8 * width(2_000, 0)
+    assert width(200, 2_000) > width(200, 0)

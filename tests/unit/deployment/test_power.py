@@ -10,7 +10,7 @@ from everloop.core.releases import Arm, Guardrail, Measure, Plan, Range
 from everloop.deployment import bandit
 from everloop.deployment.expected import expect, smallest_rate
 from everloop.deployment.power import outlook
-from everloop.deployment.schedule import plan_ahead
+from everloop.deployment.schedule import complete, plan_ahead
 
 HOUR, DAY = 3_600.0, 86_400.0
 PLAN = Plan(
@@ -176,3 +176,34 @@ def test_the_smallest_rate_that_vetoes_falls_with_the_units():
     assert rates == sorted(rates, reverse=True)
     assert rates[-1] < 0.015
     assert smallest_rate(3, 1.0, 0.5, 40, 0.8) is None
+
+
+# -- a size that is agreed on --------------------------------------------------------------------------------
+
+
+SIZED = replace(PLAN, label_delay=0.0, labelled=0.5, longest=60 * DAY, size=8_000)
+
+
+def test_it_ends_with_the_units_that_were_agreed_on():
+    """8,000 labelled ones are 16,000, at 600 an hour of an arm after the steps before."""
+    told = outlook(SIZED, "canary", KNOWN)
+    (line,) = [each for each in told.words if each.startswith("It ends with")]
+    assert line.startswith("It ends with 8,000 units of an arm that have their labels, in about ")
+    schedule = plan_ahead(SIZED, "canary")
+    end = complete(SIZED, schedule, True)
+    assert schedule.units(end) == pytest.approx(16_000)
+    assert schedule.units(schedule.when(50)) == pytest.approx(50)
+    smaller = outlook(replace(SIZED, size=7_000), "ab", KNOWN, arms(control=2_000, red=8_000))
+    assert any("7,000 units of an arm" in each for each in smaller.words)
+    split = plan_ahead(SIZED, "ab", arms(control=2_000, red=8_000))
+    assert complete(SIZED, split, False) == pytest.approx(8_000 / (1_200 * 0.2) * HOUR)
+
+
+def test_an_agreed_size_proves_sooner_and_too_small_a_one_is_refused():
+    (sized,), (unsized,) = (
+        expect(plan, "canary", deviations=KNOWN) for plan in (SIZED, replace(SIZED, size=0))
+    )
+    assert sized.proven < unsized.proven
+    wrong = outlook(replace(SIZED, size=2_000), "canary", KNOWN)
+    assert "2,000 units of an arm are too few to prove" in wrong.why
+    assert "release size" in wrong.remedy

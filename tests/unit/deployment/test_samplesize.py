@@ -15,7 +15,7 @@ from everloop.deployment.samplesize import (
     size_of_means,
     size_of_proportions,
 )
-from everloop.deployment.sequences import reach
+from everloop.deployment.sequences import reach, reach_of
 
 
 def test_proportions_are_those_of_r():
@@ -87,7 +87,7 @@ def test_of_units_difference_and_power_two_give_the_third():
 
 def test_time_is_that_of_all_arms():
     sizes = answer(Question(rate=0.1, difference=0.02, variants=2, hourly=100))
-    for size in (sizes.once, sizes.always):
+    for size in (sizes.once, sizes.agreed, sizes.always):
         assert size.total == 3 * size.units
         assert size.seconds == pytest.approx(size.total * 36)
 
@@ -97,8 +97,9 @@ def test_a_fall_needs_its_own_size():
     assert fall == size_of_proportions(0.10, 0.08) < rise
 
 
+@pytest.mark.parametrize("end", ["agreed", "always"])
 @pytest.mark.parametrize("kind", ["proportions", "means"])
-def test_a_test_looked_at_all_the_time_finds_it_by_then(kind):
+def test_a_test_looked_at_all_the_time_finds_it_by_then(kind, end):
     """3,000 tests, looked at 100 times: at least the power that is told, and mostly long before. With nothing
     to be found alpha is kept."""
     rng, shares = np.random.default_rng(2), kind == "proportions"
@@ -109,7 +110,8 @@ def test_a_test_looked_at_all_the_time_finds_it_by_then(kind):
             return rng.binomial(n, 0.3 + d, (3_000, 100))
         return rng.normal(n * d, 2.0 * np.sqrt(n), (3_000, 100))
 
-    batch = -(-answer(asked).always.units // 100)
+    size = getattr(answer(asked), end).units
+    batch = -(-size // 100)
     found = {}
     for difference in (asked.difference, 0.0):
         arms = [np.cumsum(draw(batch, by), axis=1) for by in (difference, 0.0)]
@@ -117,11 +119,18 @@ def test_a_test_looked_at_all_the_time_finds_it_by_then(kind):
         means = [arm / units for arm in arms]
         spread = [mean * (1 - mean) if shares else np.full_like(mean, 4.0) for mean in means]
         error = np.sqrt((spread[0] + spread[1]) / units)
-        reached = np.abs(means[0] - means[1]) > error * reach(2 * units, 0.025)
+        reaches = reach_of(units / size, 0.025) if end == "agreed" else reach(2 * units, 0.025)
+        reached = np.abs(means[0] - means[1]) > error * reaches
         found[difference] = reached
     assert 0.8 < found[asked.difference].any(axis=1).mean() < 0.95
-    assert found[asked.difference][:, :70].any(axis=1).mean() > 0.5
+    assert found[asked.difference][:, :70].any(axis=1).mean() > (0.4 if end == "agreed" else 0.5)
     assert found[0.0].any(axis=1).mean() < 0.05
+
+
+def test_an_end_that_is_agreed_on_costs_less_than_none():
+    for asked in (Question(rate=0.10, difference=0.01), Question(deviation=12, difference=1, variants=2)):
+        sizes = answer(asked)
+        assert sizes.once.units < sizes.agreed.units < 1.35 * sizes.once.units < sizes.always.units
 
 
 def test_few_units_show_nothing_to_who_always_looks():

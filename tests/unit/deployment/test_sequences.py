@@ -8,7 +8,7 @@ import ville
 from tests.unit.deployment.simulating import of_clusters, of_rights, of_values
 
 from everloop.core.releases import Sums
-from everloop.deployment.sequences import TUNED, between, mean_error, reach, together, within
+from everloop.deployment.sequences import TUNED, between, mean_error, reach, reach_of, together, within
 
 
 @pytest.mark.parametrize("alpha", [0.05, 0.01, 0.001])
@@ -33,6 +33,30 @@ def test_bounds_are_closest_about_the_size_they_are_tuned_for():
     n = np.arange(500, 60_000, 100)
     assert 4_000 < n[np.argmin(reach(n, 0.05))] < 7_000
     assert reach(5_000, 0.05) < reach(5_000, 0.01) < reach(5_000, 0.001)
+
+
+@pytest.mark.parametrize("alpha", [0.05, 0.005])
+def test_the_boundary_for_agreed_units_is_crossed_as_often_as_alpha_says(alpha):
+    """Brownian motions to twice the time agreed on, in 4,000 steps; between steps a bridge may cross too."""
+    rng, many, steps = np.random.default_rng(1), 20_000, 4_000
+    end = 2.0
+    furthest = float(reach_of(1.0, alpha))
+    inside, place = np.ones(many), np.zeros(many)
+    for number in range(steps):
+        before, place = place, place + rng.normal(0, math.sqrt(end / steps), many)
+        edges = [furthest * max(1.0, end * k / steps) for k in (number, number + 1)]
+        room = [np.maximum(edge - w, 0) for edge, w in zip(edges, (before, place), strict=True)]
+        inside *= 1 - np.exp(-2 * room[0] * room[1] * steps / end)
+    crossed = 1 - inside.mean()
+    rest = (inside * np.exp(-2 * furthest * np.maximum(furthest * end - place, 0))).mean()  # a line for ever
+    assert crossed + rest == pytest.approx(alpha, abs=3 * math.sqrt(alpha / many))
+    assert reach_of(0.25, alpha) == reach_of(4.0, alpha) == pytest.approx(2 * furthest)
+
+
+def test_agreed_units_need_less_than_units_without_end():
+    assert 1.96 < reach_of(1.0, 0.05) < 2.1 < 0.8 * reach(5_000, 0.05)
+    assert reach_of(0.02, 0.05) > reach(5_000, 0.05)  # little is known so early
+    assert np.isfinite(reach_of(np.array([0.0, 1e-9]), 1e-6)).all()
 
 
 def test_the_error_of_clusters_is_that_of_their_residuals():

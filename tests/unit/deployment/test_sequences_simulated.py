@@ -11,11 +11,11 @@ RELEASES = 10_000
 BURN_IN = 100
 
 
-def misses(estimates, alpha, truth=0.0):
+def misses(estimates, alpha, truth=0.0, size=0):
     """How often an end was ever on the wrong side: the lower and the upper one."""
     wrong = None
     for estimate in estimates:
-        low, high = estimate.bounds(alpha, alpha)
+        low, high = estimate.bounds(alpha, alpha, size)
         judged = estimate.least >= BURN_IN
         now = np.array([judged & (low > truth), judged & (high < truth)])
         wrong = now if wrong is None else wrong | now
@@ -24,8 +24,8 @@ def misses(estimates, alpha, truth=0.0):
     return shares
 
 
-def holds(estimates, alpha, truth=0.0, trials=RELEASES):
-    assert max(misses(estimates, alpha, truth)) <= most(alpha, trials)
+def holds(estimates, alpha, truth=0.0, trials=RELEASES, size=0):
+    assert max(misses(estimates, alpha, truth, size)) <= most(alpha, trials)
 
 
 def rights(rng, units, share):
@@ -48,6 +48,15 @@ def test_right_and_wrong_answers(alpha, shares, sizes):
     rng = np.random.default_rng(1)
     arms = growing(200, lambda: tuple(rights(rng, n, p) for n, p in zip(sizes, shares, strict=True)))
     holds((between(*both, bounded=True) for both in arms), alpha, shares[0] - shares[1])
+
+
+@pytest.mark.parametrize("alpha", [0.05, 0.005])
+@pytest.mark.parametrize("batches", [100, 200, 400], ids=["as agreed", "twice as many", "four times"])
+def test_with_units_that_were_agreed_on(alpha, batches):
+    """Also where more come than the 2,500 that were agreed on."""
+    rng = np.random.default_rng(7)
+    arms = growing(batches, lambda: (rights(rng, 25, 0.9), rights(rng, 25, 0.9)))
+    holds((between(*both, bounded=True) for both in arms), alpha, size=2_500)
 
 
 @pytest.mark.parametrize(

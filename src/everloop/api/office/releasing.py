@@ -79,6 +79,9 @@ class Deployment(Shape):
         None, description="Units expected an hour [what was seen]."
     )
     label_delay: Span | None = Field(None, description="When labels count as there [learnt].")
+    size: Annotated[int, Field(gt=0, le=10**12)] | None = Field(
+        None, description="Units of an arm that are agreed on: it ends with them."
+    )
     unit: Unit | None = Field(None, description="What an arm is chosen for.")
     arms: dict[Word, ArmOf] = Field(default_factory=dict, max_length=20, description="Of an A/B test.")
     bandit: bool = Field(False, description="Move the split of an A/B test.")
@@ -257,6 +260,7 @@ def _request(body: Deployment) -> deploying.Request:
             alpha=body.alpha,
             hourly=body.hourly,
             label_delay=_seconds(body.label_delay),
+            size=body.size,
             bandit=body.bandit,
         ),
     )

@@ -339,6 +339,7 @@ def _check_fits(request: Request, strategy: Strategy) -> None:
         ("steps", asked.steps is not None, ("canary",)),
         ("measures", asked.measures is not None or asked.goal is not None, judged),
         ("label delay", asked.label_delay is not None, judged),
+        ("size to agree on", asked.size is not None, judged),
         (
             "plan",
             any(each is not None for each in (asked.dwell, asked.longest, asked.alpha, asked.hourly)),

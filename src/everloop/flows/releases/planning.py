@@ -30,12 +30,14 @@ USUAL_ERROR = 0.05  # of the mean absolute error, as a share of it
 LITTLE = 0.01  # of units with an event, where there is no control
 SLOWER = 1.5  # times the 95 % quantile so far is slow,
 NOTICED = 20.0  # but not less than so many milliseconds more: a fifth of what people take for at once
+MOST_UNITS = 10**12
 BRIEFLY = 60.0  # seconds; of a shorter time nobody knows the pace
 
 
 @dataclass(frozen=True)
 class Wishes:
-    """What is asked for instead of the settings' ``release`` section. Times in seconds."""
+    """What is asked for instead of the settings' ``release`` section. Times in seconds; ``size``:
+    the units of an arm that were agreed on."""
 
     measures: Mapping[str, float] | None = None
     goal: Goal | None = None
@@ -45,6 +47,7 @@ class Wishes:
     alpha: float | None = None
     hourly: float | None = None
     label_delay: float | None = None
+    size: int | None = None
     bandit: bool = False
     floor: float = 0.05
     hold_out: float = 0.2
@@ -93,13 +96,14 @@ def make(project: Project, release: Release, rules: ReleaseRules, wishes: Wishes
         power=rules.power,
         longest=spans.seconds(rules.longest) if wishes.longest is None else wishes.longest,
         label_delay=delay or 0.0,
+        size=wishes.size or 0,
         bandit=wishes.bandit,
         floor=wishes.floor,
         hold_out=wishes.hold_out if wishes.bandit else 0.0,
         hourly=hourly,
         labelled=past.labelled or 1.0,
     )
-    _check(plan)
+    _check(plan, wishes)
     slow = _told_slow(project, release, plan, rules, past)
     if probation:
         return replace(plan, usual=_usual(project, release.model, plan), detects=slow)
@@ -278,7 +282,7 @@ def _guardrails(rules: ReleaseRules, past: Past, strategy: Strategy) -> tuple[Gu
     return (*found, Guardrail("crash"))
 
 
-def _check(plan: Plan) -> None:
+def _check(plan: Plan, wishes: Wishes) -> None:
     for measure in plan.measures:
         if not measure.margin > 0:
             raise Invalid(
@@ -296,6 +300,16 @@ def _check(plan: Plan) -> None:
         raise Invalid(
             f"The steps {', '.join(f'{share:g}' for share in shares)} are no ramp.",
             remedy="Give shares that grow, above 0 and up to 0.5, such as 0.05,0.25,0.5.",
+        )
+    if wishes.size is not None and not plan.burn_in <= wishes.size <= MOST_UNITS:
+        raise Invalid(
+            f"{wishes.size:,} units of an arm are agreed on.",
+            remedy=f"Give {plan.burn_in:,} (release.burn_in) to {MOST_UNITS:,}; 'everloop release size' helps.",
+        )
+    if wishes.size is not None and not plan.measures:
+        raise Invalid(
+            f"{wishes.size:,} units of an arm are agreed on, and no measure is compared.",
+            remedy="Name one, as accuracy=0.01, or leave the size away.",
         )
     if not 0 < plan.alpha < 0.5:
         raise Invalid(f"alpha is {plan.alpha:g}.", remedy="Give one between 0 and 0.5, such as 0.05.")
