@@ -23,8 +23,9 @@ from everloop.core.clock import Clock, SystemClock
 from everloop.core.dvc import Dvc
 from everloop.core.errors import MLOpsError
 from everloop.core.monitoring import Result
-from everloop.core.ports import Blobs, Locks, Notifier, Tracker
+from everloop.core.ports import Blobs, Locks, ModelProcess, Notifier, Tracker
 from everloop.core.runs import Environment
+from everloop.core.serving import Form
 from everloop.flows.project import Project
 from everloop.settings import Settings, load_settings
 from everloop.settings.loading import folder_settings
@@ -66,6 +67,7 @@ def connect(settings: Settings, clock: Clock | None = None) -> Project:
         open_blobs=lambda place: open_blobs(settings, place),
         open_dvc=open_dvc,
         open_compiler=open_compiler,
+        open_native=open_native,
         open_notifier=lambda address: open_notifier(settings, address),
         open_suites=open_suites,
         user=_user(),
@@ -161,6 +163,12 @@ def open_compiler() -> tuple[Callable[..., bytes], Callable[[bytes], Any]]:
     """What compiles fitted models to ONNX and what runs them, imported here and not before."""
     compiler = import_module("everloop.adapters.onnx.compile").compile_model
     return compiler, import_module("everloop.adapters.onnx.session").Compiled
+
+
+def open_native(kind: str, content: bytes, form: Form) -> ModelProcess:
+    """A model in a process of its own, imported here and not before."""
+    found: ModelProcess = import_module("everloop.adapters.native").NativeModel(kind, content, form)
+    return found
 
 
 def open_suites() -> Callable[..., list[Result]]:

@@ -63,6 +63,15 @@ class Locks(Protocol):
         """Hold ``name`` or raise Busy when somebody else still does after ``wait`` seconds."""
 
 
+class ModelProcess(Protocol):
+    """A model in a process of its own. ``died``: how that ended when it was asked last, if it did."""
+
+    died: str | None
+
+    def scores(self, rows: Sequence[Sequence[Any]]) -> Any:
+        """An array (rows, classes) or (rows,). Raises Unavailable."""
+
+
 class Notifier(Protocol):
     """A way to tell people or machines: one channel of the settings."""
 

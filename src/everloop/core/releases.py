@@ -149,8 +149,8 @@ class Plan:
     agreed on, with a label where measures need one; 0 if none were. It is inconclusive when these are there,
     and ``longest`` seconds after it began. ``label_delay``: seconds after which a prediction's label counts
     as there or missing. ``hourly``: units an hour that were expected; ``labelled``: the share of them that
-    gets a label. ``usual``: where there is no control, the share of units with an event of each kind that is put up with.
-    ``detects``: in words what it can find and by when.
+    gets a label. ``usual``: where there is no control, the share of units with an event of each kind that is
+    put up with. ``detects``: in words what it can find and by when.
     """
 
     measures: tuple[Measure, ...] = ()

@@ -11,8 +11,9 @@ from everloop.core.clock import Clock
 from everloop.core.dvc import Dvc
 from everloop.core.errors import UnknownModel, nearest
 from everloop.core.monitoring import Result
-from everloop.core.ports import Blobs, Locks, Notifier, Tracker
+from everloop.core.ports import Blobs, Locks, ModelProcess, Notifier, Tracker
 from everloop.core.runs import Environment
+from everloop.core.serving import Form
 from everloop.settings import Model, Settings
 from everloop.store.database import Store
 
@@ -21,8 +22,8 @@ from everloop.store.database import Store
 class Project:
     """``data`` keeps data versions, ``artifacts`` fitted models and plots; ``write_file`` replaces a file
     atomically, ``move_folder`` gives a finished folder its name durably; ``open_blobs`` opens a folder or
-    ``s3://…`` for backups; ``open_compiler`` gives what compiles models and what runs them; ``open_notifier``
-    a channel by its address; ``open_suites`` what runs suites of Great Expectations; ``user`` is who acts,
+    ``s3://…`` for backups; ``open_compiler`` gives what compiles models and what runs them; ``open_native``
+    what runs a model that cannot be compiled, apart from us; ``open_notifier`` a channel by its address; ``open_suites`` what runs suites of Great Expectations; ``user`` is who acts,
     for the history."""
 
     settings: Settings
@@ -38,6 +39,7 @@ class Project:
     open_blobs: Callable[[str], Blobs]
     open_dvc: Callable[[], Dvc]
     open_compiler: Callable[[], tuple[Callable[..., bytes], Callable[[bytes], Any]]]
+    open_native: Callable[[str, bytes, Form], ModelProcess]
     open_notifier: Callable[[str], Notifier]
     open_suites: Callable[[], Callable[..., list[Result]]]
     user: str

@@ -31,7 +31,7 @@ from everloop.flows.releases import deploying, looking, observing, results, shad
 from everloop.flows.releases.planning import Wishes
 from everloop.flows.serving import labels, recording
 from everloop.settings import load_settings
-from everloop.store import shadows
+from everloop.store import observations, shadows
 from everloop.store.tables import failures, predictions
 from everloop.store.tables import shadows as table
 
@@ -340,6 +340,49 @@ def ask(server: Server, many: int) -> list[dict[str, Any]]:
             told.pop(name, None)
         found.append(told)
     return found
+
+
+def test_a_candidate_that_ends_its_process_ends_only_its_release(
+    trained: Project, clock: Hands, tmp_path: Path
+) -> None:
+    """It has a process for itself; ours goes on, and what it was asked last is asked once more."""
+    flag = tmp_path / "deadly"
+    deadly(trained, "1.1.0", flag)
+    release = shadow(trained)
+    serve(trained, release, range(120), clock)
+    kept = shadowing.Kept()
+    assert shadowing.catch_up(trained, release, kept) == 120
+    serve(trained, release, range(120, 240), clock)
+    flag.touch()
+    assert shadowing.catch_up(trained, release, kept) == 0
+    assert deploying.find(trained, release.release_id).status == "running"
+    with trained.store.reading() as tx:
+        assert observations.crashes(tx, release.release_id) == {"1.1.0": 1}
+    assert shadowing.catch_up(trained, release, kept) == 0
+    ended = deploying.find(trained, release.release_id)
+    assert (ended.status, ended.outcome) == ("rolled_back", "The model ended its process (code 3), 2 times.")
+    assert models.find(trained, "iris").version.version == "1.0.0"
+    with pytest.raises(Refused, match=r"1\.1\.0 was asked recorded requests\. The model ended its process"):
+        shadow(trained)
+
+
+def deadly(project: Project, version: str, flag: Path) -> None:
+    """Register a model that cannot be compiled, and ends its process as soon as there is a flag."""
+
+    class Deadly(LogisticRegression):  # type: ignore[misc]  # scikit-learn has no types
+        def predict_proba(self, rows: Any) -> Any:
+            import os
+
+            if flag.exists():
+                os._exit(3)
+            return super().predict_proba(rows)
+
+    rows = frame()
+    fitted = Deadly(max_iter=500).fit(rows[FEATURES], rows["species"])
+    data_version = models.find(project, "iris@1.0.0").version.data_version
+    outside.register(
+        project, "iris", fitted, outside.Origin(data_version, {}, "species", FEATURES), version=version
+    )
 
 
 def test_answers_are_the_same_with_a_shadow_and_it_survives_a_kill(tmp_path: Path) -> None:

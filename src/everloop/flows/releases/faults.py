@@ -66,5 +66,15 @@ def crashed(project: Project, problem: str, name: str | None = None) -> None:
             )  # fmt: skip
 
 
+def end(project: Project, release_id: str, problem: str) -> None:
+    """Roll a running release back for what went wrong with its candidate."""
+    with project.store.writing() as tx:
+        release = releases.find(tx, release_id)
+        releases.begin(tx, release.model)
+        release = releases.find(tx, release_id)
+        if release.status == "running":
+            states.end(tx, project, release, "rolled_back", problem)
+
+
 def _versions(release: Release) -> set[str]:
     return {arm.version for arm in release.arms}

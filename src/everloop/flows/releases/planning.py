@@ -304,7 +304,7 @@ def _check(plan: Plan, wishes: Wishes) -> None:
     if wishes.size is not None and not plan.burn_in <= wishes.size <= MOST_UNITS:
         raise Invalid(
             f"{wishes.size:,} units of an arm are agreed on.",
-            remedy=f"Give {plan.burn_in:,} (release.burn_in) to {MOST_UNITS:,}; 'everloop release size' helps.",
+            remedy=f"Give {plan.burn_in:,} (release.burn_in) to {MOST_UNITS:,} ('everloop release size').",
         )
     if wishes.size is not None and not plan.measures:
         raise Invalid(

@@ -14,6 +14,7 @@ import numpy as np
 from everloop.core.errors import MLOpsError, Refused, Unavailable, UnknownVersion
 from everloop.core.releases import Plan, Release
 from everloop.core.runs import Business
+from everloop.deployment.checks import CRASHES
 from everloop.flows.project import Project
 from everloop.flows.serving import planning
 from everloop.serving.answers import Outcome, Reading, label_of
@@ -21,7 +22,8 @@ from everloop.serving.inputs import InputPolicy, Inputs, Rejected, Row
 from everloop.settings import ModelServing
 from everloop.store import failures, models, shadows
 from everloop.store.database import Row as Recorded
-from everloop.training import raw, serialise
+
+from . import faults
 
 ARM = "shadow"
 BATCH = 500  # rows that are asked at once
@@ -58,6 +60,10 @@ def _serving(project: Project, model: str) -> ModelServing:
 # -- the candidate -----------------------------------------------------------------------------------------
 
 
+class Died(Unavailable):
+    """The candidate ended its process."""
+
+
 class Candidate:
     """A version that answers here: compiled if it has such a form, else by the original."""
 
@@ -76,17 +82,13 @@ class Candidate:
         self.inputs = Inputs(planned.form, policy)
         self.reading = Reading(planned.form)
         self.version = number
-        self._run = _runner(project, planned, content)
+        self._scores = _runner(project, planned, content)
 
     def ask(self, rows: Sequence[Row]) -> list[Outcome]:
-        """Raises Rejected for inputs that the version refuses, Unavailable for a model that fails."""
+        """Raises Rejected for inputs that the version refuses, Unavailable for a model that fails, Died for
+        one that ends the process it has for itself."""
         tensors, _ = self.inputs.encode(rows)
-        try:
-            scores = self._run(rows, tensors)
-        except Exception as error:  # a model may raise anything
-            said = " ".join(str(error).split())[:_TOLD]
-            raise Unavailable(f"The model failed ({type(error).__name__}: {said}).") from error
-        return self.reading.outcomes(scores)
+        return self.reading.outcomes(self._scores(rows, tensors))
 
     def ordered(self, inputs: str) -> Row:
         """A logged row in the order of this version's fields; what it does not have is left away."""
@@ -100,9 +102,26 @@ def _runner(
     if planned.format == "onnx":
         _, session = project.open_compiler()
         compiled = session(content)
-        return lambda rows, tensors: np.asarray(compiled.run_matrix(tensors))
-    model = serialise.loads(content, planned.format, trust_pickle=True)  # the registry's
-    return lambda rows, tensors: raw.scores(model, planned.form, rows)
+
+        def run(rows: Sequence[Row], tensors: Any) -> np.ndarray:
+            try:
+                return np.asarray(compiled.run_matrix(tensors))
+            except Exception as error:  # it may raise anything
+                said = " ".join(str(error).split())[:_TOLD]
+                raise Unavailable(f"The model failed ({type(error).__name__}: {said}).") from error
+
+        return run
+    native = project.open_native(planned.format, content, planned.form)
+
+    def ask(rows: Sequence[Row], tensors: Any) -> np.ndarray:
+        try:
+            return np.asarray(native.scores(rows))
+        except Unavailable as error:
+            if native.died:
+                raise Died(native.died) from error
+            raise
+
+    return ask
 
 
 # -- catching up -------------------------------------------------------------------------------------------
@@ -116,6 +135,7 @@ class _Shadow:
     candidate: Candidate
     since: datetime
     swept: datetime
+    deaths: int = 0
 
 
 @dataclass
@@ -146,7 +166,14 @@ def catch_up(project: Project, release: Release, kept: Kept = _kept) -> int:
         with project.store.reading() as tx:
             rows = shadows.waiting(tx, release.model, release.release_id, shadow.since, BATCH)
         if rows:
-            _take(project, release, shadow.candidate, rows)
+            try:
+                _take(project, release, shadow.candidate, rows)
+            except Died as error:
+                shadow.deaths += 1
+                faults.crashed(project, error.message, f"{release.model}@{release.version}")
+                if shadow.deaths >= CRASHES:
+                    faults.end(project, release.release_id, f"{error.message[:-1]}, {shadow.deaths} times.")
+                break
             done += len(rows)
             shadow.since = max(shadow.since, datetime.fromisoformat(rows[-1]["at"]))
         if len(rows) < BATCH:
@@ -184,6 +211,8 @@ def _asked(candidate: Candidate, rows: Sequence[Recorded]) -> tuple[list[Outcome
     """What the candidate says to each row, and to which it says nothing, and why."""
     try:
         return [*candidate.ask([candidate.ordered(row["inputs"]) for row in rows])], []
+    except Died:
+        raise
     except MLOpsError as error:
         if len(rows) == 1:
             kind = "refused" if isinstance(error, Rejected) else "failed"
@@ -239,7 +268,13 @@ def deviations(
         rows = shadows.newest(tx, release.model, release.against or "", REHEARSED)
     if len(rows) < _LEAST:
         return {}
-    outcomes, _ = _asked(Candidate(project, release.model, release.version), rows)
+    try:
+        outcomes, _ = _asked(Candidate(project, release.model, release.version), rows)
+    except Died as error:
+        raise Refused(
+            f"{release.model}@{release.version} was asked recorded requests. {error.message}",
+            remedy="Look at the model and its inputs.",
+        ) from error
     pairs = [(row, outcome) for row, outcome in zip(rows, outcomes, strict=True) if outcome is not None]
     if not pairs:
         return {}

@@ -66,7 +66,7 @@ monitor_checks = Table(
     Column("document", JSON, nullable=False),
     UniqueConstraint("tenant", "model", "version", "kind", "since"),
     Index("monitor_checks_by_time", "tenant", "model", "at", "sequence"),
-    Index("monitor_checks_newest", "tenant", "model", "version", "kind", "sequence"),
+    Index("monitor_checks_newest", "tenant", "model", "version", "kind", "at", "sequence"),
 )
 
 alerts = Table(

@@ -43,7 +43,7 @@ def upgrade() -> None:
     )
     op.create_index("monitor_checks_by_time", "monitor_checks", ["tenant", "model", "at", "sequence"])
     op.create_index(
-        "monitor_checks_newest", "monitor_checks", ["tenant", "model", "version", "kind", "sequence"]
+        "monitor_checks_newest", "monitor_checks", ["tenant", "model", "version", "kind", "at", "sequence"]
     )
     op.create_table(
         "alerts",
