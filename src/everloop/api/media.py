@@ -29,6 +29,17 @@ def unsupported(kind: bytes) -> HttpError:
     )  # fmt: skip
 
 
+def wants_page(header: str) -> bool:
+    """Whether an ``Accept`` asks for HTML rather than for JSON, as browsers do. ``*/*`` does not."""
+    weights: dict[str, float] = {}
+    for part in header.lower().split(","):
+        kind, _, parameters = part.partition(";")
+        found = re.search(r"(?:^|;)\s*q\s*=\s*([01](?:\.\d{0,3})?)\s*(?:;|$)", parameters)
+        weights[kind.strip()] = float(found[1]) if found else 1.0
+    html = weights.get("text/html", 0.0)
+    return html > weights.get(JSON_TYPE.decode(), weights.get("application/*", 0.0))
+
+
 def accepted(header: bytes) -> bytes:
     """The compression that an ``Accept-Encoding`` asks for; empty: none."""
     weights: dict[bytes, bool] = {}

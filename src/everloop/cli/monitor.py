@@ -216,16 +216,32 @@ def compare(
     alpha: Annotated[
         float, typer.Option(min=1e-9, max=0.5, help="Probability of finding something where nothing changed.")
     ] = 0.05,
+    to: Annotated[
+        Path | None, typer.Option("--to", metavar="FILE", help="Write it as an HTML page, too.")
+    ] = None,
 ) -> None:
-    """Compare two tables, or their profiles, without a model.
+    """Compare two tables, or their profiles, without a model. The page that --to writes shows what drifted,
+    both distributions side by side, the largest effect first.
 
     \b
     Example:
       everloop monitor compare january.csv february.csv
+      everloop monitor compare january.csv february.csv --to compared.html
     """
     comparing = late.monitoring.comparing
-    results = comparing.compare(comparing.read_profile(before), comparing.read_profile(now), alpha)
-    call.answer({"results": results}, lambda: _show_results(results))
+    found = comparing.beside(comparing.read_profile(before), comparing.read_profile(now), alpha)
+    path = to.absolute() if to else None
+    if path is not None:
+        with call.project() as project:
+            content = late.dashboard.comparison.render(found, before.name, now.name)
+            project.write_file(path, content.encode())
+
+    def show_both() -> None:
+        _show_results(found.results)
+        if path is not None:
+            late.output.line(f"Page: {path}")
+
+    call.answer({"results": found.results, **({"page": path} if path else {})}, show_both)
 
 
 def _rows(one: Watched) -> list[tuple[object, ...]]:

@@ -1,15 +1,14 @@
-"""The report of a version's monitors: one HTML file that needs nothing else, on no network; and what a
-notebook shows of results."""
+"""The report of a version's monitors: one HTML file that needs nothing else, on no network."""
 
 from __future__ import annotations
 
+import html
 from collections.abc import Sequence
 from typing import Any
 
-from markupsafe import escape
-
-from everloop.core.monitoring import Damage, Result
-from everloop.flows.monitoring.reporting import Course, MonitorReport, Point, Shape, effect
+from everloop.core.monitoring import Damage
+from everloop.flows.monitoring.reporting import Course, MonitorReport, Point, effect
+from everloop.flows.monitoring.shapes import Shape
 
 from . import page
 from .figures import BLUE, DATES, GREY, ORANGE, RED, Figure, name_of
@@ -19,6 +18,8 @@ _MOST_COURSES = 8
 _MOST_METRICS = 3
 _HIGHEST = 10.0  # effects are drawn up to there
 _CLEAR = "rgba(0,0,0,0)"
+_LONGEST = 40  # characters of a level beside its bar
+BADGES = {"critical": "stopped", "warning": "not", "info": ""}
 
 
 def render(report: MonitorReport) -> str:
@@ -31,43 +32,14 @@ def render(report: MonitorReport) -> str:
             "moment": lambda at: at.strftime("%-d %b %Y %H:%M"),
         },
         report=report,
+        findings=report.findings,
         story=story(report),
         figures=figures(report),
         shapes=list(enumerate(report.shapes)),
         metrics=list(enumerate(_metrics(report))),
         name_of=name_of,
-        badge={"critical": "stopped", "warning": "not", "info": ""},
+        badge=BADGES,
     )
-
-
-def fragment(results: Sequence[Result], ranking: Sequence[Damage] = ()) -> str:
-    """Results as a piece of HTML for a notebook: what fired first, then what could not be checked, and how
-    many were quiet."""
-    shown = [each for each in results if each.fired or each.unable]
-    order = {"critical": 0, "warning": 1, "info": 2}
-    shown.sort(key=lambda each: (each.unable, order[each.level]))
-    fired = sum(each.fired for each in results)
-    lines = [f"<p><b>{fired} of {len(results)}</b> things that were checked fired.</p>"]
-    if shown:
-        rows = "".join(_line_of(each) for each in shown)
-        head = "<tr><th>level</th><th>what</th><th style='text-align:left'>found</th></tr>"
-        lines.append(f"<table><thead>{head}</thead><tbody>{rows}</tbody></table>")
-    if ranking:
-        rows = "".join(
-            f"<tr><td>{escape(each.feature)}</td><td>{each.effect:.4g} ({each.low:.4g} to {each.high:.4g})"
-            f"</td><td>{each.share:.0%}</td></tr>"
-            for each in ranking
-        )
-        head = "<tr><th>feature</th><th>moves the answers by</th><th>share</th></tr>"
-        lines.append(f"<table><thead>{head}</thead><tbody>{rows}</tbody></table>")
-    return f"<div>{''.join(lines)}</div>"
-
-
-def _line_of(each: Result) -> str:
-    colour = {"critical": RED, "warning": ORANGE, "info": BLUE}[each.level]
-    level = f"<b style='color:{colour}'>{each.level}</b>" if each.fired else "not checked"
-    what = escape(f"{each.family} {each.subject}")
-    return f"<tr><td>{level}</td><td>{what}</td><td style='text-align:left'>{escape(each.message)}</td></tr>"
 
 
 def story(report: MonitorReport) -> str:
@@ -112,7 +84,7 @@ def shape(shown: Shape) -> Figure:
         ("now", shown.now, BLUE, "rgba(31,95,168,.45)"),
     ):
         if shown.names:
-            bars = {"x": list(shown.names), "y": list(shares), "marker": {"color": colour}}
+            bars = {"x": _labels(shown.names), "y": list(shares), "marker": {"color": colour}}
             data.append({"type": "bar", "name": name, **bars, "hovertemplate": "%{x}: %{y:.1%}"})
         else:
             data.append(_steps(name, shown, shares, colour, fill))
@@ -120,7 +92,20 @@ def shape(shown: Shape) -> Figure:
     layout["yaxis"] |= {"tickformat": ".0%", "rangemode": "tozero"}
     layout["xaxis"] |= {"type": "date"} if shown.kind == "date" else {}
     layout["xaxis"] |= {"type": "category"} if shown.names else {}
+    layout["xaxis"] |= {"title": {"text": "length of the text"}} if shown.kind == "text" else {}
     return {"data": data, "layout": layout | {"height": 250, "barmode": "group"}}
+
+
+def _labels(names: Sequence[str]) -> list[str]:
+    """Levels beside their bars: short, each of its own, and text for Plotly, which knows some tags."""
+    short = [name if len(name) <= _LONGEST else f"{name[:_LONGEST]}…" for name in names]
+    alike = [f"{each} ({number})" if short.count(each) > 1 else each for number, each in enumerate(short, 1)]
+    return [plain(each) for each in alike]
+
+
+def plain(text: str) -> str:
+    """Shown by Plotly as it stands."""
+    return html.escape(text, quote=False)
 
 
 def _steps(name: str, shown: Shape, shares: Sequence[float], colour: str, fill: str) -> Figure:
@@ -137,7 +122,7 @@ def _steps(name: str, shown: Shape, shares: Sequence[float], colour: str, fill: 
 
 def ranking(ranked: Sequence[Damage]) -> Figure:
     """Features by what their drift does to the answers."""
-    names = [each.feature for each in ranked]
+    names = [plain(each.feature) for each in ranked]
     bars = {
         "type": "bar",
         "orientation": "h",
@@ -181,7 +166,7 @@ def _course(course: Course, colour: str) -> Figure:
     return {
         "type": "scatter",
         "mode": "lines+markers",
-        "name": f"{course.subject} ({_words(course.statistic)})",
+        "name": plain(f"{course.subject} ({_words(course.statistic)})"),
         "x": [each.until.isoformat() for each in course.points],
         "y": sizes,
         "line": {"color": colour, "width": 1.5},

@@ -1,4 +1,4 @@
-"""Pages of HTML with plots that need nothing else, on no network."""
+"""Pages of HTML that need nothing else, on no network."""
 
 from __future__ import annotations
 
@@ -9,9 +9,17 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
+Filters = Mapping[str, Callable[[Any], str]]
 
-def render(template: str, filters: Mapping[str, Callable[[Any], str]], **values: Any) -> str:
-    """A page: its script and styles are inside."""
+
+def render(template: str, filters: Filters, **values: Any) -> str:
+    """A page with plots: its script and styles are inside."""
+    script = Markup(get_plotlyjs())  # noqa: S704 (the library's own file)
+    return plain(template, filters, script=script, **values)
+
+
+def plain(template: str, filters: Filters, **values: Any) -> str:
+    """A page: its styles are inside."""
     environment = Environment(
         loader=PackageLoader("everloop.dashboard"),
         autoescape=True,
@@ -20,6 +28,5 @@ def render(template: str, filters: Mapping[str, Callable[[Any], str]], **values:
         lstrip_blocks=True,
     )
     environment.filters.update(filters)
-    script = Markup(get_plotlyjs())  # noqa: S704 (the library's own file)
-    page: str = environment.get_template(template).render(script=script, **values)
-    return page
+    made: str = environment.get_template(template).render(**values)
+    return made

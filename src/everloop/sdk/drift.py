@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, TypedDict
 
+from everloop import dashboard
+from everloop.adapters.blobs.local import write_atomically
 from everloop.adapters.river import DETECTORS
 from everloop.core.errors import DriftDetectionError, MLOpsError, nearest
 from everloop.core.monitoring import Result
 from everloop.flows.monitoring import comparing
+
+from .shown import shown
 
 LOWER_IS_BETTER = ("loss", "error", "rmse", "mae", "mse", "brier", "latency")
 
@@ -61,29 +66,42 @@ class DriftDetector:
         self._registered = {}
 
     def detect_data_drift(
-        self, reference_data: object, current_data: object, threshold: float = 0.05
+        self,
+        reference_data: object,
+        current_data: object,
+        threshold: float = 0.05,
+        *,
+        to: str | Path | None = None,
     ) -> DataDrift:
         """Whether current data look other than the reference: numbers, categories, booleans, dates, texts,
         missing values, new and vanished categories, columns, and how they go together.
 
         ``threshold`` is the probability of finding drift where there is none, over all that is looked at; a
         change must also be large enough to count. Data are tables (pandas, Polars, Arrow, a file), or arrays
-        of (rows,) or (rows, features), whose columns are then ``feature_0``, ``feature_1`` … Raises
+        of (rows,) or (rows, features), whose columns are then ``feature_0``, ``feature_1`` … ``to`` is a
+        file that gets a page of HTML with both distributions of each feature that drifted. Raises
         DriftDetectionError.
         """
         if not 0 < threshold < 1:
             raise DriftDetectionError(f"The threshold is {threshold!r}.", remedy="Give a probability, 0.05.")
-        results = _as_drift_error(lambda: comparing.compare(reference_data, current_data, threshold))
+        found = _as_drift_error(lambda: comparing.beside(reference_data, current_data, threshold))
+        if to is not None:
+            names = _name(reference_data, "reference data"), _name(current_data, "current data")
+            page = dashboard.comparison.render(found, *names)
+            write_atomically(Path(to).absolute(), page.encode())
+        results = list(found.results)
         fired = [each for each in results if each.fired]
         features: dict[str, list[str]] = {}
         for each in fired:
             features.setdefault(each.subject, []).append(each.message)
         p_values = [each.p_value for each in results if each.p_value is not None]
-        return DataDrift(
-            drift_detected=bool(fired),
-            p_value=min(p_values, default=1.0),
-            features=features,
-            results=results,
+        return shown(
+            DataDrift(
+                drift_detected=bool(fired),
+                p_value=min(p_values, default=1.0),
+                features=features,
+                results=results,
+            )
         )
 
     def detect_model_drift(
@@ -102,11 +120,13 @@ class DriftDetector:
             )
         lost = {name: _lost(name, reference_metrics[name], current_metrics[name]) for name in shared}
         worst = max(lost, key=lambda name: lost[name])
-        return ModelDrift(
-            drift_detected=lost[worst] > threshold,
-            degradation=max(0.0, lost[worst]),
-            metric=worst,
-            degradations=lost,
+        return shown(
+            ModelDrift(
+                drift_detected=lost[worst] > threshold,
+                degradation=max(0.0, lost[worst]),
+                metric=worst,
+                degradations=lost,
+            )
         )
 
     def detect_concept_drift(
@@ -120,7 +140,7 @@ class DriftDetector:
         name, alarms = _as_drift_error(
             lambda: comparing.errors(reference_losses, current_losses, detector, options, DETECTORS)
         )
-        return ConceptDrift(drift_detected=bool(alarms), alarms=alarms, detector=name)
+        return shown(ConceptDrift(drift_detected=bool(alarms), alarms=alarms, detector=name))
 
     def check_drift(
         self,
@@ -144,12 +164,14 @@ class DriftDetector:
         if data is None and model is None:
             raise DriftDetectionError("There is nothing to check.", remedy="Give data, metrics or both.")
         said = [each for each in (data, model, *custom.values()) if each is not None]
-        return {
-            "drift_detected": any(_says_drift(each) for each in said),
-            "data_drift": data,
-            "model_drift": model,
-            "custom": custom,
-        }
+        return shown(
+            {
+                "drift_detected": any(_says_drift(each) for each in said),
+                "data_drift": data,
+                "model_drift": model,
+                "custom": custom,
+            }
+        )
 
     def register(self, name: str, detector: Custom) -> None:
         """A function of (reference_data, current_data), under a name. What it returns is its answer: a
@@ -169,6 +191,11 @@ class DriftDetector:
                 f"No detector is called '{name}'.", remedy=nearest(name, self._registered)
             )
         return self._registered[name](reference_data, current_data)
+
+
+def _name(source: object, otherwise: str) -> str:
+    """What a page calls a table: the name of its file."""
+    return Path(source).name if isinstance(source, (str, Path)) else otherwise
 
 
 def _lost(name: str, before: float, now: float) -> float:

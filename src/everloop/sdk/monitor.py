@@ -14,6 +14,7 @@ from everloop.flows import history, watch
 from everloop.flows.releases import memory
 
 from .places import close_with, first_model, open_place
+from .shown import shown
 
 _USUAL_ACCURACY = 0.70
 METRIC = "accuracy"
@@ -94,13 +95,15 @@ class ModelMonitor:
         least = self._rules.min_samples
         found = watch.measure_drift(self._project, self.model, data, features=features, min_samples=least)
         limit = self._rules.drift_threshold
-        return DriftReport(
-            score=found.score,
-            feature=found.feature,
-            shifts=dict(found.shifts),
-            rows=found.rows,
-            enough=found.enough,
-            drifted=limit is not None and found.enough and found.score > limit,
+        return shown(
+            DriftReport(
+                score=found.score,
+                feature=found.feature,
+                shifts=dict(found.shifts),
+                rows=found.rows,
+                enough=found.enough,
+                drifted=limit is not None and found.enough and found.score > limit,
+            )
         )
 
     def should_retrain(

@@ -1,15 +1,19 @@
-"""Watching a model in production for Python: how it answers."""
+"""Watching a model in production for Python: how it answers, and what its monitors found."""
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any, TypedDict
 
+from everloop import dashboard
 from everloop.core.errors import MonitoringError
-from everloop.flows.monitoring import service
+from everloop.core.monitoring import Alert, Damage, Result
+from everloop.flows.monitoring import reporting, service
 from everloop.monitoring.health import Status
 
 from .places import close_with, open_place
+from .shown import shown
 
 
 class Metrics(TypedDict):
@@ -35,6 +39,22 @@ class HealthReport(TypedDict):
     failed_predictions: int
     failure_low: float
     failure_high: float
+
+
+class WindowReport(TypedDict):
+    """The newest window of a version: its inputs and answers from ``since`` to before ``until``, and the
+    newest labels that were judged. ``results``: all that was looked at; ``ranking``: what drift does to the
+    answers, by feature; ``alerts`` that are open."""
+
+    model: str
+    version: str
+    windows: int
+    since: str
+    until: str
+    rows: int
+    results: list[Result]
+    ranking: list[Damage]
+    alerts: list[Alert]
 
 
 class ModelMonitoring:
@@ -63,26 +83,63 @@ class ModelMonitoring:
     def get_metrics(self, model_id: str, time_window: timedelta = service.WINDOW) -> Metrics:
         """The calls of the last time. Raises MonitoringError."""
         seen = service.measure(self._project, model_id, time_window)
-        return Metrics(
-            total_predictions=seen.calls,
-            failed_predictions=seen.failures,
-            success_rate=1 - seen.failures / seen.calls if seen.calls else None,
-            avg_latency=seen.seconds,
-            errors=seen.errors,
-            since=seen.since.isoformat(),
-            until=seen.until.isoformat(),
+        return shown(
+            Metrics(
+                total_predictions=seen.calls,
+                failed_predictions=seen.failures,
+                success_rate=1 - seen.failures / seen.calls if seen.calls else None,
+                avg_latency=seen.seconds,
+                errors=seen.errors,
+                since=seen.since.isoformat(),
+                until=seen.until.isoformat(),
+            )
         )
 
     def check_health(self, model_id: str, time_window: timedelta = service.WINDOW) -> HealthReport:
         """Whether the model answered well in the last time. Raises MonitoringError."""
         found = service.check(self._project, model_id, time_window)
-        return HealthReport(
-            status=found.status,
-            reasons=list(found.reasons),
-            total_predictions=found.calls,
-            failed_predictions=found.failures,
-            failure_low=found.low,
-            failure_high=found.high,
+        return shown(
+            HealthReport(
+                status=found.status,
+                reasons=list(found.reasons),
+                total_predictions=found.calls,
+                failed_predictions=found.failures,
+                failure_low=found.low,
+                failure_high=found.high,
+            )
+        )
+
+    def report(
+        self,
+        model_id: str,
+        version: str | None = None,
+        until: datetime | None = None,
+        *,
+        to: str | Path | None = None,
+    ) -> WindowReport:
+        """What the monitors found in the newest window of a version [the champion], or in the one that ended
+        ``until`` then. ``to`` is a file that gets the page that ``everloop monitor report`` writes. Raises
+        UnknownVersion, and NotFound where nothing was checked yet."""
+        if until is not None and until.tzinfo is None:
+            raise MonitoringError(f"{until} has no time zone.", remedy="Give one: tzinfo=UTC.")
+        found = reporting.document(self._project, model_id, version, until)
+        if to is not None:
+            page = dashboard.monitoring.render(found)
+            self._project.write_file(Path(to).absolute(), page.encode())
+        checks = [one for one in (found.answers, found.labels) if one is not None]
+        window = checks[0]
+        return shown(
+            WindowReport(
+                model=found.model,
+                version=found.version,
+                windows=found.windows,
+                since=window.since.isoformat(),
+                until=window.until.isoformat(),
+                rows=window.rows,
+                results=[each for one in checks for each in one.results],
+                ranking=list(found.ranking),
+                alerts=[each for each in found.alerts if each.status == "open"],
+            )
         )
 
     def close(self) -> None:

@@ -125,6 +125,15 @@ def test_profiles_say_what_the_tables_say(folder: Path) -> None:
     assert "monthly_fee" in tables
     assert (folder / "usual.json").stat().st_size < 20_000
 
+    assert "Page: " in said(folder, "compare", "usual.json", "new.json", "--to", "compared.html")
+    page = (folder / "compared.html").read_text()
+    assert "<h1>usual.json and new.json</h1>" in page
+    assert "<h3>monthly_fee</h3>" in page
+    assert 'src="http' not in page
+    told = json.loads(said(folder, "compare", "usual.json", "new.json", "--to", "compared.html", "--json"))
+    assert told["page"].endswith("compared.html")
+    assert told["results"]
+
 
 @pytest.mark.parametrize(
     ("arguments", "words"),

@@ -6,9 +6,12 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query, Request
+from fastapi.responses import HTMLResponse, Response
 from pydantic import ConfigDict, Field
 
+from everloop.api.media import wants_page
 from everloop.core import spans
+from everloop.dashboard import alert as pages
 from everloop.flows.alerts import closing, showing, silencing
 
 from .descriptions import PROBLEMS, READING, Shape
@@ -18,6 +21,13 @@ if TYPE_CHECKING:
     from everloop.flows.project import Project
 
 router = APIRouter(tags=["alerts"])
+_PAGE = {
+    "content-security-policy": pages.POLICY,
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cache-control": "no-store",
+    "vary": "accept",
+}
 Named = Annotated[str, Path(description="An alert's id.", max_length=100)]
 Silenced = Annotated[str, Path(description="A silence's id.", max_length=100)]
 Why = Annotated[str, Field(min_length=1, max_length=500, description="For the history.")]
@@ -56,10 +66,21 @@ async def list_alerts(
     return {"alerts": [asdict(alert) for alert in found], "count": len(found)}
 
 
-@router.get("/alerts/{alert_id}", responses=READING)
-async def show_alert(alert_id: Named, request: Request) -> dict[str, Any]:
-    """An alert: everything that was found, the expected damage, what was done or is proposed."""
-    return asdict(await do(showing.find, _project(request), alert_id))
+@router.get(
+    "/alerts/{alert_id}",
+    response_model=None,
+    responses={**READING, 200: {"content": {"application/json": {}, "text/html": {}}}},
+)
+async def show_alert(alert_id: Named, request: Request, response: Response) -> dict[str, Any] | HTMLResponse:
+    """An alert: everything that was found, the expected damage, what was done or is proposed. Browsers get a
+    page (`Accept: text/html`)."""
+    project = _project(request)
+    found = await do(showing.find, project, alert_id)
+    if not wants_page(request.headers.get("accept", "")):
+        response.headers["vary"] = "accept"
+        return asdict(found)
+    content = await do(lambda: pages.render(found, showing.timeline(project, found)))
+    return HTMLResponse(content, headers=_PAGE)
 
 
 @router.post("/alerts/{alert_id}/close", dependencies=SENT, responses=PROBLEMS)

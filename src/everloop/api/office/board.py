@@ -10,7 +10,7 @@ from starlette.concurrency import run_in_threadpool
 
 from everloop.core.errors import MLOpsError
 from everloop.core.serving import Form
-from everloop.flows import serving
+from everloop.flows import monitoring, serving
 from everloop.serving.counts import Counts
 
 from . import metrics
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 RECENT_EVERY = (2.0, 15.0)  # seconds between reads: at least, and at most when they take long
 PAST_EVERY = (30.0, 900.0)
+WATCHED_EVERY = (5.0, 300.0)
 PAUSE = 20.0  # times as long as a read took
 
 
@@ -36,6 +37,7 @@ class Board:
         now = office.project.clock.monotonic
         self._recent = _Kept(now, *RECENT_EVERY)
         self._past = _Kept(now, *PAST_EVERY)
+        self._watched = _Kept(now, *WATCHED_EVERY)
 
     async def run(self) -> None:
         """Look on until cancelled."""
@@ -72,6 +74,7 @@ class Board:
         counts = await office.counted()
         recent = await self._recent.get(lambda: serving.overview.recent(office.project))
         past = await self._past.get(lambda: serving.overview.past(office.project, names))
+        watched = await self._watched.get(lambda: {"monitors": monitoring.glancing.glance(office.project)})
         newest = self._series.number
         return {
             "project": office.project.settings.project,
@@ -84,7 +87,8 @@ class Board:
             "models": self._models(past.get("usage", {})),
             "metrics": metrics.document(office, counts, self._host),
             "notices": self._notices(),
-            "problems": self._problems([recent.get("problem"), past.get("problem")]),
+            "problems": self._problems([one.get("problem") for one in (recent, past, watched)]),
+            "monitors": watched.get("monitors"),
             **{name: recent.get(name, []) for name in ("recent", "jobs")},
             **{name: past.get(name, {}) for name in ("labels", "history")},
         }

@@ -6,10 +6,12 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request
+from fastapi.responses import HTMLResponse
 
-from everloop.flows.monitoring import showing
+from everloop.dashboard import monitoring as pages
+from everloop.flows.monitoring import reporting, showing
 
-from .descriptions import READING
+from .descriptions import READING, Time
 from .routes import do
 
 if TYPE_CHECKING:
@@ -49,6 +51,22 @@ async def monitor_plan(
 ) -> dict[str, Any]:
     """What the monitors of a version will find, by when, and how often they will be wrong."""
     return asdict(await do(_plan, _project(request), model, version, hourly))
+
+
+@router.get("/monitors/{model}/report", response_class=HTMLResponse, responses=READING)
+async def monitor_report(
+    model: Model,
+    request: Request,
+    version: Annotated[str | None, Query(max_length=100, description="[the champion]")] = None,
+    until: Annotated[Time | None, Query(description="As of the window that ended then [the newest].")] = None,
+) -> HTMLResponse:
+    """What the monitors of a version found as a page with plots, which needs nothing else."""
+    project = _project(request)
+
+    def made() -> str:
+        return pages.render(reporting.document(project, model, version, until))
+
+    return HTMLResponse(await do(made), headers={"x-content-type-options": "nosniff"})
 
 
 def _plan(project: Project, model: str, version: str | None, hourly: float | None) -> Any:

@@ -147,13 +147,27 @@ function draw(d) {
   chart($('host'), ['cpu', 'memory', 'disk'].map(name => worst(found, name, p => p[name])), {...axis, most: 100});
   chart($('backlog'), [worst(found, 'backlog', p => p.backlog / 1000)], {...axis, most: 1});
   answers(d, found, axis);
-  versions(d); recent(d); labels(d); jobs(d); measured(d);
+  monitors(d); versions(d); recent(d); labels(d); jobs(d); measured(d);
 }
 function answers(d, found, axis) {
   const means = found.map(b => { const all = b.points.map(p => p.mean).filter(v => v !== null); return [b.at, all.length ? all.reduce((a, b) => a + b, 0) / all.length : null]; });
   const numbers = means.some(v => v[1] !== null);
   $('answers-of').textContent = d.model === null ? 'predictions per second by class' : `${numbers ? 'mean predicted value' : 'predictions per second by class'} of ${d.model}`;
   if (numbers) chart($('answers'), [{name: 'mean', values: means}], {...axis, least: Infinity}); else chart($('answers'), rates(found, 'classes'), axis);
+}
+function monitors(d) {
+  const kind = {quiet: 'good', findings: 'warn', 'cannot run': 'bad', late: 'bad'};
+  const rows = (d.monitors || []).map(one => {
+    const name = one.version === null ? one.model : `${one.model}@${one.version}`;
+    const alerts = one.alerts.map(a => el('div', {}, pill(a.level, {critical: 'bad', warning: 'warn'}[a.level] || ''), ' ',
+      el('a', {href: `alerts/${encodeURIComponent(a.alert_id)}`}, a.title), ' ', el('span', {class: 'soft'}, ago(a.opened_at, d.now))));
+    if (one.more_alerts) alerts.push(el('div', {class: 'soft'}, `and ${one.more_alerts} more`));
+    return [
+      [one.checked_at ? link(name, {version: one.version}, `monitors/${encodeURIComponent(one.model)}/report`) : name, 'keep'],
+      [pill(one.state, kind[one.state] || ''), 'keep'], one.why || '–', [ago(one.checked_at, d.now), 'keep'],
+      one.rows === null ? '–' : short(one.rows), [alerts.length ? el('div', {}, ...alerts) : '–', `wide ${alerts.length ? '' : 'empty'}`]];
+  });
+  table('monitors', ['model', 'state', 'found', 'checked', '#rows', 'open alerts'], rows, d.monitors ? 'No model yet.' : 'Not known yet.');
 }
 function versions(d) {
   const rows = d.models.flatMap(model => model.versions.map((v, i) => [

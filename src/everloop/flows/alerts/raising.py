@@ -85,8 +85,10 @@ def _name(finding: Finding) -> tuple[str, str, str]:
     return finding.result.family, finding.result.subject, finding.result.statistic
 
 
-def _urgency(finding: Finding) -> tuple[int, bool, datetime]:
-    return LEVELS.index(finding.result.level), finding.result.fired, finding.until
+def _urgency(finding: Finding) -> tuple[int, bool, bool, datetime]:
+    """What is broken comes before what comes of it."""
+    result = finding.result
+    return LEVELS.index(result.level), result.fired, result.statistic == "fault", finding.until
 
 
 def _quiet(tx: Tx, project: Project, alert: Alert, checked: Checked) -> list[Alert]:

@@ -6,5 +6,16 @@ from everloop.core.lazy import submodules
 
 __getattr__ = submodules(
     __name__,
-    ["checking", "comparing", "damaging", "referring", "reporting", "service", "showing", "spans", "summing"],
+    [
+        "checking",
+        "comparing",
+        "damaging",
+        "glancing",
+        "referring",
+        "reporting",
+        "service",
+        "showing",
+        "spans",
+        "summing",
+    ],
 )

@@ -62,7 +62,8 @@ def _check(project: Project, model: str, version: str, kind: Kind, span: Span, t
             monitors.put_mark(tx, model, version, found.mark)
         if found.window is not None:
             summing.keep(tx, model, version, span, found.window)
-        damage, proposal = proposing.damage(checked), proposing.proposal(checked)
+        opened = alerts.showing.findings(tx, model)
+        damage, proposal = proposing.damage(checked, opened), proposing.proposal(checked, opened)
         changed = alerts.raising.take(tx, project, checked, damage=damage, proposal=proposal)
     told(checked, changed)
     return [checked]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,26 @@ import pyarrow as pa
 from everloop.core.errors import FileMissing, Invalid, Unreadable, WrongType
 from everloop.core.monitoring import Result
 from everloop.data import reading
-from everloop.monitoring import checks, reference, windows
+from everloop.monitoring import checks, damage, reference, windows
 from everloop.monitoring.detectors import DEFAULT, Detectors, Make
 from everloop.monitoring.reference import Reference
 from everloop.monitoring.windows import Window
+
+from . import shapes
+from .shapes import Shape
+
+MOST_SHAPES = 60
+
+
+@dataclass(frozen=True)
+class Beside:
+    """Two tables side by side: ``rows`` of each, all that was looked at, and how what drifted is distributed
+    in both, the largest effect first. ``more`` drifted and is not drawn."""
+
+    rows: tuple[int, int]
+    results: tuple[Result, ...]
+    shapes: tuple[Shape, ...]
+    more: int
 
 
 def profile(source: object, like: object = None) -> dict[str, Any]:
@@ -35,18 +52,32 @@ def compare(before: object, now: object, alpha: float) -> list[Result]:
     """``now`` beside ``before``: each a table, a file, an array (rows,) or (rows, features), or the document
     of a profile. All that is looked at fires by chance with probability ``alpha`` at most. Raises Invalid for
     profiles that do not belong together."""
+    usual, window = _both(before, now)
+    return list(checks.check(usual, window, alpha=alpha))
+
+
+def beside(before: object, now: object, alpha: float) -> Beside:
+    """As ``compare``, with what there is to draw."""
+    usual, window = _both(before, now)
+    results = checks.check(usual, window, alpha=alpha)
+    drifted = damage.drifted(results)
+    drawn = shapes.of(usual, window, drifted[:MOST_SHAPES], results)
+    return Beside((usual.rows, window.rows), tuple(results), tuple(drawn), len(drifted[MOST_SHAPES:]))
+
+
+def _both(before: object, now: object) -> tuple[Reference, Window]:
     usual = _reference(before) if isinstance(before, Mapping) else None
     if usual is None:
         usual = reference.build(reading.refuse_empty(_table(before), "The reference data"))
     if not isinstance(now, Mapping):
-        return list(checks.check(usual, windows.summarise(usual, _table(now)), alpha=alpha))
+        return usual, windows.summarise(usual, _table(now))
     if now.get("profile") != "window" or now.get("like") != _name_of(usual):
         raise Invalid(
             "The second profile was not made over the bins of the first.",
             remedy="Make it so: everloop monitor profile FILE --like FIRST.json --to SECOND.json.",
         )
     told = {name: value for name, value in now.items() if name not in ("profile", "like")}
-    return list(checks.check(usual, Window.from_document(usual, told), alpha=alpha))
+    return usual, Window.from_document(usual, told)
 
 
 def read_profile(path: Path) -> object:

@@ -72,7 +72,8 @@ def _ranked(project: Project, known: References, table: pa.Table, fired: Sequenc
     except MLOpsError as error:
         text = f"The model could not be asked what the drift does: {error.message}"
         return [Result("prediction", "damage", "damage", False, text, unable=True)]
-    return [_result(ranked)] if ranked else []
+    broken = any(each.statistic == "fault" for each in fired)
+    return [_result(ranked, estimates=not broken)] if ranked else []
 
 
 def _model(project: Project, known: References) -> Callable[[pa.Table], Any]:
@@ -96,7 +97,8 @@ def _as_trained(known: References, table: pa.Table) -> pa.Table:
     return table
 
 
-def _result(ranked: Sequence[Damage]) -> Result:
+def _result(ranked: Sequence[Damage], *, estimates: bool) -> Result:
+    """``estimates``: of performance are told, too; they do not hold for what a broken feed says."""
     first = ", ".join(
         f"'{each.feature}' {each.effect:.3g} ({each.low:.3g} to {each.high:.3g}, {each.share:.0%})"
         for each in ranked[:_NAMED]
@@ -108,7 +110,7 @@ def _result(ranked: Sequence[Damage]) -> Result:
         "The features that drifted do not move the answers."
     )  # fmt: skip
     harm = max(ranked, key=lambda each: each.harm or 0.0)
-    if harm.harm is not None and harm.metric and harm.harm > 0 and harm.effect > 0:
+    if estimates and harm.harm is not None and harm.metric and harm.harm > 0 and harm.effect > 0:
         text += (
             f" Without the drift of '{harm.feature}' the {harm.metric} to expect would be "
             f"{harm.repaired:.3f} instead of {harm.performance:.3f}."

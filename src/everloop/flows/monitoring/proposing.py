@@ -1,32 +1,47 @@
-"""What to make of findings: the damage to expect, and what is proposed. Nothing is retrained by it."""
+"""What to make of findings: the damage to expect, and what is proposed. Nothing is retrained by it.
+
+``incident``: what was found before in the alerts that are still open. A feed that broke in it stays the
+reason until they close: a later window that looks better does not take it back.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from everloop.core.monitoring import Checked, Result
 
 MOST_NAMED = 3
 
 
-def damage(checked: Checked) -> str:
-    """From labels where there are some, else from the estimate; nothing where neither says anything."""
-    for family in ("performance", "concept", "estimated"):
-        fired = [each for each in checked.findings if each.fired and each.family == family]
-        if fired:
-            return fired[0].message
-    if any(each.fired for each in checked.findings) and (told := _estimates(checked)):
-        return f"Performance is expected to be as usual: {told}."
-    return ""
+def damage(checked: Checked, incident: Sequence[Result] = ()) -> str:
+    """From labels where there are some, else what drift does to the answers and what is estimated. With a
+    broken feed no estimate is told: the model takes the wrong values for true ones, and so do estimates."""
+    fired = [each for each in checked.findings if each.fired]
+    known = [*fired, *(each for each in incident if each.fired)]
+    if measured := _first(known, "performance", "concept"):
+        return measured
+    moved = _moved(checked)
+    broken = [each for each in known if _is_broken(each)]
+    if broken:
+        unknown = (
+            f"How good the answers are only labels will tell: estimates rest on what feeds {_named(broken)}, "
+            "which is broken."
+        )
+        return f"{moved} {unknown}".strip()
+    estimated = _first(fired, "estimated")
+    if not estimated and fired and (told := _estimates(checked)):
+        estimated = f"Performance is expected to be as usual: {told}."
+    return " ".join(filter(None, (estimated, moved)))
 
 
-def proposal(checked: Checked) -> str:
+def proposal(checked: Checked, incident: Sequence[Result] = ()) -> str:
     fired = [each for each in checked.findings if each.fired]
     families = {each.family for each in fired}
     model = checked.model
-    if families & {"quality", "check"}:
-        named = _named(each for each in fired if each.family in ("quality", "check"))
-        return f"Repair what feeds {named} first. Do not train on these rows."
+    feeds = [each for each in fired if each.family in ("quality", "check")]
+    feeds += [each for each in incident if each.fired and _is_broken(each)]
+    if fired and feeds:
+        return f"Repair what feeds {_named(feeds)} first. Do not train on these rows."
     if families & {"performance", "concept"}:
         return f"Train on newer labelled rows: everloop run {model}. Its gate decides whether that is better."
     if families & {"estimated", "prediction"}:
@@ -34,6 +49,24 @@ def proposal(checked: Checked) -> str:
     if families & {"data", "joint"}:
         return "Nothing: inputs that moved are no harm by themselves. The labels will tell."
     return ""
+
+
+def _is_broken(result: Result) -> bool:
+    """A fault of the feed; fewer missing values than usual are none."""
+    return result.family == "quality" and result.level != "info"
+
+
+def _first(results: Iterable[Result], *families: str) -> str:
+    for family in families:
+        for each in results:
+            if each.family == family:
+                return each.message
+    return ""
+
+
+def _moved(checked: Checked) -> str:
+    """What drift does to the answers, where the model could be asked."""
+    return next((e.message for e in checked.results if e.statistic == "damage" and not e.unable), "")
 
 
 def _estimates(checked: Checked) -> str:

@@ -71,10 +71,17 @@ def overview(project: Project) -> list[Watched]:
         ]
 
 
-def history(project: Project, model: str, version: str | None = None, limit: int = 50) -> list[Checked]:
-    """Newest first. Raises NotFound where nothing was checked."""
+def history(
+    project: Project,
+    model: str,
+    version: str | None = None,
+    limit: int = 50,
+    *,
+    until: datetime | None = None,
+) -> list[Checked]:
+    """Newest first; of windows that ended ``until`` then. Raises NotFound where nothing was checked."""
     with project.store.reading() as tx:
-        found = monitors.checks(tx, model, version=version, limit=limit)
+        found = monitors.checks(tx, model, version=version, until=until, limit=limit)
     if not found:
         of = f"{model}@{version}" if version else f"'{model}'"
         raise NotFound(
