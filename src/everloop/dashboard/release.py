@@ -7,6 +7,7 @@ from typing import Any
 from everloop.core.releases import Interval, Release
 from everloop.deployment.compared import find_measure
 from everloop.flows.releases.results import Results, ShadowReport
+from everloop.flows.releases.showing import proven_words
 
 from . import page
 from .figures import BLUE, DATES, GREEN, GREY, ORANGE, RED, Figure
@@ -23,6 +24,7 @@ def render(results: Results) -> str:
             "number": _number,
             "moment": lambda at: at.strftime("%-d %b %Y %H:%M"),
             "words": lambda name: name.replace("_", " "),
+            "proven": lambda interval: proven_words(results.release, interval),
         },
         results=results,
         release=results.release,

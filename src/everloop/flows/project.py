@@ -23,8 +23,8 @@ class Project:
     """``data`` keeps data versions, ``artifacts`` fitted models and plots; ``write_file`` replaces a file
     atomically, ``move_folder`` gives a finished folder its name durably; ``open_blobs`` opens a folder or
     ``s3://…`` for backups; ``open_compiler`` gives what compiles models and what runs them; ``open_native``
-    what runs a model that cannot be compiled, apart from us; ``open_notifier`` a channel by its address; ``open_suites`` what runs suites of Great Expectations; ``user`` is who acts,
-    for the history."""
+    what runs a model that cannot be compiled, apart from us; ``open_notifier`` a channel by its address;
+    ``open_suites`` what runs suites of Great Expectations; ``user`` is who acts, for the history."""
 
     settings: Settings
     store: Store

@@ -6,6 +6,7 @@ import contextlib
 import time
 import warnings
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,19 @@ def load(server: Server, release_id: str) -> tuple[Release, Counter[tuple[str, s
                 assert time.monotonic() < until, deploying.looks(project, release_id, 1)
     finally:
         project.close()
+
+
+def until(found: Callable[[], Any]) -> Any:
+    """What comes within some seconds."""
+    end = time.monotonic() + PATIENCE
+    while not (answer := found()):
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    return answer
+
+
+def failures(server: Server, release: Release) -> Any:
+    return server.ask("GET", f"/releases/{release.release_id}/failures").json["failures"]
 
 
 def champion_answers(server: Server, version: str) -> None:
@@ -130,6 +144,7 @@ def test_a_version_that_ends_its_process_is_rolled_back_and_nobody_waits_or_gets
         assert {version for version, _ in answered} == {OLD}
         champion_answers(server, OLD)
         assert f"iris@{NEW}: its process died (code 3)" in server.errors
+        until(lambda: {"crashed", "failed"} <= {each["kind"] for each in failures(server, release)})
         metrics = server.ask("GET", "/metrics", headers={"Accept": "text/plain"}).body.decode()
         assert f'event="crashed",model="iris",version="{NEW}"' in metrics
     project = open_project(folder=tmp_path)  # the server has ended: its journal is in the log

@@ -118,6 +118,8 @@ def test_a_canary_is_followed_and_ended(server: Server) -> None:
     answer = post(server, f"{where}/abort", {"reason": "the wrong version"})
     assert (answer.status, answer.json["release"]["outcome"]) == (200, "the wrong version")
     check_problem(post(server, f"{where}/promote"), 409)
+    assert server.ask("GET", f"{where}/failures").json == {"failures": [], "count": 0}
+    check_problem(server.ask("GET", "/releases/rel_none/failures"), 404)
 
 
 def test_a_release_is_promoted_by_hand(server: Server) -> None:

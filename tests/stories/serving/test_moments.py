@@ -37,6 +37,17 @@ def test_over_http(server: Server, path: str) -> None:
     check_problem(server.ask("GET", path), 400)
 
 
+@pytest.mark.parametrize("since", ["2h", "2%20hours%20ago", "yesterday", "2026-03-01", "now"])
+def test_times_in_words_over_http(server: Server, since: str) -> None:
+    assert server.ask("GET", f"/predictions/history?since={since}&until=now").status == 200
+    assert server.ask("GET", f"/labels/maturity?since={since}").status == 200
+
+
+def test_no_time_over_http(server: Server) -> None:
+    told = check_problem(server.ask("GET", "/labels/maturity?since=soon"), 400)
+    assert told["detail"] == "'soon' is no time."
+
+
 @pytest.mark.parametrize("at", [EARLY.replace("%2B", "+"), LATE])
 def test_a_label_of_such_a_time_is_invalid_and_the_others_are_kept(server: Server, at: str) -> None:
     named = f"pred_{at[:4]}"

@@ -158,6 +158,17 @@ async def list_looks(
     return {"looks": [asdict(look) for look in found], "count": len(found)}
 
 
+@router.get("/releases/{release_id}/failures", responses=READING)
+async def list_failures(
+    release_id: Named, request: Request, limit: Annotated[int, Query(ge=1, le=1_000)] = 100
+) -> dict[str, Any]:
+    """The newest requests of a release that an arm could not answer, or whose inputs it refused, and the
+    processes that ended under it; newest first."""
+    project = _project(request)
+    found = await do(lambda: showing.failures(project, deploying.find(project, release_id), limit))
+    return {"failures": [asdict(each) for each in found], "count": len(found)}
+
+
 @router.get("/releases/{release_id}/results", responses=READING)
 async def show_results(release_id: Named, request: Request) -> dict[str, Any]:
     """What came of a release, or comes so far: intervals over time, shares, segments; of a shadow, how its

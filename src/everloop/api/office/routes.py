@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict
-from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -12,13 +11,14 @@ from fastapi.responses import Response
 from starlette.concurrency import run_in_threadpool
 
 from everloop.api.media import is_json, unsupported
+from everloop.core import moments
 from everloop.core.errors import NotFound, UnknownModel, nearest
 from everloop.core.serving import Prediction
 from everloop.flows import serving
 
 from . import metrics
 from .business import Business
-from .descriptions import PROBLEMS, READING, BusinessMetric, Labels, RetrainRequest, Time, TrainingSample
+from .descriptions import PROBLEMS, READING, BusinessMetric, Labels, Moment, RetrainRequest, TrainingSample
 
 if TYPE_CHECKING:
     from .office import Office
@@ -89,17 +89,16 @@ async def add_labels(body: Labels, request: Request) -> dict[str, Any]:
 async def label_maturity(
     request: Request,
     model: Annotated[str | None, Query(max_length=100, description="[the default model]")] = None,
-    since: Annotated[Time | None, Query(description="[a week ago]")] = None,
-    until: Annotated[Time | None, Query(description="[now]")] = None,
+    since: Moment = "7d",
+    until: Moment = "now",
     by: Literal["day", "hour"] = "day",
 ) -> dict[str, Any]:
     """How complete the labels of each period are, and how good the predictions with a label were."""
     office = _office(request)
     name = _model(office, model)
     now = office.project.clock.now()
-    found = await do(
-        serving.labels.maturity, office.project, name, since or now - timedelta(days=7), until or now, by=by
-    )
+    begin, end = moments.read(since, now), moments.read(until, now)
+    found = await do(serving.labels.maturity, office.project, name, begin, end, by=by)
     if not found:
         _check_known(office, model)
     return {"model": name, "periods": [asdict(period) for period in found]}
@@ -111,8 +110,8 @@ async def predictions_history(
     model: Annotated[str | None, Query(max_length=100)] = None,
     version: Annotated[str | None, Query(max_length=100)] = None,
     variant: Annotated[str | None, Query(max_length=100)] = None,
-    since: Time | None = None,
-    until: Time | None = None,
+    since: Moment | None = None,
+    until: Moment | None = None,
     request_id: Annotated[str | None, Query(max_length=200)] = None,
     label: Annotated[str | None, Query(max_length=1_000, description="known, missing, or a label")] = None,
     prediction: Annotated[str | None, Query(max_length=1_000)] = None,
@@ -123,9 +122,11 @@ async def predictions_history(
     cursor: Annotated[str | None, Query(max_length=500, description="`next` of the page before.")] = None,
 ) -> dict[str, Any]:
     """Predictions with their labels, the newest first, page by page."""
+    project = _office(request).project
+    begin, end = (moments.read(each, project.clock.now()) if each else None for each in (since, until))
     found, after = await do(
-        serving.history.page, _office(request).project, model=model, version=version, variant=variant,
-        since=since, until=until, request_id=request_id, label=label, prediction=prediction,
+        serving.history.page, project, model=model, version=version, variant=variant,
+        since=begin, until=end, request_id=request_id, label=label, prediction=prediction,
         min_confidence=min_confidence, max_confidence=max_confidence, release=release, limit=limit,
         cursor=cursor,
     )  # fmt: skip
