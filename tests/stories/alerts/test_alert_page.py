@@ -6,6 +6,7 @@ import re
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,8 @@ from everloop.dashboard import alert as pages
 from everloop.data.examples.customers import customers
 from everloop.flows.alerts import closing, showing
 from everloop.flows.monitoring import glancing
-from everloop.store import monitors
+from everloop.store import alerts, monitors
+from everloop.wiring import open_project
 
 BROWSER = {"accept": "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8"}
 EVIL = "<img src=x onerror=\"document.title='hacked'\">"
@@ -209,3 +211,17 @@ def test_the_live_page_shows_monitors_and_alerts(server: Server, alert: str, tmp
             f"http://{server.address}/alerts/{alert}", tmp_path / "alert.png", width=width, height=1500
         )
         assert picture.stat().st_size > 20_000
+
+
+def test_names_on_the_live_page_are_text(server: Server, alert: str) -> None:
+    here = open_project(folder=server.folder)
+    try:
+        with here.store.writing() as tx:
+            alerts.put(tx, replace(alerts.find(tx, alert), title=EVIL))
+    finally:
+        here.close()
+    shown(server, lambda d: d["monitors"][0]["alerts"][0]["title"] == EVIL)
+    for address in ("dashboard", f"alerts/{alert}"):
+        page = Page(chromium.dump_dom(f"http://{server.address}/{address}"))
+        assert EVIL in page.text
+        assert "img" not in page.tags
