@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -27,6 +28,23 @@ def test_what_drift_does_is_told_beside_the_estimate() -> None:
     assert told == f"Performance is expected to be as usual: log_loss 0.41. {MOVED}"
     assert damage(checked(DRIFT, EFFECT, EXPECTED)) == f"{EXPECTED.message} {MOVED}"
     assert damage(checked(DRIFT, EFFECT)) == MOVED
+
+
+def test_estimates_that_moved_without_proof_are_not_as_usual() -> None:
+    far = replace(USUAL, value=0.97, usual=0.27)
+    told = damage(checked(DRIFT, far))
+    assert told == (
+        "How good the answers are only labels will tell: estimates moved, but prove nothing "
+        "(log_loss 0.97, usually 0.27)."
+    )
+    assert "as usual" not in told
+    near = replace(USUAL, value=0.28, usual=0.27)
+    assert damage(checked(DRIFT, near)) == "Performance is expected to be as usual: log_loss 0.28."
+    assert "as usual" not in damage(checked(DRIFT, replace(near, floor=0.001)))
+    noisy = replace(near, floor=0.005, low=0.25, high=0.31)
+    assert "as usual" in damage(checked(DRIFT, noisy))
+    wide = replace(far, floor=0.01, low=-0.5, high=2.5)
+    assert "as usual" not in damage(checked(DRIFT, wide))
 
 
 def test_nothing_is_as_usual_where_the_feed_is_broken() -> None:

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Sequence
 from everloop.core.monitoring import Checked, Result
 
 MOST_NAMED = 3
+MOST_ROOMS = 5
+NEAR = 0.1  # of the usual value, where no floor says what counts
 
 
 def damage(checked: Checked, incident: Sequence[Result] = ()) -> str:
@@ -29,8 +31,8 @@ def damage(checked: Checked, incident: Sequence[Result] = ()) -> str:
         )
         return f"{moved} {unknown}".strip()
     estimated = _first(fired, "estimated")
-    if not estimated and fired and (told := _estimates(checked)):
-        estimated = f"Performance is expected to be as usual: {told}."
+    if not estimated and fired:
+        estimated = _estimates(checked)
     return " ".join(filter(None, (estimated, moved)))
 
 
@@ -70,8 +72,29 @@ def _moved(checked: Checked) -> str:
 
 
 def _estimates(checked: Checked) -> str:
+    """None fired; that is no news of good performance where they are far from what is usual."""
     known = [each for each in checked.results if each.family == "estimated" and each.value is not None]
-    return ", ".join(f"{each.statistic} {each.value:.3g}" for each in known[:MOST_NAMED])
+    if not known:
+        return ""
+    far = [each for each in known if not _is_near(each)]
+    if not far:
+        told = ", ".join(f"{each.statistic} {each.value:.3g}" for each in known[:MOST_NAMED])
+        return f"Performance is expected to be as usual: {told}."
+    told = ", ".join(
+        f"{each.statistic} {each.value:.3g}, usually {each.usual:.3g}" for each in far[:MOST_NAMED]
+    )
+    return f"How good the answers are only labels will tell: estimates moved, but prove nothing ({told})."
+
+
+def _is_near(result: Result) -> bool:
+    """To what is usual: by less than what counts, or within its interval and not many times that."""
+    if result.usual is None or result.value is None:
+        return True
+    room = result.floor if result.floor is not None else NEAR * abs(result.usual)
+    away = abs(result.value - result.usual)
+    if result.low is None or result.high is None:
+        return away <= room
+    return away <= room or (result.low <= result.usual <= result.high and away <= MOST_ROOMS * room)
 
 
 def _named(results: Iterable[Result]) -> str:
