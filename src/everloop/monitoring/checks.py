@@ -7,7 +7,10 @@ number of them at most, however often one looks (expected numbers add up whateve
 Half of ``alpha`` is for the window alone: there the feed is judged (family ``quality``), which must not wait.
 The other half is for the last 2, 4, 8 … windows taken together, in which slow and small changes show. These
 need two voices: the window itself and those before it must each speak for the change, so that one odd hour is
-no finding. Distributions (``data``, ``joint``) are judged so wherever there is a window before.
+no finding; where those before prove it without the window, it has to speak louder, or an hour that is over
+would be found again in the next ones. Distributions (``data``, ``joint``) are judged so wherever there is a
+window before. One that would be found in the window alone says so (``details["alone"]``): that is reason
+enough to look for a broken feed.
 """
 
 from __future__ import annotations
@@ -27,6 +30,8 @@ ALONE = 0.5  # of alpha
 REACH = 32  # windows taken together at most
 VOICE = 0.05
 VOICE_ERRORS = 1.645  # one-sided
+LOUDER, LOUDER_ERRORS = 0.005, 2.576
+LEAST_ROWS = 20  # of fewer only columns and types are judged
 Key = tuple[str, str, str]
 
 
@@ -44,9 +49,15 @@ def check(
                 unable=True, value=0.0,
             )
         ]  # fmt: skip
+    if window.rows < LEAST_ROWS:
+        told = f"{words.rows(window.rows)} are too few to tell a change; {LEAST_ROWS} are needed."
+        few = Result("quality", "window", "rows", False, told, unable=True, value=float(window.rows))
+        certain = [one for one in schema(reference, window) if one.beyond]
+        return [few, *(_result(reference, one, (one, 1)) for one in certain)]
     recent = [each for each in recent if each.rows]
     now = _by_key(compared(reference, window))
     spans = spans_of(len(recent))
+    alone = _found(now, alpha * ALONE if recent else alpha)
     fired: dict[Key, tuple[Compared, int]] = {}
     for span in spans:
         if span == 1:
@@ -55,13 +66,19 @@ def check(
         else:
             before = merge(recent[-(span - 1) :])
             together = _by_key(compared(reference, before.merge(window)))
-            found = _found(together, alpha * (1 - ALONE) / (len(spans) - 1))
+            level = alpha * (1 - ALONE) / (len(spans) - 1)
+            found = _found(together, level)
             found = {key: each for key, each in found.items() if key not in fired and _speaks(now, each)}
             earlier = _by_key(compared(reference, before)) if found else {}
-            found = {key: each for key, each in found.items() if _speaks(earlier, each)}
+            proven = _found(earlier, level)
+            found = {
+                key: each
+                for key, each in found.items()
+                if _speaks(earlier, each) and (key not in proven or _speaks(now, each, louder=True))
+            }
         fired.update({key: (each, span) for key, each in found.items()})
     everything = {**now, **{key: each for key, (each, _) in fired.items()}}
-    return [_result(reference, each, fired.get(key)) for key, each in everything.items()]
+    return [_result(reference, each, fired.get(key), key in alone) for key, each in everything.items()]
 
 
 def compared(reference: Reference, window: Window) -> list[Compared]:
@@ -122,22 +139,27 @@ def _found(tests: dict[Key, Compared], alpha: float) -> dict[Key, Compared]:
     }
 
 
-def _speaks(tests: dict[Key, Compared], found: Compared) -> bool:
+def _speaks(tests: dict[Key, Compared], found: Compared, *, louder: bool = False) -> bool:
     """Whether the same part moved the same way."""
     if found.key not in tests:
         return found.certain
     test = tests[found.key]
     if found.part >= test.parts.size:
-        return test.p_value <= VOICE
-    return bool(test.parts[found.part] * np.sign(found.parts[found.part]) >= VOICE_ERRORS)
+        return test.p_value <= (LOUDER if louder else VOICE)
+    errors = LOUDER_ERRORS if louder else VOICE_ERRORS
+    return bool(test.parts[found.part] * np.sign(found.parts[found.part]) >= errors)
 
 
-def _result(reference: Reference, each: Compared, found: tuple[Compared, int] | None) -> Result:
+def _result(
+    reference: Reference, each: Compared, found: tuple[Compared, int] | None, alone: bool = False
+) -> Result:
     told, details = each.words, dict(each.details)
     if found is not None:
         each, span = found
         told = each.words if span == 1 else f"{each.words} (over the last {span} windows)"
         details = {**each.details, "windows": span}
+    elif alone:
+        details["alone"] = True
     if not each.certain and not reference.calibrated:
         told += "; uncalibrated, rows taken as independent"
         details["calibrated"] = False

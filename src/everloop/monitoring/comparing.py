@@ -82,8 +82,10 @@ def compare(reference: Reference, window: Window, name: str) -> list[Compared]:
         return []
     compared = _gone(beside)
     bins, levels = beside.feature.bins, beside.feature.levels
+    if bins is not None and beside.present:
+        compared += _infinite(beside)
     if beside.window.present and bins is not None and beside.present:
-        compared += [_number(beside, bins), *_infinite(beside), *_constant(beside)]
+        compared += [_number(beside, bins), *_constant(beside)]
     if beside.window.present and levels is not None and beside.present:
         compared += [_levels(beside, levels), *_new(beside), *_vanished(beside), *_constant(beside)]
     return compared
@@ -139,9 +141,10 @@ def _number(beside: _Beside, bins: Bins) -> Compared:
     moved = (mean - feature.centre) / feature.scale
     width = _WIDE / np.sqrt(free_rows)
     thing = {"text": "length of ", "date": "", "number": ""}.get(feature.kind, "")
+    before = 0.0 if feature.constant else feature.scale
     told = (
         f"{thing}'{feature.name}': mean {words.number(feature.centre, feature.kind)} → "
-        f"{words.number(mean, feature.kind)} ({moved:+.2f} sd), sd {words.number(feature.scale)} → "
+        f"{words.number(mean, feature.kind)} ({moved:+.2f} sd), sd {words.number(before)} → "
         f"{words.number(spread)}, KS distance {distance:.3f} (floor {DISTANCE}), {words.chance(p_value)}"
     )
     return Compared(
@@ -240,7 +243,8 @@ def _infinite(beside: _Beside) -> list[Compared]:
             "quality", feature.name, "infinite", p_value, abs(share - usual) >= NEW,
             f"'{feature.name}': infinite values {words.share(usual)} → {words.share(share)} of "
             f"{words.rows(here.rows)}, {words.chance(p_value)}",
-            level="warning", value=share, usual=usual, low=low, high=high, floor=NEW,
+            level="critical" if share - usual >= 0.1 else "warning",
+            value=share, usual=usual, low=low, high=high, floor=NEW,
             details={"negative": here.negative, "positive": here.positive},
         )
     ]  # fmt: skip
@@ -256,6 +260,8 @@ def _constant(beside: _Beside) -> list[Compared]:
     free = here.present / float(feature.dependence.at(here.rows).effect[:-1].max(initial=1.0))
     chance = float(max(beside.shares[at[0]], 1 / beside.present) ** max(free - 1, 0))
     value = words.number(here.minimum, feature.kind)
+    if feature.kind == "text":
+        value = f"{value} letters long" if here.minimum else "empty"
     if feature.levels is not None:
         named = feature.levels.names[at[0]] if at[0] < len(feature.levels.names) else next(iter(here.named))
         value = f"'{named}'"

@@ -43,29 +43,36 @@ def diagnose(
     *,
     texture: Texture | None = None,
     times: Any = None,
+    in_time: bool = True,
 ) -> list[Result]:
     """What is broken, the worst first: one result for each fault, of family ``quality`` with the statistic
     ``fault``; ``details`` name the ``fault``, its evidence, and from which part of the rows on it is seen.
 
     ``table``: the newest rows of the window in the order of time, of which 20,000 are looked at; ``results``:
     of the check of this window. Units, columns in each other's place and other names of levels are looked for
-    where it fired; the rest always. ``times``: when each row was asked for (seconds since 1970). Without the
-    ``texture`` of the reference, rows that repeat are not judged, and values that repeat are more cautiously.
+    where it fired, or what moved waits for a second window only; the rest always. ``times``: when each row
+    was asked for (seconds since 1970). Without the ``texture`` of the reference, rows that repeat are not
+    judged, and values that repeat are more cautiously. Rows that are not ``in_time`` may be sorted: a value
+    that stays says nothing then.
     """
     newest = max(0, table.num_rows - MOST_ROWS)
     table = table.slice(newest)
     asked = None if times is None else np.asarray(times, dtype=float)[newest:]
-    fired = {each.subject: each for each in results if each.fired and each.family in ("quality", "data")}
+    moved = {
+        each.subject
+        for each in results
+        if (each.fired or each.details.get("alone")) and each.family in ("quality", "data")
+    }
     samples = _samples(reference, table)
     found = [*_gone(window, results), *repeats.rows(samples, texture)]
     done = {each.subject for each in found}
-    crossed = list(swapped.find(reference, table, [name for name in fired if name not in done]))
+    crossed = list(swapped.find(reference, table, moved - done, leave=done))
     done |= {name for each in crossed for name in each.details["features"]}
-    stuck = {each.subject: each for each in repeats.stuck(samples, texture, results)}
+    stuck = {each.subject: each for each in repeats.stuck(samples, texture, results, in_time)}
     for name, each in samples.items():
         if name not in done:
             usual = texture.features.get(name) if texture else None
-            found += islice(_of_feature(name, each, usual, stuck, name in fired, asked), 1)
+            found += islice(_of_feature(name, each, usual, stuck, name in moved, asked), 1)
     return sorted([*found, *crossed], key=lambda each: (each.level != "critical", each.subject))
 
 

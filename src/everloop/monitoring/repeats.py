@@ -45,7 +45,7 @@ def rows(samples: Mapping[str, Sample], usual: Texture | None) -> Iterator[Resul
 
 
 def stuck(
-    samples: Mapping[str, Sample], usual: Texture | None, results: Sequence[Result]
+    samples: Mapping[str, Sample], usual: Texture | None, results: Sequence[Result], in_time: bool = True
 ) -> Iterator[Result]:
     """A value that stays: in all rows, or in a run that chance does not make. Where many features stay over
     the same rows, these come from one source and nothing is stuck."""
@@ -56,7 +56,7 @@ def stuck(
             value = constant[name].details.get("value")
             text = f"'{name}' is stuck: all {words.rows(each.codes.size)} are {_shown(value)}."
             yield _result(name, text, 0, each.codes.size, value)
-        elif (span := _longest(each, usual.features.get(name) if usual else None)) is not None:
+        elif in_time and (span := _longest(each, usual.features.get(name) if usual else None)) is not None:
             staying[name] = span
     for name, span in staying.items():
         together = sum(_overlap(span, other) for other in staying.values())

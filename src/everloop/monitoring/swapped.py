@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator
 
 import pyarrow as pa
 
@@ -16,18 +16,25 @@ _SCREEN = 2_000  # rows that a first look takes
 _STARTS = (0.0, 0.5)
 
 
-def find(reference: Reference, table: pa.Table, names: Sequence[str]) -> Iterator[Result]:
-    """Pairs among ``names`` whose columns each fit the other's reference and not their own."""
+def find(
+    reference: Reference, table: pa.Table, names: Collection[str], *, leave: Collection[str] = ()
+) -> Iterator[Result]:
+    """Pairs of columns that each fit the other's reference and not their own, none of them among those to
+    ``leave``. One of them is among ``names``: the other may have moved less."""
+    if not names:
+        return
     here = [
-        name for name in names
-        if name in reference.features and name in table.column_names and _judged(reference.features[name])
+        name for name, feature in reference.features.items()
+        if name in table.column_names and name not in leave and _judged(feature)
     ]  # fmt: skip
     late = table.slice(table.num_rows // 2)
     here = [name for name in here if fits.apart(reference.features[name], late.column(name)) >= _OWN]
     done: set[str] = set()
     for place, one in enumerate(here):
         for other in here[place + 1 :]:
-            start = None if {one, other} & done else _crossed(reference, table, one, other)
+            if {one, other} & done or not {one, other} & set(names):
+                continue
+            start = _crossed(reference, table, one, other)
             if start is not None:
                 done |= {one, other}
                 yield _told(one, other, start)

@@ -60,11 +60,15 @@ class FeatureWindow:
     def mean(self, reference: FeatureReference) -> float | None:
         if not self.present:
             return None
+        if self.minimum is not None and self.minimum == self.maximum:
+            return self.minimum
         return reference.centre + reference.scale * self.total / _UNIT / self.present
 
     def deviation(self, reference: FeatureReference) -> float | None:
         if not self.present:
             return None
+        if self.minimum is not None and self.minimum == self.maximum:
+            return 0.0
         mean = self.total / _UNIT / self.present
         return float(reference.scale * np.sqrt(max(self.squares / _SQUARE / self.present - mean**2, 0.0)))
 

@@ -11,7 +11,7 @@ def number(value: float | None, kind: Kind = "number") -> str:
     """A few significant digits; a date as a day or a moment."""
     if value is None:
         return "none"
-    if kind == "date" and abs(value) > 86_400 * 366:
+    if kind == "date":
         try:
             moment = datetime.fromtimestamp(value, tz=UTC)
         except (OverflowError, ValueError, OSError):

@@ -83,6 +83,29 @@ def test_all_missing_is_critical():
     assert (found["x", "missing"].value, found["x", "missing"].usual) == (1.0, 0.0)
 
 
+def test_a_constant_is_told_as_it_is():
+    """Without what rounding of sums leaves, and in the words of its kind."""
+    rows = world(300, 1)
+    days = pa.array(np.datetime64("2026-01-01") + np.arange(300) % 90)
+    notes = pa.array([f"note number {number} of {number**3}" for number in range(300)])
+    usual = reference.build(rows.append_column("day", days).append_column("note", notes))
+    old = pa.array(np.full(300, np.datetime64("1970-01-01")))
+    broken = rows.append_column("day", old).append_column("note", pa.array([""] * 300))
+    found = fired(broken, usual)
+    assert "all 300 rows are 1970-01-01" in found["day", "constant"].message
+    assert "all 300 rows are empty" in found["note", "constant"].message
+    told = found["day", "ks"].details
+    assert (told["mean"], told["sd"]) == (0.0, 0.0)
+    assert "→ 1970-01-01 (" in found["day", "ks"].message
+
+
+def test_values_that_are_all_infinite_are_critical():
+    odd = world(500, 1)
+    for value in (np.inf, -np.inf):
+        found = fired(odd.set_column(0, "x", pa.array(np.full(500, value))))
+        assert found["x", "infinite"].level == "critical"
+
+
 def test_infinite_values_are_found():
     odd = world(500, 1)
     values = odd["x"].to_numpy().copy()
@@ -183,3 +206,42 @@ def test_the_past_of_no_rows_counts_for_nothing():
     window = windows.summarise(KNOWN, world(1_000, 1, mean=0.5))
     results = checks.check(KNOWN, window, alpha=ALPHA, recent=[none, none])
     assert any(each.subject == "x" and each.fired for each in results)
+
+
+def test_a_row_or_two_are_too_few_and_columns_are_judged_all_the_same():
+    found = checked(world(3, 1).drop(["x"]))
+    assert found["window", "rows"].unable
+    assert found["window", "rows"].message == "3 rows are too few to tell a change; 20 are needed."
+    assert found["x", "missing_column"].fired
+    assert set(found) == {("window", "rows"), ("x", "missing_column")}
+
+
+# -- windows one after the other -----------------------------------------------------------------------------
+
+
+def windows_of(*tables):
+    return [windows.summarise(KNOWN, each) for each in tables]
+
+
+def test_what_moved_far_in_one_window_waits_for_another_and_says_so():
+    before = windows_of(*(world(700, seed) for seed in range(1, 6)))
+    found = checked(world(700, 9, mean=3.0), recent=before)
+    assert not found["x", "ks"].fired
+    assert found["x", "ks"].details["alone"]
+    assert "alone" not in found["other", "ks"].details
+
+
+def test_one_odd_hour_is_rarely_found_again_in_the_quiet_ones_after_it():
+    """Eight features moved in it."""
+    again = 0
+    rng = np.random.default_rng(4)
+    for _ in range(40):
+        quiet = [world(400, int(rng.integers(10**9))) for _ in range(6)]
+        z = latent(rng, 400, 8)
+        odd = table(z, mean=2.0, deviation=2.0, correlation=-0.6, moved=0.3, missing=0.2, new=0.2)
+        recent = windows_of(*quiet[:3], odd)
+        for each in quiet[3:]:
+            found = checked(each, recent=recent)
+            again += sum(one.fired for one in found.values())
+            recent += windows_of(each)
+    assert again <= 5  # in 120 quiet windows; 16 without the louder voice

@@ -255,3 +255,36 @@ def test_strange_columns_are_no_trouble() -> None:
     results = checks.check(known, window, alpha=0.001)
     found = faults.diagnose(known, window, table, results, texture=usual)
     assert {each.details["fault"] for each in found} <= {"missing"}
+
+
+def test_a_unit_is_named_in_the_first_window_that_has_it() -> None:
+    """Distributions wait for a second window; a feed that is broken does not."""
+    known, usual = feeds.world()
+    rng = np.random.default_rng(3)
+    before = [windows.summarise(known, feeds.table(feeds.scores(rng, 700))) for _ in range(6)]
+    table = unit("n2", 100.0)(rng, feeds.table(feeds.scores(rng, 700)))
+    window = windows.summarise(known, table)
+    results = checks.check(known, window, alpha=0.0014, recent=before)
+    assert not any(each.fired for each in results if each.family == "data")
+    (found,) = faults.diagnose(known, window, table, results, texture=usual)
+    assert (found.subject, found.details["fault"], found.details["factor"]) == ("n2", "unit change", 100.0)
+
+
+def test_columns_in_each_others_place_are_found_though_only_one_of_them_fired() -> None:
+    known, usual = feeds.world()
+    rng = np.random.default_rng(5)
+    table = swapped("n1", "n4")(rng, feeds.table(feeds.scores(rng, 700)))
+    only = [Result("data", "n4", "ks", True, "moved")]
+    (found,) = faults.diagnose(known, windows.summarise(known, table), table, only, texture=usual)
+    assert found.details["features"] == ["n1", "n4"]
+    assert faults.diagnose(known, windows.summarise(known, table), table, [], texture=usual) == []
+
+
+def test_a_sorted_table_is_not_stuck() -> None:
+    known, _ = feeds.world()
+    rng = np.random.default_rng(6)
+    table = stuck("c4", 0.5)(rng, feeds.table(feeds.scores(rng, 700)))
+    window = windows.summarise(known, table)
+    (found,) = faults.diagnose(known, window, table, [])
+    assert found.details["fault"] == "stuck"
+    assert faults.diagnose(known, window, table, [], in_time=False) == []
