@@ -47,7 +47,7 @@ WAYS_IN: dict[str, tuple[str, ...]] = {
     "limits": ("api",),
     "redis": ("api",),
     "opentelemetry": ("api",),
-    "msgspec": ("api", "serving", "flows/serving"),
+    "msgspec": ("api", "serving", "flows/serving", "adapters/native.py"),
     "cloudpickle": ("training",),
     "matplotlib": ("training", "data/pictures.py"),
     "xgboost": ("training",),
