@@ -26,6 +26,7 @@ from everloop.monitoring import checks, concept, estimated, performance, referen
 from everloop.settings.monitoring import Watch
 
 WEEKS = 36
+LIMIT = 0.02  # below the reference's ROC AUC: as a user would set performance_min
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ def told(it: Year) -> dict[str, list[bool]]:
     answers = reference.build(pa.table({"answer": it.scores[it.held]}))
     detector, fed = None, 0
     found: dict[str, list[bool]] = {
-        each: [] for each in ("inputs", "prediction", "estimated", "performance", "concept")
+        each: [] for each in ("inputs", "prediction", "estimated", "performance", "concept", "limit")
     }
     recent: tuple[list[windows.Window], list[windows.Window]] = ([], [])
     for number in range(16, 16 + WEEKS):
@@ -131,6 +132,8 @@ def told(it: Year) -> dict[str, list[bool]]:
         found["estimated"].append(any(each.fired for each in guess))
         measured = performance.measure(base, truth, **said, order=order, alpha=alpha / 2)
         found["performance"].append(any(each.fired for each in measured))
+        limit = base.of_model("roc_auc").value - LIMIT
+        found["limit"].append(performance.bounded(measured, "roc_auc", limit).fired)
         if detector is None:
             run = max(1_000.0, len(truth) / (alpha / 2))
             detector = concept.RisingLoss(losses, average_run=run)

@@ -155,6 +155,15 @@ def _flight_goals(lines: Lines) -> Iterable[Goal]:
             f"{ours['precision']:.2f}, {ours['recall']:.2f}",
             ours["f1"] > always["f1"] and ours["accuracy"] > 1 - sum(drops) / len(drops),
         )
+        if real == "drops" and "limit" in year["told"]:
+            limit = score(year["told"]["limit"], drops)
+            yield (
+                "… with performance_min set .02 below the reference's ROC AUC, when the labels have come",
+                f"above always ({always['precision']:.2f}, 1.00) and never",
+                _best_of_flights(lines, drops),
+                f"{limit['precision']:.2f}, {limit['recall']:.2f}",
+                limit["f1"] > always["f1"] and limit["accuracy"] > 1 - sum(drops) / len(drops),
+            )
 
 
 def _best_of_flights(lines: Lines, drops: Sequence[bool]) -> str:

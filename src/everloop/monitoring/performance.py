@@ -135,6 +135,31 @@ def measure(
     return results
 
 
+def bounded(results: Sequence[Result], metric: str, limit: float) -> Result:
+    """Whether the model's ``metric`` among ``results`` of a window is worse than a ``limit`` that somebody
+    has set. That is what happened in this window, by chance or not; its interval is told beside it."""
+    known = METRICS.get(metric)
+    if known is None:
+        text = f"{metric} is not measured on windows, so its limit of {limit:g} is not watched."
+        return Result(FAMILY, MODEL, "limit", False, text, unable=True)
+    one = next(
+        (r for r in results if (r.subject, r.statistic) == (MODEL, metric) and r.value is not None), None
+    )
+    if one is None or one.value is None:
+        text = f"{known.words} of this window is not known, so its limit of {limit:g} was not watched."
+        return Result(FAMILY, MODEL, "limit", False, sentence(text), unable=True)
+    fired = known.sign * (one.value - limit) < 0
+    side = "below" if known.sign > 0 else "above"
+    side = side if fired else f"not {side}"
+    text = f"{known.words} {one.value:.4g} is {side} the limit of {limit:g} that was set"
+    within = f" (95 % interval {one.low:.4g} to {one.high:.4g})." if one.low is not None else "."
+    return Result(
+        FAMILY, MODEL, "limit", fired, sentence(text + within), "critical" if fired else "info",
+        value=one.value, usual=one.usual, low=one.low, high=one.high, floor=limit,
+        details={"metric": metric, "limit": limit},
+    )  # fmt: skip
+
+
 def found(base: Baseline, rows: int, *, alpha: float, power: float = 0.9) -> dict[str, float]:
     """By metric of the model, the smallest harm that a window of so many labels shows with this power."""
     metrics = base.usual[MODEL]

@@ -13,7 +13,7 @@ from .section import Section, Span
 
 class Watch(Section):
     metric: str | None = Field(None, description="What is watched [accuracy; rmse for regression].")
-    performance_min: float | None = Field(None, description="Retrain when the metric is worse than this.")
+    performance_min: float | None = Field(None, description="Retrain, and alert, when the metric is worse.")
     accuracy_min_threshold: float | None = Field(None, ge=0, le=1, description="The same for accuracy.")
     drift_threshold: float | None = Field(5.0, ge=0, description="Retrain when the mean shift is larger.")
     drift_min_samples: int = Field(50, ge=1, description="With fewer rows nothing is decided on.")

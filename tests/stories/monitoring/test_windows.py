@@ -65,6 +65,15 @@ def test_labels_are_judged_when_they_have_come(shop: Shop) -> None:
     assert {each.family for each in judged[0].results} == {"performance", "concept"}
 
 
+def test_a_limit_that_was_set_is_held_against_each_window(open_shop: Callable[..., Shop]) -> None:
+    shop = open_shop(metric="roc_auc", performance_min=0.99)
+    shop.serve(4)
+    (judged,) = [one for one in shop.look() if one.kind == "labels"]
+    (limit,) = [each for each in judged.findings if each.statistic == "limit"]
+    assert (limit.level, limit.floor) == ("critical", 0.99)
+    assert "below the limit of 0.99 that was set" in limit.message
+
+
 def test_a_price_that_rose_is_found_the_same_day_and_is_one_alert(shop: Shop) -> None:
     shop.serve(2)
     shop.look()

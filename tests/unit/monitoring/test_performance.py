@@ -13,7 +13,9 @@ from tests.unit.monitoring.answering import TWO, three_classes, two_classes, val
 
 from everloop.core import documents
 from everloop.core.errors import Invalid, InvalidSettings, TooFewRows, UnknownColumn, WrongType
+from everloop.core.monitoring import Result
 from everloop.core.runs import Business
+from everloop.monitoring import performance
 from everloop.monitoring.performance import MODEL, Baseline, baseline, found, measure
 
 ROWS = 4_000
@@ -317,3 +319,33 @@ def test_uneven_lengths_texts_as_numbers_and_too_few_rows_are_refused(base):
         measure(base, truth, **given, floors={"acuracy": 0.1})
     with pytest.raises(InvalidSettings, match="-1"):
         measure(base, truth, **given, floors={"accuracy": -1})
+
+
+# -- a limit that was set ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("metric", "value", "limit", "fired"),
+    [
+        ("roc_auc", 0.64, 0.65, True),
+        ("roc_auc", 0.66, 0.65, False),
+        ("log_loss", 0.64, 0.65, False),
+        ("log_loss", 0.66, 0.65, True),
+    ],
+)
+def test_a_limit_is_what_happened_and_no_test(metric, value, limit, fired):
+    one = Result("performance", "model", metric, False, "", value=value, usual=0.6, low=0.5, high=0.8)
+    part = Result("performance", "model where x", metric, False, "", value=9.0)
+    found = performance.bounded([part, one], metric, limit)
+    assert (found.fired, found.level, found.floor) == (fired, "critical" if fired else "info", limit)
+    side = "below" if metric == "roc_auc" else "above"
+    assert (
+        f"is {'' if fired else 'not '}{side} the limit of 0.65 that was set (95 % interval" in found.message
+    )
+
+
+def test_a_limit_that_cannot_be_watched_says_so():
+    assert performance.bounded([], "r2", 0.5).unable
+    unknown = performance.bounded([], "roc_auc", 0.5)
+    assert unknown.unable
+    assert unknown.message == "ROC AUC of this window is not known, so its limit of 0.5 was not watched."

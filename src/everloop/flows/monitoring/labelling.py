@@ -52,12 +52,22 @@ def check(
         known.baseline, said.truth, **given, order=when, slices=slices, alpha=alpha / 2
     )
     kept = {**mark}
-    results = [*measured, *_errors(known, said, span, rules, alpha / 2, kept)]
+    limits = _bounded(known, rules, measured)
+    results = [*measured, *limits, *_errors(known, said, span, rules, alpha / 2, kept)]
     if past is not None:
         track = load(Track, kept["track"]) if kept.get("track") else Track()
         estimates = [each for each in past.results if each.family == "estimated"]
         kept["track"] = dump(backtest.back_test(track, estimates, measured))
     return Looked(results, len(rows), kept)
+
+
+def _bounded(known: References, rules: Watch, measured: Sequence[Result]) -> list[Result]:
+    limit = rules.performance_min
+    limit = rules.accuracy_min_threshold if limit is None else limit
+    if limit is None:
+        return []
+    usual = "rmse" if known.run.task == "regression" else "accuracy"
+    return [performance.bounded(measured, rules.metric or usual, limit)]
 
 
 def _given_up(rows: Sequence[Row], span: Span, rules: Watch) -> list[Result]:
