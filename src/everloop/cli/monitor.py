@@ -270,15 +270,20 @@ def _found(checked: Checked) -> str:
 
 def _show_check(checked: Checked, *, everything: bool = False) -> None:
     said = f"{checked.model}@{checked.version}, {_window(checked)}: {checked.rows:,} rows"
-    late.output.line(f"{said}, {len(checked.results)} things checked; {_found(checked)}.")
-    _show_results(checked.results if everything else checked.findings)
+    many = sum(not each.unable for each in checked.results)
+    found = _found(checked)
+    late.output.line(f"{said}, {many} things checked; {found if checked.findings else 'nothing fired'}.")
+    _show_each(checked.results if everything else checked.findings)
 
 
 def _show_results(results: Sequence[Result]) -> None:
-    order = sorted(results, key=lambda each: (not each.fired, not each.unable))
-    fired = [each for each in order if each.fired or each.unable]
-    if not fired:
-        late.output.line(f"Nothing fired, of {len(order)} things that were checked.")
-    for each in fired:
-        mark = each.level if each.fired else "not checked"
+    if not any(each.fired for each in results):
+        many = sum(not each.unable for each in results)
+        late.output.line(f"Nothing fired, of {many} things that were checked.")
+    _show_each([each for each in results if each.fired or each.unable])
+
+
+def _show_each(results: Sequence[Result]) -> None:
+    for each in sorted(results, key=lambda each: (not each.fired, not each.unable)):
+        mark = each.level if each.fired else "not checked" if each.unable else "as usual"
         late.output.line(f"  {mark}: {each.message}")

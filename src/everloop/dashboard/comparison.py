@@ -30,8 +30,9 @@ def render(found: Beside, before: str, now: str) -> str:
 def story(found: Beside) -> str:
     """What came of it in a sentence."""
     fired = [each for each in found.results if each.fired]
+    many = sum(not each.unable for each in found.results)
     if not fired:
-        return f"Nothing fired, of {len(found.results)} things that were checked."
+        return f"Nothing fired, of {many} things that were checked."
     names = len(found.shapes) + found.more
     features = f" {names} feature{'s' if names != 1 else ''} drifted." if names else ""
-    return f"{len(fired)} of {len(found.results)} things that were checked fired.{features}"
+    return f"{len(fired)} of {many} things that were checked fired.{features}"

@@ -22,6 +22,7 @@ import numpy as np
 from everloop.core.monitoring import Result
 
 from . import correlating, evidence, words
+from .columns import words_of
 from .comparing import Compared, compare
 from .reference import Reference
 from .windows import Window, merge
@@ -102,7 +103,8 @@ def schema(reference: Reference, window: Window) -> list[Compared]:
         )
     for name, feature in reference.features.items():
         for kind, rows in window.features[name].strange.items():
-            told = f"'{name}': its type changed from {feature.type} to {kind}, so it cannot be compared"
+            was, became = words_of(feature.type), words_of(kind)
+            told = f"'{name}': its type changed from {was} to {became}, so it cannot be compared"
             seen.append(_certain(name, "type", "critical", told, rows, window.rows))
     if not seen:
         told = "Columns and types are those of the reference."

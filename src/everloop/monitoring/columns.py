@@ -17,6 +17,32 @@ Ints = NDArray[np.int64]
 MOST_LEVELS = 10_000  # strings with more different values are text
 _SAMPLE = 20_000
 _FEW = 20
+_WORDS = {  # by how the name begins; the first that fits
+    "dictionary<values=": "categories",
+    "bool": "boolean",
+    "int": "whole number",
+    "uint": "whole number",
+    "float": "number",
+    "double": "number",
+    "halffloat": "number",
+    "decimal": "decimal number",
+    "string": "text",
+    "large_string": "text",
+    "binary": "bytes",
+    "large_binary": "bytes",
+    "fixed_size_binary": "bytes",
+    "date": "date",
+    "timestamp": "date and time",
+    "time": "time of day",
+    "duration": "duration",
+    "month_day_nano_interval": "interval of time",
+    "null": "nothing but missing values",
+    "list": "lists",
+    "large_list": "lists",
+    "fixed_size_list": "lists",
+    "struct": "dicts",
+    "map": "maps",
+}
 
 
 def kind_of(column: pa.ChunkedArray) -> Kind:
@@ -47,6 +73,14 @@ def family_of(kind: pa.DataType) -> Kind:
     texts = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
     binaries = (pa.types.is_binary, pa.types.is_large_binary)
     return "category" if any(is_one(kind) for is_one in (*texts, *binaries)) else "other"
+
+
+def words_of(kind: str) -> str:
+    """A type of Arrow, by its name there, in words that people know."""
+    for beginning, words in _WORDS.items():
+        if kind.startswith(beginning):
+            return words
+    return kind
 
 
 @dataclass(frozen=True)

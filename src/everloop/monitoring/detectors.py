@@ -65,7 +65,7 @@ class Detectors:
             raise InvalidSettings(f"There is no detector '{name}'.", remedy=nearest(name, self._makers))
         try:
             return self._makers[name](reference, **options)
-        except TypeError as error:
+        except (TypeError, ValueError) as error:
             raise InvalidSettings(
                 f"The detector '{name}' does not take these options: {error}.",
                 remedy=f"Given: {', '.join(options) or 'none'}.",

@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import math
+import reprlib
 from collections.abc import Callable, Mapping
+from os import PathLike
 from pathlib import Path
 from typing import Any, TypedDict
 
 from everloop import dashboard
 from everloop.adapters.blobs.local import write_atomically
 from everloop.adapters.river import DETECTORS
-from everloop.core.errors import DriftDetectionError, MLOpsError, nearest
+from everloop.core.errors import DriftDetectionError, Invalid, WrongType, nearest
 from everloop.core.monitoring import Result
 from everloop.flows.monitoring import comparing
 
+from .refusals import errors_as
 from .shown import shown
 
+_OWN = ("drift_detected", "data_drift", "model_drift", "custom")  # keys of the answer
 LOWER_IS_BETTER = ("loss", "error", "rmse", "mae", "mse", "brier", "latency")
 
 
 class DataDrift(TypedDict):
-    """``p_value``: of the strongest change, corrected for how many things were looked at. ``features``: those
-    that drifted, each with what was found in words."""
+    """``p_value``: that chance alone makes the strongest change there is, of those that are large enough to
+    count, corrected for everything that was tested: drift is detected just where it is up to the threshold.
+    0 where something is certain, such as another type; 1 where no change is large enough. The p-values of
+    single ``results`` are not corrected. ``features``: those that drifted, each with what was found in
+    words."""
 
     drift_detected: bool
     p_value: float
@@ -65,6 +72,7 @@ class DriftDetector:
         self.tenant_id = tenant_id
         self._registered = {}
 
+    @errors_as(DriftDetectionError)
     def detect_data_drift(
         self,
         reference_data: object,
@@ -82,9 +90,12 @@ class DriftDetector:
         file that gets a page of HTML with both distributions of each feature that drifted. Raises
         DriftDetectionError.
         """
-        if not 0 < threshold < 1:
-            raise DriftDetectionError(f"The threshold is {threshold!r}.", remedy="Give a probability, 0.05.")
-        found = _as_drift_error(lambda: comparing.beside(reference_data, current_data, threshold))
+        level = _number("The threshold", threshold)
+        if not 0 < level < 1:
+            raise Invalid(f"The threshold is {threshold!r}.", remedy="Give a probability, 0.05.")
+        if to is not None and not isinstance(to, (str, PathLike)):
+            raise WrongType(f"The page's file is {reprlib.repr(to)}.", remedy="Give a path: to='page.html'.")
+        found = comparing.beside(reference_data, current_data, level)
         if to is not None:
             names = _name(reference_data, "reference data"), _name(current_data, "current data")
             page = dashboard.comparison.render(found, *names)
@@ -94,16 +105,16 @@ class DriftDetector:
         features: dict[str, list[str]] = {}
         for each in fired:
             features.setdefault(each.subject, []).append(each.message)
-        p_values = [each.p_value for each in results if each.p_value is not None]
         return shown(
             DataDrift(
                 drift_detected=bool(fired),
-                p_value=min(p_values, default=1.0),
+                p_value=found.p_value,
                 features=features,
                 results=results,
             )
         )
 
+    @errors_as(DriftDetectionError)
     def detect_model_drift(
         self,
         reference_metrics: Mapping[str, float],
@@ -112,6 +123,14 @@ class DriftDetector:
     ) -> ModelDrift:
         """Whether a metric lost more than ``threshold`` of its reference. Of losses, errors and latencies (by
         their names) less is better, of all others more. Raises DriftDetectionError."""
+        for what, given in (("The reference", reference_metrics), ("The current metrics", current_metrics)):
+            if not isinstance(given, Mapping) or not all(isinstance(name, str) for name in given):
+                raise WrongType(
+                    f"{what}: {reprlib.repr(given)}.", remedy='Give numbers by name: {"f1": 0.9}.'
+                )
+        limit = _number("The threshold", threshold)
+        if not 0 <= limit < math.inf:
+            raise Invalid(f"The threshold is {threshold!r}.", remedy="Give a share of 0 or more, 0.1.")
         shared = [name for name in reference_metrics if name in current_metrics]
         if not shared:
             raise DriftDetectionError(
@@ -122,24 +141,25 @@ class DriftDetector:
         worst = max(lost, key=lambda name: lost[name])
         return shown(
             ModelDrift(
-                drift_detected=lost[worst] > threshold,
+                drift_detected=lost[worst] > limit,
                 degradation=max(0.0, lost[worst]),
                 metric=worst,
                 degradations=lost,
             )
         )
 
+    @errors_as(DriftDetectionError)
     def detect_concept_drift(
         self, reference_losses: object, current_losses: object, detector: str | None = None, **options: Any
     ) -> ConceptDrift:
-        """Whether errors rose: losses (0 for right and 1 for wrong, or any loss) in the order of time.
+        """Whether errors rose: losses (0 for right and 1 for wrong, or any loss) in the order of time. NaN
+        and infinite ones are refused.
 
         ``detector``: ours, which may look as often as it likes [that], or one of the library river (adwin,
-        ddm, eddm, page_hinkley, kswin; pip install 'everloop[river]'). Raises DriftDetectionError.
+        ddm, eddm, page_hinkley, kswin; pip install 'everloop[river]'), which reads the reference first.
+        Raises DriftDetectionError.
         """
-        name, alarms = _as_drift_error(
-            lambda: comparing.errors(reference_losses, current_losses, detector, options, DETECTORS)
-        )
+        name, alarms = comparing.errors(reference_losses, current_losses, detector, options, DETECTORS)
         return shown(ConceptDrift(drift_detected=bool(alarms), alarms=alarms, detector=name))
 
     def check_drift(
@@ -153,14 +173,17 @@ class DriftDetector:
         model_threshold: float = 0.1,
     ) -> dict[str, Any]:
         """Both at once: ``data_drift``, ``model_drift`` (None without anything given for it), what registered
-        detectors say (``custom``), and ``drift_detected`` for any of them. Raises DriftDetectionError."""
+        detectors say (``custom``), and ``drift_detected`` for any of them. A registered detector that raises
+        is told as ``unable``, with the ``reason``. Raises DriftDetectionError."""
         data = model = None
         custom: dict[str, Any] = {}
         if reference_data is not None or current_data is not None:
             data = self.detect_data_drift(reference_data, current_data, data_threshold)
-            custom = {name: self.detect(name, reference_data, current_data) for name in self._registered}
+            custom = {name: self._ask(name, reference_data, current_data) for name in self._registered}
         if reference_metrics is not None or current_metrics is not None:
-            model = self.detect_model_drift(reference_metrics or {}, current_metrics or {}, model_threshold)
+            usual = {} if reference_metrics is None else reference_metrics
+            current = {} if current_metrics is None else current_metrics
+            model = self.detect_model_drift(usual, current, model_threshold)
         if data is None and model is None:
             raise DriftDetectionError("There is nothing to check.", remedy="Give data, metrics or both.")
         said = [each for each in (data, model, *custom.values()) if each is not None]
@@ -176,6 +199,14 @@ class DriftDetector:
     def register(self, name: str, detector: Custom) -> None:
         """A function of (reference_data, current_data), under a name. What it returns is its answer: a
         mapping with ``drift_detected``, or something that is true for drift. Raises DriftDetectionError."""
+        if not isinstance(name, str) or not name.replace("_", "").replace("-", "").isalnum():
+            raise DriftDetectionError(
+                f"{name!r} is no name of a detector.", remedy="Use letters, digits, - and _."
+            )
+        if name in _OWN:
+            raise DriftDetectionError(
+                f"'{name}' is a key of check_drift's own answer.", remedy="Choose another name."
+            )
         if not callable(detector):
             raise DriftDetectionError(
                 f"{detector!r} is no function.", remedy="Register one of two arguments."
@@ -185,17 +216,41 @@ class DriftDetector:
         self._registered[name] = detector
 
     def detect(self, name: str, reference_data: object, current_data: object) -> Any:
-        """What the registered detector of this name says. Raises DriftDetectionError."""
-        if name not in self._registered:
+        """What the registered detector of this name says. Raises DriftDetectionError, for one that raises
+        itself, too."""
+        if not isinstance(name, str) or name not in self._registered:
             raise DriftDetectionError(
-                f"No detector is called '{name}'.", remedy=nearest(name, self._registered)
+                f"No detector is called '{name}'.", remedy=nearest(str(name), self._registered)
             )
-        return self._registered[name](reference_data, current_data)
+        try:
+            said = self._registered[name](reference_data, current_data)
+            _says_drift(said)
+        except Exception as error:
+            raise DriftDetectionError(
+                f"The detector '{name}' could not check: {type(error).__name__}: {error}.",
+                remedy="Correct it, or give it data that it takes.",
+            ) from error
+        return said
+
+    def _ask(self, name: str, reference_data: object, current_data: object) -> Any:
+        try:
+            return self.detect(name, reference_data, current_data)
+        except DriftDetectionError as error:
+            return {"drift_detected": False, "unable": True, "reason": error.message}
 
 
 def _name(source: object, otherwise: str) -> str:
     """What a page calls a table: the name of its file."""
     return Path(source).name if isinstance(source, (str, Path)) else otherwise
+
+
+def _number(what: str, value: Any) -> float:
+    try:
+        if not isinstance(value, (bool, str, bytes)):
+            return float(value)
+    except (TypeError, ValueError, OverflowError):
+        pass
+    raise WrongType(f"{what} is {reprlib.repr(value)}.", remedy="Give a number.")
 
 
 def _lost(name: str, before: float, now: float) -> float:
@@ -217,12 +272,3 @@ def _lost(name: str, before: float, now: float) -> float:
 
 def _says_drift(found: Any) -> bool:
     return bool(found.get("drift_detected")) if isinstance(found, Mapping) else bool(found)
-
-
-def _as_drift_error(work: Callable[[], Any]) -> Any:
-    try:
-        return work()
-    except DriftDetectionError:
-        raise
-    except MLOpsError as error:
-        raise DriftDetectionError(error.message, remedy=error.remedy) from error

@@ -14,6 +14,7 @@ from everloop.flows import history, watch
 from everloop.flows.releases import memory
 
 from .places import close_with, first_model, open_place
+from .refusals import as_monitoring_errors
 from .shown import shown
 
 _USUAL_ACCURACY = 0.70
@@ -58,6 +59,7 @@ class ModelMonitor:
         self.model = first_model(self._project, model)
         self._rules = self._combine(accuracy_min_threshold, drift_threshold, drift_min_samples)
 
+    @as_monitoring_errors
     def record_metrics(
         self,
         metrics: float | Mapping[str, float],
@@ -77,10 +79,12 @@ class ModelMonitor:
             rows=rows,
         )
 
+    @as_monitoring_errors
     def metrics_history(self, name: str | None = None) -> list[dict[str, Any]]:
         """Oldest first: name, value, at, rows, data_version, model_version, turn_id."""
         return history.metrics(self._project, self.model, name)
 
+    @as_monitoring_errors
     def events(self, environment: str | None = None, *, limit: int | None = None) -> list[Event]:
         """Everything that happened to the model, oldest first: decisions, trainings, releases with their
         verdicts; or only its releases to an environment. ``limit``: the newest ones."""

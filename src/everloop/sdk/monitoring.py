@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import reprlib
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, TypedDict
 
+import numpy as np
+
 from everloop import dashboard
-from everloop.core.errors import MonitoringError
+from everloop.core.errors import Invalid, MonitoringError, WrongType
 from everloop.core.monitoring import Alert, Damage, Result
 from everloop.flows.monitoring import reporting, service
 from everloop.monitoring.health import Status
 
 from .places import close_with, open_place
+from .refusals import errors_as
 from .shown import shown
 
 
@@ -69,17 +73,26 @@ class ModelMonitoring:
         self._project = open_place(None, "monitoring", tenant_id)
         close_with(self, self._project)
 
+    @errors_as(MonitoringError)
     def track_prediction(
-        self, model_id: str, prediction_time: float, success: bool = True, error: str | None = None
+        self,
+        model_id: str,
+        prediction_time: float,
+        success: bool = True,
+        error: str | BaseException | None = None,
     ) -> None:
-        """Tell of a call: how many seconds it took, and whether it failed. Raises MonitoringError."""
-        seconds = _number("prediction_time", prediction_time)
-        if error is not None and success:
-            raise MonitoringError(
-                f"A call that succeeded has the error {error!r}.", remedy="Give success=False, or no error."
+        """Tell of a call: how many seconds it took, and whether it failed. ``error`` is what went wrong: a
+        text or the exception itself, of which the first 300 characters are kept. Raises MonitoringError."""
+        seconds, said = _seconds(prediction_time), _error(error)
+        if not _is_flag(success):
+            raise WrongType(f"success is {success!r}.", remedy="Give True or False.")
+        if said is not None and success:
+            raise Invalid(
+                f"A call that succeeded has the error {said!r}.", remedy="Give success=False, or no error."
             )
-        service.track(self._project, model_id, seconds, bool(success), error)
+        service.track(self._project, model_id, seconds, bool(success), said)
 
+    @errors_as(MonitoringError)
     def get_metrics(self, model_id: str, time_window: timedelta = service.WINDOW) -> Metrics:
         """The calls of the last time. Raises MonitoringError."""
         seen = service.measure(self._project, model_id, time_window)
@@ -95,6 +108,7 @@ class ModelMonitoring:
             )
         )
 
+    @errors_as(MonitoringError)
     def check_health(self, model_id: str, time_window: timedelta = service.WINDOW) -> HealthReport:
         """Whether the model answered well in the last time. Raises MonitoringError."""
         found = service.check(self._project, model_id, time_window)
@@ -120,6 +134,11 @@ class ModelMonitoring:
         """What the monitors found in the newest window of a version [the champion], or in the one that ended
         ``until`` then. ``to`` is a file that gets the page that ``everloop monitor report`` writes. Raises
         UnknownVersion, and NotFound where nothing was checked yet."""
+        if until is not None and not isinstance(until, datetime):
+            raise MonitoringError(f"until is {until!r}.", remedy="Give a datetime with a time zone.")
+        for name, given in (("model_id", model_id), ("version", version)):
+            if not isinstance(given, str) and (given is not None or name == "model_id"):
+                raise MonitoringError(f"{name} is {reprlib.repr(given)}.", remedy="Give a text.")
         if until is not None and until.tzinfo is None:
             raise MonitoringError(f"{until} has no time zone.", remedy="Give one: tzinfo=UTC.")
         found = reporting.document(self._project, model_id, version, until)
@@ -146,8 +165,22 @@ class ModelMonitoring:
         self._project.close()
 
 
-def _number(name: str, value: Any) -> float:
+def _seconds(value: Any) -> float:
     try:
-        return float(value)
-    except (TypeError, ValueError) as error:
-        raise MonitoringError(f"{name} is {value!r}.", remedy="Give a number of seconds.") from error
+        if not _is_flag(value) and not isinstance(value, (str, bytes)):
+            return float(value)
+    except (TypeError, ValueError, OverflowError):
+        pass
+    raise WrongType(f"prediction_time is {reprlib.repr(value)}.", remedy="Give a number of seconds.")
+
+
+def _error(value: Any) -> str | None:
+    if isinstance(value, BaseException):
+        return f"{type(value).__name__}: {value}".removesuffix(": ")
+    if value is not None and not isinstance(value, str):
+        raise WrongType(f"The error is {reprlib.repr(value)}.", remedy="Give a text, or an exception.")
+    return value
+
+
+def _is_flag(value: Any) -> bool:
+    return isinstance(value, (bool, np.bool_))

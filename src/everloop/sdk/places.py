@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import reprlib
 import weakref
 from collections.abc import Mapping
 from pathlib import Path
@@ -62,6 +63,7 @@ def open_tracking(uri: str | None, tenant_id: str | None) -> Project:
 
 def flags_of(tenant_id: str | None, sections: Mapping[str, Mapping[str, Any]] | None = None) -> list[str]:
     """Settings as flags; values as JSON, which is YAML, so that a tenant ``007`` stays text."""
+    _check_text("tenant_id", tenant_id)
     flags = [f"tenant={json.dumps(tenant_id)}"] if tenant_id is not None else []
     for section, values in (sections or {}).items():
         flags += [f"{section}.{name}={json.dumps(value)}" for name, value in values.items()]
@@ -88,8 +90,15 @@ def store_flags(db: Any) -> list[str]:
 
 
 def first_model(project: Project, name: str | None) -> str:
-    """The model that is meant: the one named, else the first of the configuration."""
+    """The model that is meant: the one named, else the first of the configuration. Raises InvalidSettings for
+    a name that is no text."""
+    _check_text("model", name)
     return name if name is not None else next(iter(project.settings.models), "default")
+
+
+def _check_text(name: str, value: object) -> None:
+    if value is not None and not isinstance(value, str):
+        raise InvalidSettings(f"{name} is {reprlib.repr(value)}.", remedy="Give a text.")
 
 
 def absolute(source: object) -> object:

@@ -1,16 +1,17 @@
-"""Errors of the deployment objects of the Python API: each is a DeploymentError and what it is by itself."""
+"""Errors of the Python API: each is a DeploymentError, MonitoringError … and what it is by itself."""
 
 from __future__ import annotations
 
 import inspect
 import reprlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache, wraps
 from typing import Any, ParamSpec, TypeVar, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from everloop.core.errors import DeploymentError, MLOpsError, WrongType
+from everloop.core.errors import DeploymentError, MLOpsError, MonitoringError, WrongType
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -21,22 +22,38 @@ def as_deployment_errors(method: Callable[P, R]) -> Callable[P, R]:
     """Whatever a method refuses can be caught as DeploymentError, and as UnknownVersion, Conflict and so on.
     Message, remedy and code stay as they are. A value of another type than the method's hints say is refused
     as WrongType."""
+    return _typed(method, DeploymentError)
+
+
+def as_monitoring_errors(method: Callable[P, R]) -> Callable[P, R]:
+    """The same of MonitoringError."""
+    return _typed(method, MonitoringError)
+
+
+def _typed(method: Callable[P, R], base: type[MLOpsError]) -> Callable[P, R]:
     signature = inspect.signature(method)
 
     @wraps(method)
     def refusing(*given: P.args, **named: P.kwargs) -> R:
         asked = signature.bind(*given, **named)
-        try:
+        with errors_as(base):
             for name, fits in _types(method).items():
                 if name in asked.arguments:
                     asked.arguments[name] = _fitting(method, name, fits, asked.arguments[name])
             return method(*asked.args, **asked.kwargs)
-        except DeploymentError:
-            raise
-        except MLOpsError as error:
-            raise _both(error) from error
 
     return refusing
+
+
+@contextmanager
+def errors_as(base: type[MLOpsError]) -> Iterator[None]:
+    """Whatever is refused within can be caught as ``base``, too; also a decorator."""
+    try:
+        yield
+    except base:
+        raise
+    except MLOpsError as error:
+        raise _both(error, base) from error
 
 
 @cache
@@ -67,9 +84,9 @@ def _place(path: tuple[str | int, ...], value: Any) -> Iterator[str]:
         yield str(part)
 
 
-def _both(error: MLOpsError) -> MLOpsError:
+def _both(error: MLOpsError, base: type[MLOpsError]) -> MLOpsError:
     kind = type(error)
-    both: type[MLOpsError] = type(kind.__name__, (kind, DeploymentError), {"__module__": kind.__module__})
+    both: type[MLOpsError] = type(kind.__name__, (kind, base), {"__module__": kind.__module__})
     made = both.__new__(both)
     MLOpsError.__init__(made, error.message, remedy=error.remedy)
     return made

@@ -82,6 +82,18 @@ def test_what_could_not_be_checked_is_a_finding(tmp_path: Path) -> None:
     assert alert.title == "iris: age is missing in all rows"
 
 
+def test_a_title_counts_what_was_found(tmp_path: Path) -> None:
+    unable = replace(drift("height"), fired=False, unable=True)
+    (alert,) = take(project(tmp_path), worse(), drift("age"), unable)
+    assert len(alert.findings) == 3
+    assert alert.title.endswith("usually 0.70, and 1 more")
+
+
+def test_who_is_told_by_rules_is_said_so(tmp_path: Path) -> None:
+    (alert,) = take(project(tmp_path, channels=NOBODY, rules=[{"level": "critical"}]), drift())
+    assert alert.held == "of level info, below that of every rule that it fits"
+
+
 def test_a_quiet_check_of_a_quiet_model_is_nothing(tmp_path: Path) -> None:
     here = project(tmp_path)
     assert take(here) == []
@@ -148,7 +160,7 @@ def test_by_hand_it_closes_once(tmp_path: Path) -> None:
 def test_info_is_shown_and_nobody_is_told(tmp_path: Path) -> None:
     here = project(tmp_path, channels=NOBODY)
     (alert,) = take(here, drift())
-    assert alert.held == "below the level of every rule that it fits"
+    assert alert.held == "of level info; without alerts.rules, channels are told from warning on"
     assert posted(here) == []
 
 

@@ -84,6 +84,12 @@ def test_what_was_checked_is_shown(folder: Path) -> None:
     shown = said(folder, "show", MODEL, "--limit", "2")
     assert "info: 'weekly_hours': mean" in shown
 
+    every = said(folder, "show", MODEL, "--all")
+    assert "  as usual: " in every
+    assert "Nothing fired" not in every
+    first = next(line for line in every.splitlines() if line.endswith("nothing fired."))
+    assert "things checked; nothing fired." in first
+
     everything = json.loads(said(folder, "show", MODEL, "--json"))["checks"]
     assert len(everything) >= 4
     assert any(not each["fired"] for each in everything[0]["results"])
@@ -104,6 +110,9 @@ def test_a_plan_is_told_before_anything_runs(folder: Path) -> None:
     assert "at most 0.1 false alarms in 30 days" in told
     assert "Labels of one window" in told
     assert "log_loss" in told
+    assert "Expected performance: at most 0.025 false alarms in 30 days." in told
+    assert "Labels, of performance and of the stream of errors: at most 0.025 false alarms" in told
+    assert "Not counted in these: signs of a broken feed" in told
 
     few = json.loads(said(folder, "plan", MODEL, "--hourly", "2", "--json"))
     assert few["inputs"]["windows"] == pytest.approx(30 / 11)  # 500 rows take 11 days

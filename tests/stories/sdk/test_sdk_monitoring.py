@@ -14,6 +14,9 @@ from tests.stories.sdk.examples import execute
 from everloop import (
     DriftDetectionError,
     DriftDetector,
+    Invalid,
+    InvalidSettings,
+    ModelMonitor,
     ModelMonitoring,
     MonitoringError,
     create_drift_detector,
@@ -154,16 +157,79 @@ def test_many_failures_are_unhealthy(untracked: Path) -> None:
         ({"model_id": "m", "prediction_time": "fast"}, "'fast'"),
         ({"model_id": "", "prediction_time": 1}, "no model"),
         ({"model_id": "m", "prediction_time": 1, "error": "why"}, "'why'"),
+        ({"model_id": "m", "prediction_time": 1, "success": False, "error": 5}, "error is 5"),
+        ({"model_id": "m", "prediction_time": 1, "success": None}, "success is None"),
+        ({"model_id": "m", "prediction_time": 1, "success": "no"}, "success is 'no'"),
+        ({"model_id": "m", "prediction_time": True}, "prediction_time is True"),
+        ({"model_id": "m", "prediction_time": 1e300}, "1e[+]300 s"),
+        ({"model_id": "m" * 5_000, "prediction_time": 1}, "cannot be called"),
+        ({"model_id": "m\0", "prediction_time": 1}, "cannot be called"),
+        ({"model_id": 5, "prediction_time": 1}, "name is 5"),
     ],
 )
 def test_a_call_that_cannot_be_is_refused(untracked: Path, given: dict[str, Any], said: str) -> None:
-    with pytest.raises(MonitoringError, match=said):
+    with pytest.raises(MonitoringError, match=said) as caught:
         ModelMonitoring().track_prediction(**given)
+    assert isinstance(caught.value, Invalid)
+    assert caught.value.remedy
 
 
-def test_a_window_that_is_none_is_refused(untracked: Path) -> None:
-    with pytest.raises(MonitoringError, match="0:00:00"):
-        ModelMonitoring().get_metrics("m", timedelta(0))
+def test_an_exception_is_an_error_as_it_is(untracked: Path) -> None:
+    monitoring = ModelMonitoring()
+    for error in (ValueError("x"), TimeoutError(), "y" * 1_000_000, "a\0\ud800b"):
+        monitoring.track_prediction("m", 0.1, success=False, error=error)
+    monitoring.track_prediction("m", np.float32(0.1), success=np.True_)
+
+    found = monitoring.get_metrics("m")
+    assert found["failed_predictions"] == 4
+    assert set(found["errors"]) == {"ValueError: x", "TimeoutError", "y" * 299 + "…", "a ?b"}
+
+
+@pytest.mark.parametrize("window", [timedelta(0), timedelta.max, 5, "1h", None])
+def test_a_window_that_is_none_is_refused(untracked: Path, window: Any) -> None:
+    monitoring = ModelMonitoring()
+    for ask in (monitoring.get_metrics, monitoring.check_health):
+        with pytest.raises(
+            MonitoringError, match=f"The window is {window!s}|The window is {window!r}"
+        ) as caught:
+            ask("m", window)
+        assert isinstance(caught.value, Invalid)
+
+
+@pytest.mark.parametrize(
+    ("work", "said"),
+    [
+        (lambda m: m.record_metrics(0.5, data_version=[1]), r"data_version is \[1\]"),
+        (lambda m: m.record_metrics(0.5, model_version=3), "model_version is 3"),
+        (lambda m: m.record_metrics([1]), r"metrics is \[1\]"),
+        (lambda m: m.metrics_history({}), "name is {}"),
+        (lambda m: m.events(3), "environment is 3"),
+        (lambda m: m.events(limit="x"), "limit is 'x'"),
+    ],
+)
+def test_a_value_of_another_type_is_refused(untracked: Path, work: Any, said: str) -> None:
+    with pytest.raises(MonitoringError, match=said) as caught:
+        work(ModelMonitor(model="m"))
+    assert isinstance(caught.value, Invalid)
+
+
+@pytest.mark.parametrize("name", ["model", "tenant_id"])
+def test_a_name_that_is_no_text_is_refused(untracked: Path, name: str) -> None:
+    with pytest.raises(InvalidSettings, match=rf"{name} is \[1\]"):
+        ModelMonitor(**{name: [1]})  # type: ignore[arg-type]
+
+
+def test_numbers_of_numpy_are_numbers(untracked: Path) -> None:
+    monitor = ModelMonitor(model="m")
+    monitor.record_metrics({"f1": np.float32(0.5)}, rows=np.int64(7))
+    monitor.record_metrics(np.float64(0.25))
+    assert [each["value"] for each in monitor.metrics_history()] == [0.5, 0.25]
+    assert monitor.events(limit=np.int64(1)) is not None
+
+
+def test_the_end_of_a_report_is_a_moment(untracked: Path) -> None:
+    with pytest.raises(MonitoringError, match="'yesterday'"):
+        ModelMonitoring().report("m", until="yesterday")  # type: ignore[arg-type]
 
 
 def test_tables_of_all_kinds_are_compared() -> None:
@@ -224,7 +290,7 @@ def test_detectors_of_ones_own() -> None:
         (lambda d: d.detect_model_drift({"a": 1}, {"b": 1}), "No metric is in both.*'a'"),
         (lambda d: d.detect_model_drift({"a": "x"}, {"a": 1}), "'x'"),
         (lambda d: d.detect_model_drift({"a": float("nan")}, {"a": 1}), "nan"),
-        (lambda d: d.detect_concept_drift(["x"], [1, 0]), "Losses"),
+        (lambda d: d.detect_concept_drift(["x"], [1, 0]), "Losses of the reference"),
         (lambda d: d.detect_concept_drift(USUAL[:, 0] > 0, USUAL[:, 0] > 0, "adwim"), "adwim"),
         (lambda d: d.check_drift(), "nothing to check"),
     ],

@@ -1,6 +1,7 @@
 """ADWIN, DDM, EDDM, Page-Hinkley and KSWIN of river, fed with batches of losses.
 
-They need no reference: each learns from the stream what is usual. ADWIN and KSWIN raise alarms on
+Each learns from the stream what is usual; a reference is the beginning of that stream, and its alarms are not
+told. ADWIN and KSWIN raise alarms on
 improvement, too; Page-Hinkley is asked for rising losses only, unless ``mode`` says otherwise. All take
 errors to be independent and raise many false alarms where errors come in bursts. They keep no document: one
 is fed again from where it began.
@@ -63,11 +64,14 @@ def _load(module: str) -> Any:
 
 
 def _maker(name: str) -> Callable[..., RiverDetector]:
-    def make(_reference: Any, **options: Any) -> RiverDetector:
-        return RiverDetector(name, options)
+    def make(reference: Any, **options: Any) -> RiverDetector:
+        made = RiverDetector(name, options)
+        if reference is not None:
+            made.update(reference)
+        return made
 
     return make
 
 
 DETECTORS: dict[str, Callable[..., RiverDetector]] = {name: _maker(name) for name in _OWN}
-"""Makers by name, for ``monitoring.detectors.Detectors``: reference (not used) and options to a detector."""
+"""Makers by name, for ``monitoring.detectors.Detectors``: reference (or None) and options to a detector."""

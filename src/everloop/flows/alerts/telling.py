@@ -12,6 +12,7 @@ from datetime import timedelta
 from everloop.core.documents import dump
 from everloop.core.monitoring import LEVELS, Alert, EventKind, Finding, Level
 from everloop.flows.project import Project
+from everloop.settings.alerts import AlertRule
 from everloop.store import alerts, outbox
 from everloop.store.database import Tx
 
@@ -42,7 +43,7 @@ def tell(tx: Tx, project: Project, alert: Alert, fresh: Sequence[Finding]) -> Al
         elif silence is not None and routing.channels(fresh, alert.model, settings):
             why = f"silenced by {silence.by} until {texts.moment(silence.until)}: {silence.reason}"
         else:
-            why = "below the level of every rule that it fits"
+            why = _too_low(fresh, bool(settings.rules))
         return replace(alert, held=why)
     if alerts.told_since(tx, alert.model, now - WEEK) >= settings.weekly:
         digests.plan(tx, now, due)
@@ -66,6 +67,13 @@ def tell_end(tx: Tx, project: Project, alert: Alert) -> Alert:
     told = replace(alert, messages=alert.messages + 1)
     _post(tx, project, told, "closed", alert.told)
     return told
+
+
+def _too_low(fresh: Sequence[Finding], rules: bool) -> str:
+    level = routing.worst(each.result.level for each in fresh) if fresh else "info"
+    if rules:
+        return f"of level {level}, below that of every rule that it fits"
+    return f"of level {level}; without alerts.rules, channels are told from {AlertRule().level} on"
 
 
 def _higher(level: Level, than: Level | None) -> bool:

@@ -23,8 +23,8 @@ def moment(at: datetime) -> str:
 
 
 def title(alert: Alert) -> str:
-    """One line: the worst that was found, and how much more."""
-    more = len(alert.findings) - 1
+    """One line: the worst that was found, and how much more; what could not be checked does not count."""
+    more = sum(each.result.fired for each in alert.findings[1:])
     said = _clipped(alert.findings[0].result.message).rstrip(".")
     return f"{alert.model}: {said}" + (f", and {more} more" if more else "")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
@@ -15,7 +16,7 @@ import pyarrow as pa
 from everloop.core.errors import FileMissing, Invalid, Unreadable, WrongType
 from everloop.core.monitoring import Result
 from everloop.data import reading
-from everloop.monitoring import checks, damage, reference, windows
+from everloop.monitoring import checks, damage, overall, reference, windows
 from everloop.monitoring.detectors import DEFAULT, Detectors, Make
 from everloop.monitoring.reference import Reference
 from everloop.monitoring.windows import Window
@@ -29,12 +30,13 @@ MOST_SHAPES = 60
 @dataclass(frozen=True)
 class Beside:
     """Two tables side by side: ``rows`` of each, all that was looked at, and how what drifted is distributed
-    in both, the largest effect first. ``more`` drifted and is not drawn."""
+    in both, the largest effect first. ``more`` drifted and is not drawn. ``p_value``: see ``overall``."""
 
     rows: tuple[int, int]
     results: tuple[Result, ...]
     shapes: tuple[Shape, ...]
     more: int
+    p_value: float
 
 
 def profile(source: object, like: object = None) -> dict[str, Any]:
@@ -53,16 +55,21 @@ def compare(before: object, now: object, alpha: float) -> list[Result]:
     of a profile. All that is looked at fires by chance with probability ``alpha`` at most. Raises Invalid for
     profiles that do not belong together."""
     usual, window = _both(before, now)
-    return list(checks.check(usual, window, alpha=alpha))
+    return _checked(usual, window, alpha)
 
 
 def beside(before: object, now: object, alpha: float) -> Beside:
     """As ``compare``, with what there is to draw."""
     usual, window = _both(before, now)
-    results = checks.check(usual, window, alpha=alpha)
+    results = _checked(usual, window, alpha)
     drifted = damage.drifted(results)
     drawn = shapes.of(usual, window, drifted[:MOST_SHAPES], results)
-    return Beside((usual.rows, window.rows), tuple(results), tuple(drawn), len(drifted[MOST_SHAPES:]))
+    left, chance = len(drifted[MOST_SHAPES:]), overall.p_value(usual, window, results)
+    return Beside((usual.rows, window.rows), tuple(results), tuple(drawn), left, chance)
+
+
+def _checked(usual: Reference, window: Window, alpha: float) -> list[Result]:
+    return [*checks.check(usual, window, alpha=alpha), *overall.unread(usual)]
 
 
 def _both(before: object, now: object) -> tuple[Reference, Window]:
@@ -71,6 +78,8 @@ def _both(before: object, now: object) -> tuple[Reference, Window]:
         usual = reference.build(reading.refuse_empty(_table(before), "The reference data"))
     if not isinstance(now, Mapping):
         return usual, windows.summarise(usual, _table(now))
+    if "profile" not in now:
+        raise _no_table(now)
     if now.get("profile") != "window" or now.get("like") != _name_of(usual):
         raise Invalid(
             "The second profile was not made over the bins of the first.",
@@ -98,8 +107,13 @@ def read_profile(path: Path) -> object:
 
 
 def _reference(document: object) -> Reference:
-    if not isinstance(document, Mapping) or document.get("profile") != "reference":
-        raise Invalid("The first profile is no reference.", remedy="Make it without --like.")
+    if not isinstance(document, Mapping) or "profile" not in document:
+        raise _no_table(document)
+    if document["profile"] != "reference":
+        raise Invalid(
+            "The first profile was made over the bins of another one, so it is no reference.",
+            remedy="Make it so: everloop monitor profile FILE --to FIRST.json.",
+        )
     return Reference.from_document({name: v for name, v in document.items() if name != "profile"})
 
 
@@ -115,12 +129,28 @@ def errors(
     options: Mapping[str, Any],
     makers: Mapping[str, Make],
 ) -> tuple[str, list[int]]:
-    """The detector, and the positions in ``now`` at which it raised an alarm."""
-    name = detector or DEFAULT
-    return name, Detectors(makers).make(name, _losses(before), **options).update(_losses(now))
+    """The detector, and the positions in ``now`` at which it raised an alarm. Raises Invalid."""
+    name = DEFAULT if detector is None else detector
+    if not isinstance(name, str):
+        raise WrongType(f"The detector is {name!r}.", remedy=f"Give its name, such as '{DEFAULT}'.")
+    usual, current = _losses(before, "Losses of the reference"), _losses(now, "Current losses")
+    return name, Detectors(makers).make(name, usual, **options).update(current)
+
+
+def _no_table(source: object) -> WrongType:
+    return WrongType(
+        f"A {type(source).__name__} is neither a table nor a profile.",
+        remedy="Give a DataFrame, an array, the path of a file, or what 'everloop monitor profile' wrote.",
+    )
 
 
 def _table(source: object) -> pa.Table:
+    if isinstance(source, (pa.Array, pa.ChunkedArray)):
+        source = pa.table({"feature_0": source})
+    if hasattr(source, "to_frame") and not hasattr(source, "columns"):  # a Series
+        source = source.to_frame("feature_0")
+        if hasattr(source, "reset_index"):  # of pandas: its index is no column
+            source = source.reset_index(drop=True)
     if not isinstance(source, (np.ndarray, list, tuple)):
         return reading.to_table(source)
     rows = np.asarray(source)
@@ -144,10 +174,20 @@ def _column(values: np.ndarray) -> pa.Array:
         ) from error
 
 
-def _losses(values: object) -> np.ndarray:
+def _losses(values: object, what: str) -> np.ndarray:
     try:
-        return np.asarray(values, dtype=float).ravel()
+        losses = np.asarray(values, dtype=float).ravel()
     except (TypeError, ValueError) as error:
         raise WrongType(
-            f"Losses are {type(values).__name__}.", remedy="Give numbers: 0 for right, 1 for wrong."
+            f"{what} are no numbers but a {type(values).__name__}: {reprlib.repr(values)}.",
+            remedy="Give numbers: 0 for right, 1 for wrong.",
         ) from error
+    if not losses.size:
+        raise Invalid(f"{what} are empty.", remedy="Give them in the order of time.")
+    odd = np.flatnonzero(~np.isfinite(losses))
+    if odd.size:
+        raise Invalid(
+            f"{what} hold {losses[odd[0]]} at position {odd[0]:,}; {odd.size:,} in all are not finite.",
+            remedy="Leave those out that are not known, and cut off those that are infinite.",
+        )
+    return losses

@@ -11,12 +11,16 @@ from everloop.core.errors import Invalid, NotFound, UnknownVersion
 from everloop.core.monitoring import Alert, Checked, Promise, Result
 from everloop.data import reading
 from everloop.flows.project import Project
-from everloop.monitoring import checks, performance, promise, windows
+from everloop.monitoring import checks, overall, performance, promise, windows
 from everloop.store import alerts, models, monitors, predictions
 
 from . import checking, contracting, referring, spans, summing
 
 ALPHA = 0.001  # of a table that is checked by hand
+UNCOUNTED = (
+    "Not counted in these: signs of a broken feed in single rows (values that are stuck, repeated, misread), "
+    "and rules of a contract or suite."
+)
 
 
 @dataclass(frozen=True)
@@ -31,8 +35,9 @@ class Watched:
 
 @dataclass(frozen=True)
 class Plan:
-    """``false_alarms`` in 30 days in all, at most; what is found of ``inputs`` and ``answers``; by metric the
-    smallest harm that shows in the labels of one window with 90 % probability."""
+    """``false_alarms`` in 30 days in all, at most, and those of each part that is watched (``alarms``); what
+    is found of ``inputs`` and ``answers``; by metric the smallest harm that shows in the labels of one window
+    with 90 % probability."""
 
     model: str
     version: str
@@ -41,6 +46,7 @@ class Plan:
     answers: Promise | None
     performance: Mapping[str, float]
     without: tuple[str, ...]
+    alarms: Mapping[str, float]
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -50,10 +56,21 @@ class Plan:
         ]
         if self.answers:
             told.append(f"Answers: {self.answers.words}")
+        if "estimates" in self.alarms:
+            told.append(f"Expected performance: {_at_most(self.alarms['estimates'])}.")
+        if "labels" in self.alarms:
+            told.append(
+                f"Labels, of performance and of the stream of errors: {_at_most(self.alarms['labels'])}."
+            )
         if self.performance:
             harm = "; ".join(f"{metric} worse by {size:.2g}" for metric, size in self.performance.items())
             told.append(f"Labels of one window, found with 90 % certainty: {harm}.")
+        told.append(UNCOUNTED)
         return (*told, *(f"Not watched: {each}" for each in self.without))
+
+
+def _at_most(alarms: float) -> str:
+    return f"at most {alarms:g} false alarm{'' if alarms == 1 else 's'} in 30 days"
 
 
 def overview(project: Project) -> list[Watched]:
@@ -109,7 +126,7 @@ def against(project: Project, model: str, version: str, source: object) -> list[
     table = reading.refuse_empty(reading.to_table(source))
     features = table.select([name for name in known.inputs.features if name in table.column_names])
     found = checks.check(known.inputs, windows.summarise(known.inputs, features), alpha=ALPHA)
-    return [*found, *contracting.check(project, known.run, features)]
+    return [*found, *overall.unread(known.inputs), *contracting.check(project, known.run, features)]
 
 
 def plan(project: Project, model: str, version: str, hourly: float | None = None) -> Plan:
@@ -127,6 +144,12 @@ def plan(project: Project, model: str, version: str, hourly: float | None = None
     rows = round(traffic * (length * each / summing.HOUR))
     count = timedelta(days=30) / (length * each)
     share = rules.false_alarms / len(checking.PARTS)
+    watched = {
+        "inputs": True,
+        "answers": known.answers is not None,
+        "estimates": known.estimator is not None,
+        "labels": known.baseline is not None,
+    }
     harm: dict[str, float] = {}
     if known.baseline is not None:
         harm = performance.found(known.baseline, rows, alpha=checking.alpha(rules) / 2)
@@ -138,6 +161,7 @@ def plan(project: Project, model: str, version: str, hourly: float | None = None
         answers=promise.promise(known.answers, rows, count, share) if known.answers else None,
         performance=harm,
         without=known.without,
+        alarms={part: share for part in checking.PARTS if watched[part]},
     )
 
 

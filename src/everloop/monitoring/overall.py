@@ -1,0 +1,41 @@
+"""Two tables taken as a whole: one probability for all that was tested, and what could not be tested."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from everloop.core.monitoring import Result
+
+from . import checks, judgement
+from .columns import words_of
+from .reference import Reference
+from .windows import Window
+
+
+def p_value(usual: Reference, window: Window, results: Sequence[Result]) -> float:
+    """That chance makes the strongest change there is, of those that are large enough to count: corrected for
+    all tests (Holm), so that it is up to ``alpha`` just where ``checks.check`` finds something on evidence at
+    ``alpha``. 0 where something fired by a rule, such as another type; 1 where nothing counts. ``results`` of
+    the check: what it did not judge does not count here."""
+    judged = {(each.family, each.subject, each.statistic): each.fired for each in results}
+    tests = [each for each in checks.compared(usual, window) if each.key in judged] if window.rows else []
+    inferred = {each.key for each in tests if not each.certain}
+    if any(fired for key, fired in judged.items() if key not in inferred):
+        return 0.0
+    tried = [each for each in tests if not each.certain]
+    adjusted = judgement.holm([each.p_value for each in tried])
+    return min((p for p, each in zip(adjusted, tried, strict=True) if each.beyond), default=1.0)
+
+
+def unread(usual: Reference) -> list[Result]:
+    """The columns of which only missing values are compared."""
+    return [
+        Result(
+            "data", name, "type", False,
+            f"'{name}' could not be compared: it holds {words_of(feature.type)} in the reference; only "
+            "missing values are counted of these.",
+            unable=True,
+        )
+        for name, feature in usual.features.items()
+        if feature.kind == "other" and feature.type != "null"
+    ]  # fmt: skip

@@ -1,0 +1,199 @@
+"""Two tables, metrics and streams of errors from Python: what is compared, what not, what is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from everloop import DriftDetectionError, DriftDetector, Invalid
+from everloop.core.monitoring import Result
+from everloop.monitoring import checks, overall, reference, windows
+
+rng = np.random.default_rng(8)
+FEW = (rng.random(1_000) < 0.2).astype(float)
+MANY = (rng.random(1_000) < 0.6).astype(float)
+USUAL = rng.normal(size=(1_000, 3))
+HOLES = np.where(np.arange(1_000) % 3, FEW, np.nan)
+
+
+# -- losses ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["adwin", "page_hinkley", "kswin", "ddm", "eddm"])
+def test_a_detector_of_river_has_read_the_reference(name: str) -> None:
+    detectors = pytest.importorskip("everloop.adapters.river").DETECTORS
+    alarms = DriftDetector().detect_concept_drift(FEW, MANY, name)["alarms"]
+    whole = detectors[name](None).update(np.concatenate([FEW, MANY]))
+    assert alarms == [at - 1_000 for at in whole if at >= 1_000]
+    assert alarms
+
+
+@pytest.mark.parametrize(
+    ("losses", "said"),
+    [
+        ((FEW, [np.nan] * 300), "Current losses hold nan at position 0; 300 in all"),
+        ((HOLES, MANY), "Losses of the reference hold nan at position 0; 334 in all"),
+        ((FEW, [0.0, 1.0, np.inf]), "inf at position 2; 1 in all"),
+        ((FEW, []), "Current losses are empty"),
+        ((FEW, "many"), "'many'"),
+    ],
+)
+def test_losses_that_are_no_numbers_are_refused(losses: Any, said: str) -> None:
+    with pytest.raises(DriftDetectionError, match=said):
+        DriftDetector().detect_concept_drift(*losses)
+
+
+# -- wrong types and ranges --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("work", "said"),
+    [
+        (lambda d: d.detect_data_drift(USUAL, USUAL, "a"), "threshold is 'a'"),
+        (lambda d: d.detect_data_drift(USUAL, USUAL, None), "threshold is None"),
+        (lambda d: d.detect_data_drift(USUAL, USUAL, float("nan")), "threshold is nan"),
+        (
+            lambda d: d.detect_data_drift({"x": [1]}, USUAL),
+            "A dict is neither a table nor a profile.*DataFrame",
+        ),
+        (
+            lambda d: d.detect_data_drift(USUAL, {"x": [1]}),
+            "A dict is neither a table nor a profile.*DataFrame",
+        ),
+        (lambda d: d.detect_model_drift({"a": 0.9}, {"a": 0.5}, float("nan")), "threshold is nan"),
+        (lambda d: d.detect_model_drift({"a": 0.9}, {"a": 0.5}, -0.1), "threshold is -0.1"),
+        (lambda d: d.detect_model_drift({"a": 0.9}, {"a": 0.5}, "x"), "threshold is 'x'"),
+        (lambda d: d.detect_model_drift(None, None), "The reference: None"),
+        (lambda d: d.detect_model_drift({"a": 1}, [1]), r"current metrics: \[1\]"),
+        (lambda d: d.detect_model_drift({1: 2}, {1: 2}), "The reference: {1: 2}"),
+        (lambda d: d.check_drift(None, None, USUAL, {}), r"The reference: array"),
+        (lambda d: d.detect_data_drift(USUAL, USUAL, to=5), "page's file is 5"),
+        (lambda d: d.detect_concept_drift(FEW, MANY, average_run=USUAL), "does not take these options"),
+        (lambda d: d.detect_concept_drift(FEW, MANY, detector=3), "detector is 3"),
+        (lambda d: d.detect_concept_drift(FEW, MANY, detector=""), "no detector ''"),
+    ],
+)
+def test_misuse_is_a_drift_error_and_invalid(work: Any, said: str) -> None:
+    with pytest.raises(DriftDetectionError, match=said) as caught:
+        work(DriftDetector())
+    assert isinstance(caught.value, Invalid)
+    assert caught.value.remedy
+
+
+# -- detectors of one's own --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["", "data_drift", "model_drift", "custom", "drift_detected", "a b", 3])
+def test_a_name_that_the_answer_has_no_place_for_is_refused(name: Any) -> None:
+    with pytest.raises(DriftDetectionError, match=f"{name!r} is"):
+        DriftDetector().register(name, lambda before, now: True)
+
+
+@pytest.mark.parametrize(
+    ("raising", "said"),
+    [
+        (lambda before, now: 1 / 0, "ZeroDivisionError: division by zero"),
+        (lambda before, now: np.ones(2), "ValueError: The truth value of an array"),
+    ],
+)
+def test_a_detector_that_raises_does_not_take_the_others_with_it(raising: Any, said: str) -> None:
+    detector = DriftDetector()
+    detector.register("bad", raising)
+    detector.register("good", lambda before, now: True)
+    found = detector.check_drift(USUAL, USUAL)
+    assert found["custom"]["good"] is True
+    assert found["drift_detected"]
+    assert found["custom"]["bad"]["unable"]
+    assert not found["custom"]["bad"]["drift_detected"]
+    assert f"'bad' could not check: {said}" in found["custom"]["bad"]["reason"]
+    with pytest.raises(DriftDetectionError, match="could not check"):
+        detector.detect("bad", USUAL, USUAL)
+
+
+# -- one p-value for all ------------------------------------------------------------------------------------
+
+
+def test_quiet_tables_have_a_small_p_value_as_seldom_as_it_says() -> None:
+    draw = np.random.default_rng(60)
+    found = [
+        DriftDetector().detect_data_drift(draw.normal(size=(1_000, 20)), draw.normal(size=(1_000, 20)))
+        for _ in range(60)
+    ]
+    assert sum(each["p_value"] < 0.05 for each in found) <= 7  # of 3 that are expected at most; more: p 2 %
+    assert all(each["drift_detected"] == (each["p_value"] <= 0.05) for each in found)
+
+
+@pytest.mark.parametrize("shift", [0.1, 0.12, 0.14, 0.16, 0.18, 0.2, 0.25, 0.3])
+@pytest.mark.parametrize("threshold", [0.001, 0.05, 0.3])
+def test_drift_is_detected_just_where_the_p_value_says_so(shift: float, threshold: float) -> None:
+    now = np.random.default_rng(3).normal(size=(1_000, 3)) + np.array([shift, 0, 0])
+    found = DriftDetector().detect_data_drift(USUAL, now, threshold)
+    assert found["drift_detected"] == (found["p_value"] <= threshold)
+
+
+def test_what_is_certain_has_the_p_value_0() -> None:
+    table = pd.DataFrame({"x": USUAL[:, 0], "y": USUAL[:, 1]})
+    assert DriftDetector().detect_data_drift(table, table.assign(x="a"))["p_value"] == 0
+    assert DriftDetector().detect_data_drift(table, table[["y"]])["p_value"] == 0
+    assert DriftDetector().detect_data_drift(table, table)["p_value"] == 1
+
+
+def test_what_fired_by_a_rule_has_the_p_value_0() -> None:
+    usual = reference.build(pa.table({"x": USUAL[:, 0]}))
+    window = windows.summarise(usual, pa.table({"x": USUAL[:, 1]}))
+    quiet = checks.check(usual, window, alpha=0.05)
+    fault = Result("quality", "x", "fault", True, "x is stuck.")
+    assert overall.p_value(usual, window, quiet) == 1
+    assert overall.p_value(usual, window, [*quiet, fault]) == 0
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "words"),
+    [
+        (USUAL[:, 0] > 0, np.where(USUAL[:, 0] > 0, "a", "b"), "from boolean to text"),
+        (np.arange(1_000), ["a", "b"] * 500, "from whole number to text"),
+        (USUAL[:, 0], pd.date_range("2026-01-01", periods=1_000), "from number to date and time"),
+        (["a", "b"] * 500, [[1]] * 1_000, "from text to lists"),
+    ],
+)
+def test_a_changed_type_is_told_in_words(before: Any, now: Any, words: str) -> None:
+    found = DriftDetector().detect_data_drift(pd.DataFrame({"x": before}), pd.DataFrame({"x": now}))
+    assert found["features"]["x"] == [f"'x': its type changed {words}, so it cannot be compared"]
+
+
+# -- what can be compared -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("values", "words"), [([[1]] * 1_000, "lists"), ([{"a": 1}] * 1_000, "dicts"), ([b"a"] * 1_000, "")]
+)
+def test_columns_that_cannot_be_compared_are_told(values: list[Any], words: str) -> None:
+    table = pd.DataFrame({"x": pd.Series(values), "y": USUAL[:, 1]})
+    results = DriftDetector().detect_data_drift(table, table)["results"]
+    told = [each.message for each in results if each.unable]
+    if words:
+        assert told == [
+            f"'x' could not be compared: it holds {words} in the reference; only missing values are counted "
+            "of these."
+        ]
+    else:
+        assert told == []  # of bytes the length is compared
+
+
+@pytest.mark.parametrize("kind", [pd.Series, list, pa.array, pa.chunked_array])
+def test_one_column_is_taken_however_it_is_held(kind: Any) -> None:
+    before, now = USUAL[:, 0], USUAL[:, 0] + 1
+    if kind is pa.chunked_array:
+        before, now = [before], [now]
+    found = DriftDetector().detect_data_drift(kind(before), kind(now))
+    assert list(found["features"]) == ["feature_0"]
+
+
+def test_the_index_of_a_series_is_no_column() -> None:
+    rows = pd.Series(USUAL[:, 0], name="age")
+    found = DriftDetector().detect_data_drift(rows[rows.index % 2 == 0], rows.iloc[::-2])
+    assert {each.subject for each in found["results"]} == {"columns", "feature_0"}
