@@ -34,10 +34,10 @@ def promise(
 ) -> Promise:
     """Of windows of so many rows, so many in 30 days, with this budget of false findings in 30 days.
 
-    ``found`` by kind: ``mean`` in standard deviations, ``category`` and ``missing`` as shares (.02: two
-    points), ``correlation``; and the seconds until it is found. A kind of which nothing is watched, or of
-    which no change is found in two windows, is left out and ``words`` says so. Raises InvalidSettings for
-    numbers that make no sense.
+    ``found`` by kind: ``mean`` in standard deviations (of normal scores), ``category`` and ``missing`` as
+    shares (.02: two points), ``correlation``; and the seconds until it is found. A kind of which nothing is
+    watched, or of which no change is found in two windows, is left out and ``words`` says so. Raises
+    InvalidSettings for numbers that make no sense.
     """
     if not (rows_per_window >= 1 and windows_per_month > 0 and false_alarms > 0):
         raise InvalidSettings(
@@ -117,7 +117,7 @@ def _mean(plan: _Plan) -> float | None:
 
 
 def _mean_power(plan: _Plan, feature: FeatureReference, bins: Bins, shift: float) -> float:
-    off = _moved(bins, shift * feature.scale) - bins.shares
+    off = _moved(bins, shift) - bins.shares
     count = bins.components.shape[1]
     present = 1 - feature.missing / feature.rows
     means = off @ bins.components
@@ -142,10 +142,11 @@ def _mean_power(plan: _Plan, feature: FeatureReference, bins: Bins, shift: float
 
 
 def _moved(bins: Bins, by: float) -> np.ndarray:
-    """Shares of the bins when every value grows by so much; within a bin values lie evenly."""
-    held = np.cumsum(bins.shares)[:-1]
-    reached = np.interp(bins.edges - by, bins.edges, held, left=0.0, right=1.0)
-    return np.diff(np.concatenate([[0.0], reached, [1.0]]))
+    """Shares of the bins when the normal scores of all values grow by so much: of a normal feature that is
+    its mean in standard deviations. A shift of the values themselves would be no measure for others: of one
+    that is nearly always 0, a hundredth of a standard deviation moves everything."""
+    held = ndtr(ndtri(np.cumsum(bins.shares)[:-1].clip(0.0, 1.0)) - by)
+    return np.diff(np.concatenate([[0.0], held, [1.0]]))
 
 
 def _limit(level: float, freedom: float) -> float:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from everloop.core.monitoring import Family, Level
 
@@ -20,6 +21,16 @@ def masked(address: str) -> str:
     return f"{found['scheme']}://…" if found else "…"
 
 
+def _is_web(address: str) -> bool:
+    """Whether it is one of http or https, with a host and a port that there can be."""
+    try:
+        parts = urlsplit(address)
+        host, _ = (parts.hostname or "").encode("idna"), parts.port
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(host) and not re.search(r"\s", address)
+
+
 def _addresses(given: Any) -> Any:
     """What is wrong is told without the value: it may be a password."""
     if not isinstance(given, dict):
@@ -29,6 +40,10 @@ def _addresses(given: Any) -> Any:
             raise ValueError(f"'{name}' cannot be the name of a channel; use letters, digits, _ and -")
         if not isinstance(address, str) or not _ADDRESS.fullmatch(address.strip()):
             raise ValueError(f"the address of '{name}' is none; it begins as in mailto:// or slack://")
+        if address.strip().startswith("cloudevents+") and not _is_web(
+            address.strip().removeprefix("cloudevents+")
+        ):
+            raise ValueError(f"the address of '{name}' is none; write cloudevents+https://host/path")
     return {str(name).lower(): address.strip() for name, address in given.items()}
 
 
@@ -48,9 +63,7 @@ class Alerts(Section):
         description="Addresses by name: mailto://…, slack://…, cloudevents+https://… They may hold secrets.",
     )
     rules: tuple[AlertRule, ...] = Field((), description="Who is told of what [everybody, from warning on].")
-    link: str | None = Field(
-        None, pattern=r"^https?://[^\s]+$", description="Where people reach this server, for links."
-    )
+    link: str | None = Field(None, description="Where people reach this server, for links.")
     quiet: int = Field(3, ge=1, le=1000, description="Windows without a finding, then an alert closes.")
     weekly: int = Field(
         5, ge=1, le=1000, description="Messages of a model in 7 days; more go into one digest a day."
@@ -58,6 +71,13 @@ class Alerts(Section):
     closing: bool = Field(True, description="Tell those who were told that an alert is closed.")
     timeout: float = Field(15.0, gt=0, le=300, description="Seconds that one delivery may take.")
     give_up: Span = Field("24h", description="So long a message is tried again.")
+
+    @field_validator("link")
+    @classmethod
+    def _is_link(cls, link: str | None) -> str | None:
+        if link is not None and not _is_web(link):
+            raise ValueError("is no address; write it as https://ml.example.org")
+        return link
 
     @model_validator(mode="after")
     def _rules_name_channels(self) -> Alerts:

@@ -240,7 +240,7 @@ def _explain(path: str, error: Mapping[str, Any]) -> tuple[str, str]:
         return f"'{path}' is {value!r}, which is not {form}", "Correct the value."
     said = str(error["msg"]).removeprefix("Value error, ")
     if kind == "value_error":
-        remedy = "Correct the value." if isinstance(value, str) else "Change one of the two."
+        remedy = "Correct the value." if isinstance(value, str) else "Correct the settings."
         return f"{path or 'settings'}: {said}", remedy
     return f"'{path}' is {value!r}: {said[0].lower()}{said[1:]}", "Correct the value."
 

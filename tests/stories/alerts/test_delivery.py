@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import multiprocessing
 import os
 import signal
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from email.header import decode_header, make_header
 from pathlib import Path
@@ -314,6 +316,37 @@ def test_apprise_that_fails_is_tried_again(
     assert done.waiting == 1
     assert done.problems
     assert SECRET not in str(done)
+
+
+def test_a_webhook_that_wants_a_password_gets_it(tmp_path: Path, clock: Hands, hook: receivers.Http) -> None:
+    address = f"cloudevents+http://ann:p%40ss@{hook.address}/é?q=ü"
+    here = project(tmp_path, clock, channels={"hook": address})
+    take(here, worse())
+    assert delivering.deliver(here).delivered == 1
+    ((path, headers, _),) = hook.requests
+    assert headers["authorization"] == f"Basic {base64.b64encode(b'ann:p@ss').decode()}"
+    assert path == "/%C3%A9?q=%C3%BC"
+
+
+@pytest.mark.parametrize(
+    "address",
+    [f"http://foo..bar/{SECRET}", f"http://{'x' * 64}.org/{SECRET}", f"ftp://{SECRET}", "http://a:b/"],
+)
+def test_a_webhook_that_cannot_be_is_refused_by_the_settings(tmp_path: Path, address: str) -> None:
+    with pytest.raises(InvalidSettings, match=r"write cloudevents\+https://host/path") as told:
+        project(tmp_path, channels={"a": f"cloudevents+{address}"})
+    assert SECRET not in str(told.value)
+
+
+def test_a_library_that_fails_in_its_own_way_stops_no_other_channel(
+    tmp_path: Path, clock: Hands, hook: receivers.Http
+) -> None:
+    here = here_with(tmp_path, clock, hook, weekly=50)
+    odd = replace(here, open_notifier=lambda address: 1 / 0)  # type: ignore[arg-type, return-value]  # it fails
+    take(here, worse())
+    done = delivering.deliver(odd)
+    assert (done.waiting, done.problems) == (1, {"hook": "cloudevents+http://… failed: ZeroDivisionError."})
+    assert "ZeroDivisionError" in str(delivering.try_out(odd, "hook")["hook"])
 
 
 def test_an_address_that_apprise_does_not_know_says_so_without_it(tmp_path: Path, capfd: Any) -> None:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow.compute
 import pyarrow.parquet
 import pytest
 import yaml
@@ -123,6 +124,18 @@ def test_a_table_is_checked_and_nothing_is_recorded(folder: Path) -> None:
     assert "info: 'monthly_fee': mean" in said(folder, "check", MODEL, "new.parquet")
     assert "Nothing fired" in said(folder, "check", f"{MODEL}@1.0.0", "usual.parquet")
     assert json.loads(said(folder, "show", MODEL, "--json")) == before
+
+
+def test_a_broken_feed_is_named_in_a_table_too(folder: Path) -> None:
+    table = customers(1_000, 3)
+    cents = pyarrow.compute.multiply(table.column("monthly_fee"), 100.0)
+    place = table.column_names.index("monthly_fee")
+    pyarrow.parquet.write_table(table.set_column(place, "monthly_fee", cents), folder / "cents.parquet")
+    out = said(folder, "check", MODEL, "cents.parquet")
+    assert "critical: 'monthly_fee' comes in another unit: × 100" in out
+    assert "critical: 'monthly_fee' comes in another unit: × 100" in said(
+        folder, "compare", "usual.parquet", "cents.parquet"
+    )
 
 
 def test_profiles_say_what_the_tables_say(folder: Path) -> None:

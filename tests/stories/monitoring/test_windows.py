@@ -16,7 +16,7 @@ from tests.stories.monitoring.shop import BEGIN, MODEL, ROWS, Shop
 from everloop.core.monitoring import Checked
 from everloop.data.examples.customers import customers
 from everloop.flows import outside
-from everloop.flows.monitoring import referring, showing, spans, summing
+from everloop.flows.monitoring import answering, referring, showing, spans, summing
 from everloop.store import alerts, monitors
 
 DAY = timedelta(days=1)
@@ -85,6 +85,22 @@ def test_a_price_that_rose_is_found_the_same_day_and_is_one_alert(shop: Shop) ->
     assert len(opened) == 1
     assert opened[0].times >= 3
     assert any(each.result.subject == "monthly_fee" for each in opened[0].findings)
+
+
+def test_days_that_were_odd_and_are_over_say_nothing_of_later_ones(shop: Shop) -> None:
+    """One in cents: while it lasts it counts, then no more."""
+    known = referring.of_version(shop.project, MODEL, shop.version)
+    for change, kept in ((None, 1), (None, 2), (_in_cents, 3), (_in_cents, 4), (None, 3), (None, 4)):
+        shop.serve(1, change)
+        (checked,) = [one for one in shop.look() if one.kind == "answers"]
+        broken = [each for each in checked.findings if each.details.get("fault") == "unit change"]
+        assert [each.subject for each in broken] == (["monthly_fee"] if change else [])
+        assert len(answering.before(shop.project, known, shop.version)) == kept
+
+
+def _in_cents(table: pa.Table) -> pa.Table:
+    cents = pc.multiply(table.column("monthly_fee"), 100.0)
+    return table.set_column(table.column_names.index("monthly_fee"), "monthly_fee", cents)
 
 
 def test_a_window_with_few_rows_goes_on_into_the_next_day(open_shop: Callable[..., Shop]) -> None:

@@ -44,7 +44,7 @@ class AppriseNotifier:
             why = f": {said[0]}" if said else ""
             raise Unavailable(
                 f"{masked(self._address)} did not take the message{why}",
-                remedy="Check the address in alerts.channels with 'everloop alerts test'.",
+                remedy="Check its address and password in alerts.channels.",
             )
 
     def _notify(self, message: Message, kind: str, said: list[str]) -> bool:

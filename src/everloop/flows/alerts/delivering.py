@@ -9,10 +9,11 @@ from datetime import datetime, timedelta
 
 from everloop.core import spans
 from everloop.core.documents import load
-from everloop.core.errors import Busy, MLOpsError, NotFound, Refused, nearest
+from everloop.core.errors import Busy, MLOpsError, NotFound, Refused, Unavailable, nearest
 from everloop.core.ids import new_id
 from everloop.core.monitoring import Message
 from everloop.flows.project import Project
+from everloop.settings import masked
 from everloop.store import history, outbox
 from everloop.store.database import Row
 
@@ -69,11 +70,23 @@ def try_out(project: Project, channel: str | None) -> dict[str, str | None]:
     for name in [channel] if channel else channels:
         message = texts.trial(project, new_id("test", project.clock.now()), name)
         try:
-            project.open_notifier(channels[name]).send(message)
+            _send(project, channels[name], message)
             found[name] = None
         except MLOpsError as error:
             found[name] = str(error)
     return found
+
+
+def _send(project: Project, address: str, message: Message) -> None:
+    """Whatever a channel raises is its problem: the others do not wait for it. Raises MLOpsError."""
+    try:
+        project.open_notifier(address).send(message)
+    except MLOpsError:
+        raise
+    except Exception as error:
+        raise Unavailable(
+            f"{masked(address)} failed: {type(error).__name__}.", remedy="Look at alerts.channels."
+        ) from error
 
 
 class _Pass:
@@ -98,7 +111,7 @@ class _Pass:
                 digests.compose(project, entry) if digest else load(Message, entry["document"]["message"])
             )
             if message is not None:
-                project.open_notifier(address).send(message)
+                _send(project, address, message)
         except Refused as error:
             self._give_up(entry, error.message)
         except MLOpsError as error:

@@ -9,7 +9,7 @@ from itertools import islice
 import numpy as np
 
 from everloop.core.documents import load
-from everloop.core.monitoring import Result
+from everloop.core.monitoring import Checked, Result
 from everloop.flows.project import Project
 from everloop.monitoring import checks, estimated
 from everloop.monitoring.backtest import Track
@@ -23,6 +23,7 @@ from .spans import Span
 from .summing import Summed
 
 BEFORE = 31  # windows that a check looks back on
+DRIFT = ("quality", "data", "joint", "prediction")
 MOST_ROWS = 200_000  # of a window, whose probabilities are read
 
 
@@ -38,11 +39,11 @@ def check(
         )
         few = Result("check", "rows", "rows", False, text, value=float(span.rows), unable=True)
         return Looked([few], span.rows)
-    before = _before(project, known, version)
-    recent = [one.inputs for one in before]
+    past = before(project, known, version)
+    recent = [one.inputs for one in past]
     results = list(checks.check(known.inputs, window.inputs, alpha=alpha, recent=recent))
     if known.answers is not None and window.answers is not None:
-        recent = [one.answers for one in before if one.answers is not None]
+        recent = [one.answers for one in past if one.answers is not None]
         moved = checks.check(known.answers, window.answers, alpha=alpha, recent=recent)
         results += [_of_prediction(one) for one in moved]
     if known.estimator is not None:
@@ -54,12 +55,32 @@ def check(
     return Looked(results, window.rows, window=window)
 
 
-def _before(project: Project, known: References, version: str) -> list[Summed]:
-    """The windows that were checked last, oldest first."""
+def before(project: Project, known: References, version: str) -> list[Summed]:
+    """The windows that were checked last, oldest first, without those that were odd by themselves and are
+    over: they would be found again in the windows after them."""
     with project.store.reading() as tx:
         past = monitors.checks(tx, known.run.model, version=version, kind="answers", limit=BEFORE)
-    found = [summing.past(project, known, version, one.since, one.until) for one in reversed(past)]
+    usual: list[Checked] = []
+    for one in past:  # the newest first
+        is_over = bool(usual) and not _moved(usual[-1])
+        if not (is_over and _is_odd(one)):
+            usual.append(one)
+    found = [summing.past(project, known, version, one.since, one.until) for one in reversed(usual)]
     return [one for one in found if one is not None]
+
+
+def _moved(checked: Checked) -> bool:
+    """Whether anything fired, or waits for a second voice."""
+    return any(each.family in DRIFT and (each.fired or each.details.get("alone")) for each in checked.results)
+
+
+def _is_odd(checked: Checked) -> bool:
+    """Whether something moved that is found in the window alone."""
+    return any(
+        each.family in DRIFT
+        and (each.details.get("alone") or (each.fired and each.details.get("windows", 1) == 1))
+        for each in checked.results
+    )
 
 
 def _of_prediction(result: Result) -> Result:

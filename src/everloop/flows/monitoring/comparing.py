@@ -16,7 +16,7 @@ import pyarrow as pa
 from everloop.core.errors import FileMissing, Invalid, Unreadable, WrongType
 from everloop.core.monitoring import Result
 from everloop.data import reading
-from everloop.monitoring import checks, damage, overall, reference, windows
+from everloop.monitoring import checks, damage, faults, overall, reference, windows
 from everloop.monitoring.detectors import DEFAULT, Detectors, Make
 from everloop.monitoring.reference import Reference
 from everloop.monitoring.windows import Window
@@ -54,30 +54,34 @@ def compare(before: object, now: object, alpha: float) -> list[Result]:
     """``now`` beside ``before``: each a table, a file, an array (rows,) or (rows, features), or the document
     of a profile. All that is looked at fires by chance with probability ``alpha`` at most. Raises Invalid for
     profiles that do not belong together."""
-    usual, window = _both(before, now)
-    return _checked(usual, window, alpha)
+    usual, window, table = _both(before, now)
+    return _checked(usual, window, table, alpha)
 
 
 def beside(before: object, now: object, alpha: float) -> Beside:
     """As ``compare``, with what there is to draw."""
-    usual, window = _both(before, now)
-    results = _checked(usual, window, alpha)
+    usual, window, table = _both(before, now)
+    results = _checked(usual, window, table, alpha)
     drifted = damage.drifted(results)
     drawn = shapes.of(usual, window, drifted[:MOST_SHAPES], results)
     left, chance = len(drifted[MOST_SHAPES:]), overall.p_value(usual, window, results)
     return Beside((usual.rows, window.rows), tuple(results), tuple(drawn), left, chance)
 
 
-def _checked(usual: Reference, window: Window, alpha: float) -> list[Result]:
-    return [*checks.check(usual, window, alpha=alpha), *overall.unread(usual)]
+def _checked(usual: Reference, window: Window, table: pa.Table | None, alpha: float) -> list[Result]:
+    found = checks.check(usual, window, alpha=alpha)
+    broken = [] if table is None else faults.diagnose(usual, window, table, found, in_time=False)
+    return [*found, *broken, *overall.unread(usual)]
 
 
-def _both(before: object, now: object) -> tuple[Reference, Window]:
+def _both(before: object, now: object) -> tuple[Reference, Window, pa.Table | None]:
+    """The reference, what is beside it, and its rows where there are any."""
     usual = _reference(before) if isinstance(before, Mapping) else None
     if usual is None:
         usual = reference.build(reading.refuse_empty(_table(before), "The reference data"))
     if not isinstance(now, Mapping):
-        return usual, windows.summarise(usual, _table(now))
+        table = _table(now)
+        return usual, windows.summarise(usual, table), table
     if "profile" not in now:
         raise _no_table(now)
     if now.get("profile") != "window" or now.get("like") != _name_of(usual):
@@ -86,7 +90,7 @@ def _both(before: object, now: object) -> tuple[Reference, Window]:
             remedy="Make it so: everloop monitor profile FILE --like FIRST.json --to SECOND.json.",
         )
     told = {name: value for name, value in now.items() if name not in ("profile", "like")}
-    return usual, Window.from_document(usual, told)
+    return usual, Window.from_document(usual, told), None
 
 
 def read_profile(path: Path) -> object:

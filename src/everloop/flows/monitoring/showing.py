@@ -11,7 +11,7 @@ from everloop.core.errors import Invalid, NotFound, UnknownVersion
 from everloop.core.monitoring import Alert, Checked, Promise, Result
 from everloop.data import reading
 from everloop.flows.project import Project
-from everloop.monitoring import checks, overall, performance, promise, windows
+from everloop.monitoring import checks, faults, overall, performance, promise, windows
 from everloop.store import alerts, models, monitors, predictions
 
 from . import checking, contracting, referring, spans, summing
@@ -125,7 +125,9 @@ def against(project: Project, model: str, version: str, source: object) -> list[
     known = referring.of_version(project, model, version)
     table = reading.refuse_empty(reading.to_table(source))
     features = table.select([name for name in known.inputs.features if name in table.column_names])
-    found = checks.check(known.inputs, windows.summarise(known.inputs, features), alpha=ALPHA)
+    window = windows.summarise(known.inputs, features)
+    found = checks.check(known.inputs, window, alpha=ALPHA)
+    found += faults.diagnose(known.inputs, window, features, found, in_time=False)
     return [*found, *overall.unread(known.inputs), *contracting.check(project, known.run, features)]
 
 
