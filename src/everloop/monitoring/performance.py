@@ -238,6 +238,8 @@ def _judged(
         low, high = test.measured.value - reach, test.measured.value + reach
         if not metric.relative:
             low, high = max(low, 0.0), min(high, 1.0)
+        elif metric.sign < 0:  # losses
+            low = max(low, 0.0)
         yield Result(
             FAMILY,
             test.subject,

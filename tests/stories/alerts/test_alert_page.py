@@ -193,7 +193,7 @@ def test_the_page_leads_to_the_report_of_its_window(server: Server, alert: str) 
         assert report.status == 200, each
         assert report.headers["content-type"].startswith("text/html")
         assert b"Usual and now" in report.body
-    assert server.ask("GET", f"/monitors/{MODEL}/report?until=soon").status == 422
+    assert server.ask("GET", f"/monitors/{MODEL}/report?until=soon").status == 400
     assert server.ask("GET", "/monitors/nobody/report").status == 404
     assert server.ask("GET", f"/monitors/{MODEL}/report?until=2020-01-01T00:00:00Z").status == 404
 

@@ -359,3 +359,27 @@ def test_a_check_that_is_rolled_back_leaves_nothing(tmp_path: Path) -> None:
     assert showing.listed(here) == []
     assert posted(here) == []
     assert kinds(here) == []
+
+
+def test_labels_that_come_after_the_end_belong_to_the_alert_of_their_window(tmp_path: Path) -> None:
+    here = project(tmp_path)
+    (opened,) = take(here, drift(level="warning"))
+    for hour in (1, 2, 3):
+        (ended,) = take(here, hour=hour)
+    assert (ended.status, ended.closed_by) == ("closed", "everloop")
+    (again,) = take(here, worse(), kind="labels")
+    assert (again.alert_id, again.status, again.level) == (opened.alert_id, "open", "critical")
+    assert again.closed_at is None
+    for hour in (1, 2, 3):
+        (ended,) = take(here, hour=hour, kind="labels")
+    assert (ended.alert_id, ended.status) == (opened.alert_id, "closed")
+    (other,) = take(here, worse(), hour=9, kind="labels")  # of a window that nothing was found in
+    assert other.alert_id != opened.alert_id
+
+
+def test_labels_do_not_open_what_somebody_closed(tmp_path: Path) -> None:
+    here = project(tmp_path)
+    (opened,) = take(here, drift(level="warning"))
+    closing.close(here, opened.alert_id, "known")
+    (other,) = take(here, worse(), kind="labels")
+    assert other.alert_id != opened.alert_id

@@ -160,6 +160,8 @@ def test_profiles_say_what_the_tables_say(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
+        (["plan", MODEL, "--hourly", "0.1"], "nothing would be checked"),
+        (["plan", MODEL, "--hourly", "1e-300"], "no window has the 500 rows of monitoring.min_rows"),
         (["check", "nobody"], "'nobody' has no champion"),
         (["check", f"{MODEL}@9.9.9", "new.parquet"], "There is no churn@9.9.9"),
         (["check", MODEL, "absent.parquet"], "absent.parquet"),

@@ -31,6 +31,8 @@ def cursor(at: str) -> str:
         "/labels/maturity?since=0001-01-01T00:00:00Z",
         f"/labels/maturity?since={EARLY}",
         f"/labels/maturity?until={LATE}",
+        f"/monitors/iris/report?until={LATE}",
+        f"/monitors/iris/report?until={EARLY}",
     ],
 )
 def test_over_http(server: Server, path: str) -> None:

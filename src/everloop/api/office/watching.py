@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import HTMLResponse
 
+from everloop.core import moments
 from everloop.dashboard import monitoring as pages
 from everloop.flows.monitoring import reporting, showing
 
-from .descriptions import READING, Time
+from .descriptions import READING, Moment
 from .routes import do
 
 if TYPE_CHECKING:
@@ -58,13 +59,15 @@ async def monitor_report(
     model: Model,
     request: Request,
     version: Annotated[str | None, Query(max_length=100, description="[the champion]")] = None,
-    until: Annotated[Time | None, Query(description="As of the window that ended then [the newest].")] = None,
+    until: Moment | None = None,
 ) -> HTMLResponse:
-    """What the monitors of a version found as a page with plots, which needs nothing else."""
+    """What the monitors of a version found as a page with plots, which needs nothing else; as of the window
+    that ended ``until`` then [the newest]."""
     project = _project(request)
+    end = moments.read(until, project.clock.now()) if until else None
 
     def made() -> str:
-        return pages.render(reporting.document(project, model, version, until))
+        return pages.render(reporting.document(project, model, version, end))
 
     return HTMLResponse(await do(made), headers={"x-content-type-options": "nosniff"})
 

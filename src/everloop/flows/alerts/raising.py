@@ -13,6 +13,8 @@ from everloop.store.database import Tx
 
 from . import closing, routing, telling, texts
 
+BY_ITSELF = "everloop"
+RECENT = 20  # closed alerts that labels may belong to
 MOST_FINDINGS = 200  # of one alert: of more the worst and newest are kept
 
 
@@ -31,7 +33,7 @@ def take(tx: Tx, project: Project, checked: Checked, *, damage: str = "", propos
         fresh = [
             Finding(each, checked.version, checked.kind, checked.since, checked.until) for each in results
         ]
-        before = opened.pop(key, None)
+        before = opened.pop(key, None) or _of_these(tx, project, checked, key)
         alert = _updated(before or _opened(project, checked, key, fresh), checked, fresh, damage, proposal)
         if before is None:
             _tell(tx, project, alert, "alerted", f"{alert.level}: {alert.title}")
@@ -43,6 +45,19 @@ def take(tx: Tx, project: Project, checked: Checked, *, damage: str = "", propos
     for alert in opened.values():
         changed += _quiet(tx, project, alert, checked)
     return changed
+
+
+def _of_these(tx: Tx, project: Project, checked: Checked, key: str) -> Alert | None:
+    """The alert of the same windows, open again: it closed before their labels came."""
+    if checked.kind != "labels":
+        return None
+    for alert in alerts.list_alerts(tx, checked.model, "closed", key=key, limit=RECENT):
+        same = any(each.since < checked.until and checked.since < each.until for each in alert.findings)
+        if same and alert.closed_by == BY_ITSELF:
+            opened = replace(alert, status="open", closed_at=None, closed_by=None, reason="")
+            _tell(tx, project, opened, "reopened", f"labels came: {alert.title}")
+            return opened
+    return None
 
 
 def _opened(project: Project, checked: Checked, key: str, fresh: list[Finding]) -> Alert:
@@ -101,7 +116,7 @@ def _quiet(tx: Tx, project: Project, alert: Alert, checked: Checked) -> list[Ale
     enough = project.settings.alerts.quiet
     if all(each.windows >= enough for each in counted.values()):
         said = f"nothing was found in {enough} window{'s' if enough > 1 else ''} in a row"
-        return [closing.ended(tx, project, alert, said, by="everloop")]
+        return [closing.ended(tx, project, alert, said, by=BY_ITSELF)]
     alerts.put(tx, alert)
     return [alert]
 

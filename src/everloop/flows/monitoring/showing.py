@@ -101,8 +101,9 @@ def history(
         found = monitors.checks(tx, model, version=version, until=until, limit=limit)
     if not found:
         of = f"{model}@{version}" if version else f"'{model}'"
+        by = "yet" if until is None else f"that had ended by {until:%Y-%m-%d %H:%M} UTC"
         raise NotFound(
-            f"No window of {of} was checked yet.",
+            f"No window of {of} was checked {by}.",
             remedy="A window is checked when it is over, while 'everloop serve' runs or by "
             f"'everloop monitor check {model}'.",
         )
@@ -139,6 +140,12 @@ def plan(project: Project, model: str, version: str, hourly: float | None = None
     if not traffic > 0:
         raise Invalid(
             f"'{model}' has no traffic to plan for.", remedy="Say how much is expected: --hourly 500."
+        )
+    if rules.min_rows / traffic > spans.LONGEST / summing.HOUR:
+        raise Invalid(
+            f"At {traffic:g} rows an hour no window has the {rules.min_rows} rows of monitoring.min_rows "
+            f"within {spans.LONGEST.days} days: nothing would be checked.",
+            remedy="Set monitoring.min_rows lower, or say how much is expected: --hourly 500.",
         )
     known = referring.of_version(project, model, version)
     length = spans.length(rules)
