@@ -46,7 +46,7 @@ def outlook(
     if strategy not in GRADUAL:
         return Outlook()
     expected = {each.measure: each for each in expect(plan, strategy, arms, deviations)}
-    wrong = _too_slow(plan, strategy, plan_ahead(plan, strategy, arms).ready, expected)
+    wrong = _too_slow(plan, strategy, arms, plan_ahead(plan, strategy, arms).ready, expected)
     return _refused(wrong) if wrong else Outlook(_described(plan, strategy, arms, expected))
 
 
@@ -57,7 +57,9 @@ def _refused(wrong: _Wrong) -> Outlook:
     return Outlook((), "; ".join(why for why, _ in wrong) + ".", wrong[0][1])
 
 
-def _too_slow(plan: Plan, strategy: Strategy, ready: float, expected: Mapping[str, Expected]) -> _Wrong:
+def _too_slow(
+    plan: Plan, strategy: Strategy, arms: Sequence[Arm], ready: float, expected: Mapping[str, Expected]
+) -> _Wrong:
     longest, wrong = words(plan.longest), []
     if ready >= plan.longest:
         pace = f"at {number(plan.hourly)} units an hour"
@@ -65,6 +67,10 @@ def _too_slow(plan: Plan, strategy: Strategy, ready: float, expected: Mapping[st
         why = f"{steps} {words(ready)} {pace} and it ends after {longest}"
         shorten = "the steps" if strategy == "canary" else "its dwell (--dwell)"
         wrong.append((why, f"Lengthen it, shorten {shorten}, or begin with more requests."))
+    agreed = _agreed(plan, strategy, arms) if plan.size else 0.0
+    if agreed > plan.longest:
+        why = f"{plan.size:,} units of an arm take {words(agreed)} and it ends after {longest}"
+        wrong.append((why, "Lengthen it, agree on fewer, or expect more requests."))
     for measure in plan.measures:
         each = expected.get(measure.name)
         if each is None or (each.proven is not None and each.proven <= plan.longest):
@@ -88,12 +94,13 @@ def _described(
 ) -> tuple[str, ...]:
     traffic = f"At {number(plan.hourly)} units an hour"
     if _needs_labels(plan):
-        traffic += f", of which {percent(plan.labelled)} get a label within {words(plan.label_delay)}"
-    lines = []
+        when = f"within {words(plan.label_delay)}" if plan.label_delay else "at once"
+        traffic += f", of which {percent(plan.labelled)} get a label {when}"
+    lines, end = [], _end(plan, strategy, arms)
     for measure in plan.measures:
         if measure.name in expected:
             better = _better(plan, strategy, measure)
-            told = _told(plan, measure, expected[measure.name], better, strategy == "shadow")
+            told = _told(plan, measure, expected[measure.name], better, strategy == "shadow", end)
             lines.append(f"{traffic}: {told}")
         else:
             what = find_measure(measure.name).words
@@ -108,18 +115,25 @@ def _described(
 
 
 def _agreed(plan: Plan, strategy: Strategy, arms: Sequence[Arm]) -> float:
-    return complete(plan, plan_ahead(plan, strategy, arms), _needs_labels(plan))
+    """Seconds until it ends with the units that were agreed on: not before its last step has run."""
+    schedule = plan_ahead(plan, strategy, arms)
+    return max(complete(plan, schedule, _needs_labels(plan)), schedule.ready)
+
+
+def _end(plan: Plan, strategy: Strategy, arms: Sequence[Arm]) -> float:
+    """Seconds until it is over at the latest."""
+    return min(plan.longest, _agreed(plan, strategy, arms)) if plan.size else plan.longest
 
 
 def _needs_labels(plan: Plan) -> bool:
     return any(find_measure(each.name).labels for each in plan.measures)
 
 
-def _told(plan: Plan, measure: Measure, each: Expected, better: bool, shadow: bool) -> str:
-    what, margin, longest = find_measure(measure.name), number(measure.margin), words(plan.longest)
+def _told(plan: Plan, measure: Measure, each: Expected, better: bool, shadow: bool, end: float) -> str:
+    what, margin, longest = find_measure(measure.name), number(measure.margin), words(end)
     harm, said = what.harm, []
     if what.sign != 0:
-        found = _by(each.harm_found, plan.longest)
+        found = _by(each.harm_found, end)
         said.append(f"a {harm} of {what.words} by {margin} is {found} with {percent(plan.power)} probability")
     if math.isfinite(each.smallest) and (better or each.smallest > measure.margin):
         smallest = number(float(f"{each.smallest:.2g}"))
@@ -128,7 +142,7 @@ def _told(plan: Plan, measure: Measure, each: Expected, better: bool, shadow: bo
         else:
             said.append(f"the smallest {harm} of {what.words} that is found within {longest} is {smallest}")
     good = f"better by {margin}" if better else "equal"
-    proven = _by(each.proven, plan.longest, "proven to be" if shadow else "promoted")
+    proven = _by(each.proven, end, "proven to be" if shadow else "promoted")
     said.append(f"a candidate that is {good} is {proven}")
     return "; ".join(said) + f". This supposes a standard deviation of {number(each.deviation)} a unit."
 
@@ -143,7 +157,7 @@ def _told_events(plan: Plan, strategy: Strategy, arms: Sequence[Arm]) -> list[st
     """How few events veto when the control has none, and which rate does in the end."""
     lines = []
     level = share(plan, compared_arms(plan, strategy, arms), strategy == "ab").harm
-    end = min(plan.longest, _agreed(plan, strategy, arms)) if plan.size else plan.longest
+    end = _end(plan, strategy, arms)
     for guardrail in plan.guardrails:
         if guardrail.event == "crash" or strategy not in GRADUAL:
             continue

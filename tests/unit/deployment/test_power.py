@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from everloop.core.releases import Arm, Guardrail, Measure, Plan, Range
+from everloop.core.spans import words
 from everloop.deployment import bandit
 from everloop.deployment.expected import expect, smallest_rate
 from everloop.deployment.power import outlook
@@ -207,3 +208,14 @@ def test_an_agreed_size_proves_sooner_and_too_small_a_one_is_refused():
     wrong = outlook(replace(SIZED, size=2_000), "canary", KNOWN)
     assert "2,000 units of an arm are too few to prove" in wrong.why
     assert "release size" in wrong.remedy
+
+
+def test_an_agreed_size_ends_after_the_last_step_and_within_the_longest_time():
+    quick = replace(SIZED, hourly=60_000, size=500, measures=(Measure("accuracy", 0.2),))
+    told = outlook(quick, "canary", KNOWN).words
+    ready = plan_ahead(quick, "canary").ready
+    assert any(f"in about {words(ready)}, if nothing" in each for each in told)
+    assert any(f"within {words(ready)} a rate of" in each for each in told)
+    never = outlook(replace(SIZED, size=10**6), "canary", KNOWN)
+    assert "1,000,000 units of an arm take " in never.why
+    assert "agree on fewer" in never.remedy

@@ -119,7 +119,8 @@ def _known(request: Request, wrong: Mapping[str, Any]) -> Sequence[str]:
     body = getattr(request.scope.get("route"), "body_field", None)
     if wrong["type"] != "extra_forbidden" or len(wrong["loc"]) != 2 or body is None:
         return ()
-    return list(getattr(body.field_info.annotation, "model_fields", ()))
+    fields = getattr(body.field_info.annotation, "model_fields", {})
+    return [field.alias or name for name, field in fields.items()]
 
 
 def _wrong(found: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:

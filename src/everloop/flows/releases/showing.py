@@ -232,6 +232,9 @@ def _course(release: Release) -> list[str]:
     if release.strategy == "shadow":
         return [f"{new} sees the requests that {old} answers in {release.environment}, and answers nobody."]
     how = "one worker after the other" if release.strategy == "rolling" else "at once"
+    if not plan.dwell:
+        taken = f"it is taken when {'all have it' if release.strategy == 'rolling' else 'it is there'}"
+        return [f"{new} takes over every request in {release.environment}, {how}; {taken} and answers."]
     return [
         f"{new} takes over every request in {release.environment}, {how}; {old} stays loaded for "
         f"{words(plan.dwell)}, until {release.version} has proved itself."
