@@ -75,7 +75,8 @@ def show(call: Call, named: Named) -> None:
     """
     with call.project() as project:
         found = late.alerts.showing.find(project, named)
-    call.answer({"alert": found}, lambda: _show(found))
+        failed = late.alerts.showing.failed(project, found)
+    call.answer({"alert": found, "not_delivered": failed}, lambda: _show(found, failed))
 
 
 @command(app)
@@ -215,7 +216,7 @@ def _what(silence: Silence) -> str:
     return f"{silence.subject or 'everything'} of {silence.model or 'all models'}"
 
 
-def _show(alert: Alert) -> None:
+def _show(alert: Alert, failed: list[str]) -> None:
     late.output.pairs(
         {
             "alert": alert.alert_id,
@@ -227,6 +228,7 @@ def _show(alert: Alert) -> None:
             "expected damage": alert.damage or "not known",
             "done or proposed": alert.proposal or "nothing yet",
             "told": _told(alert),
+            **({"not delivered": "; ".join(failed)} if failed else {}),
         }
     )
     late.output.line("")

@@ -68,6 +68,13 @@ def messages(tx: Tx, limit: int | None = None) -> list[Row]:
     return list(tx.rows(outbox, outbox.c.kind == ALERT, *_WAITING, limit=limit))
 
 
+def failed_messages(tx: Tx, alert_id: str) -> list[Row]:
+    """Those of an alert that could not be delivered so far, or were given up."""
+    of = outbox.c.key.like(f"alert/%/{alert_id}-%")
+    wrong = (outbox.c.delivered_at.is_(None), outbox.c.last_error.is_not(None))
+    return list(tx.rows(outbox, outbox.c.kind == ALERT, of, *wrong))
+
+
 def count_messages(tx: Tx, since: datetime) -> tuple[int, int]:
     """How many messages wait, and how many were given up since then."""
     given_up = outbox.c.rejected_at >= to_text(since)

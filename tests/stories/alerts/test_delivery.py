@@ -124,6 +124,9 @@ def test_it_gives_up_after_the_time_that_is_set(tmp_path: Path, clock: Hands, ho
     clock.at = NOON + timedelta(hours=2)
     done = delivering.deliver(here)
     assert (done.rejected, done.waiting) == (1, 0)
+    (said,) = showing.failed(here, showing.listed(here)[0])
+    assert said.startswith("hook: ")
+    assert said.endswith(" (given up)")
     last = history.events(here, "iris")[-1]
     assert last.kind == "undelivered"
     assert "127.0.0.1 answered 503" in last.summary

@@ -50,6 +50,17 @@ def find(project: Project, alert_id: str) -> Alert:
         return alerts.find(tx, alert_id)
 
 
+def failed(project: Project, alert: Alert) -> list[str]:
+    """Which of its messages did not reach their channel, and why."""
+    with project.store.reading() as tx:
+        rows = outbox.failed_messages(tx, alert.alert_id)
+    return [
+        f"{row['document']['channel']}: {row['last_error']} "
+        f"({'given up' if row['rejected_at'] else 'it is tried again'})"
+        for row in rows
+    ]
+
+
 def timeline(project: Project, alert: Alert) -> list[Step]:
     """What is known of the course of an alert, oldest first."""
     with project.store.reading() as tx:
