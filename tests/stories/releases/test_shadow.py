@@ -358,7 +358,7 @@ def test_a_candidate_that_ends_its_process_ends_only_its_release(
     assert deploying.find(trained, release.release_id).status == "running"
     with trained.store.reading() as tx:
         assert observations.crashes(tx, release.release_id) == {"1.1.0": 1}
-    assert shadowing.catch_up(trained, release, kept) == 0
+    assert shadowing.catch_up(trained, release, shadowing.Kept()) == 0  # by another process
     ended = deploying.find(trained, release.release_id)
     assert (ended.status, ended.outcome) == ("rolled_back", "The model ended its process (code 3), 2 times.")
     assert models.find(trained, "iris").version.version == "1.0.0"

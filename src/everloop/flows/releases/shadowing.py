@@ -20,7 +20,7 @@ from everloop.flows.serving import planning
 from everloop.serving.answers import Outcome, Reading, label_of
 from everloop.serving.inputs import InputPolicy, Inputs, Rejected, Row
 from everloop.settings import ModelServing
-from everloop.store import failures, models, shadows
+from everloop.store import failures, models, observations, shadows
 from everloop.store.database import Row as Recorded
 
 from . import faults
@@ -135,7 +135,6 @@ class _Shadow:
     candidate: Candidate
     since: datetime
     swept: datetime
-    deaths: int = 0
 
 
 @dataclass
@@ -169,10 +168,7 @@ def catch_up(project: Project, release: Release, kept: Kept = _kept) -> int:
             try:
                 _take(project, release, shadow.candidate, rows)
             except Died as error:
-                shadow.deaths += 1
-                faults.crashed(project, error.message, f"{release.model}@{release.version}")
-                if shadow.deaths >= CRASHES:
-                    faults.end(project, release.release_id, f"{error.message[:-1]}, {shadow.deaths} times.")
+                _died(project, release, error)
                 break
             done += len(rows)
             shadow.since = max(shadow.since, datetime.fromisoformat(rows[-1]["at"]))
@@ -180,6 +176,15 @@ def catch_up(project: Project, release: Release, kept: Kept = _kept) -> int:
             shadow.since = max(begun, shadow.since - LAG) if rows else shadow.since
             break
     return done
+
+
+def _died(project: Project, release: Release, error: Died) -> None:
+    """Written down; the second time it ends the release, whoever asked before."""
+    faults.crashed(project, error.message, f"{release.model}@{release.version}")
+    with project.store.reading() as tx:
+        count = observations.crashes(tx, release.release_id).get(release.version, 0)
+    if count >= CRASHES:
+        faults.end(project, release.release_id, f"{error.message[:-1]}, {count} times.")
 
 
 def _take(project: Project, release: Release, candidate: Candidate, rows: Sequence[Recorded]) -> None:
