@@ -144,7 +144,7 @@ def test_a_version_that_ends_its_process_is_rolled_back_and_nobody_waits_or_gets
         assert {version for version, _ in answered} == {OLD}
         champion_answers(server, OLD)
         assert f"iris@{NEW}: its process died (code 3)" in server.errors
-        until(lambda: {"crash", "failed"} <= {each["kind"] for each in failures(server, release)})
+        until(lambda: "failed" in {each["kind"] for each in failures(server, release)})
         metrics = server.ask("GET", "/metrics", headers={"Accept": "text/plain"}).body.decode()
         assert f'event="crashed",model="iris",version="{NEW}"' in metrics
     project = open_project(folder=tmp_path)  # the server has ended: its journal is in the log
