@@ -80,7 +80,7 @@ def _expect(
 ) -> Expected:
     delay, labelled = (plan.label_delay, plan.labelled) if what.labels else (0.0, 1.0)
     times = np.geomspace(max(plan.longest, 1.0) / 1e4, max(plan.longest, schedule.ready, 1.0) * 10, _TIMES)
-    end = max(complete(plan, schedule, what.labels), schedule.ready) if plan.size else math.inf
+    end = complete(plan, schedule, what.labels) if plan.size else math.inf
     times = np.unique(np.append(times, [plan.longest, schedule.ready, *([end] if plan.size else [])]))
     estimate = _estimate(schedule, times, delay, labelled, what, deviation)
     low, high = levels.sides(measure, first)

@@ -115,9 +115,8 @@ def _described(
 
 
 def _agreed(plan: Plan, strategy: Strategy, arms: Sequence[Arm]) -> float:
-    """Seconds until it ends with the units that were agreed on: not before its last step has run."""
-    schedule = plan_ahead(plan, strategy, arms)
-    return max(complete(plan, schedule, _needs_labels(plan)), schedule.ready)
+    """Seconds until it ends with the units that were agreed on."""
+    return complete(plan, plan_ahead(plan, strategy, arms), _needs_labels(plan))
 
 
 def _end(plan: Plan, strategy: Strategy, arms: Sequence[Arm]) -> float:

@@ -23,7 +23,7 @@ from .expected import alike
 from .sequences import Estimate, between
 
 USUAL_POWER = 0.8
-_LARGEST = 10**12
+LARGEST = 10**12
 _WIDEST = 1e6  # standard deviations between two means
 _Power = Callable[[float, float], float]  # of the units of an arm and the difference
 
@@ -191,7 +191,7 @@ def _smallest(power_at: Callable[[int], float], alpha: float, power: float) -> i
     high = 2
     while power_at(high) < power:
         high *= 2
-        if high > _LARGEST:
+        if high > LARGEST:
             raise InvalidSettings(
                 "No experiment is large enough for this difference.", remedy="Ask for a larger one."
             )
@@ -256,10 +256,10 @@ def _check_question(question: Question) -> None:
         raise InvalidSettings(
             f"The standard deviation is {question.deviation:g}.", remedy="Give one above 0."
         )
-    if question.units is not None and not 2 <= question.units <= _LARGEST:
+    if question.units is not None and not 2 <= question.units <= LARGEST:
         raise InvalidSettings(
             f"{question.units:,} units of an arm are too {'few' if question.units < 2 else 'many'}.",
-            remedy=f"Give 2 or more, up to {_LARGEST:,}.",
+            remedy=f"Give 2 or more, up to {LARGEST:,}.",
         )
     if question.hourly is not None and not 0 < question.hourly < math.inf:
         raise InvalidSettings(

@@ -46,9 +46,11 @@ class Schedule:
 
 
 def complete(plan: Plan, schedule: Schedule, labels: bool) -> float:
-    """Seconds until each arm has the units that were agreed on; with their labels."""
+    """Seconds until it ends with the units of each arm that were agreed on (with their labels): not before
+    its last step has run."""
     labelled, delay = (plan.labelled, plan.label_delay) if labels else (1.0, 0.0)
-    return delay + schedule.when(plan.size / labelled / min(schedule.control, 1.0))
+    there = delay + schedule.when(plan.size / labelled / min(schedule.control, 1.0))
+    return max(there, schedule.ready)
 
 
 def plan_ahead(plan: Plan, strategy: Strategy, arms: Sequence[Arm] = ()) -> Schedule:

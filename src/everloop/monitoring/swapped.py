@@ -32,7 +32,7 @@ def find(
     done: set[str] = set()
     for place, one in enumerate(here):
         for other in here[place + 1 :]:
-            if {one, other} & done or not {one, other} & set(names):
+            if {one, other} & done or (one not in names and other not in names):
                 continue
             start = _crossed(reference, table, one, other)
             if start is not None:

@@ -83,7 +83,10 @@ def test_a_closed_one_says_by_whom(tmp_path: Path) -> None:
 
 def test_states(tmp_path: Path) -> None:
     here = project(tmp_path, Hands(NOON))
-    states = lambda: {each["model"]: (each["state"], each["why"]) for each in glancing.glance(here)}  # noqa: E731
+
+    def states() -> dict[str, tuple[str, str]]:
+        return {each["model"]: (each["state"], each["why"]) for each in glancing.glance(here)}
+
     assert states() == dict.fromkeys(("iris", "flights"), ("waiting", "no window is over yet"))
     keep(here)
     assert states()["iris"] == ("quiet", "")

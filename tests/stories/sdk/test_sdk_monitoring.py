@@ -216,7 +216,7 @@ def test_a_value_of_another_type_is_refused(untracked: Path, work: Any, said: st
 @pytest.mark.parametrize("name", ["model", "tenant_id"])
 def test_a_name_that_is_no_text_is_refused(untracked: Path, name: str) -> None:
     with pytest.raises(InvalidSettings, match=rf"{name} is \[1\]"):
-        ModelMonitor(**{name: [1]})  # type: ignore[arg-type]
+        ModelMonitor(**{name: [1]})  # type: ignore[arg-type]  # as somebody may
 
 
 def test_numbers_of_numpy_are_numbers(untracked: Path) -> None:
@@ -229,7 +229,7 @@ def test_numbers_of_numpy_are_numbers(untracked: Path) -> None:
 
 def test_the_end_of_a_report_is_a_moment(untracked: Path) -> None:
     with pytest.raises(MonitoringError, match="'yesterday'"):
-        ModelMonitoring().report("m", until="yesterday")  # type: ignore[arg-type]
+        ModelMonitoring().report("m", until="yesterday")  # type: ignore[arg-type]  # as somebody may
 
 
 def test_tables_of_all_kinds_are_compared() -> None:

@@ -13,6 +13,7 @@ from everloop.core.runs import Run
 from everloop.deployment import power
 from everloop.deployment.checks import REMEDY
 from everloop.deployment.compared import find_measure
+from everloop.deployment.samplesize import LARGEST
 from everloop.deployment.words import number
 from everloop.flows.project import Project
 from everloop.flows.serving import labels
@@ -30,7 +31,6 @@ USUAL_ERROR = 0.05  # of the mean absolute error, as a share of it
 LITTLE = 0.01  # of units with an event, where there is no control
 SLOWER = 1.5  # times the 95 % quantile so far is slow,
 NOTICED = 20.0  # but not less than so many milliseconds more: a fifth of what people take for at once
-MOST_UNITS = 10**12
 BRIEFLY = 60.0  # seconds; of a shorter time nobody knows the pace
 
 
@@ -301,10 +301,10 @@ def _check(plan: Plan, wishes: Wishes) -> None:
             f"The steps {', '.join(f'{share:g}' for share in shares)} are no ramp.",
             remedy="Give shares that grow, above 0 and up to 0.5, such as 0.05,0.25,0.5.",
         )
-    if wishes.size is not None and not plan.burn_in <= wishes.size <= MOST_UNITS:
+    if wishes.size is not None and not plan.burn_in <= wishes.size <= LARGEST:
         raise Invalid(
             f"{wishes.size:,} units of an arm are agreed on.",
-            remedy=f"Give {plan.burn_in:,} (release.burn_in) to {MOST_UNITS:,} ('everloop release size').",
+            remedy=f"Give {plan.burn_in:,} (release.burn_in) to {LARGEST:,} ('everloop release size').",
         )
     if wishes.size is not None and not plan.measures:
         raise Invalid(
