@@ -122,6 +122,7 @@ def gate(report: Report) -> Figure:
     metric = judged[0].verdict.comparison.metric if judged else report.metric  # type: ignore[union-attr]
     layout["xaxis"] = {
         "title": {"text": f"improvement in {name_of(metric)}"},
+        "automargin": True,
         "zeroline": True,
         "zerolinecolor": "#444",
         "gridcolor": "#e6e9ed",
