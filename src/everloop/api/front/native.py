@@ -32,6 +32,7 @@ from .loading import Native
 MODULE = "everloop.worker.native"
 MOST = 1_024  # rows in one batch
 LOAD_WITHIN = 120.0  # seconds
+ENDS_WITHIN = 1.0  # a process that says nothing any more
 SHARED = ""  # where models are that have ended no process
 FIRST_PAUSE, LONGEST_PAUSE = 0.25, 30.0  # seconds that a model rests; twice as long each time
 FORGIVEN = 60.0  # seconds without a crash, and the next one counts as the first
@@ -96,10 +97,15 @@ class _Running:
             _, waiting = self._asked.get(message["number"], ("", None))
             if waiting is not None and not waiting.done():
                 waiting.set_result(message)
-        wanted = self.over
+        wanted, self.over = self.over, True
         self.channel.close()
-        self.end()
-        await self.process.wait()
+        try:
+            # It ends by itself: one that is killed just when it ends loses its code.
+            async with asyncio.timeout(ENDS_WITHIN):
+                await self.process.wait()
+        except TimeoutError:
+            self.end()
+            await self.process.wait()
         return None if wanted else next((key for key, _ in self._asked.values()), None)
 
     def fail(self, guilty: str | None) -> None:

@@ -9,7 +9,7 @@ from .plans import Plans
 from .workers import WorkerProcess
 
 TAKES = 120.0  # seconds for a worker to load a plan
-ANSWERS = 5.0  # seconds for it to say something then
+ANSWERS = 30.0  # seconds for it to say something then: the machine may be busy
 
 
 async def one_by_one(

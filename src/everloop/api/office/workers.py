@@ -88,16 +88,17 @@ class WorkerProcess:
     async def count(self, patience: float) -> None:
         """Bring ``counts`` up to date, if the worker answers in time."""
         self._number += 1
+        number = self._number  # of this question: others may be asked before it is answered
         done: asyncio.Future[None] = self._loop.create_future()
-        self._counted[self._number] = done
-        self.send("count", number=self._number)
+        self._counted[number] = done
+        self.send("count", number=number)
         try:
             async with asyncio.timeout(patience):
                 await done
         except TimeoutError:
             pass
         finally:
-            self._counted.pop(self._number, None)
+            self._counted.pop(number, None)
 
     def ask_counts(self) -> None:
         """The same without waiting; its answer also shows that the worker is alive."""
