@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from hashlib import sha256
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,6 @@ from everloop.core.contracts import Contract, ContractVerdict
 from everloop.core.decisions import Decision, GateVerdict
 from everloop.core.documents import dump, load
 from everloop.core.errors import Refused, TooFewRows
-from everloop.core.ids import new_id
 from everloop.core.models import ModelVersion
 from everloop.core.releases import PROD
 from everloop.core.runs import Run
@@ -24,10 +22,10 @@ from everloop.registry import versions
 from everloop.retraining import policy
 from everloop.store import history, models, outbox, releases
 from everloop.store.database import Tx
-from everloop.training import estimators, fitting, plots, serialise, targets
+from everloop.training import estimators, fitting, targets
 from everloop.validation import checking, inference, python_schema
 
-from . import agreed, artifacts, champion, compiling, data, documents, environments, states, usercode
+from . import agreed, artifacts, champion, compiling, data, documents, environments, fitted, states, usercode
 from .journal import Document
 from .material import Material, column
 
@@ -157,49 +155,7 @@ class Steps:
     # -- train -------------------------------------------------------------------------------------------
 
     def train(self) -> Document:
-        project, recipe = self.material.project, self.material.recipe
-        started, begun = project.clock.now(), project.clock.monotonic()
-        factory = None
-        if recipe.user_code:
-            factory = usercode.load(project, recipe.estimator, recipe.user_code)
-        fitted = fitting.fit(self.material.table, recipe, self.material.rows, factory=factory)
-        model, kind = serialise.dumps(fitted.pipeline)
-        pictures = plots.plots(fitted, self.material.table, recipe)
-        seen = np.unique(self.material.rows[fitted.train_index])
-        example = self.material.table.take(pa.array(fitted.test_index[:3])).select(list(fitted.features))
-        run = Run(
-            run_id=new_id("run", started),
-            model=self.material.model.name,
-            turn_id=self.turn_id,
-            dataset=self.material.version.dataset,
-            data_version=self.material.version_id,
-            recipe=recipe,
-            task=fitted.task,
-            features=fitted.features,
-            classes=fitted.classes,
-            train_rows=len(fitted.train_index),
-            test_rows=len(fitted.test_index),
-            dropped_rows=fitted.dropped_rows,
-            metrics=fitted.metrics,
-            environment=project.environment(),
-            artifact=artifacts.keep(project, model, kind),
-            artifact_format=kind,
-            rows_seen=artifacts.keep(project, artifacts.to_bytes(seen), "npy"),
-            predictions_hash=sha256(np.ascontiguousarray(fitted.predictions).tobytes()).hexdigest(),
-            started_at=started,
-            seconds=project.clock.monotonic() - begun,
-            series=fitted.series,
-            plots={name: artifacts.keep(project, picture, "png") for name, picture in pictures.items()},
-            input_example=tuple(documents.plain_rows(example)),
-            notes=fitted.notes,
-        )
-        tested = artifacts.to_bytes(fitted.test_index.astype(np.int64))
-        constant = fitting.baseline(fitted.train_target, fitted.test_target[:1], fitted.task, fitted.classes)
-        return {
-            "run": dump(run),
-            "test_rows": artifacts.keep(project, tested, "npy"),
-            "constant": np.asarray(constant)[0].tolist(),
-        }
+        return fitted.train(self.material, self.turn_id)
 
     def save_run(self, tx: Tx, result: Document) -> None:
         run = load(Run, result["run"])
