@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from everloop.core.contracts import Contract, ContractVerdict
 from everloop.core.decisions import Decision, GateVerdict
@@ -17,7 +16,7 @@ from everloop.core.errors import Refused, TooFewRows
 from everloop.core.models import ModelVersion
 from everloop.core.releases import PROD
 from everloop.core.runs import Run
-from everloop.deployment import gate, measures
+from everloop.deployment import measures
 from everloop.registry import versions
 from everloop.retraining import policy
 from everloop.store import history, models, outbox, releases
@@ -25,7 +24,7 @@ from everloop.store.database import Tx
 from everloop.training import estimators, fitting, targets
 from everloop.validation import checking, inference, python_schema
 
-from . import agreed, artifacts, champion, compiling, data, documents, environments, fitted, states, usercode
+from . import agreed, champion, compiling, data, documents, environments, fitted, gating, states, usercode
 from .journal import Document
 from .material import Material, column
 
@@ -188,47 +187,7 @@ class Steps:
     # -- gate --------------------------------------------------------------------------------------------
 
     def judge(self, trained: Document) -> Document:
-        run, known = load(Run, trained["run"]), self.material.champion
-        test_rows = artifacts.from_bytes(artifacts.fetch(self.material.project, trained["test_rows"]))
-        lost = champion.lost(self.material, known[1]) if known else None
-        incomparable = champion.incomparable(self.material, known[1]) if known and not lost else None
-        if known and not lost and not incomparable:
-            verdict = self._against_champion(run, test_rows, *known)
-        else:
-            verdict = self._against_constant(run, test_rows, np.asarray(trained["constant"]))
-            if lost:
-                verdict = replace(verdict, reason=f"{lost}; {verdict.reason}")
-            if incomparable:
-                reason = f"{incomparable}: no fair comparison, promote it by hand if that is meant"
-                verdict = replace(verdict, promote=False, reason=reason)
-        return {"verdict": dump(verdict), "champion": known[0].version if known else None}
-
-    def _against_champion(self, run: Run, rows: np.ndarray, version: ModelVersion, old: Run) -> GateVerdict:
-        """On held-out rows of the challenger that the champion was not trained on either."""
-        unseen = rows[~self.material.seen(old)[rows]]
-        answers = self.material.answers(old, self.material.table.take(pa.array(unseen)))
-        return self._judged(run, unseen, champion.aligned(answers, old, run), None, version.version)
-
-    def _against_constant(self, run: Run, rows: np.ndarray, constant: np.ndarray) -> GateVerdict:
-        return self._judged(run, rows, None, np.repeat(constant[np.newaxis], len(rows), axis=0), None)
-
-    def _judged(self, run: Run, rows: np.ndarray, old: Any, constant: Any, name: str | None) -> GateVerdict:
-        table = self.material.table.take(pa.array(rows))
-        model = self.material.model
-        guarded = {name: _levels(table, name) for name in model.gate.slices}
-        return gate.judge(
-            model.gate_policy(),
-            task=run.task,
-            classes=run.classes,
-            positive=champion.positive(run),
-            truth=self.material.truth(run, rows),
-            champion=old,
-            challenger=self.material.answers(run, table),
-            baseline=constant,
-            slices=guarded,
-            business=run.recipe.business,
-            champion_name=name,
-        )
+        return gating.judge(self.material, trained)
 
     def save_verdict(self, tx: Tx, result: Document) -> None:
         verdict = load(GateVerdict, result["verdict"])
@@ -340,7 +299,3 @@ class Steps:
         history.append(
             tx, self.material.model.name, kind, summary, at=project.clock.now(), by=project.user, details=told
         )
-
-
-def _levels(table: pa.Table, name: str) -> np.ndarray:
-    return np.asarray(table.column(name).cast(pa.string()).to_pandas(), dtype=object)

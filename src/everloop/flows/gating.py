@@ -1,0 +1,75 @@
+"""The gate's step of a turn: the challenger beside the champion on rows that neither was trained on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from everloop.core.decisions import GateVerdict
+from everloop.core.documents import dump, load
+from everloop.core.models import ModelVersion
+from everloop.core.runs import Run
+from everloop.deployment import gate
+
+from . import artifacts, champion
+from .journal import Document
+from .material import Material
+
+
+def judge(material: Material, trained: Document) -> Document:
+    """The verdict on the run that the step ``train`` made, and the champion's version that it is about."""
+    run, known = load(Run, trained["run"]), material.champion
+    test_rows = artifacts.from_bytes(artifacts.fetch(material.project, trained["test_rows"]))
+    lost = champion.lost(material, known[1]) if known else None
+    incomparable = champion.incomparable(material, known[1]) if known and not lost else None
+    if known and not lost and not incomparable:
+        verdict = _against_champion(material, run, test_rows, *known)
+    else:
+        verdict = _against_constant(material, run, test_rows, np.asarray(trained["constant"]))
+        if lost:
+            verdict = replace(verdict, reason=f"{lost}; {verdict.reason}")
+        if incomparable:
+            reason = f"{incomparable}: no fair comparison, promote it by hand if that is meant"
+            verdict = replace(verdict, promote=False, reason=reason)
+    return {"verdict": dump(verdict), "champion": known[0].version if known else None}
+
+
+def _against_champion(
+    material: Material, run: Run, rows: np.ndarray, version: ModelVersion, old: Run
+) -> GateVerdict:
+    """On held-out rows of the challenger that the champion was not trained on either."""
+    unseen = rows[~material.seen(old)[rows]]
+    answers = material.answers(old, material.table.take(pa.array(unseen)))
+    return _judged(material, run, unseen, champion.aligned(answers, old, run), None, version.version)
+
+
+def _against_constant(material: Material, run: Run, rows: np.ndarray, constant: np.ndarray) -> GateVerdict:
+    return _judged(material, run, rows, None, np.repeat(constant[np.newaxis], len(rows), axis=0), None)
+
+
+def _judged(
+    material: Material, run: Run, rows: np.ndarray, old: Any, constant: Any, name: str | None
+) -> GateVerdict:
+    table = material.table.take(pa.array(rows))
+    model = material.model
+    guarded = {name: _levels(table, name) for name in model.gate.slices}
+    return gate.judge(
+        model.gate_policy(),
+        task=run.task,
+        classes=run.classes,
+        positive=champion.positive(run),
+        truth=material.truth(run, rows),
+        champion=old,
+        challenger=material.answers(run, table),
+        baseline=constant,
+        slices=guarded,
+        business=run.recipe.business,
+        champion_name=name,
+    )
+
+
+def _levels(table: pa.Table, name: str) -> np.ndarray:
+    return np.asarray(table.column(name).cast(pa.string()).to_pandas(), dtype=object)
