@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 Task = Literal["classification", "regression"]
 SplitKind = Literal["random", "stratified", "time", "group"]
+RowChoice = Literal["all", "recent", "weighted", "seasonal"]
 
 
 OUTSIDE = "outside"
@@ -49,12 +50,27 @@ class Business:
 
 
 @dataclass(frozen=True)
+class Tuning:
+    """Parameters are to be looked for, for ``seconds`` and in ``trials`` at most.
+
+    ``params`` maps name to where it is looked for: two numbers are the ends of a range, with ``log`` as third
+    by orders of magnitude; anything else is a list of values. Empty: the estimator's usual ones.
+    """
+
+    seconds: float = 60.0
+    trials: int = 50
+    params: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Recipe:
     """Everything that decides what a training does, besides the data: same recipe and data, same model.
 
     ``estimator`` is a short name (``logistic``, ``random_forest`` …), a dotted scikit-learn class, or
     ``file.py:function`` (called with the parameters, returns an unfitted estimator). ``features`` empty means
     all columns but target, time, group and excluded ones. ``user_code`` is the sha256 of the user's file.
+    ``data`` says which training rows count, by their times in ``time_column``; ``try`` is to find out.
+    ``warm_start`` goes on from the champion's fit where that can be done.
     """
 
     target: str
@@ -70,6 +86,39 @@ class Recipe:
     seed: int = 42
     business: Business | None = None
     user_code: str | None = None
+    data: RowChoice | Literal["try"] = "all"
+    time_column: str | None = None
+    tune: Tuning | None = None
+    warm_start: bool = False
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which training rows counted, and why: ``chosen`` of the choices in ``losses``.
+
+    ``losses`` has one number per block and choice, the mean loss (log loss, or squared error) on the rows of
+    the block of a model that was trained on the rows before; empty when nothing was tried. ``blocks`` are the
+    times that the blocks begin with, as texts, the oldest first.
+    """
+
+    chosen: RowChoice
+    reason: str
+    losses: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    blocks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """What a search for parameters found. ``params`` are the ones that differ from the recipe's, empty when
+    nothing was better. ``loss`` and ``loss_before`` are means over folds of the training rows, with and
+    without ``params`` (None: no time for it). ``trials`` counts those that were begun."""
+
+    params: Mapping[str, Any]
+    trials: int
+    seconds: float
+    reason: str
+    loss: float | None = None
+    loss_before: float | None = None
 
 
 @dataclass(frozen=True)
@@ -90,6 +139,8 @@ class Run:
     ``metrics`` are of the held-out rows, ``series`` are metrics by step (cross-validation folds, boosting
     rounds). ``model`` addresses the fitted pipeline in the artifact store, ``rows_seen`` the hashes of the
     training rows, ``plots`` name -> address. ``predictions_hash`` is compared by ``runs reproduce``.
+    ``choice`` and ``tuned`` are what was found where the recipe asks to look. ``warm_from`` is the run whose
+    fit was gone on from. ``row_times`` addresses the rows' times when they were not a column of the data.
     """
 
     run_id: str
@@ -116,3 +167,7 @@ class Run:
     plots: Mapping[str, str] = field(default_factory=dict)
     input_example: tuple[Mapping[str, Any], ...] = ()
     notes: tuple[str, ...] = ()
+    choice: Choice | None = None
+    tuned: Tuned | None = None
+    warm_from: str | None = None
+    row_times: str | None = None
