@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+FairMetric = Literal["selection_rate", "true_positive_rate", "false_positive_rate", "accuracy"]
+
 
 @dataclass(frozen=True)
 class Evidence:
@@ -60,7 +62,8 @@ class Comparison:
 
 @dataclass(frozen=True)
 class GateVerdict:
-    """Whether the challenger may become champion, and why."""
+    """Whether the challenger may become champion, and why. ``checks`` are what the policy asks for besides
+    the comparison: those that fired speak against it."""
 
     promote: bool
     reason: str
@@ -68,6 +71,7 @@ class GateVerdict:
     slices: tuple[Comparison, ...] = ()
     worse_slices: tuple[str, ...] = ()
     against: str | None = None
+    checks: tuple[Evidence, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -81,10 +85,28 @@ class RetrainPolicy:
 
 
 @dataclass(frozen=True)
+class Fairness:
+    """What a model may do differently to the groups of ``column``: between any two of them ``metric`` may
+    lie ``max_difference`` apart at most, or be ``min_ratio`` of the other at least. Groups with fewer than
+    ``min_rows`` rows that count are not judged."""
+
+    column: str
+    metric: FairMetric = "selection_rate"
+    max_difference: float | None = None
+    min_ratio: float | None = None
+    min_rows: int = 30
+
+
+@dataclass(frozen=True)
 class GatePolicy:
     """When a challenger may replace the champion: its ``metric`` must be better by more than ``margin`` with
     ``confidence``, and on no guarded slice worse by more than ``slice_margin``. Slices with fewer than
-    ``min_slice_rows`` rows are not judged; with fewer than ``min_rows`` rows in all there is no promotion."""
+    ``min_slice_rows`` rows are not judged; with fewer than ``min_rows`` rows in all there is no promotion.
+
+    The rest is asked only where it is set. On the data version ``frozen`` it may not be shown to be worse by
+    more than ``frozen_margin``. ``calibration_max`` bounds its calibration error and ``calibration_margin``
+    what that may be above the champion's; ``latency_max`` (seconds) and ``latency_ratio`` (to the champion's)
+    the time of one row; ``size_max`` the bytes of its file."""
 
     metric: str | None = None
     margin: float = 0.0
@@ -93,3 +115,11 @@ class GatePolicy:
     slice_margin: float = 0.0
     min_rows: int = 30
     min_slice_rows: int = 100
+    frozen: str | None = None
+    frozen_margin: float = 0.0
+    calibration_max: float | None = None
+    calibration_margin: float | None = None
+    latency_max: float | None = None
+    latency_ratio: float | None = None
+    size_max: int | None = None
+    fairness: tuple[Fairness, ...] = ()

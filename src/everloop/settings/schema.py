@@ -18,6 +18,7 @@ from everloop.core.models import NAME
 from everloop.core.runs import Business, Preparation, Recipe, Split, SplitKind, Task
 
 from .alerts import Alerts
+from .gate import Gate
 from .monitoring import Monitoring, Watch
 from .releases import EnvironmentRules, ReleaseRules, check_environments
 from .section import Section, Span
@@ -114,16 +115,6 @@ class Training(Section):
         if self.cross_validation == 1:
             raise ValueError("cross_validation takes 0 (none) or at least 2 folds, not 1")
         return self
-
-
-class Gate(Section):
-    metric: str | None = Field(None, description="[log_loss; rmse for regression]")
-    margin: float = Field(0.0, ge=0)
-    confidence: Share = 0.95
-    slices: tuple[str, ...] = Field((), description="Columns: on none of their values may it be worse.")
-    slice_margin: float = Field(0.0, ge=0)
-    min_rows: int = Field(30, ge=2)
-    min_slice_rows: int = Field(100, ge=2)
 
 
 class Pipeline(Section):
@@ -237,7 +228,7 @@ class Model(Section):
         )
 
     def gate_policy(self) -> GatePolicy:
-        return GatePolicy(**self.gate.model_dump())
+        return self.gate.policy()
 
 
 class Settings(Section):
