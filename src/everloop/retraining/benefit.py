@@ -1,0 +1,239 @@
+"""Would retraining help? Asked of the champion's own errors, without training anything.
+
+A model that a retraining would improve makes errors that can be foreseen: from its answers and the rows'
+features, by something learnt on the errors before. So a small corrector (ridge-penalised, on top of the
+champion's answer) is fitted on the older of the labelled rows that the champion has not seen and judged on
+the newer ones, block after block in the order of time. Where it gains nothing out of time, a change of the
+world has left no mark that training on these rows could use.
+
+The interval is Student's t over the blocks' gains: rows of one block may depend on each other. A corrector
+of noise loses a little, so that without drift the gain is below 0 on average and false alarms are rarer than
+the confidence says (simulated in test_benefit.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from scipy.special import logsumexp
+from scipy.stats import t as student
+
+from everloop.core.errors import Invalid, TooFewRows
+
+BLOCKS = 6  # consecutive in time, with equally many rows
+LEAST = 30  # rows in a block, at least
+MOST = 20_000  # rows that are looked at; of more, every second, third … one is taken
+CONFIDENCE = 0.95  # of the two-sided interval
+PENALTIES = (10.0, 100.0, 1000.0)  # 1 / variance of a standardised feature's effect, as believed beforehand
+LEVELS = 8  # of a category that have an effect of their own: the most frequent ones
+COLUMNS = 60  # that the corrector takes at most
+WAIT = 2.0  # periods between two trainings of candidates
+MOST_DOUBLED = 3  # times that refusals double the wait, at most
+SHARE = 0.0  # of the champion's loss that a benefit must reach, surely
+GROWTH = 1.25  # times the labelled rows, before more of them are a reason
+CURVE = 0.02  # of the loss, gained when rows double: what is believed where it was not measured
+WORTH = 0.005  # of the loss, that more rows must promise
+_SURE = 1e-6
+
+Floats = np.ndarray[Any, np.dtype[np.float64]]
+Kind = Literal["classification", "regression"]
+
+
+@dataclass(frozen=True)
+class Benefit:
+    """``gain``: by how much a corrector would have lowered the mean loss (log loss or squared error), with
+    its interval; ``loss``: the champion's. On ``rows`` rows of ``blocks`` blocks. ``message`` says it in
+    words."""
+
+    gain: float
+    low: float
+    high: float
+    loss: float
+    rows: int
+    blocks: int
+    message: str
+
+    @property
+    def share(self) -> float:
+        """Of the champion's loss, at least: the interval's lower end. Below 0 where nothing is proven."""
+        return self.low / self.loss if self.loss > 0 else 0.0
+
+
+def estimate(
+    answers: Any,
+    truth: Any,
+    features: Mapping[str, Any],
+    times: Any,
+    *,
+    kind: Kind = "classification",
+    blocks: int = BLOCKS,
+    confidence: float = CONFIDENCE,
+) -> Benefit:
+    """What the champion's errors on labelled rows that it has not seen tell about a retraining.
+
+    ``answers``: probabilities of the positive class (n,) or of each class (n, k); for regression the
+    predicted numbers (n,). ``truth`` (n,): the class's number (0 to k - 1), or the number. ``features`` maps
+    names to columns (n,): numbers (NaN is missing), or anything else, which is taken as categories. ``times``
+    (n,) in seconds, in any order. Raises TooFewRows below 30 rows a block, Invalid for answers or labels
+    that are missing and for lengths that differ.
+    """
+    offset, y = _checked(answers, truth, features, times, kind)
+    order = np.argsort(np.asarray(times, dtype=np.float64), kind="stable")
+    order = order[:: -(-len(order) // MOST)]
+    if len(order) < blocks * LEAST:
+        raise TooFewRows(
+            f"{len(order):,} labelled rows are too few to see whether retraining would help.",
+            remedy=f"Wait for {blocks * LEAST:,} rows that the model has not seen.",
+        )
+    offset, y = offset[order], y[order]
+    design = _design({name: np.asarray(column)[order] for name, column in features.items()}, offset)
+    edges = np.linspace(0, len(y), blocks + 1).astype(int)
+    gained: dict[float, list[float]] = {penalty: [] for penalty in PENALTIES}
+    gains, usual = [], []
+    for begin, end in zip(edges[1:-1], edges[2:], strict=True):
+        penalty = max(PENALTIES, key=lambda each: (sum(gained[each]), each))
+        before = _losses(y[begin:end], offset[begin:end], kind)
+        for each in PENALTIES:
+            effects = _fitted(design[:begin], y[:begin], offset[:begin], each, kind)
+            after = _losses(y[begin:end], offset[begin:end] + design[begin:end] @ effects, kind)
+            gained[each].append(float(np.mean(before - after)))
+        gains.append(gained[penalty][-1])
+        usual.append(float(before.mean()))
+    return _summed(np.array(gains), float(np.mean(usual)), len(y) - int(edges[1]), confidence)
+
+
+def _summed(gains: Floats, loss: float, rows: int, confidence: float) -> Benefit:
+    mean, count = float(gains.mean()), len(gains)
+    error = float(gains.std(ddof=1)) / np.sqrt(count) if count > 1 else np.inf
+    reach = float(student.ppf((1 + confidence) / 2, max(count - 1, 1))) * error
+    low, high = (mean - reach, mean + reach) if np.isfinite(reach) else (-abs(loss), abs(loss))
+    on = f"on {rows:,} labelled rows that the model has not seen"
+    span = f"{mean:+.3g} (between {low:+.3g} and {high:+.3g}) of a loss of {loss:.3g}"
+    if low > 0:
+        message = f"The model's errors can be foreseen {on}: a correction gains {span}."
+    else:
+        message = f"Nothing shows that the model's errors can be foreseen {on}: a correction gains {span}."
+    return Benefit(mean, float(low), float(high), loss, rows, count, message)
+
+
+def _checked(
+    answers: Any, truth: Any, features: Mapping[str, Any], times: Any, kind: Kind
+) -> tuple[Floats, Floats]:
+    """The answers as numbers that effects are added to, (n,) or (n, k), and the truth as such."""
+    said, y = np.asarray(answers, dtype=np.float64), np.asarray(truth, dtype=np.float64)
+    sizes = {len(said), len(y), len(np.asarray(times)), *(len(column) for column in features.values())}
+    if len(sizes) != 1:
+        raise Invalid(
+            f"Answers, truth, times and features have different lengths: {sorted(sizes)}.",
+            remedy="Give one of each per row.",
+        )
+    if not (np.isfinite(said).all() and np.isfinite(y).all()):
+        raise Invalid("Answers or labels are missing.", remedy="Give the labelled rows only.")
+    if kind == "regression":
+        return said, y
+    sure = np.clip(said, _SURE, 1 - _SURE)
+    if said.ndim == 1:
+        return np.asarray(np.log(sure / (1 - sure))), y
+    return np.asarray(np.log(sure)), np.eye(said.shape[1])[y.astype(int)]
+
+
+def _design(features: Mapping[str, Any], offset: Floats) -> Floats:
+    """(n, columns): 1, the answer, and the features: standardised numbers, marks of missing ones, levels."""
+    said = offset if offset.ndim == 2 else offset[:, None]
+    columns = [np.ones(len(said)), *(_standard(said[:, k]) for k in range(said.shape[1]))]
+    for column in features.values():
+        if np.issubdtype(column.dtype, np.number) or column.dtype == bool:
+            values = column.astype(np.float64)
+            lost = ~np.isfinite(values)
+            if not lost.all():
+                columns.append(_standard(np.where(lost, values[~lost].mean(), values)))
+            if 0.01 < lost.mean() < 0.99:
+                columns.append(_standard(lost.astype(np.float64)))
+            continue
+        texts, at = np.unique(column.astype(str), return_inverse=True)
+        often = np.argsort(-np.bincount(at), kind="stable")[:LEVELS]
+        columns += [_standard((at == level).astype(np.float64)) for level in often[: len(texts) - 1]]
+    return np.column_stack(columns[:COLUMNS])
+
+
+def _standard(values: Floats) -> Floats:
+    """Mean 0 and deviation 1, at most 4 away; what never varies is 0."""
+    std = float(values.std())
+    if std <= 1e-12 * max(1.0, float(np.abs(values).max())):
+        return np.zeros(len(values))
+    return np.clip((values - values.mean()) / std, -4, 4)
+
+
+def _losses(y: Floats, offset: Floats, kind: Kind) -> Floats:
+    if kind == "regression":
+        return np.asarray((y - offset) ** 2)
+    if offset.ndim == 1:
+        return np.asarray(np.logaddexp(0, offset) - y * offset)
+    return np.asarray(logsumexp(offset, axis=1) - (y * offset).sum(axis=1))
+
+
+def _fitted(design: Floats, y: Floats, offset: Floats, penalty: float, kind: Kind) -> Floats:
+    """Effects (columns,) or (columns, k) by ridge regression, by Newton's steps where it is of classes."""
+    ridge = np.full(design.shape[1], penalty)
+    ridge[0] = penalty / 100  # a shift of all answers is the most usual change
+    if kind == "regression":
+        residual = y - offset
+        gram = design.T @ design + np.diag(ridge)
+        return np.asarray(np.linalg.solve(gram, design.T @ residual))
+    if offset.ndim == 1:
+        return _newton(design, y, offset, ridge)
+    apart = np.column_stack(  # each class against the rest, with the others' answers held
+        [
+            _newton(design, y[:, k], offset[:, k] - logsumexp(np.delete(offset, k, axis=1), axis=1), ridge)
+            for k in range(offset.shape[1])
+        ]
+    )
+    return np.asarray(apart * (1 - 1 / offset.shape[1]))
+
+
+def _newton(design: Floats, y: Floats, offset: Floats, ridge: Floats) -> Floats:
+    effects = np.zeros(design.shape[1])
+    for _ in range(8):
+        chance = 1 / (1 + np.exp(-np.clip(offset + design @ effects, -30, 30)))
+        slope = design.T @ (y - chance) - ridge * effects
+        bend = (design * (chance * (1 - chance))[:, None]).T @ design + np.diag(ridge)
+        step = np.linalg.solve(bend, slope)
+        effects = effects + np.clip(step, -2, 2)
+        if float(np.abs(step).max()) < 1e-4:
+            break
+    return effects
+
+
+def worth(
+    benefit: Benefit | None,
+    *,
+    growth: float,
+    steps: float,
+    refused: int = 0,
+    curve: float | None = None,
+) -> tuple[bool, str]:
+    """Whether a candidate is worth training now, and why, in a sentence.
+
+    ``benefit`` as ``estimate`` found it (None: too few rows). ``growth``: labelled rows by those that the
+    champion learnt from. ``steps``: periods of labels (a week, or what the policy looks at) since a candidate
+    was last trained. ``refused``: candidates in a row that the gate has refused since. ``curve``: which share
+    of its loss the last training gained when its rows doubled, None where it was not measured. A trial costs
+    a training, so each refusal doubles the wait for the next.
+    """
+    wait = WAIT * 2 ** min(refused, MOST_DOUBLED)
+    if steps < wait:
+        return False, f"A candidate was trained {steps:g} periods ago; the next one waits for {wait:g}."
+    if benefit is not None and benefit.low > 0 and benefit.share >= SHARE:
+        return True, benefit.message
+    expected = CURVE if curve is None else curve
+    gain = expected * float(np.log2(max(growth, 1.0)))
+    if growth >= GROWTH and gain >= WORTH:
+        return True, (
+            f"There are {growth:.2f} times the labelled rows that the model learnt from: about {gain:.1%} of "
+            "its loss may be gained."
+        )
+    known = "Too few labelled rows to foresee a benefit" if benefit is None else benefit.message.rstrip(".")
+    return False, f"{known}; {growth:.2f} times the rows that it learnt from promise {gain:.1%} of its loss."
