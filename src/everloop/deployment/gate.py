@@ -3,19 +3,21 @@
 Promoted is who is shown to be better: the lower end of the two-sided interval lies above ``margin``, and no
 guarded slice is harmed (see slices.py). So a challenger that is no better is promoted in (1 - confidence) /
 2 of cases at most, 2.5% at 95%, each time one is tried on fresh rows. A first model has nothing to replace:
-it need only do better than a constant answer.
+it need only do better than a constant answer. What the policy asks besides the comparison is checked beside
+it (constraints.py, calibration.py, fairness.py), and any of it that fires stops the promotion.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from everloop.core.decisions import GatePolicy, GateVerdict
+from everloop.core.decisions import Evidence, GatePolicy, GateVerdict
 from everloop.core.errors import Invalid, InvalidSettings, TooFewRows, UnknownColumn, nearest
 from everloop.core.runs import Business, Task
 
@@ -60,17 +62,15 @@ def judge(
     for column, values in slices.items():
         if np.shape(values) != (rows,):
             raise Invalid(f"The slice '{column}' has shape {np.shape(values)}; {rows:,} values are needed.")
-    code = _positive_code(classes, positive) if task == "classification" else None
-    known = _codes(truth, classes) if task == "classification" else _finite("truth", truth, (rows,))
-    shape = (rows, len(classes)) if task == "classification" else (rows,)
-    new = Answers(known, _finite("the challenger's predictions", challenger, shape), code, business)
+    asked = (task, classes, positive, business)
+    new = answered("the challenger's predictions", truth, challenger, *asked)
 
     reference, against = (baseline, "a constant answer") if champion is None else (champion, "the champion")
     if reference is None:
         return GateVerdict(True, reasons.nothing_to_compare(rows))
     if champion is not None and champion_name:
         against = f"champion {champion_name}"
-    old = Answers(known, _finite(f"the predictions of {against}", reference, shape), code, business)
+    old = answered(f"the predictions of {against}", truth, reference, *asked)
     named = "baseline" if champion is None else champion_name or "champion"
 
     try:
@@ -86,6 +86,31 @@ def judge(
     reason = reasons.against_champion(overall, against, policy.margin, judged, worse)
     promote = overall.low > policy.margin and not worse
     return GateVerdict(promote, reason, overall, judged, tuple(c.name for c in worse), named)
+
+
+def constrained(verdict: GateVerdict, checks: Sequence[Evidence]) -> GateVerdict:
+    """The verdict with what else was asked: a check that fired stops the promotion."""
+    against = [check for check in checks if check.fired]
+    reason = reasons.but(verdict.reason, against) if against and verdict.promote else verdict.reason
+    promote = verdict.promote and not against
+    return replace(verdict, promote=promote, reason=reason, checks=tuple(checks))
+
+
+def answered(
+    what: str,
+    truth: Array,
+    given: Array,
+    task: Task,
+    classes: tuple[str, ...],
+    positive: str | None,
+    business: Business | None = None,
+) -> Answers:
+    """What a model answered, checked: see ``judge`` for shapes and errors."""
+    if task == "regression":
+        shape: tuple[int, ...] = (len(truth),)
+        return Answers(_finite("truth", truth, shape), _finite(what, given, shape), None, business)
+    code, known = _positive_code(classes, positive), _codes(truth, classes)
+    return Answers(known, _finite(what, given, (len(truth), len(classes))), code, business)
 
 
 def _check_policy(policy: GatePolicy, slices: Iterable[str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from everloop.core.decisions import Comparison
+from everloop.core.decisions import Comparison, Evidence
 
 from .measures import METRICS
 
@@ -26,7 +26,7 @@ def alike(against: str, rows: int) -> str:
 
 def first_model(c: Comparison, against: str) -> str:
     """Without a champion: the bar is a constant answer, and the interval only informs."""
-    sentence = f"the first model: {_difference(c, against)}"
+    sentence = f"the first model: {difference(c, against)}"
     if c.improvement <= 0:
         return f"{sentence}: no better than a constant answer"
     return sentence if c.low > 0 else f"{sentence}, a gain that may be chance"
@@ -36,7 +36,7 @@ def against_champion(
     c: Comparison, against: str, margin: float, judged: Sequence[Comparison], worse: Sequence[Comparison]
 ) -> str:
     shown_better = c.low > margin
-    sentence = _difference(c, against) + ("" if shown_better else _doubt(c, margin))
+    sentence = difference(c, against) + ("" if shown_better else _doubt(c, margin))
     if worse:
         shown = "; ".join(_slice(s) for s in worse[:_SHOWN_SLICES])
         more = f" and {len(worse) - _SHOWN_SLICES} more" if len(worse) > _SHOWN_SLICES else ""
@@ -44,6 +44,13 @@ def against_champion(
     if judged and shown_better:
         sentence += f", and worse on none of {len(judged):,} guarded slice{'s' if len(judged) > 1 else ''}"
     return sentence
+
+
+def but(reason: str, against: Sequence[Evidence]) -> str:
+    """The sentence of one that would be promoted, with the first of the checks that speak against it."""
+    more = len(against) - 1
+    also = f" (and {more} more check{'s' if more > 1 else ''} against it)" if more else ""
+    return f"{reason}, but {against[0].message}{also}"
 
 
 def _doubt(c: Comparison, margin: float) -> str:
@@ -54,7 +61,8 @@ def _doubt(c: Comparison, margin: float) -> str:
     return ", a gain that may be chance" if margin == 0 else f", a gain not surely above {margin:g}"
 
 
-def _difference(c: Comparison, against: str) -> str:
+def difference(c: Comparison, against: str) -> str:
+    """Both values, how far they lie apart, and how sure that is."""
     low, high = (c.low, c.high) if c.improvement >= 0 else (-c.high, -c.low)
     verb = "better" if c.improvement > 0 else "worse"
     change = "equal" if c.improvement == 0 else f"{verb} by {_number(abs(c.improvement), c)}"
