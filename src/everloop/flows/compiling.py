@@ -86,6 +86,12 @@ def compile_stored(project: Project, run: Run) -> Form:
     return compile_version(project, runs.load_model(project, run), run, rows)
 
 
+def matrix(session: Session, pipeline: Any, run: Run, rows: pa.Table) -> np.ndarray:
+    """Rows of a table as the compiled ``pipeline`` of ``run`` takes them, float64 (rows, columns)."""
+    subject = Subject(pipeline, run, rows)
+    return subject.matrix(session, to_frame(rows, subject.names))
+
+
 def _difference(subject: Subject, agreement: Agreement) -> str:
     if subject.run.task == "classification":
         return (
@@ -157,10 +163,14 @@ class Subject:
             return np.asarray(self.pipeline.predict(X), dtype=np.float64).reshape(len(frame))
 
     def compiled_answers(self, session: Session, frame: pd.DataFrame) -> np.ndarray:
+        return session.run_matrix(self.matrix(session, frame))
+
+    def matrix(self, session: Session, frame: pd.DataFrame) -> np.ndarray:
+        """Rows as the compiled model takes them, float64 (rows, columns)."""
         if self.types is not None:
-            return session.run_matrix(self.types.transform(frame).to_numpy(dtype=np.float64))
+            return np.asarray(self.types.transform(frame).to_numpy(dtype=np.float64))
         columns = [_coded(frame[name], session.levels.get(name)) for name in self.names]
-        return session.run_matrix(np.column_stack(columns))
+        return np.column_stack(columns)
 
 
 def _sample(rows: pa.Table | None, names: tuple[str, ...]) -> pd.DataFrame | None:

@@ -12,15 +12,17 @@ from everloop.core.decisions import GateVerdict
 from everloop.core.documents import dump, load
 from everloop.core.models import ModelVersion
 from everloop.core.runs import Run
+from everloop.core.serving import Form
 from everloop.deployment import gate
 
-from . import artifacts, champion
+from . import artifacts, champion, compiling, constraints
 from .journal import Document
 from .material import Material
 
 
 def judge(material: Material, trained: Document) -> Document:
-    """The verdict on the run that the step ``train`` made, and the champion's version that it is about."""
+    """The verdict on the run that the step ``train`` made, and the champion's version that it is about; how
+    the model is served, where its latency had to be measured."""
     run, known = load(Run, trained["run"]), material.champion
     test_rows = artifacts.from_bytes(artifacts.fetch(material.project, trained["test_rows"]))
     lost = champion.lost(material, known[1]) if known else None
@@ -34,7 +36,21 @@ def judge(material: Material, trained: Document) -> Document:
         if incomparable:
             reason = f"{incomparable}: no fair comparison, promote it by hand if that is meant"
             verdict = replace(verdict, promote=False, reason=reason)
-    return {"verdict": dump(verdict), "champion": known[0].version if known else None}
+    compared = None if lost or incomparable else known
+    checked = constraints.check(constraints.Candidate(material, run, test_rows, compared))
+    verdict = gate.constrained(verdict, checked.evidence)
+    return {
+        "verdict": dump(verdict),
+        "champion": known[0].version if known else None,
+        "form": dump(checked.form) if checked.form else None,
+    }
+
+
+def form(material: Material, run: Run, judged: Document) -> Form:
+    """How the run's model is served: as the gate has found out already, or found out now."""
+    if judged.get("form"):
+        return load(Form, judged["form"])
+    return compiling.compile_version(material.project, material.pipeline(run), run, material.table)
 
 
 def _against_champion(
@@ -55,7 +71,7 @@ def _judged(
 ) -> GateVerdict:
     table = material.table.take(pa.array(rows))
     model = material.model
-    guarded = {name: _levels(table, name) for name in model.gate.slices}
+    guarded = {name: constraints.levels(table, name) for name in model.gate.slices}
     return gate.judge(
         model.gate_policy(),
         task=run.task,
@@ -69,7 +85,3 @@ def _judged(
         business=run.recipe.business,
         champion_name=name,
     )
-
-
-def _levels(table: pa.Table, name: str) -> np.ndarray:
-    return np.asarray(table.column(name).cast(pa.string()).to_pandas(), dtype=object)

@@ -108,22 +108,23 @@ class Material:
         return fitting.predict(self.pipeline(run), table, run.features, run.task)
 
     def seen(self, run: Run) -> np.ndarray:
-        """Which rows of the table the run was trained on, also when columns came, went or changed type since:
-        then the same rows have other hashes."""
+        """Which rows of the table the run was trained on."""
         if run.run_id not in self._seen:
-            self._seen[run.run_id] = self._look_up(run)
+            self._seen[run.run_id] = self.learnt(run, self.table, self.version, self.rows)
         return self._seen[run.run_id]
 
-    def _look_up(self, run: Run) -> np.ndarray:
+    def learnt(self, run: Run, table: pa.Table, version: DatasetVersion, rows: np.ndarray) -> np.ndarray:
+        """Which rows of a version's table, whose hashes are ``rows``, the run was trained on, also when
+        columns came, went or changed type since: then the same rows have other hashes."""
         trained = artifacts.from_bytes(artifacts.fetch(self.project, run.rows_seen))
         if not run.dataset:  # made outside of everloop, from data that are not here
-            return np.zeros(len(self.rows), dtype=bool)
+            return np.zeros(len(rows), dtype=bool)
         before = data.find(self.project, run.data_version, run.dataset)
         if not len(trained):  # made outside from data that are: which rows is not known, so any may be
             trained = data.rows_of(self.project, before)
-        if {(c.name, c.type) for c in before.columns} == {(c.name, c.type) for c in self.version.columns}:
-            return np.isin(self.rows, trained)
-        here, there = data.shared_rows(self.project, self.table, before)
+        if {(c.name, c.type) for c in before.columns} == {(c.name, c.type) for c in version.columns}:
+            return np.isin(rows, trained)
+        here, there = data.shared_rows(self.project, table, before)
         return np.isin(here, there[np.isin(data.rows_of(self.project, before), trained)])
 
 

@@ -24,7 +24,7 @@ from everloop.store.database import Tx
 from everloop.training import estimators, fitting, targets
 from everloop.validation import checking, inference, python_schema
 
-from . import agreed, champion, compiling, data, documents, environments, fitted, gating, states, usercode
+from . import agreed, champion, constraints, data, documents, environments, fitted, gating, states, usercode
 from .journal import Document
 from .material import Material, column
 
@@ -83,6 +83,7 @@ class Steps:
         estimators.build(material.recipe, material.task, factory)
         for name in material.model.gate.slices:
             column(material.table, name, "gate.slices:")
+        constraints.check_request(material)
 
     def _verdict(self) -> ContractVerdict:
         project, model = self.material.project, self.material.model
@@ -200,9 +201,7 @@ class Steps:
     def register(self, trained: Document, judged: Document) -> Document:
         run = load(Run, trained["run"])
         known = self.material.champion
-        form = compiling.compile_version(
-            self.material.project, self.material.pipeline(run), run, self.material.table
-        )
+        form = gating.form(self.material, run, judged)
         with self.material.project.store.reading() as tx:
             before = models.list_model_versions(tx, run.model)
             newest = before[-1] if before else None
