@@ -1,8 +1,9 @@
 """How far probabilities lie from what happens: the expected calibration error, and how much of it is shown.
 
-Rows are sorted by probability into ten bins of equal size; in each the mean probability and the share of
-hits are compared (Naeini, Cooper & Hauskrecht 2015, doi:10.1609/aaai.v29i1.9602). With two classes it is the
-probability of the positive one, with more that of the class which is decided for.
+Rows are sorted by probability into ten bins of equal size (rows of one probability stay together); in each
+the mean probability and the share of hits are compared (Naeini, Cooper & Hauskrecht 2015,
+doi:10.1609/aaai.v29i1.9602). With two classes it is the probability of the positive one, with more that of
+the class which is decided for.
 
 The error itself is no test: of a perfect model it is above 0 too, for absolute values of noise do not cancel.
 What is tested is cross-fitted: half of the rows say in which direction each bin errs, the other half how far
@@ -18,6 +19,7 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import rankdata
 
 from everloop.core.decisions import Evidence
 
@@ -25,6 +27,8 @@ from .measures import Answers, Floats
 from .paired import Paired, summarise
 
 BINS = 10
+_NAME = "calibration"
+_BESIDE = "calibration beside the champion"
 _BOTH_HALVES = math.sqrt(1 + 2 / math.pi)
 Codes = NDArray[np.intp]
 
@@ -52,7 +56,7 @@ def check_error(answers: Answers, most: float, confidence: float) -> Evidence:
         said += f": {_limit(most)} is allowed, and so much more may be chance"
     else:
         said += f", {_limit(most)} is allowed"
-    return Evidence("calibration", least > most, said, value, most)
+    return Evidence(_NAME, least > most, said, value, most)
 
 
 def check_change(old: Answers, new: Answers, margin: float, confidence: float, against: str) -> Evidence:
@@ -69,7 +73,13 @@ def check_change(old: Answers, new: Answers, margin: float, confidence: float, a
         said += f": {_limit(margin)} more is allowed, and so much may be chance"
     else:
         said += f", {_limit(margin)} more is allowed"
-    return Evidence("calibration beside the champion", least > margin, said, value - before, margin)
+    return Evidence(_BESIDE, least > margin, said, value - before, margin)
+
+
+def unjudged(rows: int, least: int, against: str = "") -> Evidence:
+    beside = f" beside {against}" if against else ""
+    said = f"calibration{beside} is not judged: {rows:,} unseen rows, {least:,} are asked for"
+    return Evidence(_BESIDE if against else _NAME, False, said)
 
 
 def _low(each: Floats, confidence: float) -> float:
@@ -85,10 +95,8 @@ def _gaps(answers: Answers) -> tuple[Floats, Codes, Codes]:
         said, hit = answers.given[:, code], answers.truth == code
     else:
         said, hit = answers.given.max(axis=1), answers.decided == answers.truth
-    order = np.argsort(said, kind="stable")
-    place = np.empty(len(said), dtype=np.intp)
-    place[order] = np.arange(len(said))
-    return hit - said, place * BINS // len(said), place % 2
+    bins = ((rankdata(said) - 0.5) * BINS / len(said)).astype(np.intp)
+    return hit - said, bins, rankdata(said, method="ordinal").astype(np.intp) % 2
 
 
 def _limit(value: float) -> str:

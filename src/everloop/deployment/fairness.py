@@ -65,7 +65,7 @@ def check(rule: Fairness, groups: NDArray[Any], answers: Answers, confidence: fl
     said = f"{words} by {rule.column}: {_group(widest.high)} against {_group(widest.low)}, "
     said += f"{value:.3f} apart" if rule.min_ratio is None else f"a ratio of {value:.3f}"
     if proven:
-        more = f" (and {proven - 1} more pairs)" if proven > 1 else ""
+        more = f" (and {proven - 1:,} more pair{'s' if proven > 2 else ''})" if proven > 1 else ""
         said += f"{more}, shown to be outside of what is allowed: {_allowed(rule)}"
     elif widest.apart > 0:
         said += f", which may be chance: {_allowed(rule)} is allowed"
@@ -83,7 +83,7 @@ def _groups(rule: Fairness, groups: NDArray[Any], answers: Answers) -> tuple[lis
     hits = np.bincount(codes[counted & right], minlength=len(names))
     there = np.bincount(codes, minlength=len(names)) > 0
     enough = rows >= rule.min_rows
-    judged = [Group(names[g], hits[g] / rows[g], int(rows[g])) for g in np.flatnonzero(enough)]
+    judged = [Group(names[g], float(hits[g] / rows[g]), int(rows[g])) for g in np.flatnonzero(enough)]
     return judged, [names[g] for g in np.flatnonzero(there & ~enough)]
 
 
