@@ -1,0 +1,1 @@
+"""Decision quality of the loop on real streams: when to retrain, and on what."""

@@ -1,0 +1,156 @@
+"""The page of results, and a picture per stream."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+
+from .policies import Replay
+from .streams import Stream
+
+mpl.use("Agg")
+from matplotlib import pyplot as plt
+
+GAIN, TRAININGS = 0.9, 0.25  # to reach: of the improvement, of the trainings of every step
+
+HEAD = """# When to retrain: policies over real streams
+
+`python -m bench.loop --page bench/loop/RESULTS.md`. Each step a model answers the rows of a week (or what is
+said), a policy may train before it; labels are one step late, so at step s those of s - 2 are known. The
+model is LightGBM as `training.estimators` builds it, with the product's preparation and no tuning. Losses
+are log loss, or squared error of a target with unit variance in the first steps.
+
+- **share**: of the improvement in loss that training at every step brings over never.
+- **trainings**: steps at which the policy trained, and in brackets their share of every step's.
+- **fits**: all models fitted, with those that only tried a choice of rows or stood at the gate.
+- **harmful**: promotions after which the next step's loss was worse than the last champion's would have
+  been, by a one-sided paired t test at 5 % over the step's seven parts (days of a week); in brackets over its
+  rows, which takes them as independent. Of promotions that change nothing one in twenty is found harmful.
+- **oracle**: at each step the best, in hindsight, of all models trained on all rows until then.
+- **distances > .1** and **tests p < .05** are the defaults of Evidently (Wasserstein over the deviation,
+  Jensen-Shannon, any column, against the rows learnt) and of alibi-detect's TabularDrift
+  (Kolmogorov-Smirnov, chi-squared, Bonferroni), written anew here; **loss +10 %** trains when the newest
+  labelled step lost a tenth more than the first one ever served.
+- **ours** asks `retraining.benefit` whether a candidate is worth training, tries the choices of rows of
+  `training.choices` without the newest labelled step, promotes only what beats the champion on it, and then
+  trains that choice anew on all labels. One set of defaults for all streams; they were chosen on flights and
+  the quiet streams.
+"""
+
+
+def page(lines: Sequence[Mapping[str, Any]], missing: Sequence[str]) -> str:
+    streams = [each for each in dict.fromkeys(one["stream"] for one in lines) if "quiet" not in each]
+    quiet = [each for each in lines if "quiet" in each["stream"]]
+    parts = [HEAD, "## What was reached\n", *_goals(lines, streams, quiet), ""]
+    parts += [f"Not measured: {each}\n" for each in missing]
+    for stream in streams:
+        rows = [each for each in lines if each["stream"] == stream]
+        words = rows[0]["words"]
+        parts += [f"## {words[:1].upper()}{words[1:]}\n"]
+        parts += [f"{rows[0]['rows']:,} rows, {rows[0]['steps']} steps at which to train.\n", _table(rows)]
+        parts += [f"\n![{stream}]({stream}.png)\n"]
+    if quiet:
+        parts += ["## Streams without drift\n", _quiet(quiet)]
+    return "\n".join(parts).rstrip() + "\n"
+
+
+def _table(rows: Sequence[Mapping[str, Any]]) -> str:
+    told = [
+        "| policy | loss | share | trainings | promotions | fits | harmful |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for it in rows:
+        often = f"{it['trained']} ({it['trained'] / it['steps']:.0%})"
+        harmful = f"{it['harmful']} ({it['by_rows']})"
+        if it["policy"] == "oracle":
+            often, harmful = "", ""
+        cells = (
+            it["policy"],
+            f"{it['loss']:.4f}",
+            f"{it['share']:.0%}",
+            often,
+            it["promoted"],
+            it["fits"],
+            harmful,
+        )
+        told.append(f"| {' | '.join(str(each) for each in cells)} |")
+    return "\n".join(told)
+
+
+def _goals(
+    lines: Sequence[Mapping[str, Any]], streams: Sequence[str], quiet: Sequence[Mapping[str, Any]]
+) -> list[str]:
+    """One default policy: where it reaches what was to be reached, and where it does not."""
+    ours = {each["stream"]: each for each in lines if each["policy"] == "ours"}
+    told = [
+        "| stream | share of the improvement (90 %) | of the trainings (25 %) | harmful promotions (0) |",
+        "|---|---|---|---|",
+    ]
+    for name in streams:
+        it = ours.get(name)
+        if it is None:
+            continue
+        often = it["trained"] / it["steps"]
+        cells = (
+            f"{it['share']:.0%}{_missed(it['share'] >= GAIN)}",
+            f"{often:.0%}{_missed(often <= TRAININGS)}",
+            f"{it['harmful']}{_missed(it['harmful'] == 0)}",
+        )
+        told.append(f"| {name} | {' | '.join(cells)} |")
+    still = [each for each in quiet if each["policy"] == "ours"]
+    if still:
+        none = sum(each["trained"] == 0 for each in still)
+        told += ["", f"Streams without drift on which it never trained (19 of 20): {none} of {len(still)}."]
+    return told
+
+
+def _missed(reached: bool) -> str:
+    return "" if reached else ", **missed**"
+
+
+def _quiet(rows: Sequence[Mapping[str, Any]]) -> str:
+    told = [
+        "| policy | mean loss | trainings a stream | streams without any | promotions, all |",
+        "|---|---|---|---|---|",
+    ]
+    for policy in dict.fromkeys(each["policy"] for each in rows):
+        of_it = [each for each in rows if each["policy"] == policy]
+        none = sum(each["trained"] == 0 for each in of_it)
+        cells = (
+            f"{np.mean([each['loss'] for each in of_it]):.4f}",
+            f"{np.mean([each['trained'] for each in of_it]):.1f} of {of_it[0]['steps']}",
+            f"{none} of {len(of_it)}",
+            f"{sum(each['promoted'] for each in of_it)}",
+        )
+        told.append(f"| {policy} | {' | '.join(cells)} |")
+    return "\n".join(told)
+
+
+def draw(stream: Stream, found: Mapping[str, Replay], path: Path) -> None:
+    """The loss of each step by policy, smoothed over five, and when ours trained and promoted."""
+    figure, axes = plt.subplots(figsize=(9, 3.2), layout="constrained")
+    looks = {
+        "never": "tab:gray",
+        "every step": "tab:blue",
+        "every 4 steps": "tab:cyan",
+        "oracle": "tab:green",
+    }
+    for name, colour in (looks | {"ours": "tab:red"}).items():
+        if name in found:
+            means = np.array([each.mean() for each in found[name].losses])
+            wide = np.convolve(np.pad(means, 2, mode="edge"), np.ones(5) / 5, mode="valid")
+            axes.plot(np.arange(len(wide)) + stream.start, wide, label=name, color=colour, lw=1.4)
+    if "ours" in found:
+        low, _ = axes.get_ylim()
+        ours = found["ours"]
+        refused = sorted(set(ours.trained) - set(ours.promoted))
+        axes.plot(ours.promoted, [low] * len(ours.promoted), "^", color="tab:red", ms=6, label="promoted")
+        axes.plot(refused, [low] * len(refused), "x", color="tab:red", ms=5, label="refused")
+    axes.set(title=stream.words, xlabel="step", ylabel="loss, mean of five steps")
+    axes.legend(ncols=4, fontsize=8, frameon=False)
+    figure.savefig(path, dpi=110)
+    plt.close(figure)

@@ -1,0 +1,233 @@
+"""Policies of retraining, replayed over a bank of models: peers' rules as written here, and ours."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy.stats import chi2_contingency, ks_2samp, wasserstein_distance
+from scipy.stats import t as student
+
+from everloop.core.errors import TooFewRows
+from everloop.retraining import benefit
+from everloop.training import choices
+
+from .bank import DELAY, Bank, Model
+
+PARTS = 7  # a step's rows in consecutive parts: the days of a week, the unit of the paired tests
+SAMPLE = 5_000  # rows that a drift alarm compares, as its users do with long tables
+RECENT = 8  # labelled steps that ours looks back for a benefit
+ALARM = 0.1  # Evidently's threshold for Jensen-Shannon and for Wasserstein over the deviation
+WORSE = 1.1  # times the first labelled step's loss: the threshold on performance
+
+
+@dataclass
+class Replay:
+    """What came of a policy: the loss of each row served, in steps; the steps of trainings and promotions."""
+
+    bank: Bank
+    champion: Model
+    losses: list[np.ndarray] = field(default_factory=list)
+    trained: list[int] = field(default_factory=list)
+    promoted: list[int] = field(default_factory=list)
+    harmful: list[int] = field(default_factory=list)
+    by_rows: list[int] = field(default_factory=list)
+    fits: int = 0
+    told: list[str] = field(default_factory=list)
+
+    @property
+    def loss(self) -> float:
+        return float(np.concatenate(self.losses).mean())
+
+    def serve(self, step: int) -> None:
+        self.losses.append(self.bank.losses(self.champion, step))
+
+    def promote(self, step: int, model: Model) -> None:
+        """From this step on; harmful where the step's loss is worse than the last champion's would be."""
+        more = self.bank.losses(model, step) - self.bank.losses(self.champion, step)
+        self.promoted.append(step)
+        if worse(parts(more)):
+            self.harmful.append(step)
+        if worse(more):
+            self.by_rows.append(step)
+        self.champion = model
+
+
+Policy = Callable[[Bank], Replay]
+
+
+def parts(values: np.ndarray) -> np.ndarray:
+    return np.array([part.mean() for part in np.array_split(values, PARTS) if len(part)])
+
+
+def worse(more: np.ndarray, alpha: float = 0.05) -> bool:
+    """One-sided paired t test: is the mean of these differences above 0?"""
+    error = more.std(ddof=1) / np.sqrt(len(more)) if len(more) > 1 else np.inf
+    if not error > 0:
+        return bool(more.mean() > 0)
+    return bool(student.sf(more.mean() / error, len(more) - 1) < alpha)
+
+
+def when(rule: Callable[[Replay, int], bool]) -> Policy:
+    """Trains on all rows and promotes without a question whenever the rule says so."""
+
+    def replay(bank: Bank) -> Replay:
+        start = bank.stream.start
+        it = Replay(bank, (start, choices.ALL))
+        it.serve(start)
+        for step in range(start + 1, bank.stream.steps):
+            if rule(it, step):
+                it.trained.append(step)
+                it.fits += 1
+                it.promote(step, (step, choices.ALL))
+            it.serve(step)
+        return it
+
+    return replay
+
+
+def calendar(every: int) -> Policy:
+    return when(lambda it, step: (step - it.bank.stream.start) % every == 0)
+
+
+def performance(it: Replay, step: int) -> bool:
+    """The newest labelled step that the champion served lost a tenth more than the first one ever served."""
+    newest, start = step - DELAY - 1, it.bank.stream.start
+    if newest <= start or newest < it.champion[0]:
+        return False
+    usual = it.losses[0].mean()
+    return bool(it.losses[newest - start].mean() > WORSE * usual)
+
+
+def distances(it: Replay, step: int) -> bool:
+    """Evidently-like: any column of the last step over .1 from the rows that the champion has learnt."""
+    for before, now in _columns(it, step):
+        if before.dtype.kind in "fiub":
+            std = before.std()
+            if std > 0 and wasserstein_distance(before, now) / std >= ALARM:
+                return True
+        elif _jensen_shannon(before, now) >= ALARM:
+            return True
+    return False
+
+
+def tests(it: Replay, step: int) -> bool:
+    """alibi-detect-like: Kolmogorov-Smirnov or chi-squared of any column, p < .05 by Bonferroni."""
+    pairs = _columns(it, step)
+    return any(_p(before, now) < 0.05 / len(pairs) for before, now in pairs)
+
+
+def _columns(it: Replay, step: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    bank = it.bank
+    learnt, last = slice(0, bank.known(it.champion[0])), bank.rows(step - 1)
+    pairs = []
+    for name in bank.stream.inputs.columns:
+        column = bank.stream.inputs[name]
+        before, now = (_thinned(column.iloc[rows].dropna().to_numpy()) for rows in (learnt, last))
+        if len(before) and len(now):
+            pairs.append((before, now))
+    return pairs
+
+
+def _thinned(values: np.ndarray) -> np.ndarray:
+    return values[:: -(-max(len(values), 1) // SAMPLE)]
+
+
+def _counts(before: np.ndarray, now: np.ndarray) -> np.ndarray:
+    _, at = np.unique(np.concatenate([before, now]).astype(str), return_inverse=True)
+    size = int(at.max()) + 1
+    return np.array([np.bincount(each, minlength=size) for each in (at[: len(before)], at[len(before) :])])
+
+
+def _jensen_shannon(before: np.ndarray, now: np.ndarray) -> float:
+    p, q = (each / each.sum() for each in _counts(before, now))
+    middle = (p + q) / 2
+    halves = [np.sum(each[each > 0] * np.log2(each[each > 0] / middle[each > 0])) for each in (p, q)]
+    return float(np.sqrt(max(sum(halves) / 2, 0)))
+
+
+def _p(before: np.ndarray, now: np.ndarray) -> float:
+    if before.dtype.kind in "fiub":
+        return float(ks_2samp(before, now).pvalue)
+    table = _counts(before, now)
+    return float(chi2_contingency(table).pvalue) if table.shape[1] > 1 else 1.0
+
+
+def ours(bank: Bank) -> Replay:
+    """At each step: is a candidate worth training? If so every choice of rows is tried without the newest
+    labelled step, the best is compared with the champion on it, and one that wins is trained anew on all."""
+    start = bank.stream.start
+    it = Replay(bank, (start, choices.ALL))
+    it.serve(start)
+    asked, refused = start, 0
+    curve: float | None = None
+    for step in range(start + 1, bank.stream.steps):
+        growth = bank.known(step) / bank.known(it.champion[0])
+        found = foreseen(bank, it.champion, step)
+        go, why = benefit.worth(found, growth=growth, steps=step - asked, refused=refused, curve=curve)
+        if go:
+            asked = step
+            it.trained.append(step)
+            best, gain = trial(it, step)
+            if gain > 0:
+                it.fits += 1
+                it.promote(step, (step, best))
+                refused = 0
+            else:
+                refused += 1
+            it.told.append(f"{step}: {best} {gain:+.4f} {why}")
+        it.serve(step)
+    return it
+
+
+def foreseen(bank: Bank, champion: Model, step: int) -> benefit.Benefit | None:
+    newest = step - DELAY - 1
+    first = max(champion[0] - DELAY, newest - RECENT + 1)
+    if newest < first:
+        return None
+    rows, stream = bank.rows(first, newest), bank.stream
+    features = {name: stream.inputs[name].to_numpy()[rows] for name in stream.inputs.columns}
+    try:
+        return benefit.estimate(
+            bank.answers(champion, first, newest), stream.truth[rows], features, stream.times[rows],
+            kind=stream.task,
+        )  # fmt: skip
+    except TooFewRows:
+        return None
+
+
+def trial(it: Replay, step: int) -> tuple[str, float]:
+    """The best choice of rows, and its paired gain over the champion, on the newest labelled step."""
+    bank, newest, held = it.bank, step - DELAY - 1, step - 1
+    tried = {name: bank.losses((held, name), newest) for name in bank.choices(held)}
+    it.fits += len(tried)
+    best = choices.chosen({name: parts(each).tolist() for name, each in tried.items()})
+    return best, float((bank.losses(it.champion, newest) - tried[best]).mean())
+
+
+def oracle(bank: Bank) -> Replay:
+    """The best, in hindsight, of all models of any choice that were known at each step."""
+    start = bank.stream.start
+    it = Replay(bank, (start, choices.ALL))
+    for step in range(start, bank.stream.steps):
+        models = [(each, name) for each in range(start, step + 1) for name in bank.choices(each)]
+        best = min(models, key=lambda model: float(bank.losses(model, step).mean()))
+        if best != it.champion:
+            it.promoted.append(step)
+            it.champion = best
+        it.serve(step)
+    it.fits = sum(len(bank.choices(each)) for each in range(start, bank.stream.steps))
+    return it
+
+
+POLICIES: Mapping[str, Policy] = {
+    "never": when(lambda it, step: False),
+    "every step": calendar(1),
+    "every 4 steps": calendar(4),
+    "distances > .1": when(distances),
+    "tests p < .05": when(tests),
+    "loss +10 %": when(performance),
+    "oracle": oracle,
+    "ours": ours,
+}

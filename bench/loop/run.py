@@ -1,0 +1,102 @@
+"""When to retrain: policies replayed over real streams, and over streams without drift.
+
+    python -m bench.loop                                 all streams, 20 quiet ones; about 15 minutes
+    python -m bench.loop --only hotel,power --quiet 2    some of them
+    python -m bench.loop --page bench/loop/RESULTS.md    write the page and a picture per stream beside it
+
+The models are kept in ``bench/loop/data``: a second run takes a minute. Delete ``*.npz`` there after a change
+of estimators, preparation or choices.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from . import page
+from .bank import Bank
+from .policies import POLICIES, Replay
+from .streams import REAL, Missing, Stream, quiet
+
+QUIET = ("never", "every step", "distances > .1", "tests p < .05", "loss +10 %", "ours")
+
+
+@dataclass(frozen=True)
+class Line:
+    """A policy on a stream. ``share`` of the improvement that every step brings over never; ``harmful``
+    promotions by the parts of a step, ``by_rows`` by its rows; ``fits``: models fitted, trials included."""
+
+    stream: str
+    words: str
+    rows: int
+    steps: int
+    policy: str
+    loss: float
+    share: float
+    trained: int
+    promoted: int
+    harmful: int
+    by_rows: int
+    fits: int
+    told: tuple[str, ...] = ()
+
+
+def replay(stream: Stream, names: Sequence[str], pictures: Path | None = None) -> list[Line]:
+    bank = Bank(stream)
+    found: dict[str, Replay] = {}
+    for name in names:
+        begun = time.perf_counter()
+        found[name] = POLICIES[name](bank)
+        print(f"{time.perf_counter() - begun:6.1f} s  {stream.name}: {name}", file=sys.stderr)
+    if stream.name in REAL:
+        bank.keep()
+    if pictures is not None:
+        page.draw(stream, found, pictures / f"{stream.name}.png")
+    never, every = (found[name].loss if name in found else np.nan for name in ("never", "every step"))
+    return [
+        Line(
+            stream.name, stream.words, len(stream.truth), stream.steps - stream.start - 1, name, it.loss,
+            (never - it.loss) / (never - every), len(it.trained), len(it.promoted), len(it.harmful),
+            len(it.by_rows), it.fits, tuple(it.told),
+        )
+        for name, it in found.items()
+    ]  # fmt: skip
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    told = argparse.ArgumentParser(
+        prog="python -m bench.loop",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    told.add_argument("--only", default=",".join(REAL), help="streams, with commas between")
+    told.add_argument("--quiet", type=int, default=20, help="streams without drift")
+    told.add_argument("--policies", default=",".join(POLICIES), help="with commas between")
+    told.add_argument("--page", type=Path, help="write the tables to this file, pictures beside it")
+    told.add_argument("--json", type=Path, help="write the numbers to this file")
+    told.add_argument("--quick", action="store_true", help="two small streams and two quiet ones")
+    asked = told.parse_args(arguments)
+    streams = ("hotel", "power") if asked.quick else tuple(asked.only.split(","))
+    names, lines, missing = asked.policies.split(","), [], []
+    pictures = asked.page.parent if asked.page else None
+    for stream in (each for each in REAL if each in streams):
+        try:
+            lines += replay(REAL[stream](), names, pictures)
+        except Missing as error:
+            missing.append(f"{stream}: {error}")
+            print(missing[-1], file=sys.stderr)
+    for seed in range(2 if asked.quick else asked.quiet):
+        lines += replay(quiet(seed), [name for name in QUIET if name in names])
+    shown = page.page([asdict(each) for each in lines], missing)
+    print(shown)
+    if asked.page:
+        asked.page.write_text(shown)
+    if asked.json:
+        asked.json.write_text(json.dumps([asdict(each) for each in lines], indent=1))
