@@ -65,7 +65,7 @@ def show(call: Call, model: Spec) -> None:
     """
     with call.project() as project:
         found = late.models.find(project, model)
-    call.answer(_document(found), lambda: _show(found))
+    call.answer({**_document(found), "gate": found.gate}, lambda: _show(found))
 
 
 @command(app)
@@ -130,6 +130,8 @@ def _show(found: Registered) -> None:
             "served": version.form.reason if version.form else None,
         }
     )
+    for check in found.gate.checks if found.gate else ():
+        late.output.line(f"  {'against it' if check.fired else 'gate'}: {check.message}")
     late.output.table(("metric", "held-out"), sorted(version.metrics.items()), right=("held-out",))
 
 

@@ -177,6 +177,8 @@ def _show(turn: TurnSummary, *, asked: bool) -> None:
     facts["run"] = turn.run_id
     facts["time"] = out.seconds(turn.seconds)
     out.pairs({name: value for name, value in facts.items() if value})
+    for check in turn.verdict.checks if turn.verdict else ():
+        out.line(f"  {'against it' if check.fired else 'gate'}: {check.message}")
     warnings = [finding for finding in turn.findings if finding["severity"] == "warning"]
     for finding in warnings[:5]:
         out.line(f"  warning: {finding['message']}")

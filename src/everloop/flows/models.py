@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from everloop.core import documents
 from everloop.core.data import DatasetVersion
+from everloop.core.decisions import GateVerdict
 from everloop.core.errors import UnknownModel, nearest
 from everloop.core.models import Lineage, ModelVersion
 from everloop.core.runs import Run
 from everloop.registry import lineage, versions
-from everloop.store import datasets, history, models
+from everloop.store import datasets, history, models, turns
 
 from . import runs
 from .project import Project
@@ -19,9 +21,12 @@ from .project import Project
 
 @dataclass(frozen=True)
 class Registered:
+    """``gate``: the verdict of the turn that made it, where a gate judged it and one version is asked for."""
+
     version: ModelVersion
     aliases: tuple[str, ...]
     run: Run
+    gate: GateVerdict | None = None
 
 
 def list_models(project: Project, model: str | None = None) -> list[Registered]:
@@ -51,7 +56,10 @@ def find(project: Project, spec: str) -> Registered:
             wanted or ("champion" if "champion" in aliases else "latest"), known, aliases
         )
         pointing = tuple(sorted(a for a, v in aliases.items() if v == version.version))
-        return Registered(version, pointing, models.find_run(tx, version.run_id))
+        run = models.find_run(tx, version.run_id)
+        judged = turns.finished_step(tx, run.turn_id, "gate")
+    verdict = documents.load(GateVerdict, judged["result"]["verdict"]) if judged else None
+    return Registered(version, pointing, run, verdict)
 
 
 def load(project: Project, spec: str) -> Any:
