@@ -195,6 +195,25 @@ def _artifact_root(settings: Settings, uri: str) -> str | None:
     return None if is_server(uri) or sqlite_file(uri) else str(settings.state / "artifacts")
 
 
+def shows_mlflow(settings: Settings) -> bool:
+    """Whether ``everloop up`` is to show MLflow's pages: it is used, wanted, and no server of its own."""
+    wanted = settings.tracking.enabled and settings.up.mlflow_port > 0
+    return wanted and not tracked_by_server(settings)
+
+
+def tracked_by_server(settings: Settings) -> bool:
+    return is_server(tracking_uri(settings.tracking_uri, settings.root))
+
+
+def serve_mlflow(settings: Settings) -> None:
+    """MLflow's pages on the project's records until SIGTERM, imported here and not before."""
+    uri = tracking_uri(settings.tracking_uri, settings.root)
+    database = sqlite_file(uri)
+    root = _artifact_root(settings, uri) or str(database.parent / "artifacts" if database else "")
+    ui = import_module("everloop.adapters.mlflow.ui")
+    ui.serve(uri, root, settings.up.mlflow_host, settings.up.mlflow_port)
+
+
 def ping_tracking(settings: Settings) -> str | None:
     """Why MLflow's place does not answer, or None; asked in a moment and without loading MLflow."""
     uri = tracking_uri(settings.tracking_uri, settings.root)

@@ -39,7 +39,7 @@ WAYS_IN: dict[str, tuple[str, ...]] = {
     "fastapi": ("api", "dashboard"),
     "fastapi_offline": ("api",),
     "starlette": ("api", "dashboard"),
-    "uvicorn": ("api",),
+    "uvicorn": ("api", "adapters/mlflow/ui.py"),
     "httptools": ("api",),
     "uvloop": ("api",),
     "prometheus_client": ("api",),

@@ -16,6 +16,7 @@ from types import TracebackType
 from everloop.settings import Settings
 
 MODULE = "everloop.worker.courier"
+AWAY = 75  # the exit code of a process that found what it needs away, or busy: it is tried again, ever later
 _left: list[subprocess.Popen[bytes]] = []
 
 

@@ -18,7 +18,9 @@ COMMANDS = {
     "init": ("everloop.cli.init", "Write a sample project that runs at once."),
     "run": ("everloop.cli.run", "Do one turn of the loop for every model."),
     "demo": ("everloop.cli.demo", "Show the whole loop on real data."),
+    "up": ("everloop.cli.up", "Start the API, a worker and MLflow's pages, and keep them running."),
     "serve": ("everloop.cli.serve", "Answer predictions over HTTP."),
+    "worker": ("everloop.cli.worker", "Do the work beside the API: jobs, releases, checks, messages."),
     "predictions": (
         "everloop.cli.predictions",
         "List, label, export and remove predictions that were served.",

@@ -12,9 +12,14 @@ if TYPE_CHECKING:
     from everloop import dashboard as dashboard
     from everloop import settings as settings
     from everloop import wiring as wiring
+    from everloop.adapters import courier as courier
     from everloop.adapters.blobs import keys as keys
     from everloop.adapters.blobs import rekeying as rekeying
+    from everloop.adapters.group import group as group
+    from everloop.adapters.group import member as member
+    from everloop.adapters.group import places as places
     from everloop.api.office import office as office
+    from everloop.api.office import working as working
     from everloop.data import conditions as conditions
     from everloop.data import names as names
     from everloop.deployment import samplesize as samplesize
@@ -95,8 +100,11 @@ else:
             "samplesize": "everloop.deployment.samplesize",
             "dashboard": "everloop.dashboard",
             "office": "everloop.api.office.office",
+            "working": "everloop.api.office.working",
             "settings": "everloop.settings",
             "wiring": "everloop.wiring",
+            "courier": "everloop.adapters.courier",
             **{name: f"everloop.adapters.blobs.{name}" for name in ("keys", "rekeying")},
+            **{name: f"everloop.adapters.group.{name}" for name in ("group", "member", "places")},
         },
     )

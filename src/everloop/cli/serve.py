@@ -18,7 +18,10 @@ def serve(
     call: Call,
     host: Annotated[str | None, typer.Option(metavar="HOST", help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(metavar="PORT", help="Port; 0 for a free one.")] = None,
-    workers: Annotated[int | None, typer.Option(metavar="N", help="Worker processes.")] = None,
+    workers: Annotated[int | None, typer.Option(metavar="N", help="Processes that answer.")] = None,
+    no_work: Annotated[
+        bool, typer.Option("--no-work", help="Leave jobs, releases and checks to 'everloop worker'.")
+    ] = False,
 ) -> None:
     """Answer predictions over HTTP with the champion of each model.
 
@@ -31,7 +34,7 @@ def serve(
       everloop serve
       everloop serve --host 0.0.0.0 --port 8080 --workers 4
     """
-    given = {"host": host, "port": port, "workers": workers}
+    given = {"host": host, "port": port, "workers": workers, "work": False if no_work else None}
     flags = (*call.flags, *(f"serving.{name}={value}" for name, value in given.items() if value is not None))
     settings = Call(call.config, flags, call.tenant, call.json, call.quiet, call.debug).settings()
     project = late.wiring.connect(settings)

@@ -26,6 +26,14 @@ class Delivery:
     busy: bool = False
 
 
+def is_due(project: Project) -> bool:
+    """Whether something waits for MLflow."""
+    if not project.settings.tracking.enabled:
+        return False
+    with project.store.reading() as tx:
+        return outbox.count_waiting(tx) > 0
+
+
 def deliver(project: Project, *, stop: Callable[[], bool] = lambda: False) -> Delivery:
     """Take the waiting entries one after the other. One process at a time; others leave it to that one.
 

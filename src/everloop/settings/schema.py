@@ -19,6 +19,7 @@ from everloop.core.runs import Business, Preparation, Recipe, Split, SplitKind, 
 
 from .alerts import Alerts
 from .gate import Gate
+from .group import Up, Worker
 from .monitoring import Monitoring, Watch
 from .releases import EnvironmentRules, ReleaseRules, check_environments
 from .section import Section, Span
@@ -248,6 +249,8 @@ class Settings(Section):
     release: ReleaseRules = ReleaseRules()
     pipeline: Pipeline = Pipeline()
     serving: Serving = Serving()
+    worker: Worker = Worker()
+    up: Up = Up()
     environments: dict[Name, EnvironmentRules] = Field(
         default_factory=dict, description="Rules of dev, staging and prod, and environments of your own."
     )

@@ -51,6 +51,9 @@ class Serving(Section):
     samples_to_retrain: int = Field(
         100, ge=1, description="So many new samples from /add_training_data start a retraining."
     )
+    work: bool = Field(
+        True, description="Do here what workers do: jobs, releases, checks, messages, records for MLflow."
+    )
     retrain: bool = Field(True, description="Do queued retrainings here, in a process of their own.")
     log: PredictionLog = PredictionLog()
     limits: Limits = Limits()

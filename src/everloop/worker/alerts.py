@@ -23,7 +23,7 @@ def main(source: BinaryIO) -> None:
     project = connect(folder_settings(told["root"], told["settings"]))
     office = os.getppid()
     try:
-        with open_log(project.settings, project.clock) as log:
+        with open_log(project.settings, project.clock, sys.stderr if told.get("shows") else None) as log:
             done = delivering.deliver(project, stop=lambda: os.getppid() != office)
             for channel, problem in done.problems.items():
                 log.error("alerts", channel=channel, error=problem, waiting=done.waiting)

@@ -11,6 +11,7 @@ from dataclasses import replace
 from functools import cache
 from typing import BinaryIO
 
+from everloop.adapters.courier import AWAY
 from everloop.flows import delivery
 from everloop.flows.delivery import Delivery
 from everloop.flows.project import Project
@@ -33,20 +34,22 @@ def follow(project: Project, closed: threading.Event) -> Delivery:
     return delivery.deliver(project)
 
 
-def main(source: BinaryIO) -> None:
-    """The first line of ``source`` says which project; its end says that nobody waits any longer."""
+def main(source: BinaryIO) -> int:
+    """The first line of ``source`` says which project; its end says that nobody waits any longer. Returns the
+    exit code."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     line = source.readline()
     if not line:
-        return
+        return 0
     told = json.loads(line)
     project = connect(folder_settings(told["root"], told["settings"]))
     closed = threading.Event()
     threading.Thread(target=_watch, args=(source, closed), daemon=True).start()
     try:
-        follow(replace(project, open_tracker=cache(project.open_tracker)), closed)
+        done = follow(replace(project, open_tracker=cache(project.open_tracker)), closed)
     finally:
         project.close()
+    return AWAY if done.problem else 0
 
 
 def _watch(source: BinaryIO, closed: threading.Event) -> None:
@@ -55,4 +58,4 @@ def _watch(source: BinaryIO, closed: threading.Event) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.stdin.buffer)
+    sys.exit(main(sys.stdin.buffer))

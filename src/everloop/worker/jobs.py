@@ -1,13 +1,21 @@
-"""Do what is queued, then end: ``python -m everloop.worker.jobs``, told the project on standard input."""
+"""Do what is queued, then end: ``python -m everloop.worker.jobs``, told the project on standard input, by
+which name it holds jobs (``owner``), and whether it goes on when who started it is gone (``stays``).
+
+SIGTERM lets it finish the job that is under way, and take no other.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from typing import Any, BinaryIO
 
+from everloop.adapters.courier import AWAY
 from everloop.adapters.logs import open_log
+from everloop.core.errors import Busy
+from everloop.core.ids import token
 from everloop.core.turns import StepStatus
 from everloop.flows.project import Project
 from everloop.flows.serving import jobs
@@ -15,43 +23,59 @@ from everloop.flows.serving.jobs import Job
 from everloop.settings import folder_settings
 from everloop.wiring import connect
 
+from . import parent
+
 NICENESS = 10  # training gives way to serving
 
 
-def run_next(project: Project, log: Any) -> Job | None:
-    """Do the next job. The log ties each of its steps to the request that asked for it."""
+def run_next(project: Project, log: Any, owner: str | None = None) -> Job | None:
+    """Do the next job. The log ties each of its steps to the request that asked for it. Raises Busy where its
+    model is busy: then it waits."""
     bound = log
+    begun: list[Job] = []
 
     def taken(job: Job) -> None:
         nonlocal bound
+        begun.append(job)
         bound = log.bind(job_id=job.job_id, request_id=job.request_id, model=job.model)
         bound.info("job", status="running", reason=job.reason, attempts=job.attempts)
 
     def tell(step: str, status: StepStatus, message: str) -> None:
         (bound.error if status == "failed" else bound.info)("step", step=step, status=status, message=message)
 
-    job = jobs.run_next(project, listener=tell, taken=taken)
+    job = jobs.run_next(project, owner=owner, listener=tell, taken=taken)
+    if job is None and begun:
+        raise Busy(begun[0].model)
     if job is not None:
         write = bound.error if job.status == "failed" else bound.info
         write("job", status=job.status, turn_id=job.turn_id, error=job.error)
     return job
 
 
-def main(source: BinaryIO) -> None:
+def main(source: BinaryIO) -> int:
+    """Returns the exit code."""
+    stopped: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, _: stopped.append(number))
     told = json.loads(source.read())
     os.setpgid(0, 0)  # Ctrl-C is for the office. Not a new session: between those priorities do not count
     os.nice(NICENESS)
     project = connect(folder_settings(told["root"], told["settings"]))
+    owner = told.get("owner") or f"worker-{token()}"
+    if not told.get("stays"):
+        parent.end_with_it(told.get("parent"), lambda: jobs.give_back(project, owner))
     try:
-        with open_log(project.settings, project.clock) as log:
+        with open_log(project.settings, project.clock, sys.stderr if told.get("shows") else None) as log:
             try:
-                while run_next(project, log) is not None:
+                while not stopped and run_next(project, log, owner) is not None:
                     pass
+            except Busy:
+                return AWAY
             except Exception as error:  # noqa: BLE001 (the job has failed and says so; the next process goes on)
                 log.error("job", status="failed", error=f"{type(error).__name__}: {error}"[:500])
     finally:
         project.close()
+    return 0
 
 
 if __name__ == "__main__":
-    main(sys.stdin.buffer)
+    sys.exit(main(sys.stdin.buffer))

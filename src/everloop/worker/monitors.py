@@ -16,6 +16,8 @@ from everloop.flows.monitoring import checking, spans
 from everloop.settings import folder_settings
 from everloop.wiring import connect
 
+from . import parent
+
 NICENESS = 10  # checks give way to serving
 
 
@@ -23,9 +25,10 @@ def main(source: BinaryIO) -> None:
     told = json.loads(source.read())
     os.setpgid(0, 0)  # Ctrl-C is for the office. Not a new session: between those priorities do not count
     os.nice(NICENESS)
+    parent.end_with_it(told.get("parent"))
     project = connect(folder_settings(told["root"], told["settings"]))
     try:
-        with open_log(project.settings, project.clock) as log:
+        with open_log(project.settings, project.clock, sys.stderr if told.get("shows") else None) as log:
 
             def checked(one: Checked, changed: Sequence[Alert]) -> None:
                 said = {"model": one.model, "version": one.version, "kind": one.kind, "rows": one.rows}

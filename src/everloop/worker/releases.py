@@ -1,8 +1,9 @@
 """Keep the releases that run until none does: ``python -m everloop.worker.releases``, told the project on
-standard input."""
+standard input; with ``once`` each gets one turn."""
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import sys
@@ -24,7 +25,7 @@ def main(source: BinaryIO) -> None:
     os.nice(NICENESS)
     project = connect(folder_settings(told["root"], told["settings"]))
     try:
-        with open_log(project.settings, project.clock) as log:
+        with open_log(project.settings, project.clock, sys.stderr if told.get("shows") else None) as log:
 
             def looked(release: Release, look: Look) -> None:
                 if look.verdict != "hold":
@@ -34,8 +35,13 @@ def main(source: BinaryIO) -> None:
             def failed(release: Release, error: MLOpsError) -> None:
                 log.error("release", release_id=release.release_id, model=release.model, error=error.message)
 
-            office = os.getppid()
-            keeping.keep(project, looked, failed, lambda: os.getppid() == office)
+            office, turns = os.getppid(), itertools.count()
+            keeping.keep(
+                project,
+                looked,
+                failed,
+                lambda: os.getppid() == office and not (told.get("once") and next(turns)),
+            )
     finally:
         project.close()
 

@@ -108,12 +108,9 @@ class Office:
                 ready(f"http://{f'[{host}]' if ':' in host else host}:{port}")
                 self._app = await asyncio.to_thread(self._load_app)
                 self._spawn(self._app.state.board.run())
-                self._spawn(beside.keep(self.project))
                 self._spawn(beside.guard(self.project, self._recorder))
-                self._spawn(beside.watch(self.project))
-                self._spawn(beside.deliver(self.project))
-                if settings.retrain:
-                    self._spawn(beside.work(self.project, self._queued))
+                for errand in beside.work(self.project, self._tell, self._queued):
+                    self._spawn(errand)
             await self._stopping.wait()
             if self._failure is None:
                 self._tell("Stopping: requests under way are answered, the log is written.")

@@ -100,6 +100,12 @@ def list_jobs(
 # -- holding a job -------------------------------------------------------------------------------------------
 
 
+def is_due(project: Project) -> bool:
+    """Whether there is a job that nobody holds."""
+    with project.store.reading() as tx:
+        return jobs.next_free(tx, project.clock.now()) is not None
+
+
 def claim(project: Project, owner: str, lease: timedelta = LEASE) -> Job | None:
     """Take the oldest job that nobody holds; None where there is none.
 
@@ -152,6 +158,16 @@ def release(project: Project, job_id: str, owner: str) -> None:
         tried = row["attempts"] - 1 if row is not None else 0
         later = to_text(project.clock.now() + _LATER)
         jobs.change(tx, job_id, owner, status="queued", attempts=tried, lease_until=later)
+
+
+def give_back(project: Project, owner: str) -> list[str]:
+    """Put back what an owner that is gone still holds: it was stopped, which is no failed attempt. Returns
+    the jobs."""
+    with project.store.reading() as tx:
+        held = [row["job_id"] for row in jobs.list_jobs(tx, status="running") if row["owner"] == owner]
+    for job_id in held:
+        release(project, job_id, owner)
+    return held
 
 
 def _end(project: Project, job_id: str, owner: str, **values: Any) -> Job:
