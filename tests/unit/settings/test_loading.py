@@ -205,3 +205,32 @@ def test_an_environment_has_one_name_however_it_is_written(load: Any, name: str)
 def test_numbers_name_columns_classes_and_models(load: Any) -> None:
     model = load("models: {2024: {data: {path: a}, target: 7, positive: 1, exclude: [3]}}").models["2024"]
     assert (model.name, model.target, model.positive, model.exclude) == ("2024", "7", "1", ("3",))
+
+
+def test_what_a_gate_asks_is_read_as_it_is_written(load: Any) -> None:
+    one = "{column: sex, max_difference: 0.1}"
+    text = f"gate: {{frozen: 'default@golden', latency_max: 0.005s, fairness: {one}}}"
+    policy = load(text).models["default"].gate_policy()
+    assert (policy.frozen, policy.latency_max) == ("default@golden", 0.005)
+    assert [(rule.column, rule.metric, rule.max_difference, rule.min_rows) for rule in policy.fairness] == [
+        ("sex", "selection_rate", 0.1, 30)
+    ]
+    several = load(f"gate: {{latency_max: 2, fairness: [{one}, {{column: age, min_ratio: 0.8}}]}}")
+    assert [rule.column for rule in several.models["default"].gate_policy().fairness] == ["sex", "age"]
+    again = type(several).model_validate(several.model_dump(mode="json"))
+    assert again.gate == several.gate
+
+
+@pytest.mark.parametrize(
+    ("gate", "says"),
+    [
+        ("{fairness: {column: sex}}", "give either max_difference"),
+        ("{fairness: {column: sex, max_difference: 0.1, min_ratio: 0.8}}", "give either max_difference"),
+        ("{fairness: {column: sex, metric: luck, min_ratio: 0.8}}", "selection_rate"),
+        ("{latency_max: soon}", "latency_max"),
+        ("{latency_max: 0s}", "greater than 0"),
+    ],
+)
+def test_what_a_gate_cannot_ask_is_said(load: Any, gate: str, says: str) -> None:
+    with pytest.raises(InvalidSettings, match=says):
+        load(f"gate: {gate}")
