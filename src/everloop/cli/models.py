@@ -118,7 +118,7 @@ def _show(found: Registered) -> None:
             "alias": found.aliases,
             "registered": f"{late.output.moment(version.created_at)} UTC by {version.created_by}",
             "estimator": run.recipe.estimator,
-            "parameters": ", ".join(f"{name}={value}" for name, value in run.recipe.params.items()),
+            "parameters": ", ".join(f"{name}={value}" for name, value in run.params.items()),
             "target": run.recipe.target,
             "features": run.features,
             "run": run.run_id,

@@ -163,13 +163,14 @@ def _show(run: Run, version: str | None) -> None:
             "data": f"{run.dataset}@{out.short(run.data_version)}",
             "rows": f"{run.train_rows:,} to train, {run.test_rows:,} held out, {run.dropped_rows:,} left out",
             "estimator": recipe.estimator,
-            "parameters": ", ".join(f"{name}={value}" for name, value in recipe.params.items()),
+            "parameters": ", ".join(f"{name}={value}" for name, value in run.params.items()),
             "target": f"{recipe.target} ({run.task})",
             "features": run.features,
             "split": split + (f" by {recipe.split.column}" if recipe.split.column else ""),
             "seed": str(recipe.seed),
             "commit": (where.git_commit or "–") + (" with uncommitted changes" if where.git_dirty else ""),
             "Python": f"{where.python} on {where.platform}",
+            **_found(run),
             "pictures": list(run.plots),
             "notes": run.notes,
         }
@@ -178,3 +179,22 @@ def _show(run: Run, version: str | None) -> None:
     out.table(("metric", "held-out"), sorted(run.metrics.items()), right=("held-out",))
     if folds:
         out.table(("metric by step", "values"), folds, fold=("values",))
+    if run.choice and run.choice.losses:
+        blocks = tuple(f"from {start}" for start in run.choice.blocks)
+        rows = [(name, *values) for name, values in run.choice.losses.items()]
+        out.table(("loss, rows", *blocks), rows, right=blocks)
+
+
+def _found(run: Run) -> dict[str, object]:
+    """What was looked for, and what came of it."""
+    said: dict[str, object] = {}
+    if run.choice and run.recipe.data != "all":
+        said["rows that count"] = f"{run.choice.chosen}: {run.choice.reason}"
+    if run.tuned:
+        found = ", ".join(f"{name}={value}" for name, value in run.tuned.params.items())
+        change = f", loss {run.tuned.loss_before:.4g} to {run.tuned.loss:.4g}" if found else ""
+        tried = f"{run.tuned.trials} trials in {late.output.seconds(run.tuned.seconds)}"
+        said["tuned"] = f"{found or 'nothing better'}{change} ({tried}: {run.tuned.reason})"
+    if run.warm_from:
+        said["gone on from"] = run.warm_from
+    return said

@@ -171,3 +171,8 @@ class Run:
     tuned: Tuned | None = None
     warm_from: str | None = None
     row_times: str | None = None
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """The estimator's parameters: the recipe's, with what tuning found."""
+        return {**self.recipe.params, **(self.tuned.params if self.tuned else {})}

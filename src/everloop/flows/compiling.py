@@ -14,8 +14,8 @@ from everloop.core.contracts import ColumnRule
 from everloop.core.errors import MLOpsError
 from everloop.core.runs import Run
 from everloop.core.serving import Agreement, Field, Form, Layout
-from everloop.training.fitting import to_frame
 from everloop.training.preparation import MISSING, kind_of
+from everloop.training.prepared import to_frame
 
 from . import artifacts, data, runs
 from .project import Project

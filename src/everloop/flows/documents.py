@@ -53,7 +53,9 @@ def tracked_run(run: Run, settings: Settings) -> dict[str, Any]:
         "seed": run.recipe.seed,
         "train_rows": run.train_rows,
         "test_rows": run.test_rows,
-        **{f"param.{name}": value for name, value in run.recipe.params.items()},
+        **({"rows_that_count": run.choice.chosen} if run.choice and run.recipe.data != "all" else {}),
+        **({"warm_from": run.warm_from} if run.warm_from else {}),
+        **{f"param.{name}": value for name, value in run.params.items()},
     }
     model_file = f"model.{run.artifact_format}"
     return {

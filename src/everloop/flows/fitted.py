@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from hashlib import sha256
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -10,24 +12,39 @@ import pyarrow as pa
 from everloop.core.documents import dump
 from everloop.core.ids import new_id
 from everloop.core.runs import Run
-from everloop.training import fitting, plots, serialise
+from everloop.training import fitting, plots, serialise, warm
 
-from . import artifacts, documents, usercode
+from . import artifacts, champion, data, documents, runs, usercode
 from .journal import Document
 from .material import Material
+from .project import Project
 
 
-def train(material: Material, turn_id: str) -> Document:
-    """Fit and measure; the run, where the test rows are kept, and what the constant predictor says."""
+def train(material: Material, turn_id: str, times: np.ndarray | None = None) -> Document:
+    """Fit and measure; the run, where the test rows are kept, and what the constant predictor says. ``times``
+    are the rows' in seconds since the epoch, where they are not the recipe's ``time_column``."""
     project, recipe = material.project, material.recipe
     started, begun = project.clock.now(), project.clock.monotonic()
     factory = None
     if recipe.user_code:
         factory = usercode.load(project, recipe.estimator, recipe.user_code)
-    fitted = fitting.fit(material.table, recipe, material.rows, factory=factory)
+    base = _base(material)
+    fitted = fitting.fit(
+        material.table,
+        recipe,
+        material.rows,
+        factory=factory,
+        times=times,
+        base=base[1] if base else None,
+        clock=project.clock.monotonic,
+    )
     model, kind = serialise.dumps(fitted.pipeline)
     pictures = plots.plots(fitted, material.table, recipe)
+    gone_on = base[0] if base and fitted.warm else None
     seen = np.unique(material.rows[fitted.train_index])
+    if gone_on:  # the champion's rows are in the new model too
+        known = artifacts.from_bytes(artifacts.fetch(project, gone_on.rows_seen))
+        seen = np.unique(np.concatenate([seen, known, material.rows[material.seen(gone_on)]]))
     example = material.table.take(pa.array(fitted.test_index[:3])).select(list(fitted.features))
     run = Run(
         run_id=new_id("run", started),
@@ -54,6 +71,10 @@ def train(material: Material, turn_id: str) -> Document:
         plots={name: artifacts.keep(project, picture, "png") for name, picture in pictures.items()},
         input_example=tuple(documents.plain_rows(example)),
         notes=fitted.notes,
+        choice=fitted.choice,
+        tuned=fitted.tuned,
+        warm_from=gone_on.run_id if gone_on else None,
+        row_times=None if times is None else artifacts.keep(project, artifacts.to_bytes(times), "npy"),
     )
     tested = artifacts.to_bytes(fitted.test_index.astype(np.int64))
     constant = fitting.baseline(fitted.train_target, fitted.test_target[:1], fitted.task, fitted.classes)
@@ -62,3 +83,36 @@ def train(material: Material, turn_id: str) -> Document:
         "test_rows": artifacts.keep(project, tested, "npy"),
         "constant": np.asarray(constant)[0].tolist(),
     }
+
+
+def again(project: Project, run: Run) -> fitting.Fitted:
+    """Train as a run did: with the rows and parameters that were found then, and from the same fit."""
+    version = data.find(project, run.data_version, run.dataset)
+    table, rows = data.load(project, version), data.rows_of(project, version)
+    recipe, factory, base, times = run.recipe, None, None, None
+    if recipe.user_code:
+        factory = usercode.load(project, recipe.estimator, recipe.user_code)
+    if run.warm_from:
+        before = runs.find(project, run.warm_from)
+        seen = Material(project, project.model(run.model)).learnt(before, table, version, rows)
+        base = _going_on(before, runs.load_model(project, before), seen)
+    if run.row_times:
+        times = artifacts.from_bytes(artifacts.fetch(project, run.row_times))
+    found = replace(recipe, params=run.params, tune=None, warm_start=base is not None)
+    if run.choice:
+        found = replace(found, data=run.choice.chosen)
+    return fitting.fit(table, found, rows, factory=factory, times=times, base=base)
+
+
+def _base(material: Material) -> tuple[Run, warm.Base] | None:
+    """The champion, where the recipe asks for a warm start and the champion can be read."""
+    known = material.champion
+    if not material.recipe.warm_start or known is None or champion.lost(material, known[1]):
+        return None
+    run = known[1]
+    return run, _going_on(run, material.pipeline(run), material.seen(run))
+
+
+def _going_on(run: Run, pipeline: Any, seen: np.ndarray) -> warm.Base:
+    recipe = replace(run.recipe, params=run.params)
+    return warm.Base(pipeline, recipe, run.task, run.features, run.classes, seen)

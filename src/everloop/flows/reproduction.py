@@ -9,9 +9,8 @@ import numpy as np
 
 from everloop.core.errors import Refused
 from everloop.core.runs import OUTSIDE, Run
-from everloop.training import fitting
 
-from . import data, runs, usercode
+from . import fitted, runs
 from .project import Project
 
 _SAME = 1e-9
@@ -38,16 +37,10 @@ def reproduce(project: Project, run_id: str) -> Reproduction:
             f"{run.run_id} was made outside of everloop: how it was trained is not known here.",
             remedy="Train the model in a turn ('everloop run'); those can be reproduced.",
         )
-    version = data.find(project, run.data_version, run.dataset)
-    factory = None
-    if run.recipe.user_code:
-        factory = usercode.load(project, run.recipe.estimator, run.recipe.user_code)
-    fitted = fitting.fit(
-        data.load(project, version), run.recipe, data.rows_of(project, version), factory=factory
-    )
-    predictions = sha256(np.ascontiguousarray(fitted.predictions).tobytes()).hexdigest()
-    names = sorted({*run.metrics, *fitted.metrics})
-    metrics = {name: (run.metrics.get(name), fitted.metrics.get(name)) for name in names}
+    made = fitted.again(project, run)
+    predictions = sha256(np.ascontiguousarray(made.predictions).tobytes()).hexdigest()
+    names = sorted({*run.metrics, *made.metrics})
+    metrics = {name: (run.metrics.get(name), made.metrics.get(name)) for name in names}
     recorded = [(a, b) for a, b in metrics.values() if a is not None]  # a new metric is no difference
     equal = all(b is not None and abs(a - b) <= _SAME * max(1.0, abs(a)) for a, b in recorded)
     identical = equal and predictions == run.predictions_hash

@@ -21,7 +21,7 @@ from everloop.registry import versions
 from everloop.retraining import policy
 from everloop.store import history, models, outbox, releases
 from everloop.store.database import Tx
-from everloop.training import estimators, fitting, targets
+from everloop.training import estimators, prepared, targets
 from everloop.validation import checking, inference, python_schema
 
 from . import agreed, champion, constraints, data, documents, environments, fitted, gating, states, usercode
@@ -68,7 +68,7 @@ class Steps:
         nothing to learn, more folds than rows."""
         material = self.material
         targets.check_target(material.model.target, material.target, ~material.labelled)
-        fitting.chosen_features(material.table, material.recipe)
+        prepared.chosen_features(material.table, material.recipe)
         rows, folds = int(material.labelled.sum()), material.recipe.folds
         if rows < folds:
             raise TooFewRows(

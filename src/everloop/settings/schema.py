@@ -15,7 +15,7 @@ from pydantic import Field, PrivateAttr, field_validator, model_validator
 from everloop.core import spans
 from everloop.core.decisions import GatePolicy, RetrainPolicy
 from everloop.core.models import NAME
-from everloop.core.runs import Business, Preparation, Recipe, Split, SplitKind, Task
+from everloop.core.runs import Business, Preparation, Recipe, Split, Task
 
 from .alerts import Alerts
 from .gate import Gate
@@ -25,8 +25,8 @@ from .releases import EnvironmentRules, ReleaseRules, check_environments
 from .section import Section, Span
 from .serving import ModelServing, Serving
 from .storage import Place, Storage, is_url
+from .training import Training
 
-Share = Annotated[float, Field(gt=0, lt=1)]
 Name = Annotated[str, Field(pattern=NAME)]
 
 
@@ -91,31 +91,6 @@ class BackupSection(Section):
     @property
     def interval(self) -> timedelta | None:
         return None if self.every is None else timedelta(seconds=spans.seconds(self.every))
-
-
-class PreparationSection(Section):
-    numeric_missing: Literal["median", "mean", "zero", "keep"] = "median"
-    scale: bool = True
-    max_categories: int = Field(40, ge=2)
-    min_frequency: int = Field(10, ge=1)
-
-
-class Training(Section):
-    model_type: str = Field("logistic", description="An estimator's name, or file.py:function.")
-    random_state: int = Field(42, ge=0, lt=2**32)
-    test_size: Share = 0.2
-    split: SplitKind | None = Field(None, description="[stratified; random for regression]")
-    cross_validation: int = Field(0, ge=0, description="Folds; 0 leaves it out.")
-    max_iter: int | None = Field(None, ge=1)
-    C: float | None = Field(None, gt=0)
-    params: dict[str, Any] = Field(default_factory=dict, description="The estimator's own parameters.")
-    preparation: PreparationSection = PreparationSection()
-
-    @model_validator(mode="after")
-    def _folds(self) -> Training:
-        if self.cross_validation == 1:
-            raise ValueError("cross_validation takes 0 (none) or at least 2 folds, not 1")
-        return self
 
 
 class Pipeline(Section):
@@ -212,6 +187,10 @@ class Model(Section):
             seed=training.random_state,
             business=Business(**self.business.model_dump()) if self.business else None,
             user_code=user_code,
+            data=training.data,
+            time_column=None if training.data == "all" else self.time_column,
+            tune=training.tune.wanted if training.tune else None,
+            warm_start=training.warm_start,
         )
 
     def retrain_policy(self, task: Task) -> RetrainPolicy:

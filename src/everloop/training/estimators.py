@@ -15,6 +15,9 @@ from sklearn.calibration import CalibratedClassifierCV
 from everloop.core.errors import ExperimentError, InvalidSettings, MissingExtra, nearest
 from everloop.core.runs import Recipe, Task
 
+Factory = Callable[..., Any] | None
+"""A user's function that builds the estimator, where the recipe names one."""
+
 _TREE_MODULES = ("sklearn.tree.", "sklearn.ensemble._forest", "sklearn.ensemble._gb", "xgboost.", "lightgbm.")
 _NATIVE_MODULES = ("sklearn.ensemble._hist_gradient_boosting", "xgboost.", "lightgbm.")
 _LIGHTGBM_NAMES = (  # LightGBM's own names that its scikit-learn class takes beside the ones it lists
@@ -56,7 +59,7 @@ _ALIASES = {
 }  # fmt: skip
 
 
-def build(recipe: Recipe, task: Task, factory: Callable[..., Any] | None = None) -> Any:
+def build(recipe: Recipe, task: Task, factory: Factory = None) -> Any:
     """The unfitted estimator of a recipe, seeded, with ``predict_proba`` for classification.
 
     A classifier that has none is calibrated (Platt scaling, 3 folds). ``factory`` is the user's function for
@@ -76,6 +79,11 @@ def build(recipe: Recipe, task: Task, factory: Callable[..., Any] | None = None)
     if type(estimator).__module__.startswith("xgboost."):
         estimator = LabelledClassifier(estimator)
     return _with_probabilities(estimator, recipe.estimator)
+
+
+def short_name(name: str) -> str | None:
+    """The short name that a recipe's estimator goes by; None for dotted classes and users' functions."""
+    return None if "." in name else _short(name)
 
 
 def is_tree(estimator: Any) -> bool:
@@ -98,9 +106,9 @@ class LabelledClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def __init__(self, estimator: Any) -> None:
         self.estimator = estimator
 
-    def fit(self, X: Any, y: Any) -> LabelledClassifier:
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, **more: Any) -> LabelledClassifier:
         self.classes_, codes = np.unique(y, return_inverse=True)
-        self.estimator.fit(X, codes)
+        self.estimator.fit(X, codes, sample_weight=sample_weight, **more)
         return self
 
     def predict_proba(self, X: Any) -> np.ndarray:

@@ -2,35 +2,23 @@
 
 from __future__ import annotations
 
-import warnings
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
-from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
-from everloop.core.errors import (
-    DuplicateColumns,
-    EmptyTable,
-    ExperimentError,
-    InvalidSettings,
-    MLOpsError,
-    TooFewRows,
-    UnknownColumn,
-    nearest,
-)
-from everloop.core.runs import Recipe, Task
+from everloop.core.errors import TooFewRows
+from everloop.core.runs import Choice, Recipe, Task, Tuned, Tuning
 
-from .estimators import build
+from . import trying, tuning, warm
+from .estimators import Factory
+from .learning import answers, effective, learn, row_losses, takes_weights
 from .metrics import business_metrics, classification_metrics, regression_metrics
-from .preparation import prepare
-from .splits import fold, split
-from .targets import check_target, infer_task, missing, target_labels, target_values
+from .prepared import Prepared, check_columns, settle, to_frame
 
 Progress = Callable[[str, float], None]
 
@@ -41,9 +29,10 @@ class Fitted:
 
     ``classes`` are sorted labels, the columns of ``predictions``; ``()`` for regression. ``positive`` is set
     for two classes. ``train_index`` and ``test_index`` are positions in the table that was given, without the
-    ``dropped_rows`` that have no target. ``metrics`` are of the test rows, ``series`` of the folds (training
-    rows only). ``train_target``, ``test_target``: labels (str) or values (float); ``predictions``: what
-    ``predict`` gives for the test rows.
+    ``dropped_rows`` that have no target; ``train_index`` without rows that do not count by ``choice``, and
+    ``test_index`` without rows that the champion had learned where the fit is ``warm``. ``metrics`` are of
+    the test rows, ``series`` of the folds (training rows only). ``train_target``, ``test_target``: labels
+    (str) or values (float); ``predictions``: what ``predict`` gives for the test rows.
     """
 
     pipeline: Pipeline
@@ -54,6 +43,9 @@ class Fitted:
     train_index: np.ndarray
     test_index: np.ndarray
     dropped_rows: int
+    choice: Choice
+    tuned: Tuned | None
+    warm: bool
     metrics: dict[str, float]
     series: dict[str, tuple[float, ...]]
     predictions: np.ndarray
@@ -67,12 +59,17 @@ def fit(
     recipe: Recipe,
     row_hashes: np.ndarray,
     *,
-    factory: Callable[..., Any] | None = None,
+    factory: Factory = None,
     progress: Progress | None = None,
+    times: np.ndarray | None = None,
+    base: warm.Base | None = None,
+    clock: Callable[[], float] | None = None,
 ) -> Fitted:
     """Train as ``recipe`` says. ``row_hashes``: one 64-bit integer per row of ``table``. ``factory`` builds
     the estimator of a ``file.py:function`` recipe. ``progress`` hears a step's name and the share done
-    (0 to 1).
+    (0 to 1). ``times``: seconds since the epoch, one per row, instead of the recipe's ``time_column``.
+    ``base`` is the champion, for a warm start. ``clock`` gives the seconds that tuning may take; without it
+    only its number of trials ends it.
 
     Everything that can be wrong with data or recipe is raised before any fitting: UnknownColumn, AllMissing,
     ConstantTarget, TooFewRows, WrongType, InvalidSettings. What the estimator itself raises comes as
@@ -80,62 +77,169 @@ def fit(
     """
     tell = progress or _silent
     tell("preparing", 0.0)
-    if table.num_rows == 0:
-        raise EmptyTable("The table has no rows.", remedy="Bring some rows.")
-    if recipe.folds < 0 or recipe.folds == 1:
-        raise InvalidSettings(f"folds is {recipe.folds}.", remedy="Use 0 for none, or 2 and more.")
-    features = chosen_features(table, recipe)
-    absent = missing(table.column(recipe.target))
-    check_target(recipe.target, table.column(recipe.target), absent)
-    kept = np.flatnonzero(~absent)
-    known = table if len(kept) == table.num_rows else table.take(pa.array(kept))
-    target = known.column(recipe.target)
-    task = recipe.task or infer_task(target)
-    y = target_labels(target).astype(str) if task == "classification" else target_values(target)
-    classes = tuple(str(c) for c in np.unique(y)) if task == "classification" else ()
-    positive = _positive(recipe, classes)
-    estimator = build(recipe, task, factory)
+    work = settle(table, recipe, row_hashes, factory)
+    folds = work.folds(recipe.folds)
+    wanted = recipe.tune
+    if wanted is not None:
+        _check_spaces(work, recipe, wanted, factory)
+    every, choice = trying.choose(table, recipe, times)
+    when = None if every is None else trying.Times(every.values[work.kept], every.real)
+    if recipe.data == "try" and when is not None:
+        tell("trying which rows count", 0.0)
+        choice = trying.attempt(when, work.train, partial(_judged, work))
+    weigh = _Weighing(work, when, choice).possible()
 
-    asked = list(dict.fromkeys([*features, *([recipe.split.column] if recipe.split.column else [])]))
-    _check_columns(known, asked, "Split column")
-    frame = to_frame(known, asked)
-    template = Pipeline([("preparation", prepare(frame, features, recipe, estimator)), ("model", estimator)])
-    frame[recipe.target] = y
-    hashes = np.asarray(row_hashes)[kept]
-    plan = _split_for(recipe, task)
-    train, test = split(frame, recipe.target, plan, hashes)
-    _check_sides(y[train], y[test], classes, recipe)
+    tuned = None
+    if wanted is not None:
+        tell("tuning", 0.0)
+        tuned = _tuned(work, recipe, wanted, weigh, factory, clock or (lambda: 0.0))
+        params = {**recipe.params, **tuned.params}
+        work = replace(work, template=work.with_params(params, factory))
 
-    folds = _folds(frame.iloc[train], y[train], plan, hashes[train])
     notes: dict[str, None] = {}
+    weights = weigh(work.train)
+    test, cold = _going_on(base, work) if recipe.warm_start else (work.test, "not asked for")
+    if base is not None and cold is None:
+        pipeline = warm.go_on(base, work.template, *work.rows(work.train), weights, notes)
+    else:
+        pipeline = learn(work.template, *work.rows(work.train), weights, notes)
+    if recipe.warm_start and cold is not None:
+        notes[f"Trained anew, not from the champion's fit: {cold}."] = None
 
-    def judged(fitting: np.ndarray, judging: np.ndarray) -> tuple[Pipeline, np.ndarray, dict[str, float]]:
-        pipeline = _fitted(template, frame[list(features)].iloc[fitting], y[fitting], notes)
-        guess = _predicted(pipeline, frame[list(features)].iloc[judging], task)
-        return pipeline, guess, measure(y[judging], guess, task, classes, positive, recipe)
+    def measured(rows: np.ndarray, guess: np.ndarray) -> dict[str, float]:
+        return measure(work.y[rows], guess, work.task, work.classes, work.positive, recipe)
 
-    pipeline, predictions, metrics = judged(train, test)
+    predictions = answers(pipeline, work.rows(test)[0], work.task)
     tell("fitted", 1 / (recipe.folds + 1))
     per_fold: list[dict[str, float]] = []
     for fitting, judging in folds:
-        per_fold.append(judged(train[fitting], train[judging])[2])
+        fitted = learn(work.template, *work.rows(fitting), weigh(fitting), notes)
+        per_fold.append(measured(judging, answers(fitted, work.rows(judging)[0], work.task)))
         tell(f"fold {len(per_fold)} of {recipe.folds}", (len(per_fold) + 1) / (recipe.folds + 1))
+    used = work.train if weights is None else work.train[weights > 0]
+    if said := weigh.left_out(len(work.train) - len(used)):
+        notes[said] = None
     return Fitted(
         pipeline=pipeline,
-        task=task,
-        features=features,
-        classes=classes,
-        positive=positive,
-        train_index=kept[train],
-        test_index=kept[test],
-        dropped_rows=table.num_rows - len(kept),
-        metrics=metrics,
+        task=work.task,
+        features=work.features,
+        classes=work.classes,
+        positive=work.positive,
+        train_index=work.kept[used],
+        test_index=work.kept[test],
+        dropped_rows=table.num_rows - len(work.kept),
+        choice=weigh.choice,
+        tuned=tuned,
+        warm=cold is None,
+        metrics=measured(test, predictions),
         series=_series(per_fold),
         predictions=predictions,
-        train_target=y[train],
-        test_target=y[test],
+        train_target=work.y[used],
+        test_target=work.y[test],
         notes=tuple(notes),
     )
+
+
+@dataclass(frozen=True, eq=False)
+class _Weighing:
+    """What training rows count, by ``choice`` and by what the estimator takes."""
+
+    work: Prepared
+    times: trying.Times | None
+    choice: Choice
+
+    def __call__(self, rows: np.ndarray) -> np.ndarray | None:
+        """(len(rows),), as of the latest of them; None where all count alike, or a class would get lost."""
+        if self.times is None or self.choice.chosen == "all":
+            return None
+        weights = effective(self.work.template["model"], self.times.weights(self.choice.chosen, rows))
+        return None if (weights == weights[0]).all() or self._lost(rows, weights) else weights
+
+    def possible(self) -> _Weighing:
+        """The same, or all rows where the choice would leave out a class that is in the training rows."""
+        if self.times is None or self.choice.chosen == "all":
+            return self
+        rows = self.work.train
+        weights = effective(self.work.template["model"], self.times.weights(self.choice.chosen, rows))
+        lost = self._lost(rows, weights)
+        if not lost:
+            return self
+        reason = f"all rows count: {self.choice.chosen} ones have none of class '{lost[0]}'"
+        return replace(self, choice=replace(self.choice, chosen="all", reason=reason))
+
+    def left_out(self, rows: int) -> str | None:
+        """What to say of rows that an estimator without weights does not learn."""
+        model = self.work.template["model"]
+        if not rows or self.choice.chosen not in ("weighted", "seasonal") or takes_weights(model):
+            return None
+        return (
+            f"{type(model).__name__} takes no weights: {rows:,} rows that would count little were left out."
+        )
+
+    def _lost(self, rows: np.ndarray, weights: np.ndarray) -> list[str]:
+        y = self.work.y[rows]
+        return sorted({*y} - {*y[weights > 0]}) if self.work.task == "classification" else []
+
+
+def _judged(work: Prepared, past: np.ndarray, weights: np.ndarray, block: np.ndarray) -> np.ndarray:
+    """The losses of a block's rows after learning the past with these weights."""
+    pipeline = learn(work.template, *work.rows(past), effective(work.template["model"], weights))
+    return row_losses(pipeline, *work.rows(block), work.task)
+
+
+def _check_spaces(work: Prepared, recipe: Recipe, wanted: Tuning, factory: Factory) -> None:
+    """Raises InvalidSettings for a parameter that the estimator does not have."""
+    if factory is None:
+        first = {name: space[0] for name, space in tuning.spaces(recipe, wanted).items()}
+        work.with_params({**recipe.params, **first}, factory)
+
+
+def _tuned(
+    work: Prepared,
+    recipe: Recipe,
+    wanted: Tuning,
+    weigh: _Weighing,
+    factory: Factory,
+    clock: Callable[[], float],
+) -> Tuned:
+    """By folds of the training rows, of the recipe's kind. Where the folds are not of time, judged rows
+    count as trained ones do."""
+    try:
+        folds = work.folds(recipe.folds or tuning.FOLDS)
+    except TooFewRows as error:
+        return Tuned({}, 0, 0.0, f"nothing was tuned: {error.message}")
+    counted = np.ones(len(work.y))
+    weights = weigh(work.train)
+    if weights is not None and work.plan.split.kind != "time":
+        counted[work.train] = weights
+
+    def judge(params: Mapping[str, Any]) -> list[Callable[[], float]]:
+        template = work.with_params({**recipe.params, **params}, factory)
+
+        def loss(fitting: np.ndarray, judging: np.ndarray) -> float:
+            pipeline = learn(template, *work.rows(fitting), weigh(fitting))
+            losses, shares = row_losses(pipeline, *work.rows(judging), work.task), counted[judging]
+            return float(np.average(losses, weights=shares if shares.any() else None))
+
+        return [partial(loss, *sides) for sides in folds]
+
+    return tuning.tune(recipe, wanted, judge, clock)
+
+
+def _going_on(base: warm.Base | None, work: Prepared) -> tuple[np.ndarray, str | None]:
+    """The test rows for a model that goes on from the champion's fit, without rows that it was fitted to;
+    or all of them and why it is trained anew."""
+    cold = warm.obstacle(base, work.template, work.plan, work.task, work.features, work.classes)
+    if base is None or cold is not None:
+        return work.test, cold
+    test = work.test[~base.seen[work.kept][work.test]]
+    try:
+        if len(test) == 0:
+            return work.test, "the champion was fitted to all rows that could test it"
+        work.check_test(test)
+    except TooFewRows as error:
+        return work.test, f"without the rows that the champion was fitted to: {error.message.rstrip('.')}"
+    return test, None
 
 
 def predict(pipeline: Pipeline, table: pa.Table, features: Sequence[str], task: Task) -> np.ndarray:
@@ -145,11 +249,11 @@ def predict(pipeline: Pipeline, table: pa.Table, features: Sequence[str], task: 
     further columns may be there. Raises UnknownColumn for a missing feature, WrongType where values cannot
     be cast.
     """
-    _check_columns(table, features, "Feature")
+    check_columns(table, features, "Feature")
     if table.num_rows == 0:
         width = len(pipeline.classes_) if task == "classification" else 0
         return np.empty((0, width) if width else (0,))
-    return _predicted(pipeline, to_frame(table, features), task)
+    return answers(pipeline, to_frame(table, features), task)
 
 
 def baseline(y_train: np.ndarray, y_test: np.ndarray, task: Task, classes: Sequence[str]) -> np.ndarray:
@@ -179,141 +283,8 @@ def measure(
     return found
 
 
-def chosen_features(table: pa.Table, recipe: Recipe) -> tuple[str, ...]:
-    """The recipe's features in its order, or all columns but target, time, group and excluded ones."""
-    twice = [name for name, count in Counter(table.column_names).items() if count > 1]
-    if twice:
-        raise DuplicateColumns(f"Column '{twice[0]}' exists more than once.", remedy="Rename one of them.")
-    _check_columns(table, [recipe.target], "Target")
-    _check_columns(table, recipe.features, "Feature")
-    _check_columns(table, recipe.exclude, "Excluded column")
-    if recipe.target in recipe.features:
-        raise InvalidSettings(
-            f"The target '{recipe.target}' is among the features.", remedy="Take it out of features."
-        )
-    left_out = {recipe.target, *recipe.exclude}
-    if not recipe.features and recipe.split.column:
-        left_out.add(recipe.split.column)
-    wanted = recipe.features or tuple(table.column_names)
-    features = tuple(dict.fromkeys(name for name in wanted if name not in left_out))
-    if not features:
-        raise InvalidSettings("No column is left as feature.", remedy="Exclude fewer columns.")
-    return features
-
-
 def _silent(step: str, share: float) -> None:
     """Nobody listens."""
-
-
-def to_frame(table: pa.Table, names: Sequence[str]) -> pd.DataFrame:
-    """The columns as pandas gives them; the same way at every place, so that training and serving agree."""
-    frame: pd.DataFrame = table.select(list(names)).to_pandas(ignore_metadata=True, date_as_object=False)
-    return frame
-
-
-def _check_columns(table: pa.Table, names: Sequence[str], what: str) -> None:
-    known = set(table.column_names)
-    for name in names:
-        if name not in known:
-            raise UnknownColumn(f"{what} '{name}' does not exist.", remedy=nearest(name, known))
-
-
-def _positive(recipe: Recipe, classes: tuple[str, ...]) -> str | None:
-    if recipe.positive is None and recipe.business is None:
-        return classes[1] if len(classes) == 2 else None
-    if len(classes) != 2:
-        raise InvalidSettings(
-            f"A positive class and business amounts need two classes; '{recipe.target}' has {len(classes)}.",
-            remedy="Remove 'positive' and 'business' from the recipe, or choose a target with two classes.",
-        )
-    if recipe.positive is None:
-        return classes[1]
-    for name in classes:
-        if name.lower() == str(recipe.positive).lower():
-            return name
-    raise InvalidSettings(
-        f"The positive class '{recipe.positive}' does not occur in target '{recipe.target}'.",
-        remedy=nearest(str(recipe.positive), classes),
-    )
-
-
-def _split_for(recipe: Recipe, task: Task) -> Recipe:
-    """Numbers cannot be stratified: a regression with the default split is split at random."""
-    if task == "regression" and recipe.split.kind == "stratified":
-        return replace(recipe, split=replace(recipe.split, kind="random"))
-    return recipe
-
-
-def _check_sides(train: np.ndarray, test: np.ndarray, classes: Sequence[str], recipe: Recipe) -> None:
-    needed = max(2, recipe.folds + (recipe.split.kind == "time"))  # the first fold of time only trains
-    if len(train) < needed:
-        folds = f" for {recipe.folds} folds" if recipe.folds else ""
-        raise TooFewRows(
-            f"{len(train)} training row(s) are too few: {needed} are needed{folds}.",
-            remedy="Bring more rows or ask for fewer folds.",
-        )
-    for name in classes:
-        count = {"training": int(np.sum(train == name)), "test": int(np.sum(test == name))}
-        for side, rows in count.items():
-            if rows == 0:
-                raise TooFewRows(
-                    f"Class '{name}' of target '{recipe.target}' has no row on the {side} side.",
-                    remedy="Bring more rows of this class, or choose another split or test_size.",
-                )
-        if count["training"] < recipe.folds:
-            raise TooFewRows(
-                f"Class '{name}' of target '{recipe.target}' has {count['training']} training rows, "
-                f"which is fewer than {recipe.folds} folds.",
-                remedy="Ask for fewer folds or bring more rows of this class.",
-            )
-
-
-def _folds(
-    frame: pd.DataFrame, y: np.ndarray, recipe: Recipe, row_hashes: np.ndarray
-) -> list[tuple[np.ndarray, np.ndarray]]:
-    if not recipe.folds:
-        return []
-    found = list(fold(frame, recipe.target, recipe, row_hashes))
-    known = len(np.unique(y))
-    for number, (fitting, _) in enumerate(found, 1):
-        if y.dtype.kind == "U" and len(np.unique(y[fitting])) < known:
-            raise TooFewRows(
-                f"Fold {number} of {recipe.folds} would train without one of the {known} classes.",
-                remedy="Ask for fewer folds or bring more rows of the rare class.",
-            )
-    return found
-
-
-def _fitted(template: Pipeline, X: pd.DataFrame, y: np.ndarray, notes: dict[str, None]) -> Pipeline:
-    pipeline = clone(template)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        try:
-            pipeline.fit(X, y)
-        except MLOpsError:
-            raise
-        except Exception as error:
-            raise _explained(error, pipeline) from error
-    for one in caught:
-        if not issubclass(one.category, (DeprecationWarning, PendingDeprecationWarning)):
-            notes[" ".join(str(one.message).split())[:300]] = None
-    return pipeline
-
-
-def _explained(error: Exception, pipeline: Pipeline) -> Exception:
-    kind = type(pipeline.named_steps["model"]).__name__
-    text = " ".join(str(error).split())
-    if "parameter of" in text:
-        return InvalidSettings(text, remedy="Correct it under params.")
-    return ExperimentError(
-        f"{kind} failed while fitting: {text}", remedy="Check the parameters and the data."
-    )
-
-
-def _predicted(pipeline: Pipeline, X: pd.DataFrame, task: Task) -> np.ndarray:
-    if task == "classification":
-        return np.asarray(pipeline.predict_proba(X), dtype=np.float64)
-    return np.asarray(pipeline.predict(X), dtype=np.float64).reshape(len(X))
 
 
 def _series(per_fold: list[dict[str, float]]) -> dict[str, tuple[float, ...]]:

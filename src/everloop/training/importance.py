@@ -10,8 +10,9 @@ from scipy import sparse
 
 from everloop.core.runs import Task
 
-from .fitting import Fitted, to_frame
+from .fitting import Fitted
 from .preparation import sources
+from .prepared import to_frame
 
 MOST_ROWS = 1_000
 MOST_SHUFFLES = 50

@@ -268,7 +268,7 @@ REFUSED = [
 def test_what_is_wrong_is_said_before_any_fitting(
     frame: pd.DataFrame, recipe: Recipe, error: type[Exception], match: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("everloop.training.fitting.clone", lambda pipeline: pytest.fail("fitting has begun"))
+    monkeypatch.setattr("everloop.training.learning.clone", lambda pipeline: pytest.fail("fitting has begun"))
     with pytest.raises(error, match=match) as caught:
         fit(table(frame), recipe, np.arange(len(frame), dtype=np.uint64))
     assert caught.value.remedy
