@@ -13,6 +13,7 @@ from everloop.core.contracts import Contract, ContractVerdict
 from everloop.core.decisions import Decision, GateVerdict
 from everloop.core.documents import dump, load
 from everloop.core.errors import Refused, TooFewRows
+from everloop.core.loop import Order
 from everloop.core.models import ModelVersion
 from everloop.core.releases import PROD
 from everloop.core.runs import Run
@@ -24,7 +25,19 @@ from everloop.store.database import Tx
 from everloop.training import estimators, prepared, targets
 from everloop.validation import checking, inference, python_schema
 
-from . import agreed, champion, constraints, data, documents, environments, fitted, gating, states, usercode
+from . import (
+    agreed,
+    champion,
+    constraints,
+    data,
+    documents,
+    environments,
+    fitted,
+    gating,
+    states,
+    usercode,
+    worthwhile,
+)
 from .journal import Document
 from .material import Material, column
 
@@ -37,6 +50,7 @@ class Steps:
     turn_id: str
     source: object
     force: bool
+    order: Order | None = None
 
     # -- version -----------------------------------------------------------------------------------------
 
@@ -108,13 +122,15 @@ class Steps:
         material, known = self.material, self.material.champion
         fresh = ~np.isin(material.rows, material.considered)
         metrics: dict[str, float] = {}
-        measured, moved, changed = None, None, None
+        measured, moved, changed, helps = None, None, None, None
         if known:
             lost = champion.lost(material, known[1])
             changed = lost or champion.changed(material, known[1])
             if not lost and not champion.incomparable(material, known[1]):
                 metrics, measured = champion.performance(material, known[1], fresh)
                 moved = champion.moved(material, known[1], fresh)
+                if self.order is not None and not self.force:
+                    helps = worthwhile.judge(material, known[1])
         watched = material.model.retrain_policy(material.task)
         decision = policy.decide(
             watched,
@@ -126,6 +142,8 @@ class Steps:
             drift=moved,
             changed=changed,
             forced=self.force,
+            order=self.order,
+            helps=helps,
         )
         return {
             "decision": dump(decision),
@@ -239,6 +257,8 @@ class Steps:
     def _held(self, version: ModelVersion) -> tuple[str, bool]:
         """Why a version that passed the gate does not become champion now, and how to go on (empty: nothing
         is in its way); whether that is only an approval."""
+        if self.order is not None and self.order.hold and self.material.champion is not None:
+            return self.order.hold, False
         project = self.material.project
         place = environments.find(project, PROD)
         with project.store.reading() as tx:

@@ -14,6 +14,7 @@ from everloop.core.decisions import Decision, GateVerdict
 from everloop.core.documents import dump, load
 from everloop.core.errors import Conflict, MLOpsError
 from everloop.core.ids import new_id
+from everloop.core.loop import Order
 from everloop.core.turns import Listener, TurnSummary
 from everloop.data.examples import sources
 from everloop.settings import Model
@@ -76,6 +77,7 @@ class Turn:
         listener: Listener,
         *,
         resumed: bool,
+        order: Order | None = None,
     ) -> None:
         self.project = project
         self.model = model
@@ -86,7 +88,7 @@ class Turn:
         self._begun = project.clock.monotonic()
         self._journal = Journal(project, turn_id, listener)
         self._material = Material(project, model)
-        self._steps = Steps(self._material, turn_id, source, force)
+        self._steps = Steps(self._material, turn_id, source, force, order)
 
     def advance(self, until: str, *, wait: float = 0.0) -> TurnSummary | None:
         """Do the steps up to ``until``, those that are done already excepted; the summary if that ended the
@@ -134,27 +136,38 @@ def open_turn(
     force: bool = False,
     listener: Listener = silent,
     wait: float = 0.0,
+    order: Order | None = None,
 ) -> Turn:
-    """A turn to be advanced step by step: the open one of this model if there is one, else a new one."""
+    """A turn to be advanced step by step: the open one of this model if there is one, else a new one.
+    ``order``: what the loop has decided of it."""
     model = project.model(name)
     with project.locks.hold(f"model/{name}", wait=wait):
-        return _opened(project, model, source, force, listener)
+        return _opened(project, model, source, force, listener, order)
 
 
-def _opened(project: Project, model: Model, source: object, force: bool, listener: Listener) -> Turn:
+def _opened(
+    project: Project,
+    model: Model,
+    source: object,
+    force: bool,
+    listener: Listener,
+    order: Order | None = None,
+) -> Turn:
     resumed = _unfinished(project, model.name)
     if resumed is not None:
         turn_id, plan = resumed
         known = Model.model_validate(plan["model"])
         source = _source(known, plan["source"])
-        return Turn(project, known, turn_id, source, plan["force"], listener, resumed=True)
+        told = load(Order, plan["order"]) if plan.get("order") else None
+        return Turn(project, known, turn_id, source, plan["force"], listener, resumed=True, order=told)
     turn_id = new_id("turn", project.clock.now())
     given = "memory" if source is not None and not isinstance(source, str) else source
     plan = {"model": model.model_dump(mode="json"), "source": given, "force": force}
+    plan |= {"order": dump(order)} if order else {}
     with project.store.writing() as tx:
         turns.open_turn(tx, turn_id, model.name, plan, project.clock.now())
     chosen = source if source is not None else _source(model, None)
-    return Turn(project, model, turn_id, chosen, force, listener, resumed=False)
+    return Turn(project, model, turn_id, chosen, force, listener, resumed=False, order=order)
 
 
 def _unfinished(project: Project, name: str) -> tuple[str, Mapping[str, Any]] | None:

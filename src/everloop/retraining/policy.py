@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from everloop.core.decisions import Decision, Drift, Evidence, RetrainPolicy
 from everloop.core.errors import Invalid, InvalidSettings, nearest
+from everloop.core.loop import Order
 
 _SHARES = ("precision", "recall", "f1")
 HIGHER_IS_BETTER = frozenset(
@@ -28,6 +30,8 @@ def decide(
     drift: Drift | None,
     changed: str | None = None,
     forced: bool = False,
+    order: Order | None = None,
+    helps: Evidence | None = None,
 ) -> Decision:
     """Whether to train now. ``champion`` is the model version that serves, None when there is none.
 
@@ -44,8 +48,10 @@ def decide(
     4. recipe, target or columns have ``changed`` (how, in words) -> retrain;
     5. no fresh rows -> keep: training on the same rows by the same recipe gives the same model;
     6. performance worse than ``performance_min`` -> retrain (not judged on fewer than ``min_samples`` rows);
-    7. drift over ``drift_threshold``, on enough rows -> retrain;
-    8. otherwise keep.
+    7. in a turn that the loop has ordered: monitoring has proven that it got worse, or the champion's own
+       errors show that training would help (``helps``) -> retrain;
+    8. in any other turn: drift over ``drift_threshold``, on enough rows -> retrain;
+    9. otherwise keep.
 
     Raises InvalidSettings when ``performance_min`` is set for a metric whose better direction is not known.
     """
@@ -54,19 +60,30 @@ def decide(
     no_model = _no_model(champion)
     other = _changed(champion, changed)
     worse = _performance(policy, performance, performance_rows)
-    drifted = _drift(policy, drift)
+    drifted = _drift(policy if order is None else replace(policy, drift_threshold=None), drift)
     fresh = _fresh(fresh_rows)
-    evidence = (was_forced, samples, no_model, other, worse, drifted, fresh)
+    ordered = () if order is None else (_ordered(order), helps or _NOT_ASKED)
+    evidence = (was_forced, samples, no_model, other, worse, *ordered, drifted, fresh)
     if was_forced.fired:
         return Decision("retrain", was_forced.message, evidence)
     if samples.fired:
         return Decision("refuse", samples.message, evidence)
     if not (no_model.fired or other.fired) and fresh_rows == 0:
         return Decision("keep", fresh.message, evidence)
-    for check in (no_model, other, worse, drifted):
+    for check in (no_model, other, worse, *ordered, drifted):
         if check.fired:
             return Decision("retrain", check.message, evidence)
+    if order is not None and helps is not None:
+        return Decision("keep", helps.message, evidence)
     return Decision("keep", "Nothing that was checked speaks for retraining.", evidence)
+
+
+_NOT_ASKED = Evidence("benefit", False, "Not asked, as there is no model to ask.")
+
+
+def _ordered(order: Order) -> Evidence:
+    """Drift is no reason by itself in a turn of the loop; what labels have proven is."""
+    return Evidence("loop", order.proven, order.because)
 
 
 def _forced(forced: bool) -> Evidence:

@@ -22,7 +22,7 @@ from .schema import Model, Settings
 from .section import Section
 
 _NULLABLE = ("business", "example")  # sections that null switches off
-_SHARED = ("training", "monitoring", "gate", "release")
+_SHARED = ("training", "monitoring", "gate", "release", "retraining")
 _PARTIAL = (".env", "environment", "flag")  # layers that override single values
 _DEMO_MODEL: Tree = {
     "data": {"example": {"name": "customers"}},

@@ -22,6 +22,7 @@ from .gate import Gate
 from .group import Up, Worker
 from .monitoring import Monitoring, Watch
 from .releases import EnvironmentRules, ReleaseRules, check_environments
+from .retraining import Retraining
 from .section import Section, Span
 from .serving import ModelServing, Serving
 from .storage import Place, Storage, is_url
@@ -152,6 +153,7 @@ class Model(Section):
     gate: Gate = Gate()
     serving: ModelServing = ModelServing()
     release: ReleaseRules = ReleaseRules()
+    retraining: Retraining = Retraining()
 
     @model_validator(mode="after")
     def _split_has_its_column(self) -> Model:
@@ -226,6 +228,7 @@ class Settings(Section):
     training: Training = Training()
     gate: Gate = Gate()
     release: ReleaseRules = ReleaseRules()
+    retraining: Retraining = Retraining()
     pipeline: Pipeline = Pipeline()
     serving: Serving = Serving()
     worker: Worker = Worker()

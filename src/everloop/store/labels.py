@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import and_, func, select
 
 from .database import Row, Tx
-from .tables import labels
+from .tables import labels, predictions
 
-_L = labels.c
+_L, _P = labels.c, predictions.c
 _MANY = 500
 
 
@@ -39,3 +39,11 @@ def latest(tx: Tx, ids: Sequence[str]) -> dict[str, Row]:
 def of(tx: Tx, prediction_id: str) -> list[Row]:
     """All labels that a prediction was given, oldest first."""
     return list(tx.rows(labels, _L.prediction_id == prediction_id))
+
+
+def newest(tx: Tx, model: str, many: int) -> list[Row]:
+    """The newest labels of a model's predictions: when each prediction was made (``at``), and when its label
+    came (``received_at``)."""
+    joined = labels.join(predictions, and_(_P.tenant == _L.tenant, _P.prediction_id == _L.prediction_id))
+    query = select(_P.at, _L.received_at).select_from(joined).where(_P.model == model)
+    return list(tx.select(query.order_by(_L.sequence.desc()).limit(many), labels))

@@ -1,5 +1,6 @@
-"""Do what is queued, then end: ``python -m everloop.worker.jobs``, told the project on standard input, by
-which name it holds jobs (``owner``), and whether it goes on when who started it is gone (``stays``).
+"""Let the loop go on and do what is queued, then end: ``python -m everloop.worker.jobs``, told the project on
+standard input, by which name it holds jobs (``owner``), and whether it goes on when who started it is gone
+(``stays``).
 
 SIGTERM lets it finish the job that is under way, and take no other.
 """
@@ -17,6 +18,7 @@ from everloop.adapters.logs import open_log
 from everloop.core.errors import Busy
 from everloop.core.ids import token
 from everloop.core.turns import StepStatus
+from everloop.flows.loop import advancing, noticing, working
 from everloop.flows.project import Project
 from everloop.flows.serving import jobs
 from everloop.flows.serving.jobs import Job
@@ -43,13 +45,23 @@ def run_next(project: Project, log: Any, owner: str | None = None) -> Job | None
     def tell(step: str, status: StepStatus, message: str) -> None:
         (bound.error if status == "failed" else bound.info)("step", step=step, status=status, message=message)
 
-    job = jobs.run_next(project, owner=owner, listener=tell, taken=taken)
+    job = working.run_next(project, owner=owner, listener=tell, taken=taken)
     if job is None and begun:
         raise Busy(begun[0].model)
     if job is not None:
         write = bound.error if job.status == "failed" else bound.info
         write("job", status=job.status, turn_id=job.turn_id, error=job.error)
     return job
+
+
+def _go_on(project: Project, log: Any, owner: str) -> bool:
+    """What is under way, what is new, the next job; whether there was anything."""
+    advanced = advancing.advance(project)
+    for record in advanced:
+        said = {"model": record.model, "stage": record.stage, "outcome": record.outcome}
+        log.info("decision", decision_id=record.decision_id, **said)
+    noticed = noticing.notice(project)
+    return bool(run_next(project, log, owner) is not None or advanced or noticed)
 
 
 def main(source: BinaryIO) -> int:
@@ -66,7 +78,7 @@ def main(source: BinaryIO) -> int:
     try:
         with open_log(project.settings, project.clock, sys.stderr if told.get("shows") else None) as log:
             try:
-                while not stopped and run_next(project, log, owner) is not None:
+                while not stopped and _go_on(project, log, owner):
                     pass
             except Busy:
                 return AWAY

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -13,6 +14,7 @@ from everloop.core.errors import Conflict, NotFound, UnknownModel
 from everloop.flows import history, models, status, turn
 from everloop.flows.journal import Journal
 from everloop.flows.project import Project
+from everloop.flows.loop import advancing, considering, showing, working
 from everloop.flows.serving import jobs, samples
 from everloop.store import samples as stored
 
@@ -47,7 +49,7 @@ def test_a_job_is_one_turn_that_takes_the_samples_in(trained: Project) -> None:
     samples.add_all(trained, "iris", [(FLOWER, "setosa"), (FLOWER, "virginica")])
     asked = jobs.enqueue_retrain(trained, "iris", force=True)
     steps: list[str] = []
-    done = jobs.run_next(trained, listener=lambda step, how, _: steps.append(f"{step} {how}"))
+    done = working.run_next(trained, listener=lambda step, how, _: steps.append(f"{step} {how}"))
     assert done is not None
     assert (done.job_id, done.status, done.error, done.attempts) == (asked.job_id, "done", None, 1)
     assert done.summary is not None
@@ -60,7 +62,7 @@ def test_a_job_is_one_turn_that_takes_the_samples_in(trained: Project) -> None:
     assert waiting(trained) == 0
     with trained.store.reading() as tx:
         assert {row["used_in"] for row in stored.list_samples(tx, "iris")} == {done.turn_id}
-    assert jobs.run_next(trained) is None
+    assert working.run_next(trained) is None
     assert list((trained.settings.state / "retraining" / "default").iterdir()) == []
 
 
@@ -110,14 +112,14 @@ def test_a_job_that_kills_whoever_takes_it_is_given_up(trained: Project, clock: 
 def test_two_offices_do_a_job_once(open_project: Open, trained: Project) -> None:
     other = open_project()
     jobs.enqueue_retrain(trained, "iris")
-    assert jobs.run_next(trained) is not None
-    assert jobs.run_next(other) is None
+    assert working.run_next(trained) is not None
+    assert working.run_next(other) is None
 
 
 def points() -> list[str]:
     """Moments at which the process that does a job dies."""
     return [
-        *("samples", "merge", "opened", "marked", "finish"),
+        *("considered", "samples", "merge", "opened", "marked", "taken in", "finish"),
         *(
             f"{when} {step}"
             for step in ("version", "train", "register", "record")
@@ -136,19 +138,20 @@ def test_killed_anywhere_a_job_becomes_exactly_one_turn(
     with monkeypatch.context() as patch:
         kill(patch, point)
         with pytest.raises(Died):
-            jobs.run_next(trained)
+            working.run_next(trained)
     samples.add(trained, "iris", FLOWER, "virginica")  # comes too late for this job
-    assert jobs.run_next(trained) is None  # still held by the dead
+    assert working.run_next(trained) is None  # still held by the dead
     clock.sleep(600)
-    done = jobs.run_next(trained)
+    done = working.run_next(trained)
     assert done is not None
     assert (done.job_id, done.status, done.attempts) == (asked.job_id, "done", 2)
     made = [one for one in status.recent(trained) if one.turn_id not in before]
     assert [(one.turn_id, one.status) for one in made] == [(done.turn_id, "done")]
     runs = [each.run for each in models.list_models(trained, "iris")]
-    assert [run.train_rows + run.test_rows for run in runs] == [150, 155]
-    assert waiting(trained) == 1
-    assert jobs.run_next(trained) is None
+    late = point == "considered"  # then which samples belong to it was not chosen yet
+    assert [run.train_rows + run.test_rows for run in runs] == [150, 155 + late]
+    assert waiting(trained) == 1 - late
+    assert working.run_next(trained) is None
 
 
 def kill(patch: pytest.MonkeyPatch, point: str) -> None:
@@ -157,25 +160,24 @@ def kill(patch: pytest.MonkeyPatch, point: str) -> None:
     def dies(*_: Any, **__: Any) -> Any:
         raise Died
 
-    named = {"merge": (samples, "merge"), "marked": (jobs, "_walked"), "finish": (jobs, "finish")}
+    named: dict[str, tuple[Any, str]]
+    named = {"merge": (samples, "merge"), "marked": (working, "_walked"), "finish": (jobs, "finish")}
+    done = {
+        "considered": (considering, "consider"),
+        "samples": (working, "_chosen"),
+        "opened": (turn, "open_turn"),
+        "taken in": (advancing, "after_turn"),
+    }
     if point in named:
         patch.setattr(*named[point], dies)
-    elif point == "samples":
-        original = jobs._samples_until
+    elif point in done:
+        original = getattr(*done[point])
 
-        def chosen(*given: Any) -> Any:
-            original(*given)
+        def and_dies(*given: Any, **named: Any) -> Any:
+            original(*given, **named)
             raise Died
 
-        patch.setattr(jobs, "_samples_until", chosen)
-    elif point == "opened":
-        opens = turn.open_turn
-
-        def opened(*given: Any, **named: Any) -> Any:
-            opens(*given, **named)
-            raise Died
-
-        patch.setattr(turn, "open_turn", opened)
+        patch.setattr(*done[point], and_dies)
     else:
         when, _, wanted = point.partition(" ")
         steps = Journal.step
@@ -196,7 +198,7 @@ def test_a_turn_that_somebody_left_is_ended_first(trained: Project, monkeypatch:
     left.advance("train")
     samples.add(trained, "iris", FLOWER, "setosa")
     jobs.enqueue_retrain(trained, "iris", force=True)
-    done = jobs.run_next(trained)
+    done = working.run_next(trained)
     assert done is not None
     assert done.status == "done"
     assert done.turn_id != left.turn_id
@@ -210,15 +212,15 @@ def test_a_turn_that_fails_makes_the_job_fail_and_its_samples_wait_again(
 ) -> None:
     broken = open_project(models={"iris": {"data": {"path": "iris.csv"}, "target": "colour"}})
     samples.add(trained, "iris", FLOWER, "setosa")
-    jobs.enqueue_retrain(broken, "iris")
-    failed = jobs.run_next(broken)
+    jobs.enqueue_retrain(broken, "iris", force=True)
+    failed = working.run_next(broken)
     assert failed is not None
     assert failed.status == "failed"
     assert "colour" in (failed.error or "")
     assert failed.turn_id is not None
     assert waiting(trained) == 1
     jobs.enqueue_retrain(trained, "iris", force=True)
-    again = jobs.run_next(trained)
+    again = working.run_next(trained)
     assert again is not None
     assert again.status == "done"
     assert waiting(trained) == 0
@@ -226,21 +228,25 @@ def test_a_turn_that_fails_makes_the_job_fail_and_its_samples_wait_again(
 
 def test_a_busy_model_leaves_the_job_for_later(open_project: Open, trained: Project, clock: Any) -> None:
     other = open_project()
-    jobs.enqueue_retrain(trained, "iris")
+    jobs.enqueue_retrain(trained, "iris", force=True)
     with other.locks.hold("model/iris"):
-        assert jobs.run_next(trained) is None
+        assert working.run_next(trained) is None
     (job,) = jobs.list_jobs(trained)
     assert (job.status, job.attempts) == ("queued", 0)
     clock.sleep(10)
-    done = jobs.run_next(trained)
+    done = working.run_next(trained)
     assert done is not None
     assert done.status == "done"
 
 
-def test_without_samples_the_data_are_taken_as_they_are(trained: Project) -> None:
+def test_with_nothing_new_nothing_is_trained_and_it_says_so(trained: Project) -> None:
+    os.utime(trained.settings.root / "iris.csv", (0, 0))
     jobs.enqueue_retrain(trained, "iris")
-    done = jobs.run_next(trained)
+    done = working.run_next(trained)
     assert done is not None
-    assert done.summary is not None
-    assert not done.summary["retrained"]
-    assert done.summary["decision"]["reason"]
+    assert (done.status, done.turn_id) == ("done", None)
+    assert done.decision_id is not None
+    record = showing.find(trained, done.decision_id)
+    assert (record.action, record.code) == ("refuse", "nothing_new")
+    assert "has not seen" in record.reason
+    assert "--force" in record.changes

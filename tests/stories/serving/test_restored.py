@@ -27,7 +27,7 @@ def test_labels_and_jobs_come_back_and_predictions_stay(
     asked = jobs.enqueue_retrain(trained, "iris")
     saved = backup.create(trained)
     labels.add(trained, [LabelItem("pred_000000", "virginica"), LabelItem("pred_000001", "setosa")])
-    jobs.run_next(trained)
+    working.run_next(trained)
     write(trained, lines(range(2, 4)))
     recording.record(trained)
     backup.restore(trained, saved.id, over=True)
@@ -35,6 +35,6 @@ def test_labels_and_jobs_come_back_and_predictions_stay(
     assert [(job.job_id, job.status) for job in jobs.list_jobs(trained)] == [(asked.job_id, "queued")]
     write(trained, lines(range(4, 5)))
     assert recording.record(trained).rows == 1  # nothing is read twice, nothing is left out
-    done = jobs.run_next(trained)
+    done = working.run_next(trained)
     assert done is not None
     assert done.status == "done"

@@ -15,6 +15,7 @@ from everloop.core import moments
 from everloop.core.errors import NotFound, UnknownModel, nearest
 from everloop.core.serving import Prediction
 from everloop.flows import serving
+from everloop.flows.loop import asking
 
 from . import metrics
 from .business import Business
@@ -157,7 +158,7 @@ async def add_training_data(body: TrainingSample, request: Request) -> dict[str,
     if stored.due:
         reason = f"{stored.waiting} new samples"
         job = await do(
-            serving.jobs.enqueue_retrain, office.project, name, reason=reason, request_id=request_id
+            asking.ask, office.project, name, kind="labels", reason=reason, request_id=request_id
         )
         office.jobs_wait()
         told["job_id"] = job.job_id
@@ -170,7 +171,7 @@ async def trigger_retrain(body: RetrainRequest, request: Request, response: Resp
     office = _office(request)
     name = _model(office, body.model)
     job = await do(
-        serving.jobs.enqueue_retrain, office.project, name, force=body.force_retrain,
+        asking.ask, office.project, name, force=body.force_retrain,
         reason=body.reason or "asked for over HTTP", request_id=request.headers.get("x-request-id", ""),
     )  # fmt: skip
     office.jobs_wait()

@@ -1,29 +1,19 @@
-"""Retraining that was asked for: written down, done once, by whoever comes to it, and seen through when that
-process dies."""
+"""Retraining that was asked for: a queue of jobs, each held by one process at a time. ``flows.loop.working``
+does them."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 
-from everloop.core.documents import dump
-from everloop.core.errors import Busy, Conflict, MLOpsError, NotFound, Unavailable, nearest
-from everloop.core.ids import new_id, token
-from everloop.core.turns import Listener
-from everloop.data import writing
-from everloop.flows import turn
+from everloop.core.errors import Conflict, NotFound, nearest
+from everloop.core.ids import new_id
 from everloop.flows.project import Project
-from everloop.store import history, jobs, turns
-from everloop.store import samples as stored
-from everloop.store.database import Row
+from everloop.store import history, jobs
+from everloop.store.database import Row, Tx
 from everloop.store.times import to_text
-
-from . import samples
 
 RETRAIN = "retrain"
 LEASE = timedelta(minutes=2)
@@ -34,7 +24,8 @@ _LATER = timedelta(seconds=5)
 @dataclass(frozen=True)
 class Job:
     """``status``: queued, running, done or failed. ``turn_id`` is the turn that a retraining became, and
-    ``summary`` what it did (``core.turns.TurnSummary``). ``attempts`` counts the processes that took it."""
+    ``summary`` what it did (``core.turns.TurnSummary``). ``attempts`` counts the processes that took it.
+    ``decision_id``: what was decided of it."""
 
     job_id: str
     kind: str
@@ -50,33 +41,49 @@ class Job:
     turn_id: str | None = None
     summary: Mapping[str, Any] | None = None
     error: str | None = None
+    decision_id: str | None = None
 
 
 def enqueue_retrain(
     project: Project, model: str, *, force: bool = False, reason: str = "", request_id: str = ""
 ) -> Job:
-    """Ask for a turn of a model on its data and samples; ``force`` trains whatever speaks against it.
+    """Ask for a retraining of a model on its data and what is new; ``force`` trains whatever speaks against
+    it.
 
     The job that is queued for the model already is the answer, if there is one; it is forced from now on if
     this one is. One that is running does not count: it may have begun without what is new.
     """
     project.model(model)
-    now = project.clock.now()
     with project.store.writing() as tx:
         jobs.begin(tx)
         row = jobs.waiting(tx, RETRAIN, model)
-        if row is not None and force and not row["request"]["force"]:
-            jobs.replace_request(tx, row["job_id"], {**row["request"], "force": True, "reason": reason})
         if row is None:
-            job_id = new_id("job", now)
-            request = {"force": force, "reason": reason, "request_id": request_id}
-            jobs.add(tx, job_id, RETRAIN, model, request, now)
-            said = f"retraining asked for{', forced' if force else ''}: {reason or 'no reason given'}"
-            details = {"job_id": job_id, **request}
-            history.append(tx, model, "requested", said, at=now, by=project.user, details=details)
-        else:
-            job_id = row["job_id"]
-        return _job(_known(jobs.find(tx, job_id)))
+            return enqueue(tx, project, model, force=force, reason=reason, request_id=request_id)
+        if force and not row["request"]["force"]:
+            jobs.replace_request(tx, row["job_id"], {**row["request"], "force": True, "reason": reason})
+        return _job(_known(jobs.find(tx, row["job_id"])))
+
+
+def enqueue(
+    tx: Tx,
+    project: Project,
+    model: str,
+    *,
+    force: bool,
+    reason: str,
+    request_id: str = "",
+    decision_id: str | None = None,
+) -> Job:
+    """Another job, in the transaction of what asks for it; ``decision_id``: the decision is made."""
+    now = project.clock.now()
+    job_id = new_id("job", now)
+    request = {"force": force, "reason": reason, "request_id": request_id}
+    request |= {"decision_id": decision_id} if decision_id else {}
+    jobs.add(tx, job_id, RETRAIN, model, request, now)
+    said = f"retraining asked for{', forced' if force else ''}: {reason or 'no reason given'}"
+    details = {"job_id": job_id, **request}
+    history.append(tx, model, "requested", said, at=now, by=project.user, details=details)
+    return _job(_known(jobs.find(tx, job_id)))
 
 
 def find(project: Project, job_id: str) -> Job:
@@ -180,156 +187,6 @@ def _end(project: Project, job_id: str, owner: str, **values: Any) -> Job:
         return _job(_known(jobs.find(tx, job_id)))
 
 
-# -- doing it ------------------------------------------------------------------------------------------------
-
-
-def run_next(
-    project: Project,
-    *,
-    owner: str | None = None,
-    lease: timedelta = LEASE,
-    listener: Listener = turn.silent,
-    wait: float = 0.0,
-    taken: Callable[[Job], None] | None = None,
-) -> Job | None:
-    """Take the next job and see it through: one turn on the model's data with its samples. ``taken`` hears
-    which one it is.
-
-    None where there is nothing to do, or the model is busy for longer than ``wait`` seconds (then the job
-    waits). A turn that fails makes the job fail, with its error, and the samples wait again. What a process
-    that died had begun is gone on with: a job has one turn, however many processes worked on it.
-    """
-    owner = owner or f"worker-{token()}"
-    job = claim(project, owner, lease)
-    if job is None:
-        return None
-    if taken is not None:
-        taken(job)
-    with _held(project, job.job_id, owner, lease):
-        try:
-            turn_id = _opened(project, job, owner, wait)
-            result = _walked(project, job, turn_id, listener, wait)
-        except Busy:
-            release(project, job.job_id, owner)
-            return None
-        except Exception as error:
-            said = error.message if isinstance(error, MLOpsError) else f"{type(error).__name__}: {error}"
-            _give_back(project, job)
-            failed = fail(project, job.job_id, owner, said, {"turn_id": _turn_id(project, job)})
-            if isinstance(error, MLOpsError):
-                return failed
-            raise
-    done = finish(project, job.job_id, owner, result)
-    _forget_source(project, job.job_id)
-    return done
-
-
-@contextmanager
-def _held(project: Project, job_id: str, owner: str, lease: timedelta) -> Iterator[None]:
-    """Renew the hold on a job for as long as this process lives and works on it."""
-    ended = threading.Event()
-
-    def beat() -> None:
-        while not ended.wait(lease.total_seconds() / 3):
-            with suppress(Unavailable):
-                renew(project, job_id, owner, lease)
-
-    beating = threading.Thread(target=beat, name=f"hold-{job_id}", daemon=True)
-    beating.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        beating.join()
-
-
-def _opened(project: Project, job: Job, owner: str, wait: float) -> str:
-    """The id of the job's turn, opened if it was not, with its samples marked as used in it.
-
-    The turn's source is a file of this job alone: by it the turn is known again, whoever opened it.
-    """
-    until = _samples_until(project, job)
-    if (turn_id := _turn_id(project, job)) is None:
-        source = _source(project, job.job_id)
-        with _model_free(project, job.model, wait):
-            table = samples.merge(project, job.model, until)
-            path = project.settings.root / source
-            project.write_file(path, writing.pieces(table.schema, [table], ".parquet"))
-        while True:
-            opened = turn.open_turn(project, job.model, source=source, force=job.force, wait=wait)
-            if (turn_id := _turn_id(project, job)) is not None:
-                break
-            with suppress(MLOpsError):  # of somebody who died: it is ended first, and has its own error
-                opened.advance(turn.STEPS[-1], wait=wait)
-    with project.store.writing() as tx:
-        stored.begin(tx, job.model)
-        if until:
-            stored.mark_used(tx, job.model, until, turn_id)
-        jobs.change(tx, job.job_id, owner, result={"format": 1, "turn_id": turn_id})
-    return turn_id
-
-
-@contextmanager
-def _model_free(project: Project, model: str, wait: float) -> Iterator[None]:
-    """Nobody registers data of the model meanwhile."""
-    with project.locks.hold(f"model/{model}", wait=wait):
-        yield
-
-
-def _walked(project: Project, job: Job, turn_id: str, listener: Listener, wait: float) -> Mapping[str, Any]:
-    """The turn's summary, once it has ended."""
-    while True:
-        with project.store.reading() as tx:
-            known = turns.find_turn(tx, turn_id)
-        if known["status"] == "failed":
-            raise Conflict(
-                f"The turn {turn_id} failed: {known['error']}", remedy="Ask for another retraining."
-            )
-        if known["status"] != "running":
-            return {"turn_id": turn_id, "summary": known["summary"]}
-        opened = turn.open_turn(project, job.model, listener=listener, wait=wait)
-        if opened.turn_id == turn_id:  # else somebody has ended it just now
-            summary = opened.advance(turn.STEPS[-1], wait=wait)
-            return {"turn_id": turn_id, "summary": dump(summary)}
-
-
-def _samples_until(project: Project, job: Job) -> str | None:
-    """The last sample that belongs to this job, chosen once."""
-    with project.store.writing() as tx:
-        stored.begin(tx, job.model)
-        row = _known(jobs.find(tx, job.job_id))
-        if "samples" not in row["request"]:
-            newest = stored.newest(tx, job.model)
-            jobs.replace_request(tx, job.job_id, {**row["request"], "samples": newest})
-            return newest
-        known: str | None = row["request"]["samples"]
-        return known
-
-
-def _turn_id(project: Project, job: Job) -> str | None:
-    """The turn that has this job's file as its source."""
-    with project.store.reading() as tx:
-        return jobs.turn_of(tx, job.model, _source(project, job.job_id), job.created_at)
-
-
-def _give_back(project: Project, job: Job) -> None:
-    turn_id = _turn_id(project, job)
-    if turn_id is not None:
-        with project.store.writing() as tx:
-            stored.begin(tx, job.model)
-            stored.release(tx, job.model, turn_id)
-    _forget_source(project, job.job_id)
-
-
-def _source(project: Project, job_id: str) -> str:
-    """The job's file, from the project's folder: so it is the same in one that was restored elsewhere."""
-    return str(Path(project.settings.paths.state) / "retraining" / project.tenant / f"{job_id}.parquet")
-
-
-def _forget_source(project: Project, job_id: str) -> None:
-    (project.settings.root / _source(project, job_id)).unlink(missing_ok=True)
-
-
 def _known(row: Row | None) -> Row:
     if row is None:
         raise AssertionError("the job that was just written is there")
@@ -355,4 +212,5 @@ def _job(row: Row) -> Job:
         turn_id=result.get("turn_id"),
         summary=result.get("summary"),
         error=row["error"],
+        decision_id=result.get("decision_id") or request.get("decision_id"),
     )

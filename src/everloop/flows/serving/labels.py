@@ -28,6 +28,7 @@ _LONGEST = 1_000  # characters of a label
 _LARGEST = 10**300
 LEAST = 20  # labels, with fewer nothing is said about those to come
 NEARLY = 0.95
+NEWEST = 2_000  # labels, by which it is told how long they take
 
 
 @dataclass(frozen=True)
@@ -246,6 +247,19 @@ def maturity(
             whole.scores += tally.scores
     metric: Literal["accuracy", "mean_absolute_error"] = "mean_absolute_error" if errors else "accuracy"
     return [_period(at, at + step, tally, arrivals, now, metric) for at, tally in merged.items()]
+
+
+def complete_until(project: Project, model: str) -> datetime | None:
+    """Labels of predictions from before then have come, as far as they ever will: they have waited twice as
+    long as 95 % of the newest labels took. None while too few have come to say."""
+    now = project.clock.now()
+    with project.store.reading() as tx:
+        came = labels.newest(tx, model, NEWEST)
+    if len(came) < LEAST:
+        return None
+    took = [(row["received_at"], row["at"]) for row in came]
+    delays = [(datetime.fromisoformat(a) - datetime.fromisoformat(b)).total_seconds() for a, b in took]
+    return now - timedelta(seconds=2 * max(0.0, float(np.quantile(delays, NEARLY))))
 
 
 def _read(tx: Tx, wanted: Wanted, tallies: dict[datetime, _Tally]) -> bool:

@@ -114,28 +114,38 @@ def add_all(
     return Stored(tuple(str(row["sample_id"]) for row in kept), count, waiting, threshold)
 
 
-def merge(project: Project, model: str, until: str | None) -> pa.Table:
-    """The model's data with all its samples up to ``until`` [none] as further rows, and both versioned.
+def merge(
+    project: Project,
+    model: str,
+    until: str | None,
+    production: Sequence[Mapping[str, Any]] = (),
+    produced: str = "",
+) -> pa.Table:
+    """The model's data with all its samples up to ``until`` [none] as further rows, then the labelled
+    ``production`` rows, each with ``inputs`` and ``target``; the data and what came of them are versioned.
 
     The data are the file that the settings name, as a turn takes it; where there is none, the newest version
     without the samples that were added to it. All samples are added each time: the same data and samples make
     the same table, and none is in it twice. The ``origin`` of the new version says to which one they were
-    added (``base``), and up to which (``samples``).
+    added (``base``), up to which (``samples``), and until when production was taken (``produced``).
     """
     settings = project.model(model)
     base = _base(project, settings)
     base_id = identity.version_id(base, project.settings.data_versioning.hash_algorithm)
     with project.store.reading() as tx:
         known = datasets.known_version(tx, base_id, settings.dataset, statistics=False)
-        rows = samples.list_samples(tx, model, until) if until else []
+        sent = samples.list_samples(tx, model, until) if until else []
+    rows = [*sent, *production]
     if known is None:
         data.register(project, base, settings.dataset, described_as=settings.data.path or "memory")
     if not rows:
         return base
     columns = [_column([_stored(settings, field.name, row) for row in rows], field) for field in base.schema]
     table = pa.concat_tables([base, pa.table(columns, schema=base.schema)])
-    origin = {"base": base_id, "samples": until or ""}
-    said = f"{settings.dataset} with {len(rows)} sample{'' if len(rows) == 1 else 's'}"
+    origin = {"base": base_id, "samples": until or ""} | ({"production": produced} if produced else {})
+    parts = [f"{len(sent)} sample{'' if len(sent) == 1 else 's'}"] if sent else []
+    parts += [f"{len(production):,} labelled predictions"] if production else []
+    said = f"{settings.dataset} with {' and '.join(parts)}"
     data.register(project, table, settings.dataset, described_as=said, origin=origin)
     return table
 

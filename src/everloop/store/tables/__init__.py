@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from .data import contracts, data_moves, data_refs, dataset_versions, dvc_files
 from .keeping import backup_marks, changes, outbox
+from .loop import decisions, pauses, triggers
 from .monitoring import (
     alerts,
     calls,
@@ -34,6 +35,7 @@ __all__ = [
     "data_moves",
     "data_refs",
     "dataset_versions",
+    "decisions",
     "dvc_files",
     "events",
     "failures",
@@ -48,6 +50,7 @@ __all__ = [
     "monitor_references",
     "monitor_windows",
     "outbox",
+    "pauses",
     "prediction_files",
     "predictions",
     "references",
@@ -58,6 +61,7 @@ __all__ = [
     "steps",
     "traffic",
     "training_samples",
+    "triggers",
     "turns",
 ]
 

@@ -1,0 +1,322 @@
+"""What comes after the decision: the turn's result, approvals, the releases, and the end of it. Each step is
+one transaction with the record, so that a process may end at any time and another one goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from everloop.core import spans
+from everloop.core.decisions import Decision, Evidence, GateVerdict
+from everloop.core.documents import load
+from everloop.core.errors import Conflict, MLOpsError, NotFound, Refused, Unavailable
+from everloop.core.ids import new_id
+from everloop.core.loop import Approval, DecisionRecord, Outcome, Stage, Step
+from everloop.core.monitoring import Checked, Result
+from everloop.core.releases import OPEN, PROD, Release
+from everloop.core.turns import TurnSummary
+from everloop.flows import alerts, environments, states
+from everloop.flows.project import Project
+from everloop.flows.releases import deploying
+from everloop.flows.serving import jobs
+from everloop.flows.serving.jobs import Job
+from everloop.store import history, loop, releases, turns
+from everloop.store.database import Tx
+
+from . import following
+
+LONGEST_PAUSE = timedelta(hours=1)
+MOST_FINDINGS = 20
+RELEASES: tuple[Stage, ...] = ("direct", "shadow", "canary")
+
+
+def decided(project: Project, job: Job) -> DecisionRecord | None:
+    """The record of a job whose decision is made: it is gone on with."""
+    if job.decision_id is None:
+        return None
+    with project.store.reading() as tx:
+        return loop.find(tx, job.decision_id)
+
+
+# -- the turn ----------------------------------------------------------------------------------------------
+
+
+def after_turn(
+    project: Project, decision_id: str, turn_id: str, summary: Mapping[str, Any]
+) -> DecisionRecord:
+    """Take in what the turn has done."""
+    told = load(TurnSummary, summary)
+    with project.store.writing() as tx:
+        record = _locked(tx, decision_id)
+        if record.stage != "train":
+            return record
+        record = replace(
+            record,
+            turn_id=turn_id,
+            run_id=told.run_id,
+            version=told.registered,
+            evidence=(*record.evidence, *_evidence(told)),
+            again_at=None,
+        )
+        if told.status == "stopped":
+            return _refused_data(tx, project, record, told)
+        if not told.retrained:
+            said = told.decision.reason if told.decision else "The turn saw no reason to train."
+            return _end(tx, project, record, "refused", said)
+        if told.promoted:
+            return _end(tx, project, record, "promoted", _why(told.verdict))
+        if told.verdict is None or not told.verdict.promote:
+            return _end(tx, project, record, "kept", _why(told.verdict))
+        if told.held and not following.is_ours(told.held):
+            return _end(tx, project, record, "held", told.held)
+        first: Stage = following.first(record.rollout)
+        if "release" in project.model(record.model).retraining.approve:
+            record = _put(tx, replace(record, stage="release_approval"))
+            _tell(
+                tx, project, record, "waiting", f"{record.decision_id} waits for the approval of its release"
+            )
+            return record
+        return _put(tx, replace(record, stage=first))
+
+
+def _evidence(told: TurnSummary) -> tuple[Evidence, ...]:
+    """What the turn looked at before it trained, and what its gate said."""
+    found = told.decision.evidence if isinstance(told.decision, Decision) else ()
+    if told.verdict is None:
+        return tuple(found)
+    return (*found, Evidence("gate", not told.verdict.promote, told.verdict.reason))
+
+
+def _why(verdict: GateVerdict | None) -> str:
+    return verdict.reason if verdict else "It was not judged."
+
+
+def _refused_data(tx: Tx, project: Project, record: DecisionRecord, told: TurnSummary) -> DecisionRecord:
+    """The data break their contract: an incident, which somebody is told of, and no training."""
+    now = project.clock.now()
+    results = tuple(
+        Result(
+            "quality",
+            str(each.get("column") or "data"),
+            "contract",
+            True,
+            f"The data to train on break their contract: {each['message']}",
+            level="critical",
+        )
+        for each in told.findings[:MOST_FINDINGS]
+        if each.get("severity", "error") == "error"
+    )
+    version = record.champion or ""
+    checked = Checked(record.model, version, "answers", now - timedelta(seconds=1), now, now, 0, results)
+    said = "Repair the data. Nothing is trained on them."
+    raised = alerts.raising.take(tx, project, checked, proposal=said) if results else []
+    reason = results[0].message if results else "The data break their contract."
+    alert_id = raised[0].alert_id if raised else None
+    return _end(tx, project, replace(record, alert_id=alert_id), "refused", reason)
+
+
+def after_failure(project: Project, job: Job, error: Exception) -> None:
+    """A failure that passes is tried again, ever later; what a failed turn had registered counts."""
+    with project.store.reading() as tx:
+        known = decided(project, job) or loop.of_job(tx, job.job_id)
+    if known is None:
+        return
+    said = error.message if isinstance(error, MLOpsError) else f"{type(error).__name__}: {error}"
+    with project.store.writing() as tx:
+        record = _locked(tx, known.decision_id)
+        if record.stage != "train":
+            return
+        registered = _registered(tx, job)
+        if registered is not None:
+            version = registered["version"]["version"]
+            outcome: Outcome = "promoted" if registered["promoted"] else "held"
+            _end(tx, project, replace(record, version=version), outcome, f"Registered; then: {said}")
+        elif not isinstance(error, Unavailable):
+            _end(tx, project, record, "failed", said)
+        else:
+            tried = record.times
+            pause = timedelta(seconds=spans.seconds(project.model(record.model).retraining.retry))
+            later = project.clock.now() + min(pause * 2 ** min(tried - 1, 10), max(pause, LONGEST_PAUSE))
+            _put(tx, replace(record, again_at=later, times=tried + 1, said=said))
+
+
+def _registered(tx: Tx, job: Job) -> Mapping[str, Any] | None:
+    if job.turn_id is None:
+        return None
+    found = turns.finished_step(tx, job.turn_id, "register")
+    return found["result"] if found else None
+
+
+# -- on its way --------------------------------------------------------------------------------------------
+
+
+def advance(project: Project) -> list[DecisionRecord]:
+    """Go on with what is under way; returns what changed. One that cannot go on now is looked at again."""
+    with project.store.reading() as tx:
+        found = loop.under_way(tx)
+    changed = []
+    for record in found:
+        after = _advanced(project, record)
+        if after != record:
+            changed.append(after)
+    return changed
+
+
+def is_due(project: Project) -> bool:
+    """Whether a retraining under way has something to do, or to hear."""
+    now = project.clock.now()
+    with project.store.reading() as tx:
+        for record in loop.under_way(tx):
+            if record.stage == "train" and record.again_at is not None and record.again_at <= now:
+                return True
+            if record.stage in RELEASES:
+                if not _its_release(record):
+                    return True
+                if releases.find(tx, record.releases[-1]).status not in OPEN:
+                    return True
+    return False
+
+
+def _advanced(project: Project, record: DecisionRecord) -> DecisionRecord:
+    if record.stage == "train" and record.again_at is not None:
+        return _try_again(project, record)
+    if record.stage not in RELEASES:
+        return record
+    if not _its_release(record):
+        return _begin(project, record)
+    with project.store.reading() as tx:
+        release = releases.find(tx, record.releases[-1])
+    return record if release.status in OPEN else _released(project, record, release)
+
+
+def _its_release(record: DecisionRecord) -> bool:
+    """Whether the release of this stage has begun."""
+    return len(record.releases) > following.before(record.rollout, record.stage)
+
+
+def _try_again(project: Project, record: DecisionRecord) -> DecisionRecord:
+    with project.store.writing() as tx:
+        now = _locked(tx, record.decision_id)
+        if now != record or record.again_at is None or record.again_at > project.clock.now():
+            return now
+        return _queue(tx, project, now, f"{record.said} It is tried again")
+
+
+def _queue(tx: Tx, project: Project, record: DecisionRecord, reason: str) -> DecisionRecord:
+    job = jobs.enqueue(
+        tx, project, record.model, force=record.forced, reason=reason, decision_id=record.decision_id
+    )
+    return _put(tx, replace(record, stage="train", job_id=job.job_id, again_at=None))
+
+
+def _begin(project: Project, record: DecisionRecord) -> DecisionRecord:
+    """Begin the release of this stage, in one transaction with the record."""
+    reason = f"{record.decision_id}: {record.reason}"
+    asked = deploying.Request(f"{record.model}@{record.version}", PROD, strategy=record.stage, reason=reason)
+    try:
+        planned = deploying.prepare(project, asked)
+        place = environments.find(project, PROD)
+        with project.store.writing() as tx:
+            now = _locked(tx, record.decision_id)
+            if now != record:
+                return now
+            release = replace(planned, release_id=new_id("rel", planned.created_at), status="waiting")
+            entered = states.enter(tx, project, release)
+            if not place.approval:
+                entered = states.begin(tx, project, entered)
+            return _put(tx, replace(record, releases=(*record.releases, entered.release_id)))
+    except Conflict as conflict:
+        if not project_has_release(project, record.model):
+            return _close(project, record, "held", conflict.message)
+        return record  # another release has to end first
+    except (Refused, NotFound) as refused:
+        how = f"everloop deploy {record.model}@{record.version} --strategy direct"
+        return _close(project, record, "held", f"{refused.message} By hand: {how}")
+
+
+def project_has_release(project: Project, model: str) -> bool:
+    with project.store.reading() as tx:
+        return releases.open_release(tx, model, PROD) is not None
+
+
+def _released(project: Project, record: DecisionRecord, release: Release) -> DecisionRecord:
+    """Its release has ended."""
+    following_stage = following.after(record.rollout, record.stage)
+    if release.status == "promoted":
+        return _close(project, record, "promoted", release.outcome)
+    if release.status == "concluded" and following_stage is not None:
+        with project.store.writing() as tx:
+            now = _locked(tx, record.decision_id)
+            return _put(tx, replace(now, stage=following_stage)) if now == record else now
+    outcome: Outcome = "held" if release.status == "concluded" else "rolled_back"
+    return _close(project, record, outcome, release.outcome or release.status)
+
+
+# -- people ------------------------------------------------------------------------------------------------
+
+
+def approve(project: Project, decision_id: str, role: str = "", note: str = "") -> DecisionRecord:
+    """Approve the step that a retraining waits at; it goes on. Raises NotFound, Conflict."""
+    with project.store.writing() as tx:
+        record = _waiting(tx, decision_id)
+        step: Step = "train" if record.stage == "approval" else "release"
+        given = Approval(step, project.user, project.clock.now(), role, note)
+        record = replace(record, approvals=(*record.approvals, given))
+        said = f"{step} of {record.decision_id} approved" + (f" as {role}" if role else "")
+        _tell(tx, project, record, "approved", said)
+        if step == "train":
+            return _queue(tx, project, record, f"approved: {record.reason}")
+        return _put(tx, replace(record, stage=following.first(record.rollout)))
+
+
+def reject(project: Project, decision_id: str, reason: str = "") -> DecisionRecord:
+    """Say no at the step that a retraining waits at; it ends there. Raises NotFound, Conflict."""
+    with project.store.writing() as tx:
+        record = _waiting(tx, decision_id)
+        said = f"rejected by {project.user}" + (f": {reason}" if reason else "")
+        return _end(tx, project, record, "refused" if record.stage == "approval" else "held", said)
+
+
+def _waiting(tx: Tx, decision_id: str) -> DecisionRecord:
+    record = _locked(tx, decision_id)
+    if record.stage not in ("approval", "release_approval"):
+        state = f"is at its {record.stage}" if record.is_open else f"has ended: {record.outcome}"
+        raise Conflict(
+            f"The decision {record.decision_id} {state}.", remedy="It waits for nobody's approval."
+        )
+    return record
+
+
+# -- keeping it --------------------------------------------------------------------------------------------
+
+
+def _locked(tx: Tx, decision_id: str) -> DecisionRecord:
+    record = loop.find(tx, decision_id)
+    loop.begin(tx, record.model)
+    return loop.find(tx, record.decision_id)
+
+
+def _put(tx: Tx, record: DecisionRecord) -> DecisionRecord:
+    loop.put(tx, record)
+    return record
+
+
+def _close(project: Project, record: DecisionRecord, outcome: Outcome, said: str) -> DecisionRecord:
+    with project.store.writing() as tx:
+        now = _locked(tx, record.decision_id)
+        return _end(tx, project, now, outcome, said) if now == record else now
+
+
+def _end(tx: Tx, project: Project, record: DecisionRecord, outcome: Outcome, said: str) -> DecisionRecord:
+    at: datetime = project.clock.now()
+    done = replace(record, stage="ended", outcome=outcome, said=said, ended_at=at, again_at=None)
+    loop.put(tx, done)
+    _tell(tx, project, done, "concluded", f"{outcome.replace('_', ' ')}: {said}")
+    return done
+
+
+def _tell(tx: Tx, project: Project, record: DecisionRecord, kind: str, said: str) -> None:
+    details = {"decision_id": record.decision_id, "version": record.version, "turn_id": record.turn_id}
+    history.append(tx, record.model, kind, said, at=project.clock.now(), by=project.user, details=details)

@@ -1,0 +1,270 @@
+"""Consider a retraining: what calls for it, what is known, the decision, and all of it written down."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import pyarrow as pa
+
+from everloop.core import spans
+from everloop.core.decisions import GatePolicy
+from everloop.core.errors import MLOpsError
+from everloop.core.ids import new_id
+from everloop.core.loop import DecisionRecord, Outcome, Stage, Trigger
+from everloop.core.monitoring import Alert
+from everloop.core.releases import PROD
+from everloop.deployment import gate
+from everloop.flows import champion, states
+from everloop.flows.material import Material
+from everloop.flows.monitoring import production, referring
+from everloop.flows.project import Project
+from everloop.flows.releases import deploying
+from everloop.flows.serving.jobs import Job
+from everloop.retraining import triage
+from everloop.retraining.triage import Before, Facts, Rows, Rules, Ruling, Sign
+from everloop.store import alerts, datasets, history, loop, models, monitors, predictions, releases
+from everloop.store.database import Tx
+from everloop.store.predictions import Wanted
+
+from . import gathering
+
+YOUNG = timedelta(days=14)  # a release may be what is wrong so long
+MOST_COMPARED = 2_000  # rows that the version before is asked about
+LEAST_COMPARED = 100
+ASKED_LATELY = timedelta(days=1)
+
+
+def consider(project: Project, job: Job) -> DecisionRecord:
+    """The decision of a job, made once: a process that takes it over finds it."""
+    with project.store.reading() as tx:
+        known = loop.of_job(tx, job.job_id)
+        triggers = loop.waiting(tx, job.model)
+    if known is not None:
+        return known
+    facts = _facts(project, job.model, triggers)
+    ruling = triage.consider(_rules(project, job.model), facts, triggers, forced=job.force)
+    if ruling.roll_back:
+        _go_back(project, job.model, ruling)
+    record = _record(project, job, facts, ruling, triggers)
+    with project.store.writing() as tx:
+        loop.begin(tx, job.model)
+        there = loop.of_job(tx, job.job_id)
+        if there is not None:
+            return there
+        kept = _merged(tx, record)
+        loop.put(tx, kept)
+        if ruling.action != "defer":
+            loop.settle(tx, job.model, kept.decision_id, [each.key for each in triggers])
+        if kept.times == 1:
+            _tell(tx, project, kept)
+    return kept
+
+
+def _rules(project: Project, model: str) -> Rules:
+    rules = project.model(model).retraining
+    return Rules(spans.seconds(rules.cooldown), rules.budget, spans.seconds(rules.period), rules.min_rows)
+
+
+def _record(
+    project: Project, job: Job, facts: Facts, ruling: Ruling, triggers: list[Trigger]
+) -> DecisionRecord:
+    rules = project.model(job.model).retraining
+    stage: Stage = "ended"
+    outcome: Outcome = "refused" if ruling.action == "refuse" else "deferred"
+    if ruling.action == "retrain":
+        stage, outcome = ("approval" if "train" in rules.approve and not job.force else "train"), ""
+    return DecisionRecord(
+        decision_id=new_id("dec", facts.now),
+        model=job.model,
+        at=facts.now,
+        action=ruling.action,
+        code=ruling.code,
+        reason=ruling.reason,
+        changes=ruling.changes,
+        triggers=tuple(triggers),
+        evidence=ruling.evidence,
+        by=project.user,
+        champion=facts.champion,
+        forced=job.force,
+        job_id=job.job_id,
+        stage=stage,
+        outcome=outcome,
+        again_at=ruling.again_at,
+        rollout=_rollout(project, job.model, facts),
+        ended_at=facts.now if stage == "ended" else None,
+    )
+
+
+def _rollout(project: Project, model: str, facts: Facts) -> str:
+    """Nobody can be shown a version of a model that nobody asks."""
+    wanted = project.model(model).retraining.rollout
+    if wanted == "direct" or facts.champion is None:
+        return "direct"
+    with project.store.reading() as tx:
+        asked = predictions.count(tx, Wanted(model, since=facts.now - ASKED_LATELY))
+    return wanted if asked else "direct"
+
+
+def _merged(tx: Tx, record: DecisionRecord) -> DecisionRecord:
+    """The same found again in a row is the same record, told once."""
+    if record.action == "retrain":
+        return record
+    before = loop.list_decisions(tx, record.model, limit=1)
+    if not before or (before[0].action, before[0].code) != (record.action, record.code):
+        return record
+    known = before[0]
+    keys = {each.key for each in known.triggers}
+    more = tuple(each for each in record.triggers if each.key not in keys)
+    return replace(
+        record,
+        decision_id=known.decision_id,
+        at=known.at,
+        triggers=(*known.triggers, *more)[-MOST_TRIGGERS:],
+        times=known.times + 1,
+        newest=record.at,
+    )
+
+
+MOST_TRIGGERS = 50  # that a record names
+
+
+def _tell(tx: Tx, project: Project, record: DecisionRecord) -> None:
+    details = {"decision_id": record.decision_id, "code": record.code, "job_id": record.job_id}
+    said = f"{record.action}: {record.reason}"
+    history.append(tx, record.model, "considered", said, at=record.at, by=project.user, details=details)
+
+
+def _go_back(project: Project, model: str, ruling: Ruling) -> None:
+    with project.store.reading() as tx:
+        current = states.champion(tx, model, PROD)
+    if current == ruling.roll_back:
+        return  # a process that died had done it
+    deploying.rollback(project, model, to=ruling.roll_back, reason=ruling.reason)
+
+
+# -- what is known -----------------------------------------------------------------------------------------
+
+
+def _facts(project: Project, model: str, triggers: list[Trigger]) -> Facts:
+    now = project.clock.now()
+    with project.store.reading() as tx:
+        serving = models.champion(tx, model)
+        opened = alerts.list_alerts(tx, model, "open")
+        running = releases.open_release(tx, model, PROD)
+        others = [one for one in loop.under_way(tx, model) if one.stage != "approval"]
+        past = loop.list_decisions(tx, model, "retrain")
+    on_its_way = running.release_id if running else None
+    if on_its_way is None and others:
+        on_its_way = others[0].releases[-1] if others[0].releases else others[0].decision_id
+    signs = _signs(opened, serving.version if serving else None)
+    until = gathering.until(project, model)
+    return Facts(
+        now=now,
+        champion=serving.version if serving else None,
+        broken=tuple(signs["broken"]),
+        worse=tuple(signs["worse"]),
+        estimated=tuple(signs["estimated"]),
+        moved=tuple(signs["moved"]),
+        harm=next((each.damage for each in opened if each.damage and signs["moved"]), ""),
+        release=on_its_way,
+        before=_before(project, model, now) if signs["worse"] and not signs["broken"] else None,
+        rows=gathering.count(project, model, until) if serving else Rows(),
+        untold=_untold(project, model, triggers),
+        retrained=tuple(one.at for one in past if one.turn_id and one.outcome != "failed"),
+    )
+
+
+def _signs(opened: list[Alert], version: str | None) -> dict[str, list[Sign]]:
+    """What open alerts have found; faults of the feed of any version, the rest of the champion alone."""
+    found: dict[str, list[Sign]] = {"broken": [], "worse": [], "estimated": [], "moved": []}
+    for alert in opened:
+        for each in alert.findings:
+            result = each.result
+            if not result.fired:
+                continue
+            sign = Sign(result.subject, result.message, alert.alert_id)
+            if result.family == "quality" and result.level != "info":
+                found["broken"].append(sign)
+            elif each.version != version:
+                continue
+            elif result.family in ("performance", "concept"):
+                found["worse"].append(sign)
+            elif result.family == "estimated":
+                found["estimated"].append(sign)
+            elif result.family in ("data", "joint", "prediction"):
+                found["moved"].append(sign)
+    return found
+
+
+def _untold(project: Project, model: str, triggers: list[Trigger]) -> str:
+    """What is there to learn that no count tells."""
+    settings = project.model(model)
+    told = next((each.message for each in triggers if each.kind == "data"), "")
+    if told:
+        return told
+    with project.store.reading() as tx:
+        serving = models.champion(tx, model)
+        if serving is None:
+            return ""
+        known = datasets.datasets(tx)
+        head = datasets.find_version(tx, f"{settings.dataset}@latest") if settings.dataset in known else None
+        seen = datasets.known_version(tx, serving.data_version, serving.dataset) if serving.dataset else None
+    path = project.settings.root / settings.data.path if settings.data.path else None
+    if path is not None and path.is_file() and serving is not None:
+        changed = datetime.fromtimestamp(path.stat().st_mtime, tz=project.clock.now().tzinfo)
+        if changed > serving.created_at:
+            return f"{settings.data.path} was changed after {serving.version} was trained."
+    if head and seen and head.version_id != seen.version_id and not head.origin.get("base"):
+        return f"The data have a new version, {head.version_id[:12]}."
+    return ""
+
+
+def _before(project: Project, model: str, now: datetime) -> Before | None:
+    """The champion before on the labelled rows of this one, where this one is young."""
+    with project.store.reading() as tx:
+        current = models.champion(tx, model)
+        since = releases.champion_since(tx, model, PROD)
+        older = states.last_good(tx, model, PROD)
+    if current is None or since is None or older is None or now - since > YOUNG:
+        return None
+    try:
+        return _compared(project, model, current.version, older, since, now)
+    except MLOpsError:
+        return None  # the version before is gone or takes other columns
+
+
+def _compared(
+    project: Project, model: str, version: str, older: str, since: datetime, now: datetime
+) -> Before | None:
+    with project.store.snapshot() as tx:
+        rows = list(monitors.answers(tx, model, version, since, now, labelled=True, newest=MOST_COMPARED))
+        made = models.find_model_version(tx, model, older)
+        run = models.find_run(tx, made.run_id) if made else None
+    known = referring.of_version(project, model, version)
+    said = production.of_rows(known.run, known.positive, rows)
+    there = said.known()
+    if run is None or int(there.sum()) < LEAST_COMPARED:
+        return None
+    chosen = [row for row, usable in zip(rows, there, strict=True) if usable]
+    table: pa.Table = production.inputs(chosen, known.kinds)
+    material = Material(project, project.model(model))
+    said = said.take(there)
+    answers = champion.aligned(material.answers(run, table), run, known.run)
+    verdict = gate.judge(
+        GatePolicy(metric=project.model(model).gate.metric, min_rows=LEAST_COMPARED),
+        task=known.run.task,
+        classes=known.run.classes,
+        positive=known.positive,
+        truth=said.truth,
+        champion=said.said,
+        challenger=answers,
+        baseline=None,
+        slices={},
+        business=known.run.recipe.business,
+        champion_name=version,
+    )
+    found = verdict.comparison
+    if found is None:
+        return None
+    return Before(older, found.metric, found.improvement, found.low, found.high, found.rows)

@@ -1,0 +1,122 @@
+"""What there is to learn from: labelled predictions whose labels are complete, and samples that were sent."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from everloop.core.monitoring import Checked
+from everloop.flows.project import Project
+from everloop.flows.serving import labels
+from everloop.retraining.triage import Rows
+from everloop.store import datasets, models, monitors, predictions, samples
+from everloop.store.database import Tx
+from everloop.store.predictions import Wanted
+from everloop.store.times import to_text
+
+LOOK_BACK = timedelta(days=400)
+MOST_ROWS = 500_000  # of production, the newest
+
+
+@dataclass(frozen=True)
+class Span:
+    """A window in which a feed was broken."""
+
+    since: datetime
+    until: datetime
+
+
+def seen_until(tx: Tx, model: str) -> datetime | None:
+    """Until when the champion has learnt from production; None where it has not."""
+    champion = models.champion(tx, model)
+    if champion is None or not champion.dataset:
+        return None
+    version = datasets.known_version(tx, champion.data_version, champion.dataset, statistics=False)
+    told = version.origin.get("production", "") if version else ""
+    return moment(told) if told else None
+
+
+def count(project: Project, model: str, until: datetime | None) -> Rows:
+    """The rows that the champion has not seen. ``until``: labels of what was predicted before then are
+    complete."""
+    now = project.clock.now()
+    with project.store.snapshot() as tx:
+        waiting = samples.count(tx, model, waiting=True)
+        if not learns(project, model):
+            return Rows(new=waiting)
+        since = seen_until(tx, model) or now - LOOK_BACK
+        total = predictions.count(tx, Wanted(model, since=since))
+        labelled = predictions.count(tx, Wanted(model, since=since, label="known"))
+        done = predictions.count(tx, Wanted(model, since=since, until=until, label="known")) if until else 0
+        out = sum(
+            predictions.count(
+                tx, Wanted(model, since=max(each.since, since), until=min(each.until, until), label="known")
+            )
+            for each in broken_spans(tx, model, since)
+            if until and max(each.since, since) < min(each.until, until)
+        )
+    return Rows(done - out + waiting, labelled - done, total - labelled, out)
+
+
+def broken_spans(tx: Tx, model: str, since: datetime) -> list[Span]:
+    """Windows from then on in which a feed was found broken, apart from each other."""
+    found = [one for one in monitors.checks(tx, model) if one.until > since and is_broken(one)]
+    spans: list[Span] = []
+    for one in sorted(found, key=lambda each: each.since):
+        if spans and one.since < spans[-1].until:
+            spans[-1] = Span(spans[-1].since, max(spans[-1].until, one.until))
+        else:
+            spans.append(Span(one.since, one.until))
+    return spans
+
+
+def is_broken(checked: Checked) -> bool:
+    """Fewer missing values than usual are no fault."""
+    return any(each.fired and each.family == "quality" and each.level != "info" for each in checked.results)
+
+
+def production(project: Project, model: str, until: datetime) -> list[dict[str, Any]]:
+    """Labelled predictions from before then as rows to train on, oldest first, those of broken windows left
+    out. Each has ``inputs`` by name and ``target``."""
+    settings = project.model(model)
+    wanted = Wanted(model, since=project.clock.now() - LOOK_BACK, until=until, label="known")
+    with project.store.snapshot() as tx:
+        broken = [(to_text(each.since), to_text(each.until)) for each in broken_spans(tx, model, LONG_AGO)]
+        rows = [
+            {"inputs": _inputs(row, settings.time_column), "target": row["label"]}
+            for row in predictions.each(tx, wanted)
+            if not _within(row["at"], broken)
+        ]
+    return rows[-MOST_ROWS:]
+
+
+LONG_AGO = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
+
+
+def until(project: Project, model: str) -> datetime | None:
+    """Until when labels are complete; see ``labels.complete_until``."""
+    return labels.complete_until(project, model) if learns(project, model) else None
+
+
+def moment(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+def learns(project: Project, model: str) -> bool:
+    """Whether labelled predictions are rows to train on: not where the log masks what the model was asked."""
+    settings = project.model(model)
+    return settings.retraining.production and not settings.serving.mask
+
+
+def _inputs(row: Any, time_column: str | None) -> dict[str, Any]:
+    given: dict[str, Any] = json.loads(row["inputs"])
+    if time_column is not None and given.get(time_column) is None:
+        given[time_column] = row["at"]
+    return given
+
+
+def _within(at: str, spans: Sequence[tuple[str, str]]) -> bool:
+    return any(since <= at < until for since, until in spans)

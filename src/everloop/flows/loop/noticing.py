@@ -1,0 +1,151 @@
+"""What calls for a retraining by itself: alerts, new labels, new data, the clock, and what was put off."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from everloop.core.loop import DecisionRecord, Trigger, TriggerKind
+from everloop.core.monitoring import Alert
+from everloop.flows.project import Project
+from everloop.retraining import schedule
+from everloop.settings.retraining import Retraining
+from everloop.store import alerts, jobs, loop, models
+from everloop.store.database import Tx
+
+from . import asking, gathering
+
+LOOK_AGAIN = timedelta(hours=1)  # at what was put off until something changes
+_FAMILIES: dict[str, TriggerKind] = {
+    "performance": "performance",
+    "concept": "performance",
+    "estimated": "estimated",
+    "data": "drift",
+    "joint": "drift",
+    "prediction": "drift",
+}
+
+
+def notice(project: Project) -> list[str]:
+    """Write down what is new, and have it considered; returns the models that it is new of."""
+    found = news(project)
+    for model, triggers in found.items():
+        reason = "" if triggers else "it was put off, and is considered again"
+        asking.noticed(project, model, triggers, reason=reason)
+    return list(found)
+
+
+def news(project: Project) -> dict[str, list[Trigger]]:
+    """By model what is new; nothing new where what was put off is to be considered again. A model whose loop
+    is paused, or that is being retrained, waits."""
+    found: dict[str, list[Trigger]] = {}
+    for model in project.settings.models:
+        with project.store.reading() as tx:
+            if loop.pause_of(tx, model) is not None or loop.under_way(tx, model):
+                continue
+            if jobs.waiting(tx, "retrain", model) is not None:
+                continue
+        triggers = _new(project, model)
+        if triggers or _is_again(project, model):
+            found[model] = triggers
+    return found
+
+
+def _new(project: Project, model: str) -> list[Trigger]:
+    rules = project.model(model).retraining
+    with project.store.reading() as tx:
+        serving = models.champion(tx, model)
+        if serving is None:
+            return []
+        found = _of_alerts(tx, model, serving.version, rules)
+        known = loop.known_keys(tx, model, [each.key for each in found])
+        found = [each for each in found if each.key not in known]
+        found += _of_clock(tx, project, model, rules, serving.created_at)
+    if "labels" in rules.on:
+        found += _of_labels(project, model, serving.version, rules)
+    if "data" in rules.on:
+        found += _of_data(project, model, serving.version, serving.created_at)
+    return found
+
+
+def _of_alerts(tx: Tx, model: str, version: str, rules: Retraining) -> list[Trigger]:
+    """Of each kind the newest window of an alert: it triggers again when a later one finds it, too."""
+    found: dict[str, Trigger] = {}
+    for alert in alerts.list_alerts(tx, model, "open"):
+        for kind, until, message in _signs(alert, version):
+            if kind in rules.on:
+                key = f"alert/{alert.alert_id}/{kind}/{until.isoformat()}"
+                details = {"alert_id": alert.alert_id}
+                found.setdefault(key, Trigger(kind, key, alert.updated_at, message, details))
+    return list(found.values())
+
+
+def _signs(alert: Alert, version: str) -> list[tuple[TriggerKind, datetime, str]]:
+    newest: dict[TriggerKind, tuple[datetime, str]] = {}
+    for each in alert.findings:
+        kind = _FAMILIES.get(each.result.family)
+        if kind is None or not each.result.fired or each.version != version:
+            continue
+        if kind not in newest or each.until > newest[kind][0]:
+            newest[kind] = (each.until, each.result.message)
+    return [(kind, until, message) for kind, (until, message) in newest.items()]
+
+
+def _of_clock(tx: Tx, project: Project, model: str, rules: Retraining, since: datetime) -> list[Trigger]:
+    if rules.schedule is None:
+        return []
+    last = loop.newest_trigger(tx, model, "schedule/")
+    due = schedule.last_due(rules.schedule, last.at if last else since, project.clock.now())
+    if due is None:
+        return []
+    said = f"The schedule '{rules.schedule}' was due at {due:%Y-%m-%d %H:%M} UTC"
+    return [Trigger("schedule", f"schedule/{due.isoformat()}", due, said)]
+
+
+def _of_labels(project: Project, model: str, version: str, rules: Retraining) -> list[Trigger]:
+    """Each time that another ``new_labels`` are there."""
+    until = gathering.until(project, model)
+    rows = gathering.count(project, model, until).new
+    many = rows // rules.new_labels
+    if not many:
+        return []
+    key = f"labels/{version}/{many}"
+    with project.store.reading() as tx:
+        if loop.known_keys(tx, model, [key]):
+            return []
+    said = f"{rows:,} labelled rows are new since {version} was trained"
+    return [Trigger("labels", key, project.clock.now(), said, {"rows": rows})]
+
+
+def _of_data(project: Project, model: str, version: str, since: datetime) -> list[Trigger]:
+    """The model's file was written after it was trained."""
+    settings = project.model(model)
+    path = project.settings.root / settings.data.path if settings.data.path else None
+    if path is None or not path.is_file():
+        return []
+    changed = datetime.fromtimestamp(path.stat().st_mtime, tz=since.tzinfo)
+    if changed <= since:
+        return []
+    key = f"data/{changed.isoformat()}"
+    with project.store.reading() as tx:
+        if loop.known_keys(tx, model, [key]):
+            return []
+    said = f"{settings.data.path} was written anew after {version} was trained"
+    return [Trigger("data", key, changed, said)]
+
+
+def _is_again(project: Project, model: str) -> bool:
+    """Whether what was put off is to be considered again."""
+    now = project.clock.now()
+    with project.store.reading() as tx:
+        waiting = loop.waiting(tx, model)
+        last = loop.list_decisions(tx, model, limit=1)
+    if not waiting:
+        return False
+    if not last or last[0].action != "defer":
+        return True  # they came while another retraining was under way
+    before: DecisionRecord = last[0]
+    if before.again_at is not None:
+        return before.again_at <= now
+    if before.code == "release_under_way":
+        return True  # it has ended: nothing is under way
+    return now - (before.newest or before.at) >= LOOK_AGAIN

@@ -1,0 +1,203 @@
+"""Do what is queued: consider it, and where that is the decision, do a turn, and what comes after it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from everloop.core.documents import dump
+from everloop.core.errors import Busy, Conflict, MLOpsError, Unavailable
+from everloop.core.ids import token
+from everloop.core.loop import DecisionRecord, Order
+from everloop.core.turns import Listener
+from everloop.data import writing
+from everloop.flows import turn
+from everloop.flows.project import Project
+from everloop.flows.serving import jobs, samples
+from everloop.flows.serving.jobs import Job
+from everloop.store import jobs as queue
+from everloop.store import samples as stored
+from everloop.store import turns
+from everloop.store.times import to_text
+
+from . import advancing, considering, following, gathering
+
+
+def run_next(
+    project: Project,
+    *,
+    owner: str | None = None,
+    lease: timedelta = jobs.LEASE,
+    listener: Listener = turn.silent,
+    wait: float = 0.0,
+    taken: Callable[[Job], None] | None = None,
+) -> Job | None:
+    """Take the next job and see it through: the decision, and where that is to retrain, one turn on the
+    model's data with what is new. ``taken`` hears which one it is.
+
+    None where there is nothing to do, or the model is busy for longer than ``wait`` seconds (then the job
+    waits). A turn that fails makes the job fail, with its error, and the samples wait again. What a process
+    that died had begun is gone on with: a job has one decision and one turn, however many processes worked
+    on it.
+    """
+    owner = owner or f"worker-{token()}"
+    job = jobs.claim(project, owner, lease)
+    if job is None:
+        return None
+    if taken is not None:
+        taken(job)
+    with _held(project, job.job_id, owner, lease):
+        try:
+            record = advancing.decided(project, job) or considering.consider(project, job)
+            listener("consider", "done", f"{record.action}: {record.reason}")
+            if record.stage != "train" and record.turn_id is None:
+                return jobs.finish(project, job.job_id, owner, {"decision_id": record.decision_id})
+            turn_id = _opened(project, job, owner, record, wait)
+            result = _walked(project, job, turn_id, listener, wait)
+            advancing.after_turn(project, record.decision_id, turn_id, result["summary"])
+        except Busy:
+            jobs.release(project, job.job_id, owner)
+            return None
+        except Exception as error:
+            said = error.message if isinstance(error, MLOpsError) else f"{type(error).__name__}: {error}"
+            _give_back(project, job)
+            failed = jobs.fail(project, job.job_id, owner, said, {"turn_id": _turn_id(project, job)})
+            advancing.after_failure(project, job, error)
+            if isinstance(error, MLOpsError):
+                return failed
+            raise
+    done = jobs.finish(project, job.job_id, owner, {**result, "decision_id": record.decision_id})
+    _forget_source(project, job.job_id)
+    return done
+
+
+@contextmanager
+def _held(project: Project, job_id: str, owner: str, lease: timedelta) -> Iterator[None]:
+    """Renew the hold on a job for as long as this process lives and works on it."""
+    ended = threading.Event()
+
+    def beat() -> None:
+        while not ended.wait(lease.total_seconds() / 3):
+            with suppress(Unavailable):
+                jobs.renew(project, job_id, owner, lease)
+
+    beating = threading.Thread(target=beat, name=f"hold-{job_id}", daemon=True)
+    beating.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        beating.join()
+
+
+def _opened(project: Project, job: Job, owner: str, record: DecisionRecord, wait: float) -> str:
+    """The id of the job's turn, opened if it was not, with its samples marked as used in it.
+
+    The turn's source is a file of this job alone: by it the turn is known again, whoever opened it.
+    """
+    chosen = _chosen(project, job)
+    if (turn_id := _turn_id(project, job)) is None:
+        source = _source(project, job.job_id)
+        with _model_free(project, job.model, wait):
+            table = _gathered(project, job.model, chosen)
+            path = project.settings.root / source
+            project.write_file(path, writing.pieces(table.schema, [table], ".parquet"))
+        while True:
+            opened = turn.open_turn(
+                project,
+                job.model,
+                source=source,
+                force=job.force,
+                order=_order(project, record),
+                wait=wait,
+            )
+            if (turn_id := _turn_id(project, job)) is not None:
+                break
+            with suppress(MLOpsError):  # of somebody who died: it is ended first, and has its own error
+                opened.advance(turn.STEPS[-1], wait=wait)
+    with project.store.writing() as tx:
+        stored.begin(tx, job.model)
+        if chosen["samples"]:
+            stored.mark_used(tx, job.model, chosen["samples"], turn_id)
+        queue.change(tx, job.job_id, owner, result={"format": 1, "turn_id": turn_id})
+    return turn_id
+
+
+def _order(project: Project, record: DecisionRecord) -> Order:
+    approval = "release" in project.model(record.model).retraining.approve
+    proven = record.code == "changed_world"
+    return Order(record.reason, proven, following.held(record.rollout, approval))
+
+
+@contextmanager
+def _model_free(project: Project, model: str, wait: float) -> Iterator[None]:
+    """Nobody registers data of the model meanwhile."""
+    with project.locks.hold(f"model/{model}", wait=wait):
+        yield
+
+
+def _gathered(project: Project, model: str, chosen: Mapping[str, Any]) -> Any:
+    until = chosen["production"]
+    rows = gathering.production(project, model, gathering.moment(until)) if until else []
+    return samples.merge(project, model, chosen["samples"], rows, until or "")
+
+
+def _walked(project: Project, job: Job, turn_id: str, listener: Listener, wait: float) -> Mapping[str, Any]:
+    """The turn's summary, once it has ended."""
+    while True:
+        with project.store.reading() as tx:
+            known = turns.find_turn(tx, turn_id)
+        if known["status"] == "failed":
+            raise Conflict(
+                f"The turn {turn_id} failed: {known['error']}", remedy="Ask for another retraining."
+            )
+        if known["status"] != "running":
+            return {"turn_id": turn_id, "summary": known["summary"]}
+        opened = turn.open_turn(project, job.model, listener=listener, wait=wait)
+        if opened.turn_id == turn_id:  # else somebody has ended it just now
+            summary = opened.advance(turn.STEPS[-1], wait=wait)
+            return {"turn_id": turn_id, "summary": dump(summary)}
+
+
+def _chosen(project: Project, job: Job) -> Mapping[str, Any]:
+    """The last sample that belongs to this job, and until when predictions with a label do: chosen once."""
+    until = gathering.until(project, job.model)
+    with project.store.writing() as tx:
+        stored.begin(tx, job.model)
+        row = queue.find(tx, job.job_id)
+        if row is None:
+            raise AssertionError("a job that is held is there")
+        if "samples" not in row["request"]:
+            newest = stored.newest(tx, job.model)
+            there = {"samples": newest, "production": to_text(until) if until else None}
+            queue.replace_request(tx, job.job_id, {**row["request"], **there})
+            return there
+        return {"samples": row["request"]["samples"], "production": row["request"].get("production")}
+
+
+def _turn_id(project: Project, job: Job) -> str | None:
+    """The turn that has this job's file as its source."""
+    with project.store.reading() as tx:
+        return queue.turn_of(tx, job.model, _source(project, job.job_id), job.created_at)
+
+
+def _give_back(project: Project, job: Job) -> None:
+    turn_id = _turn_id(project, job)
+    if turn_id is not None:
+        with project.store.writing() as tx:
+            stored.begin(tx, job.model)
+            stored.release(tx, job.model, turn_id)
+    _forget_source(project, job.job_id)
+
+
+def _source(project: Project, job_id: str) -> str:
+    """The job's file, from the project's folder: so it is the same in one that was restored elsewhere."""
+    return str(Path(project.settings.paths.state) / "retraining" / project.tenant / f"{job_id}.parquet")
+
+
+def _forget_source(project: Project, job_id: str) -> None:
+    (project.settings.root / _source(project, job_id)).unlink(missing_ok=True)

@@ -1,0 +1,91 @@
+"""Whether training would help, asked of the champion's errors on labelled rows that it has not seen."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from everloop.core import spans
+from everloop.core.decisions import Evidence
+from everloop.core.errors import Invalid, TooFewRows
+from everloop.core.runs import Run
+from everloop.retraining import benefit
+from everloop.store import models
+
+from .material import Material
+
+
+def judge(material: Material, run: Run) -> Evidence:
+    """``fired``: a candidate is worth training. ``run`` made the champion."""
+    there = material.labelled & ~material.seen(run)
+    if run.task == "classification":
+        there &= np.isin(_labels(material, run, there), run.classes)
+    found = _benefit(material, run, np.flatnonzero(there))
+    learnt = max(1, run.train_rows + run.test_rows)
+    growth = float(material.labelled.sum()) / learnt
+    steps, refused = _tried(material, run)
+    good, why = benefit.worth(found, growth=growth, steps=steps, refused=refused)
+    value = None if found is None else found.gain
+    return Evidence("benefit", good, why, value, 0.0)
+
+
+def _benefit(material: Material, run: Run, rows: np.ndarray) -> benefit.Benefit | None:
+    if not len(rows):
+        return None
+    table = material.table.take(pa.array(rows))
+    answers, truth = material.answers(run, table), material.truth(run, rows)
+    if run.task == "classification":
+        truth = _codes(run, truth)
+        answers = answers[:, 1] if len(run.classes) == 2 else answers
+    features = {name: _column(table.column(name)) for name in run.features}
+    try:
+        return benefit.estimate(answers, truth, features, _times(material, table), kind=run.task)
+    except (TooFewRows, Invalid):
+        return None
+
+
+def _labels(material: Material, run: Run, there: np.ndarray) -> np.ndarray:
+    """Of all rows as texts; empty where none is asked for."""
+    found = np.full(len(there), "", dtype=object)
+    found[there] = material.truth(run, np.flatnonzero(there))
+    return found
+
+
+def _codes(run: Run, truth: np.ndarray) -> np.ndarray:
+    codes = {name: code for code, name in enumerate(run.classes)}
+    return np.array([codes[name] for name in truth])
+
+
+def _column(values: pa.ChunkedArray) -> np.ndarray:
+    """Numbers, times as numbers, anything else as texts."""
+    kind = values.type
+    if pa.types.is_boolean(kind):
+        values, kind = values.cast(pa.int8()), pa.int8()
+    if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
+        values = values.cast(pa.timestamp("us")).cast(pa.int64())
+    elif not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
+        return np.array([str(each) for each in values.to_pylist()], dtype=object)
+    return np.asarray(values.cast(pa.float64(), safe=False).to_numpy(), dtype=np.float64)
+
+
+def _times(material: Material, table: pa.Table) -> np.ndarray:
+    """By the column of times, else in the order of the table: what is new comes last."""
+    name = material.model.time_column
+    found: Any = None
+    if name is not None and name in table.column_names:
+        found = _column(table.column(name))
+    if found is None or found.dtype == object or np.isnan(found).any():
+        return np.arange(table.num_rows, dtype=np.float64)
+    return np.asarray(found)
+
+
+def _tried(material: Material, run: Run) -> tuple[float, int]:
+    """How many periods ago a candidate was last trained, and how many were not promoted in a row."""
+    with material.project.store.reading() as tx:
+        runs = models.list_runs(tx, run.model, limit=20)
+    newer = [one for one in runs if one.started_at > run.started_at]
+    last = max([run.started_at, *(one.started_at for one in newer)])
+    since = (material.project.clock.now() - last).total_seconds()
+    return since / spans.seconds(material.model.monitoring.window), len(newer)

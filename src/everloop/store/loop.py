@@ -1,0 +1,130 @@
+"""What the loop keeps: triggers until they are considered, decision records, pauses."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from everloop.core.documents import dump, load
+from everloop.core.loop import DecisionRecord, Pause, Trigger
+
+from . import ids
+from .database import Tx
+from .tables import decisions, pauses, triggers
+from .times import to_text
+
+_T, _D, _P = triggers.c, decisions.c, pauses.c
+LISTING = "everloop decisions list"
+
+
+def begin(tx: Tx, model: str) -> None:
+    """What is decided of a model is decided one transaction after the other."""
+    tx.lock(f"loop/{model}")
+
+
+# -- triggers ----------------------------------------------------------------------------------------------
+
+
+def add_trigger(tx: Tx, model: str, trigger: Trigger) -> bool:
+    """Whether it is new: the same key triggers once."""
+    return tx.add_once(
+        triggers,
+        ("model", "key"),
+        model=model,
+        key=trigger.key,
+        at=to_text(trigger.at),
+        document=dump(trigger),
+    )
+
+
+def waiting(tx: Tx, model: str) -> list[Trigger]:
+    """Those that no decision was made of, oldest first."""
+    rows = tx.rows(triggers, _T.model == model, _T.decision_id.is_(None))
+    return [load(Trigger, row["document"]) for row in rows]
+
+
+def newest_trigger(tx: Tx, model: str, prefix: str) -> Trigger | None:
+    """The newest whose key begins so."""
+    rows = tx.rows(
+        triggers, _T.model == model, _T.key.startswith(prefix, autoescape=True), newest=True, limit=1
+    )
+    return load(Trigger, rows[0]["document"]) if rows else None
+
+
+def known_keys(tx: Tx, model: str, keys: list[str]) -> set[str]:
+    """Which of these have triggered before."""
+    rows = tx.rows(triggers, _T.model == model, _T.key.in_(keys), only=("key",))
+    return {row["key"] for row in rows}
+
+
+def settle(tx: Tx, model: str, decision_id: str, keys: list[str]) -> None:
+    """These triggers are considered."""
+    tx.change(
+        triggers, _T.model == model, _T.key.in_(keys), _T.decision_id.is_(None), decision_id=decision_id
+    )
+
+
+# -- decisions ---------------------------------------------------------------------------------------------
+
+
+def put(tx: Tx, record: DecisionRecord) -> None:
+    tx.put(
+        decisions,
+        decision_id=record.decision_id,
+        model=record.model,
+        at=to_text(record.at),
+        action=record.action,
+        stage=record.stage,
+        job_id=record.job_id,
+        document=dump(record),
+    )
+
+
+def find(tx: Tx, decision_id: str) -> DecisionRecord:
+    """By its id, or a unique ending or beginning of it. Raises NotFound."""
+    row = ids.find(tx, _D.decision_id, decision_id, noun="decision", listing=LISTING)
+    return load(DecisionRecord, row["document"])
+
+
+def of_job(tx: Tx, job_id: str) -> DecisionRecord | None:
+    row = tx.row(decisions, _D.job_id == job_id)
+    return load(DecisionRecord, row["document"]) if row else None
+
+
+def under_way(tx: Tx, model: str | None = None) -> list[DecisionRecord]:
+    """Retrainings that have not ended."""
+    wanted = [_D.model == model] if model else []
+    rows = tx.rows(decisions, _D.stage != "ended", *wanted, by="at")
+    return [load(DecisionRecord, row["document"]) for row in rows]
+
+
+def list_decisions(
+    tx: Tx,
+    model: str | None = None,
+    action: str | None = None,
+    *,
+    since: datetime | None = None,
+    limit: int | None = None,
+) -> list[DecisionRecord]:
+    """Newest first."""
+    wanted = [_D.model == model] if model else []
+    wanted += [_D.action == action] if action else []
+    wanted += [_D.at >= to_text(since)] if since else []
+    rows = tx.rows(decisions, *wanted, newest=True, by="at", limit=limit)
+    return [load(DecisionRecord, row["document"]) for row in rows]
+
+
+# -- pauses ------------------------------------------------------------------------------------------------
+
+
+def put_pause(tx: Tx, model: str, pause: Pause) -> None:
+    tx.put(pauses, model=model, document=dump(pause))
+
+
+def remove_pause(tx: Tx, model: str) -> bool:
+    """Whether there was one."""
+    return bool(tx.remove(pauses, _P.model == model))
+
+
+def pause_of(tx: Tx, model: str) -> Pause | None:
+    row = tx.row(pauses, _P.model == model)
+    return load(Pause, row["document"]) if row else None
