@@ -20,7 +20,7 @@ from pathlib import Path
 _IMPORTS = ("settings", "wiring", "flows.steps", "flows.turn", "cli.application", "sdk.running")
 _CLIENT = """#!{python} -IS
 import array, json, os, socket, struct, sys
-if sys.argv[1:2] == ["serve"]:  # it is sent signals: it has to be the process that the shell knows
+if sys.argv[1:2] in (["serve"], ["up"]):  # sent signals: it has to be the process that the shell knows
     os.execv({own!r}, [{own!r}, *sys.argv[1:]])
 line = socket.socket(socket.AF_UNIX)
 line.connect({socket!r})

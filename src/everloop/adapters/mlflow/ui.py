@@ -8,7 +8,7 @@ from importlib import import_module
 
 import uvicorn
 
-from everloop.adapters.mlflow.address import shown
+from everloop.adapters.group.places import Place, check
 from everloop.adapters.mlflow.connection import Connection
 
 GRACE = 5  # seconds that requests under way have when it stops
@@ -16,7 +16,9 @@ GRACE = 5  # seconds that requests under way have when it stops
 
 def serve(uri: str, artifact_root: str, host: str, port: int) -> None:
     """Show what is in an MLflow database until SIGTERM. ``artifact_root``: a folder or an s3:// address, for
-    experiments that are made in the pages. Raises Unavailable for a database that does not answer."""
+    experiments that are made in the pages. Raises Conflict for a port in use, Unavailable for a database that
+    does not answer."""
+    check([Place("MLflow", host, port, "--mlflow-port 5002")])  # now: what comes takes seconds
     with Connection(uri, 10.0).talk():
         pass  # a database that is new is made whole here
     os.environ |= {
@@ -30,7 +32,4 @@ def serve(uri: str, artifact_root: str, host: str, port: int) -> None:
     config = uvicorn.Config(
         app, host=host, port=port, log_level="error", access_log=False, timeout_graceful_shutdown=GRACE
     )
-    server = uvicorn.Server(config)
-    server.run()
-    if not server.started:
-        raise OSError(f"nothing could listen on port {port} of {host} for {shown(uri)}")
+    uvicorn.Server(config).run()
