@@ -188,7 +188,9 @@ def _judged(work: Prepared, past: np.ndarray, weights: np.ndarray, block: np.nda
 
 
 def _check_spaces(work: Prepared, recipe: Recipe, wanted: Tuning, factory: Factory) -> None:
-    """Raises InvalidSettings for a parameter that the estimator does not have."""
+    """Raises InvalidSettings for a parameter that the estimator does not have, and MissingExtra without
+    Optuna."""
+    tuning.load()
     if factory is None:
         first = {name: space[0] for name, space in tuning.spaces(recipe, wanted).items()}
         work.with_params({**recipe.params, **first}, factory)

@@ -76,7 +76,7 @@ def tune(recipe: Recipe, wanted: Tuning, judge: Judge, clock: Callable[[], float
     recipe's seed: as many of them give the same again. Raises MissingExtra without Optuna.
     """
     space = spaces(recipe, wanted)
-    optuna = _load()
+    optuna = load()
     begun, longest = clock(), 0.0
 
     def folds(params: Mapping[str, Any]) -> Iterator[float]:
@@ -151,7 +151,8 @@ def _suggested(trial: Any, name: str, space: Space) -> Any:
     return trial.suggest_float(name, *map(float, numbers), log=logarithmic)
 
 
-def _load() -> Any:
+def load() -> Any:
+    """Optuna. Raises MissingExtra where it is not installed."""
     try:
         return import_module("optuna")
     except ModuleNotFoundError as error:
