@@ -17,7 +17,14 @@ from everloop import wiring
 from everloop.cli.application import app
 from everloop.core.clock import SystemClock
 from everloop.core.decisions import Evidence
-from everloop.core.errors import AllMissing, InvalidSettings, MLOpsError, UnknownColumn, UnknownVersion
+from everloop.core.errors import (
+    AllMissing,
+    InvalidSettings,
+    MLOpsError,
+    UnknownColumn,
+    UnknownVersion,
+    WrongType,
+)
 from everloop.core.turns import TurnSummary
 from everloop.flows import data, models, refs, runs, turn
 from everloop.flows.project import Project
@@ -90,17 +97,15 @@ def checked(summary: TurnSummary, name: str) -> Evidence:
         ({"frozen": "m@nothing"}, UnknownVersion, "nothing"),
         ({"frozen": "m@narrow"}, UnknownColumn, "gate.frozen: m@narrow has no column 'b'"),
         ({"frozen": "m@unlabelled"}, AllMissing, "no row of m@unlabelled has a label in 'late'"),
-        (
-            {"fairness": {"column": "sec", "max_difference": 0.1}},
-            UnknownColumn,
-            "gate.fairness.column: 'sec'",
-        ),
+        ({"frozen": "m@texts"}, WrongType, "gate.frozen: 'a' is string in m@texts and number in the data"),
+        ({"fairness": {"column": "sec", "min_ratio": 0.8}}, UnknownColumn, "gate.fairness.column: 'sec'"),
     ],
 )
 def test_what_cannot_be_asked_is_said_before_training(
     open_project: Open, gate: dict[str, Any], error: type[MLOpsError], says: str
 ) -> None:
-    project = open_project(gate, features=["a", "b"])
+    project = open_project(gate)
+    tagged(project, world(3).assign(a="x"), "texts")
     tagged(project, world(1).drop(columns="b"), "narrow")
     tagged(project, world(2).assign(late=pd.Series([None] * _ROWS, dtype="Int64")), "unlabelled")
     with pytest.raises(error, match=says):

@@ -10,21 +10,22 @@ import pyarrow as pa
 
 from everloop.core.data import DatasetVersion
 from everloop.core.decisions import Evidence, GatePolicy
-from everloop.core.errors import AllMissing, InvalidSettings, MLOpsError, UnknownColumn, nearest
+from everloop.core.errors import AllMissing, InvalidSettings, MLOpsError, UnknownColumn, WrongType, nearest
 from everloop.core.models import ModelVersion
 from everloop.core.runs import Run
 from everloop.core.serving import Form
 from everloop.data import identity
 from everloop.deployment import calibration, constraints, fairness, gate, measures
 from everloop.deployment.measures import Answers
-from everloop.training import targets
+from everloop.training import prepared, targets
 
 from . import artifacts, champion, compiling, data, timing
 from .material import Material, column
 
 
 def check_request(material: Material) -> None:
-    """Said before anything is trained. Raises UnknownVersion, UnknownColumn, InvalidSettings."""
+    """Said before anything is trained. Raises UnknownVersion, UnknownColumn, AllMissing, WrongType,
+    InvalidSettings."""
     policy = material.model.gate_policy()
     if policy.frozen is not None:
         _check_frozen(material, policy.frozen)
@@ -51,17 +52,25 @@ def _classes(material: Material) -> int:
 
 
 def _check_frozen(material: Material, ref: str) -> None:
-    version, recipe = data.find(material.project, ref, material.model.dataset), material.recipe
+    """It has the target, with labels, and every feature, of a type that is alike."""
+    version, target = data.find(material.project, ref, material.model.dataset), material.recipe.target
     there = [each.name for each in version.columns]
-    for name in (recipe.target, *recipe.features):
+    wanted = (target, *prepared.chosen_features(material.table, material.recipe))
+    for name in wanted:
         if name not in there:
             raise UnknownColumn(f"gate.frozen: {ref} has no column '{name}'.", remedy=nearest(name, there))
-    target = data.load(material.project, version, [recipe.target]).column(recipe.target)
-    if targets.missing(target).all():
+    if targets.missing(data.load(material.project, version, [target]).column(target)).all():
         raise AllMissing(
-            f"gate.frozen: no row of {ref} has a label in '{recipe.target}'.",
-            remedy="Name a version with labels.",
+            f"gate.frozen: no row of {ref} has a label in '{target}'.", remedy="Name a version with labels."
         )
+    few = data.load(material.project, version, wanted, stop=1)
+    for name in wanted:
+        here, frozen = (data.kind(table, name) for table in (material.table, few))
+        if here != frozen and "null" not in (here, frozen):  # a column without any value fits everything
+            raise WrongType(
+                f"gate.frozen: '{name}' is {frozen} in {ref} and {here} in the data.",
+                remedy="Name a version of the same columns, or set gate.frozen to null.",
+            )
 
 
 @dataclass(frozen=True)

@@ -228,7 +228,7 @@ def shared_rows(project: Project, table: pa.Table, version: DatasetVersion) -> t
     a column that became something else is left out."""
     there = {column.name for column in version.columns}
     other = load(project, version, [name for name in table.column_names if name in there])
-    kinds = [(name, _kind(table, name), _kind(other, name)) for name in other.column_names]
+    kinds = [(name, kind(table, name), kind(other, name)) for name in other.column_names]
     names = [name for name, here, before in kinds if here == before]
     numbers = {name for name, here, _ in kinds if here == "number"}
     hashes = [identity.row_hashes(_doubles(each, numbers), names) for each in (table, other)]
@@ -312,7 +312,8 @@ def _row(name: str, value: Any) -> int:
     return number
 
 
-def _kind(table: pa.Table, name: str) -> str:
+def kind(table: pa.Table, name: str) -> str:
+    """The type of a column by name; all numbers are ``number``."""
     field = table.schema.field(name)
     number = pa.types.is_integer(field.type) or pa.types.is_floating(field.type)
     return "number" if number else type_name(field)
