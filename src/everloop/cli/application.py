@@ -32,6 +32,12 @@ COMMANDS = {
     ),
     "runs": ("everloop.cli.runs", "List, show, compare and reproduce training runs."),
     "models": ("everloop.cli.models", "List and show model versions, trace and promote them."),
+    "retrain": ("everloop.cli.retrain", "Have a retraining considered, and do it where it would help."),
+    "loop": ("everloop.cli.loop", "Show, pause and resume the loop that keeps models right."),
+    "decisions": (
+        "everloop.cli.decisions",
+        "List, show, approve and reject what the loop decides about retraining.",
+    ),
     "deploy": (
         "everloop.cli.deploy",
         "Release a model version to an environment, at once or step by step.",

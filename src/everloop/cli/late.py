@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from everloop.flows import files as files
     from everloop.flows import health as health
     from everloop.flows import history as history
+    from everloop.flows import loop as loop
     from everloop.flows import models as models
     from everloop.flows import monitoring as monitoring
     from everloop.flows import origins as origins
@@ -72,6 +73,7 @@ else:
         "files",
         "health",
         "history",
+        "loop",
         "models",
         "monitoring",
         "origins",

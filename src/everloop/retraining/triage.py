@@ -183,8 +183,8 @@ def _release_problem(facts: Facts) -> _Check:
         message = "Not compared with the version before: nothing says that this release made it worse."
         return _Check(Evidence("version_before", False, message))
     told = (
-        f"On the same {before.rows:,} labelled rows {before.metric} of {before.version}, which served before, is "
-        f"{'better' if before.gain > 0 else 'worse'} by {abs(before.gain):.4g} "
+        f"On the same {before.rows:,} labelled rows {before.metric} of {before.version}, which served before, "
+        f"is {'better' if before.gain > 0 else 'worse'} by {abs(before.gain):.4g} "
         f"[{before.low:.4g}, {before.high:.4g}]"
     )
     if before.low <= 0:

@@ -24,7 +24,7 @@ from everloop.api import problems
 from everloop.api.problems import BadRequest, HttpError
 from everloop.core.errors import Invalid, MLOpsError
 
-from . import alerting, descriptions, memory, pages, releasing, routes, watching
+from . import alerting, descriptions, looping, memory, pages, releasing, routes, watching
 from .board import Board
 from .metrics import Host
 from .monitored import Monitored
@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 _MEDIA = problems.MEDIA_TYPE.decode()
 _SEE = "See /docs for what there is, and what it takes."
 _log = logging.getLogger("everloop.office")
-_ROUTERS = tuple(each.router for each in (routes, releasing, watching, alerting, memory, pages, descriptions))
+_ROOMS = (routes, looping, releasing, watching, alerting, memory, pages, descriptions)
+_ROUTERS = tuple(each.router for each in _ROOMS)
 _BRANCH = re.compile(r"bool|int|float|str|(list|dict)\[.*")
 _VALID = "input should be a valid "
 _shown = reprlib.Repr()

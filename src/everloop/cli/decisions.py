@@ -1,0 +1,146 @@
+"""``everloop decisions …``: what the loop has decided, and why."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from . import late
+from .call import Call, command, group
+
+if TYPE_CHECKING:
+    from everloop.core.loop import DecisionRecord
+
+app = group("List, show, approve and reject what the loop decides about retraining.")
+Named = Annotated[str, typer.Argument(metavar="DECISION", help="Its id, or the end of it.")]
+_STAGES = {
+    "approval": "waits for approval before it trains",
+    "train": "trains",
+    "release_approval": "waits for approval before its release",
+    "direct": "is released",
+    "shadow": "runs as a shadow",
+    "canary": "is on its canary",
+}
+
+
+@command(app, "list")
+def list_(
+    call: Call,
+    model: Annotated[str | None, typer.Argument(help="Only of this model.")] = None,
+    action: Annotated[Literal["retrain", "refuse", "defer"] | None, typer.Option(help="Only these.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 50,
+) -> None:
+    """List what was decided about retraining, the newest first: retrained, refused or deferred, and why.
+
+    \b
+    Example:
+      everloop decisions list
+      everloop decisions list iris --action refuse
+    """
+    with call.project() as project:
+        found = late.loop.showing.decisions(project, model, action, limit)
+
+    def show() -> None:
+        if not found:
+            late.output.line("Nothing was decided yet: 'everloop retrain MODEL' asks for it.")
+            return
+        names = ("at (UTC)", "decision", "model", "decided", "times", "why", "what came of it")
+        rows = [
+            (one.at, one.decision_id, one.model, one.action, one.times, one.reason, outcome(one))
+            for one in found
+        ]
+        late.output.table(names, rows, right=("times",), fold=("decision", "why", "what came of it"))
+
+    call.answer({"decisions": found}, show)
+
+
+@command(app)
+def show(call: Call, named: Named) -> None:
+    """Show a decision: what called for it, all that was looked at, what would change it, what came of it.
+
+    \b
+    Example:
+      everloop decisions show 7gk2m9xa
+    """
+    with call.project() as project:
+        found = late.loop.showing.find(project, named)
+    call.answer({"decision": found}, lambda: tell(found))
+
+
+@command(app)
+def approve(
+    call: Call,
+    named: Named,
+    role: Annotated[str, typer.Option(metavar="ROLE", help="As whom.")] = "",
+    note: Annotated[str, typer.Option("--why", metavar="TEXT", help="For the history.")] = "",
+) -> None:
+    """Approve the step that a retraining waits at (retraining.approve); it goes on.
+
+    \b
+    Example:
+      everloop decisions approve 7gk2m9xa --why "the new supplier is known"
+    """
+    with call.project() as project:
+        found = late.loop.advancing.approve(project, named, role, note)
+        late.loop.advancing.advance(project)
+        found = late.loop.showing.find(project, found.decision_id)
+    said = f"{found.decision_id} is approved: {outcome(found)}"
+    call.answer({"decision": found}, lambda: late.output.line(said))
+
+
+@command(app)
+def reject(
+    call: Call,
+    named: Named,
+    why: Annotated[str, typer.Option("--why", metavar="TEXT", help="For the history.")],
+) -> None:
+    """Say no at the step that a retraining waits at; it ends there.
+
+    \b
+    Example:
+      everloop decisions reject 7gk2m9xa --why "a holiday week"
+    """
+    with call.project() as project:
+        found = late.loop.advancing.reject(project, named, why)
+    said = f"{found.decision_id} is rejected: {why}"
+    call.answer({"decision": found}, lambda: late.output.line(said))
+
+
+def outcome(one: DecisionRecord) -> str:
+    """What came of it, or where it is."""
+    if one.is_open:
+        after = f"; {one.said}" if one.said else ""
+        return f"{_STAGES[one.stage]}{after}"
+    if one.action == "retrain":
+        version = f"{one.model}@{one.version} " if one.version else ""
+        return f"{version}{one.outcome.replace('_', ' ')}: {one.said}"
+    if one.again_at is not None:
+        return f"considered again at {late.output.moment(one.again_at)} UTC"
+    return ""
+
+
+def tell(one: DecisionRecord) -> None:
+    """All of a decision."""
+    out = late.output
+    out.line(f"{one.model}: {one.action}: {one.reason}", "bold")
+    facts: dict[str, object] = {
+        "decision": one.decision_id,
+        "at": f"{out.moment(one.at)} UTC, by {one.by}",
+        "called for by": "; ".join(f"{each.kind}: {each.message}" for each in one.triggers),
+        "champion then": f"{one.model}@{one.champion}" if one.champion else "none",
+        "found again": f"{one.times} times, last at {out.moment(one.newest)} UTC" if one.newest else None,
+        "what would change it": one.changes,
+        "what came of it": outcome(one),
+        "turn": one.turn_id,
+        "run": one.run_id,
+        "releases": ", ".join(one.releases),
+        "alert": one.alert_id,
+        "approved": "; ".join(
+            f"{each.step} by {each.by}{f' as {each.role}' if each.role else ''}" for each in one.approvals
+        ),
+    }
+    out.pairs({name: str(value) for name, value in facts.items() if value})
+    rows = [("!" if each.fired else "", each.check, each.message) for each in one.evidence]
+    out.line("")
+    out.table(("", "looked at", "found"), rows, fold=("found",))

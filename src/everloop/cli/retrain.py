@@ -1,0 +1,78 @@
+"""``everloop retrain``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from everloop.core.errors import Unavailable
+
+from . import decisions, errors, late
+from .call import Call, command, group
+
+if TYPE_CHECKING:
+    from everloop.core.loop import DecisionRecord
+    from everloop.flows.project import Project
+    from everloop.flows.serving.jobs import Job
+
+app = group("Have a retraining considered, and do it where it would help.")
+PATIENCE = 2.0  # seconds to wait for a process that holds a model's lock for a moment only
+
+
+@command(app)
+def retrain(
+    call: Call,
+    model: Annotated[str, typer.Argument(help="Which one.")],
+    force: Annotated[bool, typer.Option("--force", help="Train whatever speaks against it.")] = False,
+    reason: Annotated[str, typer.Option("--why", metavar="TEXT", help="For the history.")] = "",
+    leave: Annotated[
+        bool, typer.Option("--leave", help="To the server or worker that runs; do not wait for it.")
+    ] = False,
+) -> int:
+    """Have a retraining of a model considered now, and do it where it would help.
+
+    What monitoring found, labels, new rows, the time since the last one and the budget are looked at, then
+    the errors of the champion on labelled rows that it has not seen. Everything is written down, whatever
+    the decision is. What passes the gate goes out as retraining.rollout says.
+
+    \b
+    Example:
+      everloop retrain iris
+      everloop retrain iris --force --why "a new supplier"
+    """
+    with call.project() as project:
+        job = late.loop.asking.ask(project, model, force=force, reason=reason)
+        if leave:
+            said = f"{job.job_id} waits for a server or a worker: everloop loop status {model}"
+            call.answer({"job": job, "decision": None}, lambda: late.output.line(said))
+            return errors.OK
+        done = _worked(call, project, job)
+        record = late.loop.showing.find(project, done.decision_id) if done.decision_id else None
+    call.answer({"job": done, "decision": record}, lambda: _show(done, record))
+    if done.status == "failed":
+        return errors.UNEXPECTED
+    return errors.OK if record is None or record.version else errors.NOT_TRAINED
+
+
+def _worked(call: Call, project: Project, job: Job) -> Job:
+    """The job, done here or by somebody else, and what comes at once of it."""
+    quiet = call.quiet or call.json
+    with late.progress.progress(job.model, quiet=quiet) as shown:
+        while (known := late.serving.jobs.find(project, job.job_id)).status in ("queued", "running"):
+            if late.loop.working.run_next(project, wait=PATIENCE, listener=shown) is None:
+                if late.serving.jobs.find(project, job.job_id).status == "queued":
+                    raise Unavailable(
+                        f"The model {job.model} is busy.",
+                        remedy=f"{job.job_id} waits: run the command again, or leave it to a worker.",
+                    )
+                project.clock.sleep(PATIENCE)
+    late.loop.advancing.advance(project)
+    return known
+
+
+def _show(job: Job, record: DecisionRecord | None) -> None:
+    if record is not None:
+        decisions.tell(record)
+    if job.status == "failed":
+        late.output.line(f"It failed: {job.error}")
