@@ -62,8 +62,10 @@ def obstacle(
         return "there is no champion that can be read"
     if recipe.tune is not None:
         return "its parameters are looked for anew"
-    if (base.task, base.classes, base.features) != (task, classes, features):
-        return "the champion's task, classes or features are others"
+    now = {"task": task, "classes": classes, "features": features}
+    for part, value in now.items():
+        if getattr(base, part) != value:
+            return f"it has other {part} than the champion: {value}, not {getattr(base, part)}"
     for part in ("target", "estimator", "params", "preparation", "user_code", "seed"):
         if getattr(base.recipe, part) != getattr(recipe, part):
             return f"the recipe's {part} differs from the champion's"

@@ -128,7 +128,7 @@ COLD: list[tuple[dict[str, Any], str]] = [
     ({"params": {"C": 0.5}}, "the recipe's params differs"),
     ({"preparation": Preparation(scale=False)}, "the recipe's preparation differs"),
     ({"estimator": "random_forest"}, "the recipe's estimator differs"),
-    ({"exclude": ("age",)}, "task, classes or features"),
+    ({"exclude": ("age",)}, "it has other features than the champion"),
     ({"tune": Tuning(trials=1)}, "looked for anew"),
 ]
 
