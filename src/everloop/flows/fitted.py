@@ -20,10 +20,14 @@ from .material import Material
 from .project import Project
 
 
-def train(material: Material, turn_id: str, times: np.ndarray | None = None) -> Document:
+def train(
+    material: Material, turn_id: str, times: np.ndarray | None = None, trying: bool = False
+) -> Document:
     """Fit and measure; the run, where the test rows are kept, and what the constant predictor says. ``times``
-    are the rows' in seconds since the epoch, where they are not the recipe's ``time_column``."""
+    are the rows' in seconds since the epoch, where they are not the recipe's ``time_column``. ``trying``:
+    which rows count is tried, where the recipe takes all."""
     project, recipe = material.project, material.recipe
+    tried = replace(recipe, data="try") if trying and recipe.data == "all" else recipe
     started, begun = project.clock.now(), project.clock.monotonic()
     factory = None
     if recipe.user_code:
@@ -31,7 +35,7 @@ def train(material: Material, turn_id: str, times: np.ndarray | None = None) -> 
     base = _base(material)
     fitted = fitting.fit(
         material.table,
-        recipe,
+        tried,
         material.rows,
         factory=factory,
         times=times,

@@ -15,20 +15,23 @@ from everloop.core.runs import Run
 from everloop.core.serving import Form
 from everloop.deployment import gate
 
-from . import artifacts, champion, compiling, constraints
+from . import artifacts, champion, compiling, constraints, data
 from .journal import Document
 from .material import Material
 
+FRESH = 100  # rows that are new since the champion was trained, with fewer all unseen ones are compared on
 
-def judge(material: Material, trained: Document) -> Document:
+
+def judge(material: Material, trained: Document, *, fresh: bool = False) -> Document:
     """The verdict on the run that the step ``train`` made, and the champion's version that it is about; how
-    the model is served, where its latency had to be measured."""
+    the model is served, where its latency had to be measured. ``fresh``: compared on what is new since the
+    champion was trained, where that are enough rows."""
     run, known = load(Run, trained["run"]), material.champion
     test_rows = artifacts.from_bytes(artifacts.fetch(material.project, trained["test_rows"]))
     lost = champion.lost(material, known[1]) if known else None
     incomparable = champion.incomparable(material, known[1]) if known and not lost else None
     if known and not lost and not incomparable:
-        verdict = _against_champion(material, run, test_rows, *known)
+        verdict = _against_champion(material, run, test_rows, *known, fresh)
     else:
         verdict = _against_constant(material, run, test_rows, np.asarray(trained["constant"]))
         if lost:
@@ -54,10 +57,14 @@ def form(material: Material, run: Run, judged: Document) -> Form:
 
 
 def _against_champion(
-    material: Material, run: Run, rows: np.ndarray, version: ModelVersion, old: Run
+    material: Material, run: Run, rows: np.ndarray, version: ModelVersion, old: Run, fresh: bool
 ) -> GateVerdict:
     """On held-out rows of the challenger that the champion was not trained on either."""
     unseen = rows[~material.seen(old)[rows]]
+    if fresh and old.dataset:
+        before = data.rows_of(material.project, data.find(material.project, old.data_version, old.dataset))
+        new = unseen[~np.isin(material.rows[unseen], before)]
+        unseen = new if len(new) >= max(FRESH, material.model.gate.min_rows) else unseen
     answers = material.answers(old, material.table.take(pa.array(unseen)))
     return _judged(material, run, unseen, champion.aligned(answers, old, run), None, version.version)
 

@@ -27,6 +27,7 @@ from everloop.validation import checking, inference, python_schema
 
 from . import (
     agreed,
+    artifacts,
     champion,
     constraints,
     data,
@@ -40,6 +41,11 @@ from . import (
 )
 from .journal import Document
 from .material import Material, column
+
+
+def times_of(source: str) -> str:
+    """Where the times of the rows of a table are kept that the loop has gathered."""
+    return f"{source}.times.npy"
 
 
 @dataclass(frozen=True)
@@ -173,7 +179,18 @@ class Steps:
     # -- train -------------------------------------------------------------------------------------------
 
     def train(self) -> Document:
-        return fitted.train(self.material, self.turn_id)
+        material = self.material
+        if self.order is None:
+            return fitted.train(material, self.turn_id)
+        times = self._times() if material.model.time_column is None else None
+        return fitted.train(material, self.turn_id, times, trying=material.model.retraining.try_data)
+
+    def _times(self) -> np.ndarray | None:
+        """When the rows that the loop has gathered are from: beside their table, in seconds."""
+        if not isinstance(self.source, str):
+            return None
+        beside = self.material.project.settings.root / times_of(self.source)
+        return artifacts.from_bytes(beside.read_bytes()) if beside.is_file() else None
 
     def save_run(self, tx: Tx, result: Document) -> None:
         run = load(Run, result["run"])
@@ -206,7 +223,7 @@ class Steps:
     # -- gate --------------------------------------------------------------------------------------------
 
     def judge(self, trained: Document) -> Document:
-        return gating.judge(self.material, trained)
+        return gating.judge(self.material, trained, fresh=self.order is not None)
 
     def save_verdict(self, tx: Tx, result: Document) -> None:
         verdict = load(GateVerdict, result["verdict"])

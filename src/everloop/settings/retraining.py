@@ -23,6 +23,9 @@ class Retraining(Section):
     new_labels: int = Field(500, ge=1, description="So many new labelled rows make it think about it.")
     min_rows: int = Field(50, ge=1, description="New labelled rows, with fewer it waits.")
     production: bool = Field(True, description="Predictions with a label are rows to train on.")
+    try_data: bool = Field(
+        True, description="Where training.data is all: try which rows to train on, newest or weighted ones."
+    )
     cooldown: Span = Field("1d", description="At least so long between two retrainings.")
     budget: int = Field(8, ge=1, description="Retrainings, at most, in each period.")
     period: Span = Field("30d", description="Of the budget.")

@@ -33,10 +33,13 @@ Change = Callable[[pa.Table], pa.Table]
 
 
 def settings(**monitoring: Any) -> dict[str, Any]:
+    """``retraining``: its settings; all others are of monitoring."""
+    retraining = monitoring.pop("retraining", {})
     model = {
         "data": {"example": {"name": "customers", "rows": 8_000}},
         "target": "churned",
         "monitoring": monitoring,
+        "retraining": retraining,
     }
     return {"tracking": {"enabled": False}, "models": {MODEL: model}}
 

@@ -23,6 +23,7 @@ from everloop.core.errors import MLOpsError
 from everloop.core.ids import token
 from everloop.flows import delivery, states
 from everloop.flows.alerts import delivering
+from everloop.flows.loop.lookout import Lookout
 from everloop.flows.monitoring import spans
 from everloop.flows.project import Project
 from everloop.flows.serving import jobs
@@ -58,7 +59,7 @@ def _for_mlflow(project: Project) -> bool:
 
 
 ERRANDS = (
-    Errand("jobs", "everloop.worker.jobs", 1.0, jobs.is_due, jobs.give_back),
+    Errand("jobs", "everloop.worker.jobs", 1.0, Lookout(), jobs.give_back),
     Errand("releases", "everloop.worker.releases", 1.0, lambda project: bool(states.running(project))),
     Errand("alerts", "everloop.worker.alerts", 2.0, delivering.is_due),
     Errand("monitors", "everloop.worker.monitors", 300.0, lambda project: bool(spans.waiting(project))),

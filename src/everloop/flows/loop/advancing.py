@@ -29,6 +29,7 @@ from . import following
 
 LONGEST_PAUSE = timedelta(hours=1)
 MOST_FINDINGS = 20
+_MORE = "More labelled rows on which the champion's errors can be foreseen, or many more rows; or --force."
 RELEASES: tuple[Stage, ...] = ("direct", "shadow", "canary")
 
 
@@ -64,7 +65,8 @@ def after_turn(
             return _refused_data(tx, project, record, told)
         if not told.retrained:
             said = told.decision.reason if told.decision else "The turn saw no reason to train."
-            return _end(tx, project, record, "refused", said)
+            record = replace(record, action="refuse", code="no_benefit", reason=said, changes=_MORE)
+            return _end(tx, project, record, "refused", "")
         if told.promoted:
             return _end(tx, project, record, "promoted", _why(told.verdict))
         if told.verdict is None or not told.verdict.promote:
@@ -114,7 +116,10 @@ def _refused_data(tx: Tx, project: Project, record: DecisionRecord, told: TurnSu
     raised = alerts.raising.take(tx, project, checked, proposal=said) if results else []
     reason = results[0].message if results else "The data break their contract."
     alert_id = raised[0].alert_id if raised else None
-    return _end(tx, project, replace(record, alert_id=alert_id), "refused", reason)
+    record = replace(
+        record, action="refuse", code="broken_data", reason=reason, changes=said, alert_id=alert_id
+    )
+    return _end(tx, project, record, "refused", "")
 
 
 def after_failure(project: Project, job: Job, error: Exception) -> None:
@@ -313,7 +318,7 @@ def _end(tx: Tx, project: Project, record: DecisionRecord, outcome: Outcome, sai
     at: datetime = project.clock.now()
     done = replace(record, stage="ended", outcome=outcome, said=said, ended_at=at, again_at=None)
     loop.put(tx, done)
-    _tell(tx, project, done, "concluded", f"{outcome.replace('_', ' ')}: {said}")
+    _tell(tx, project, done, "concluded", f"{outcome.replace('_', ' ')}: {said or record.reason}")
     return done
 
 

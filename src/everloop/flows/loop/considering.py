@@ -171,7 +171,7 @@ def _facts(project: Project, model: str, triggers: list[Trigger]) -> Facts:
         before=_before(project, model, now) if signs["worse"] and not signs["broken"] else None,
         rows=gathering.count(project, model, until) if serving else Rows(),
         untold=_untold(project, model, triggers),
-        retrained=tuple(one.at for one in past if one.turn_id and one.outcome != "failed"),
+        retrained=tuple(one.at for one in past if one.run_id),
     )
 
 

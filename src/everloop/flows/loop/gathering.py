@@ -80,13 +80,14 @@ def is_broken(checked: Checked) -> bool:
 
 def production(project: Project, model: str, until: datetime) -> list[dict[str, Any]]:
     """Labelled predictions from before then as rows to train on, oldest first, those of broken windows left
-    out. Each has ``inputs`` by name and ``target``."""
+    out. Each has ``inputs`` by name, ``target``, and
+    ``at``, when it was predicted."""
     settings = project.model(model)
     wanted = Wanted(model, since=project.clock.now() - LOOK_BACK, until=until, label="known")
     with project.store.snapshot() as tx:
         broken = [(to_text(each.since), to_text(each.until)) for each in broken_spans(tx, model, LONG_AGO)]
         rows = [
-            {"inputs": _inputs(row, settings.time_column), "target": row["label"]}
+            {"inputs": _inputs(row, settings.time_column), "target": row["label"], "at": row["at"]}
             for row in predictions.each(tx, wanted)
             if not _within(row["at"], broken)
         ]

@@ -9,16 +9,20 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+
 from everloop.core.documents import dump
 from everloop.core.errors import Busy, Conflict, MLOpsError, Unavailable
 from everloop.core.ids import token
 from everloop.core.loop import DecisionRecord, Order
 from everloop.core.turns import Listener
 from everloop.data import writing
-from everloop.flows import turn
+from everloop.flows import artifacts, turn
 from everloop.flows.project import Project
 from everloop.flows.serving import jobs, samples
 from everloop.flows.serving.jobs import Job
+from everloop.flows.steps import times_of
 from everloop.store import jobs as queue
 from everloop.store import samples as stored
 from everloop.store import turns
@@ -103,9 +107,10 @@ def _opened(project: Project, job: Job, owner: str, record: DecisionRecord, wait
     if (turn_id := _turn_id(project, job)) is None:
         source = _source(project, job.job_id)
         with _model_free(project, job.model, wait):
-            table = _gathered(project, job.model, chosen)
-            path = project.settings.root / source
-            project.write_file(path, writing.pieces(table.schema, [table], ".parquet"))
+            table, times = _gathered(project, job.model, chosen)
+            root = project.settings.root
+            project.write_file(root / times_of(source), artifacts.to_bytes(times))
+            project.write_file(root / source, writing.pieces(table.schema, [table], ".parquet"))
         while True:
             opened = turn.open_turn(
                 project,
@@ -140,10 +145,15 @@ def _model_free(project: Project, model: str, wait: float) -> Iterator[None]:
         yield
 
 
-def _gathered(project: Project, model: str, chosen: Mapping[str, Any]) -> Any:
+def _gathered(project: Project, model: str, chosen: Mapping[str, Any]) -> tuple[pa.Table, np.ndarray]:
+    """What to train on, and when each row is from, in seconds: what was there before the rest, at its
+    beginning."""
     until = chosen["production"]
     rows = gathering.production(project, model, gathering.moment(until)) if until else []
-    return samples.merge(project, model, chosen["samples"], rows, until or "")
+    table = samples.merge(project, model, chosen["samples"], rows, until or "")
+    when = [gathering.moment(row["at"]).timestamp() for row in rows]
+    before = min(when, default=project.clock.now().timestamp())
+    return table, np.array([before] * (table.num_rows - len(when)) + when)
 
 
 def _walked(project: Project, job: Job, turn_id: str, listener: Listener, wait: float) -> Mapping[str, Any]:
@@ -200,4 +210,6 @@ def _source(project: Project, job_id: str) -> str:
 
 
 def _forget_source(project: Project, job_id: str) -> None:
-    (project.settings.root / _source(project, job_id)).unlink(missing_ok=True)
+    source = _source(project, job_id)
+    for name in (source, times_of(source)):
+        (project.settings.root / name).unlink(missing_ok=True)
