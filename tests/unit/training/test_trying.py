@@ -185,3 +185,15 @@ def test_folds_weigh_rows_too_and_progress_is_told() -> None:
     found = trained(world(13, rows=6_000), recipe, progress=lambda step, _: told.append(step))
     assert len(found.series["cv_log_loss"]) == 3
     assert told[-1] == "fold 3 of 3"
+
+
+def test_a_fold_that_would_lose_a_class_learns_all_its_rows() -> None:
+    table = world(14, rows=2_000)
+    recipe = replace(RECIPE, data="recent", folds=3, split=Split("random"))
+    newest = trained(table, recipe).train_index[-1]
+    y = np.array(table["y"].to_pylist(), dtype=object)
+    y[[*range(60), newest]] = "old"  # one recent row of the class: the fold that judges it learns none
+    found = trained(table.set_column(4, "y", pa.array(y)), recipe)
+    assert found.choice.chosen == "recent"
+    assert found.classes == ("no", "old", "yes")
+    assert len(found.series["cv_log_loss"]) == 3
