@@ -14,7 +14,7 @@ READY := .venv/.ready
 export PYTHON
 unexport PYTHONDONTWRITEBYTECODE  # without compiled files every command would load its libraries anew, in seconds
 
-.PHONY: help setup demo test test-unit check format lint types imports fmt bench bench-data bench-serving bench-releases bench-drift lock clean
+.PHONY: help setup demo test test-unit check format lint types imports fmt bench bench-data bench-serving bench-releases bench-drift bench-loop lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -67,6 +67,9 @@ bench-releases: $(READY) ## Release by every strategy, beside Flagger, Argo Roll
 
 bench-drift: $(READY) ## Monitor beside Evidently, NannyML, alibi-detect, whylogs, scipy and River (ARGS="--quick")
 	@$(BIN)/python -m bench.drift $(ARGS)
+
+bench-loop: $(READY) ## Replay policies of retraining over real streams (ARGS="--quick")
+	@$(BIN)/python -m bench.loop $(ARGS)
 
 lock: ## Resolve the dependencies anew into requirements.lock (needs uv; ARGS="--upgrade" for the newest)
 	@uv pip compile --quiet --universal --python-version 3.11 --all-extras --group dev pyproject.toml \

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -19,6 +19,9 @@ PARTS = 7  # a step's rows in consecutive parts: the days of a week, the unit of
 SAMPLE = 5_000  # rows that a drift alarm compares, as its users do with long tables
 RECENT = 8  # labelled steps that ours looks back for a benefit
 ALARM = 0.1  # Evidently's threshold for Jensen-Shannon and for Wasserstein over the deviation
+MEMORY = 3  # trials that are remembered
+ERRORS = 2.0  # standard errors by which a choice must beat all rows: at one, chance chose on flights
+LIKELY = 0.2  # a candidate that does not win must at least not be worse at this level
 WORSE = 1.1  # times the first labelled step's loss: the threshold on performance
 
 
@@ -31,8 +34,8 @@ class Replay:
     losses: list[np.ndarray] = field(default_factory=list)
     trained: list[int] = field(default_factory=list)
     promoted: list[int] = field(default_factory=list)
-    harmful: list[int] = field(default_factory=list)
-    by_rows: list[int] = field(default_factory=list)
+    chances: list[float] = field(default_factory=list)
+    by_rows: list[float] = field(default_factory=list)
     fits: int = 0
     told: list[str] = field(default_factory=list)
 
@@ -44,13 +47,12 @@ class Replay:
         self.losses.append(self.bank.losses(self.champion, step))
 
     def promote(self, step: int, model: Model) -> None:
-        """From this step on; harmful where the step's loss is worse than the last champion's would be."""
+        """From this step on. ``chances`` and ``by_rows``: how likely the step's loss would be so much worse
+        than the last champion's if it were not harmful, by the step's parts and by its rows."""
         more = self.bank.losses(model, step) - self.bank.losses(self.champion, step)
         self.promoted.append(step)
-        if worse(parts(more)):
-            self.harmful.append(step)
-        if worse(more):
-            self.by_rows.append(step)
+        self.chances.append(chance(parts(more)))
+        self.by_rows.append(chance(more))
         self.champion = model
 
 
@@ -61,12 +63,12 @@ def parts(values: np.ndarray) -> np.ndarray:
     return np.array([part.mean() for part in np.array_split(values, PARTS) if len(part)])
 
 
-def worse(more: np.ndarray, alpha: float = 0.05) -> bool:
-    """One-sided paired t test: is the mean of these differences above 0?"""
-    error = more.std(ddof=1) / np.sqrt(len(more)) if len(more) > 1 else np.inf
+def chance(more: np.ndarray) -> float:
+    """p of the one-sided paired t test that the mean of these differences is not above 0."""
+    error = float(more.std(ddof=1)) / np.sqrt(len(more)) if len(more) > 1 else np.inf
     if not error > 0:
-        return bool(more.mean() > 0)
-    return bool(student.sf(more.mean() / error, len(more) - 1) < alpha)
+        return float(more.mean() <= 0)
+    return float(student.sf(more.mean() / error, len(more) - 1))
 
 
 def when(rule: Callable[[Replay, int], bool]) -> Policy:
@@ -156,27 +158,29 @@ def _p(before: np.ndarray, now: np.ndarray) -> float:
 
 def ours(bank: Bank) -> Replay:
     """At each step: is a candidate worth training? If so every choice of rows is tried without the newest
-    labelled step, the best is compared with the champion on it, and one that wins is trained anew on all."""
+    labelled step, the best is compared with the champion on it, and one that wins is trained anew on all.
+
+    One that loses a little, not clearly, goes on where the last candidates have gained on average: a single
+    step is a noisy judge."""
     start = bank.stream.start
     it = Replay(bank, (start, choices.ALL))
     it.serve(start)
     asked, refused = start, 0
-    curve: float | None = None
+    trials: list[Trial] = []
     for step in range(start + 1, bank.stream.steps):
         growth = bank.known(step) / bank.known(it.champion[0])
-        found = foreseen(bank, it.champion, step)
-        go, why = benefit.worth(found, growth=growth, steps=step - asked, refused=refused, curve=curve)
+        found = None if step - asked < benefit.WAIT else foreseen(bank, it.champion, step)
+        gained = float(np.mean([each.gain for each in trials[-MEMORY:]])) if trials else None
+        go, why = benefit.worth(found, growth=growth, steps=step - asked, refused=refused, gained=gained)
         if go:
             asked = step
             it.trained.append(step)
-            best, gain = trial(it, step)
-            if gain > 0:
+            trials.append(tried(it, step, trials))
+            if trials[-1].wins:
                 it.fits += 1
-                it.promote(step, (step, best))
-                refused = 0
-            else:
-                refused += 1
-            it.told.append(f"{step}: {best} {gain:+.4f} {why}")
+                it.promote(step, (step, trials[-1].choice))
+            refused = 0 if trials[-1].wins else refused + 1
+            it.told.append(f"{step}: {trials[-1].choice} {trials[-1].gain:+.1%}. {why}")
         it.serve(step)
     return it
 
@@ -197,27 +201,49 @@ def foreseen(bank: Bank, champion: Model, step: int) -> benefit.Benefit | None:
         return None
 
 
-def trial(it: Replay, step: int) -> tuple[str, float]:
-    """The best choice of rows, and its paired gain over the champion, on the newest labelled step."""
+@dataclass(frozen=True)
+class Trial:
+    """``losses`` of each choice on the parts of the step held back, by the champion's mean; the ``gain`` of
+    the one chosen, as a share of it."""
+
+    losses: Mapping[str, np.ndarray]
+    choice: str
+    gain: float
+    wins: bool
+
+
+def tried(it: Replay, step: int, before: Sequence[Trial]) -> Trial:
+    """The choices of rows without the newest labelled step, judged on it and on those of the last trials."""
     bank, newest, held = it.bank, step - DELAY - 1, step - 1
-    tried = {name: bank.losses((held, name), newest) for name in bank.choices(held)}
-    it.fits += len(tried)
-    best = choices.chosen({name: parts(each).tolist() for name, each in tried.items()})
-    return best, float((bank.losses(it.champion, newest) - tried[best]).mean())
+    usual = parts(bank.losses(it.champion, newest))
+    scale = float(usual.mean())
+    found = {name: parts(bank.losses((held, name), newest)) / scale for name in bank.choices(held)}
+    it.fits += len(found)
+    last = [each.losses for each in before[-MEMORY + 1 :]]
+    pooled = {
+        name: np.concatenate([each[name] for each in last if name in each] + [own]).tolist()
+        for name, own in found.items()
+    }
+    sizes = max(len(each) for each in pooled.values())
+    best = choices.chosen({name: each for name, each in pooled.items() if len(each) == sizes}, errors=ERRORS)
+    more = found[best] - usual / scale
+    gain = -float(more.mean())
+    usually = float(np.mean([*(each.gain for each in before[-MEMORY + 1 :]), gain]))
+    return Trial(found, best, gain, gain > 0 or (usually > 0 and chance(more) >= LIKELY))
 
 
 def oracle(bank: Bank) -> Replay:
-    """The best, in hindsight, of all models of any choice that were known at each step."""
+    """At each step the best, in hindsight, of all models that were trained on all rows until then."""
     start = bank.stream.start
     it = Replay(bank, (start, choices.ALL))
     for step in range(start, bank.stream.steps):
-        models = [(each, name) for each in range(start, step + 1) for name in bank.choices(each)]
+        models = [(each, choices.ALL) for each in range(start, step + 1)]
         best = min(models, key=lambda model: float(bank.losses(model, step).mean()))
         if best != it.champion:
             it.promoted.append(step)
             it.champion = best
         it.serve(step)
-    it.fits = sum(len(bank.choices(each)) for each in range(start, bank.stream.steps))
+    it.fits = bank.stream.steps - start - 1
     return it
 
 

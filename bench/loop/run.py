@@ -25,13 +25,15 @@ from .bank import Bank
 from .policies import POLICIES, Replay
 from .streams import REAL, Missing, Stream, quiet
 
-QUIET = ("never", "every step", "distances > .1", "tests p < .05", "loss +10 %", "ours")
+ALPHA = 0.05
+QUIET = ("never", "distances > .1", "tests p < .05", "loss +10 %", "ours")
 
 
 @dataclass(frozen=True)
 class Line:
     """A policy on a stream. ``share`` of the improvement that every step brings over never; ``harmful``
-    promotions by the parts of a step, ``by_rows`` by its rows; ``fits``: models fitted, trials included."""
+    promotions at 5 % each by the parts of a step, ``by_rows`` by its rows, ``surely`` at 5 % for all of them
+    together (Bonferroni, by the parts); ``fits``: models fitted, trials included."""
 
     stream: str
     words: str
@@ -44,6 +46,7 @@ class Line:
     promoted: int
     harmful: int
     by_rows: int
+    surely: int
     fits: int
     told: tuple[str, ...] = ()
 
@@ -63,11 +66,16 @@ def replay(stream: Stream, names: Sequence[str], pictures: Path | None = None) -
     return [
         Line(
             stream.name, stream.words, len(stream.truth), stream.steps - stream.start - 1, name, it.loss,
-            (never - it.loss) / (never - every), len(it.trained), len(it.promoted), len(it.harmful),
-            len(it.by_rows), it.fits, tuple(it.told),
+            (never - it.loss) / (never - every), len(it.trained), len(it.promoted), _under(it.chances, ALPHA),
+            _under(it.by_rows, ALPHA), _under(it.chances, ALPHA / max(1, len(it.promoted))), it.fits,
+            tuple(it.told),
         )
         for name, it in found.items()
     ]  # fmt: skip
+
+
+def _under(chances: Sequence[float], alpha: float) -> int:
+    return sum(each < alpha for each in chances)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -80,12 +88,32 @@ def main(arguments: Sequence[str] | None = None) -> None:
     told.add_argument("--quiet", type=int, default=20, help="streams without drift")
     told.add_argument("--policies", default=",".join(POLICIES), help="with commas between")
     told.add_argument("--page", type=Path, help="write the tables to this file, pictures beside it")
+    told.add_argument("--pictures", type=Path, help="folder of the pictures, where no page is written")
     told.add_argument("--json", type=Path, help="write the numbers to this file")
+    told.add_argument("--read", type=Path, nargs="+", help="numbers measured before, in place of a run")
     told.add_argument("--quick", action="store_true", help="two small streams and two quiet ones")
     asked = told.parse_args(arguments)
+    lines, missing = _read(asked.read) if asked.read else _measure(asked)
+    shown = page.page([asdict(each) for each in lines], missing)
+    print(shown)
+    if asked.page:
+        asked.page.write_text(shown)
+    if asked.json:
+        asked.json.write_text(json.dumps([asdict(each) for each in lines], indent=1))
+
+
+def _read(files: Sequence[Path]) -> tuple[list[Line], list[str]]:
+    found = [Line(**each) for file in files for each in json.loads(file.read_text())]
+    order = [*REAL, *sorted({each.stream for each in found} - set(REAL))]
+    return sorted(found, key=lambda each: order.index(each.stream)), []
+
+
+def _measure(asked: argparse.Namespace) -> tuple[list[Line], list[str]]:
     streams = ("hotel", "power") if asked.quick else tuple(asked.only.split(","))
-    names, lines, missing = asked.policies.split(","), [], []
-    pictures = asked.page.parent if asked.page else None
+    names = asked.policies.split(",")
+    lines: list[Line] = []
+    missing: list[str] = []
+    pictures = asked.pictures or (asked.page.parent if asked.page else None)
     for stream in (each for each in REAL if each in streams):
         try:
             lines += replay(REAL[stream](), names, pictures)
@@ -94,9 +122,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
             print(missing[-1], file=sys.stderr)
     for seed in range(2 if asked.quick else asked.quiet):
         lines += replay(quiet(seed), [name for name in QUIET if name in names])
-    shown = page.page([asdict(each) for each in lines], missing)
-    print(shown)
-    if asked.page:
-        asked.page.write_text(shown)
-    if asked.json:
-        asked.json.write_text(json.dumps([asdict(each) for each in lines], indent=1))
+    return lines, missing

@@ -22,6 +22,11 @@ def world(seed, rows=3_000, *, change=0.0, shift=0.0, slow=False):
     return draw, score, real, features, np.arange(rows, dtype=float)
 
 
+def sure(found):
+    """Whether the interval's lower end is over 0 at the default confidence: 10 % of false alarms allowed."""
+    return found.low > 0
+
+
 def of_classes(seed, **told):
     draw, score, real, features, times = world(seed, **told)
     truth = (draw.uniform(size=len(real)) < 1 / (1 + np.exp(-real))).astype(int)
@@ -48,18 +53,27 @@ KINDS = pytest.mark.parametrize("kind", [of_classes, of_numbers, of_three])
 @KINDS
 @pytest.mark.parametrize("slow", [False, True])
 def test_a_model_that_is_right_seldom_seems_improvable(kind, slow):
-    alarms = sum(kind(seed, slow=slow).low > 0 for seed in range(60))
-    assert alarms <= 3  # 2.5 % are allowed: 4 or more of 60 would come in 7 % at that rate
+    """10 % are allowed: 6 of 60 would be usual. A corrector of noise loses, so it is fewer."""
+    runs = 20 if kind is of_three else 60
+    alarms = sum(sure(kind(seed, slow=slow)) for seed in range(runs))
+    assert alarms <= runs // 15
+
+
+@KINDS
+def test_a_model_that_is_right_is_never_worth_training(kind):
+    """Of sixty looks, twenty for three classes."""
+    runs = 20 if kind is of_three else 60
+    assert not any(benefit.worth(kind(seed), growth=1.5, steps=10)[0] for seed in range(runs))
 
 
 @KINDS
 def test_a_changed_effect_is_found(kind):
-    assert sum(kind(seed, change=0.5).low > 0 for seed in range(20)) >= 19
+    assert sum(sure(kind(seed, change=0.5)) for seed in range(20)) >= 19
 
 
 @KINDS
 def test_a_shift_of_the_base_rate_is_found(kind):
-    assert sum(kind(seed, shift=0.5).low > 0 for seed in range(20)) >= 19
+    assert sum(sure(kind(seed, shift=0.5)) for seed in range(20)) >= 19
 
 
 def test_a_change_that_is_over_again_is_no_reason():
@@ -70,17 +84,17 @@ def test_a_change_that_is_over_again_is_no_reason():
         bursts = np.repeat(draw.normal(size=30) * 0.7, 100)
         truth = (draw.uniform(size=3_000) < 1 / (1 + np.exp(-(score + bursts)))).astype(int)
         found += benefit.estimate(1 / (1 + np.exp(-score)), truth, features, times).low > 0
-    assert found <= 3
+    assert found <= 4
 
 
 def test_the_gain_is_what_the_change_costs():
     """Squared error: a shift of a half costs a quarter, and the corrector gains most of it."""
-    found = of_numbers(1, rows=12_000, shift=0.5)
+    found = of_numbers(1, rows=9_600, shift=0.5)
     assert found.gain == pytest.approx(0.25, abs=0.04)
     assert found.low < found.gain < found.high
     assert found.loss == pytest.approx(1.25, abs=0.06)
     assert 0 < found.share < found.gain / found.loss
-    assert "can be foreseen on 10,000 labelled rows" in found.message
+    assert "can be foreseen on 8,000 labelled rows" in found.message
 
 
 def test_the_order_of_rows_does_not_matter():
@@ -114,3 +128,54 @@ def test_too_few_rows_and_unequal_lengths_are_refused():
         benefit.estimate([0.5, 0.5], [1], {}, [0.0])
     with pytest.raises(Invalid, match="missing"):
         benefit.estimate([0.5, np.nan], [1, 0], {}, [0.0, 1.0])
+
+
+NOTHING = benefit.Benefit(0.0, -0.1, 0.1, 0.5, 1_000, 5, "Nothing shows it.")
+CLEAR = benefit.Benefit(0.02, 0.01, 0.03, 0.5, 1_000, 5, "The errors can be foreseen.")
+
+
+def test_a_clear_benefit_is_worth_a_training_after_the_wait():
+    assert benefit.worth(CLEAR, growth=1.1, steps=4) == (True, "The errors can be foreseen.")
+    good, why = benefit.worth(CLEAR, growth=1.1, steps=3)
+    assert not good
+    assert why == "A candidate was trained 3 periods ago; the next one waits for 4."
+
+
+def test_a_benefit_that_is_sure_and_small_is_not():
+    small = benefit.Benefit(0.004, 0.003, 0.005, 0.5, 1_000, 5, "It can.")
+    assert not benefit.worth(small, growth=1.1, steps=9)[0]
+
+
+def test_nothing_known_is_no_reason():
+    good, why = benefit.worth(None, growth=1.2, steps=50)
+    assert not good
+    assert why.startswith("Too few labelled rows to foresee a benefit.")
+    assert not benefit.worth(NOTHING, growth=2.9, steps=50)[0]
+
+
+def test_candidates_that_gained_are_a_reason_for_the_next():
+    good, why = benefit.worth(NOTHING, growth=1.1, steps=4, gained=0.02)
+    assert good
+    assert why == (
+        "The last candidates gained 2.0% of the model's loss, so 2.0% may be expected after 4 periods."
+    )
+    assert not benefit.worth(NOTHING, growth=1.1, steps=4, gained=0.004)[0]
+    assert benefit.worth(NOTHING, growth=1.1, steps=8, gained=0.004)[0]
+    assert not benefit.worth(NOTHING, growth=1.1, steps=500, gained=-0.001)[0]
+
+
+def test_each_refusal_doubles_the_wait_but_not_for_a_benefit():
+    waits = [
+        next(n for n in range(100) if benefit.worth(NOTHING, growth=1, steps=n, gained=0.1, refused=k)[0])
+        for k in range(5)
+    ]
+    assert waits == [4, 8, 16, 16, 16]
+    assert benefit.worth(CLEAR, growth=1, steps=4, gained=0.1, refused=4)[0]
+
+
+def test_many_more_rows_are_a_reason_unless_the_curve_is_flat():
+    good, why = benefit.worth(NOTHING, growth=3.5, steps=9)
+    assert good
+    assert why == "There are 3.50 times the labelled rows that the model learnt from."
+    assert not benefit.worth(NOTHING, growth=3.5, steps=9, curve=0.001)[0]
+    assert benefit.worth(NOTHING, growth=3.5, steps=9, curve=0.01)[0]
