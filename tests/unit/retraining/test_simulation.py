@@ -1,0 +1,198 @@
+"""A year of the loop from a seed: what is promised holds, and a loop that breaks a promise is caught."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from everloop.core.decisions import GatePolicy
+from everloop.deployment import gate
+from everloop.retraining import promises, triage
+from everloop.retraining.kept import Deaths, Plan
+from everloop.retraining.simulation import Loop
+from everloop.retraining.triage import Rules
+from everloop.retraining.world import DAY, QUIET, Climate, Made
+
+ROUGH = Climate(fault=1 / 12, jump=1 / 12, change=1 / 30)
+WILD = Climate(jump=0.3, far=40.0, change=1 / 20)
+OFTEN = Plan(rules=Rules(cooldown=3 * DAY, budget=3, period=30 * DAY), new_labels=150, canary=2)
+
+
+def compare(truth, champion, answers, constant, name):
+    return gate.judge(
+        GatePolicy(),
+        task="classification",
+        classes=("0", "1"),
+        positive="1",
+        truth=truth,
+        champion=champion,
+        challenger=answers,
+        baseline=constant,
+        slices={},
+        champion_name=name,
+    )
+
+
+def lived(seed, days=75, *, climate=ROUGH, plan=OFTEN, deaths=None, **told):
+    return promises.simulate(Made(seed, days, compare, climate), plan, seed=seed, deaths=deaths, **told)
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_no_promise_is_broken_and_deaths_change_nothing(seed):
+    without, among = lived(seed), lived(seed, deaths=Deaths())
+    assert without.broken is None, str(without.broken)
+    assert among.broken is None, str(among.broken)
+    assert among.killed > 0
+    assert among.state == without.state
+
+
+def test_much_happens_in_a_year():
+    years = [lived(seed, 200, deaths=Deaths()) for seed in range(4)]
+    assert [each.broken for each in years] == [None] * 4
+    codes = {record.code for each in years for record in each.records}
+    assert codes >= {"no_model", "changed_world", "new_data", "broken_feed", "cooldown", "budget"}
+    outcomes = {record.outcome for each in years for record in each.records}
+    assert outcomes >= {"promoted", "kept", "refused", "deferred"}
+    assert sum(each.stalled for each in years) > 20
+    assert sum(each.faults for each in years) > 20
+
+
+def test_the_same_seed_gives_the_same_to_the_bit_and_another_one_does_not():
+    first, again = lived(5, deaths=Deaths()), lived(5, deaths=Deaths())
+    assert first.state == again.state
+    assert first.loss.tobytes() == again.loss.tobytes()
+    assert (first.killed, first.stalled) == (again.killed, again.stalled)
+    assert lived(6).state != first.state
+
+
+def test_a_year_begins_as_a_shorter_one_does():
+    whole, part = lived(3, 90), lived(3, 50)
+    np.testing.assert_array_equal(whole.loss[:50], part.loss)
+    assert lived(3, 90, until=50).state == part.state
+
+
+def test_retraining_helps_where_the_world_changes():
+    years = [lived(seed, 240, climate=Climate(change=1 / 45), plan=Plan()) for seed in range(4)]
+    gains = [each.never[np.isfinite(each.never)].mean() / np.nanmean(each.loss) for each in years]
+    assert min(gains) > 1.02
+    assert np.mean(gains) > 1.1
+
+
+def test_where_nothing_changes_a_model_that_has_learnt_enough_is_never_retrained():
+    years = [lived(seed, 180, climate=QUIET, plan=Plan(first=2_500)) for seed in range(6)]
+    assert [len(each.trained) for each in years] == [1] * 6
+    assert all(each.considered > 1 for each in years)
+
+
+# -- a loop that breaks a promise ---------------------------------------------------------------------------
+
+
+def blind(rules, facts, triggers, *, forced=False):
+    """Decides as if no feed was ever broken."""
+    return triage.consider(rules, replace(facts, broken=()), triggers, forced=forced)
+
+
+def hasty(rules, facts, triggers, *, forced=False):
+    """Forgets when it was retrained last."""
+    return triage.consider(rules, replace(facts, retrained=()), triggers, forced=forced)
+
+
+def trusting(rules, facts, triggers, *, forced=False):
+    """Takes a retraining that seems to be in the future, as the clock went back, for an old one."""
+    known = tuple(each for each in facts.retrained if each <= facts.now)
+    return triage.consider(rules, replace(facts, retrained=known), triggers, forced=forced)
+
+
+class Greedy(Loop):
+    """Leaves no row out."""
+
+    def usable(self):
+        return np.flatnonzero(self.known() & (self.world.times < self.complete_until()))
+
+
+class Forgetful(Loop):
+    """Does a step anew without looking whether somebody else has done it meanwhile."""
+
+    def _once(self, job, step, compute, save):
+        if (job.number, step) not in self.kept.steps:
+            found = compute()
+            yield
+            self.kept.steps[job.number, step] = save(job, found)
+        yield
+        return self.kept.steps[job.number, step]
+
+
+class Crowded(Loop):
+    """Lets a canary be and goes on to the next job."""
+
+    def notice(self):
+        kept, self.kept.under_way = self.kept, list
+        try:
+            super().notice()
+        finally:
+            del kept.under_way
+
+    def facts(self):
+        return replace(super().facts(), release=None)
+
+
+class Silent(Loop):
+    """Ends a job without a record."""
+
+    def _put(self, job, found):
+        record = super()._put(job, found)
+        if record.action == "refuse":
+            del self.kept.records[record.decision_id]
+        return record
+
+
+EAGER = Plan(rules=Rules(cooldown=0, budget=99), new_labels=60, canary=6)
+
+
+@pytest.mark.parametrize(
+    ("promise", "told"),
+    [
+        ("broken feed", {"consider": blind}),
+        ("broken feed", {"loop": Greedy}),
+        ("cooldown", {"consider": hasty}),
+        ("cooldown", {"consider": trusting, "climate": WILD}),
+        ("one version", {"loop": Forgetful, "deaths": Deaths(kill=0.05, stall=0.3)}),
+        ("one at a time", {"loop": Crowded, "plan": EAGER}),
+        ("records", {"loop": Silent}),
+    ],
+)
+def test_a_loop_that_breaks_a_promise_is_caught_and_its_seed_shows_it_again(promise, told):
+    years = (lived(seed, 120, **told) for seed in range(12))
+    caught = next(year.broken for year in years if year.broken is not None and year.broken.promise == promise)
+    assert caught.replay == f"everloop simulate --seed {caught.seed} --until {caught.day}"
+    again = lived(caught.seed, 120, until=caught.day, **told).broken
+    assert again == caught
+    assert lived(caught.seed, 120, until=caught.day - 1, **told).broken is None
+    assert f"seed {caught.seed}, day {caught.day}" in str(caught)
+
+
+def test_a_budget_that_is_not_kept_is_caught():
+    rules = OFTEN.rules
+
+    def lavish(_, facts, triggers, *, forced=False):
+        return triage.consider(replace(rules, budget=99), facts, triggers, forced=forced)
+
+    found = [lived(seed, 120, consider=lavish).broken for seed in range(8)]
+    assert {each.promise for each in found if each} == {"budget"}
+
+
+def test_what_is_written_down_keeps_the_cooldown_whatever_the_clock_does():
+    for seed in range(6):
+        year = lived(seed, 150, climate=WILD)
+        assert year.broken is None, str(year.broken)
+        times = sorted(each.at for each in year.records if each.run_id)
+        assert all((b - a).total_seconds() >= OFTEN.rules.cooldown for a, b in pairwise(times))
+
+
+def test_faults_that_nobody_finds_are_counted():
+    found, missed = (lived(1, 120, climate=replace(ROUGH, found=share)) for share in (1.0, 0.3))
+    assert found.slipped == 0
+    assert missed.slipped > 0
