@@ -16,7 +16,7 @@ from everloop.core.errors import Refused, TooFewRows
 from everloop.core.loop import Order
 from everloop.core.models import ModelVersion
 from everloop.core.releases import PROD
-from everloop.core.runs import Run
+from everloop.core.runs import OUTSIDE, Run
 from everloop.deployment import measures
 from everloop.registry import versions
 from everloop.retraining import policy
@@ -131,7 +131,9 @@ class Steps:
         measured, moved, changed, helps = None, None, None, None
         if known:
             lost = champion.lost(material, known[1])
-            changed = lost or champion.changed(material, known[1])
+            # Who brings a model from outside knows that it was made by another recipe.
+            brought = self.order is not None and known[1].turn_id == OUTSIDE
+            changed = lost or (None if brought else champion.changed(material, known[1]))
             if not lost and not champion.incomparable(material, known[1]):
                 metrics, measured = champion.performance(material, known[1], fresh)
                 moved = champion.moved(material, known[1], fresh)

@@ -180,7 +180,7 @@ def _feed(facts: Facts) -> _Check:
 def _release_problem(facts: Facts) -> _Check:
     before = facts.before
     if before is None:
-        message = "Not compared with the version before: nothing says that this release made it worse."
+        message = "Not compared with the version before: there is none, or too few labels since it was released."
         return _Check(Evidence("version_before", False, message))
     told = (
         f"On the same {before.rows:,} labelled rows {before.metric} of {before.version}, which served before, "

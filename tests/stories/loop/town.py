@@ -10,16 +10,21 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from tests.stories.monitoring.shop import BEGIN, MODEL, ROWS, Change, Shop
+from sklearn.compose import make_column_transformer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder
+from tests.stories.monitoring.shop import MODEL, ROWS, Change, Shop
 
 from everloop.core.loop import DecisionRecord
 from everloop.core.monitoring import Alert
 from everloop.data.examples.customers import customers
-from everloop.flows import models
+from everloop.flows import models, outside
 from everloop.flows.loop import advancing, noticing, showing, working
 from everloop.flows.project import Project
 from everloop.flows.serving import labels
 from everloop.store import alerts as stored
+from everloop.training import prepared
 
 Truth = Callable[[pa.Table], np.ndarray]
 
@@ -60,14 +65,26 @@ class Town(Shop):
     def day_of(self, truth: Truth = as_ever, change: Change | None = None, rows: int = ROWS) -> None:
         """One day of production, and the labels of the day before."""
         self.version = models.find(self.project, f"{MODEL}@champion").version.version
-        self.clock.at = BEGIN + timedelta(days=self.day, hours=12)
+        self.clock.at = self.begin + timedelta(days=self.day, hours=12)
         if self._due:
             labels.add(self.project, self._due)
         table = customers(rows, 1_000 + self.day)
         asked = change(table) if change else table
         self._due = self._answer(asked, [str(each) for each in truth(table)])
         self.day += 1
-        self.clock.at = BEGIN + timedelta(days=self.day, hours=1)
+        self.clock.at = self.begin + timedelta(days=self.day, hours=1)
+
+    def spoil(self) -> None:
+        """Somebody promotes a version that says the opposite."""
+        known = models.find(self.project, f"{MODEL}@champion")
+        table = customers(4_000, 7)
+        names = list(known.run.features)
+        frame = prepared.to_frame(table, names)
+        chosen = make_column_transformer((OneHotEncoder(), ["plan", "country"]))
+        wrong = make_pipeline(chosen, LogisticRegression())
+        wrong.fit(frame, np.array([str(1 - each) for each in table.column("churned").to_pylist()]))
+        origin = outside.Origin(known.version.data_version, {}, "churned", names, {})
+        outside.register(self.project, MODEL, wrong, origin, version="6.6.6", promote="by hand")
 
     def decisions(self) -> list[DecisionRecord]:
         """Oldest first."""

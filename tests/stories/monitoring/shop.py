@@ -45,8 +45,10 @@ def settings(**monitoring: Any) -> dict[str, Any]:
 
 
 class Shop:
+    begin = BEGIN
+
     def __init__(self, folder: Path, url: str | None = None, **monitoring: Any) -> None:
-        self.clock = Hands(BEGIN - timedelta(days=1))
+        self.clock = Hands(self.begin - timedelta(days=1))
         tree = settings(**monitoring) | ({"store": {"url": url}} if url else {})
         self.project: Project = replace(connect(folder_settings(folder, tree), self.clock), clock=self.clock)
         turn.run(self.project, MODEL)
@@ -58,7 +60,7 @@ class Shop:
     def serve(self, days: int, change: Change | None = None, *, rows: int = ROWS, label: bool = True) -> None:
         """So many days; labels of a day come on the next."""
         for _ in range(days):
-            self.clock.at = BEGIN + timedelta(days=self.day, hours=12)
+            self.clock.at = self.begin + timedelta(days=self.day, hours=12)
             if label and self._due:
                 labels.add(self.project, self._due)
             table = customers(rows, 1_000 + self.day)
@@ -66,7 +68,7 @@ class Shop:
             asked = change(table) if change else table
             self._due = self._answer(asked, [str(each) for each in truth])
             self.day += 1
-        self.clock.at = BEGIN + timedelta(days=self.day, hours=1)
+        self.clock.at = self.begin + timedelta(days=self.day, hours=1)
 
     def close(self) -> None:
         self.project.close()
@@ -78,7 +80,7 @@ class Shop:
         found = models.find(self.project, f"{MODEL}@{self.version}")
         pipeline = models.load(self.project, f"{MODEL}@{self.version}")
         said = fitting.predict(pipeline, table, found.run.features, "classification")
-        start = BEGIN + timedelta(days=self.day)
+        start = self.begin + timedelta(days=self.day)
         lines = []
         for number, (row, chance) in enumerate(
             zip(table.select(list(found.run.features)).to_pylist(), said, strict=True)

@@ -168,7 +168,7 @@ def _facts(project: Project, model: str, triggers: list[Trigger]) -> Facts:
         moved=tuple(signs["moved"]),
         harm=next((each.damage for each in opened if each.damage and signs["moved"]), ""),
         release=on_its_way,
-        before=_before(project, model, now) if signs["worse"] and not signs["broken"] else None,
+        before=_before(project, model, now) if not signs["broken"] else None,
         rows=gathering.count(project, model, until) if serving else Rows(),
         untold=_untold(project, model, triggers),
         retrained=tuple(one.at for one in past if one.run_id),

@@ -1,0 +1,143 @@
+"""Weeks of a shop whose loop is at work: it retrains when the world changes, and refuses when that would not
+help."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+from tests.stories.loop.town import MODEL, Town, turned, work
+
+from everloop.core.errors import Conflict
+from everloop.core.loop import DecisionRecord
+from everloop.flows import models
+from everloop.flows.loop import advancing, asking, pausing, showing
+
+Open = Callable[..., Town]
+
+
+def in_cents(table: pa.Table) -> pa.Table:
+    """A bug of the feed: fees come in cents."""
+    at = table.column_names.index("monthly_fee")
+    return table.set_column(at, "monthly_fee", pc.multiply(table.column(at), 100.0))
+
+
+def trained(town: Town) -> list[DecisionRecord]:
+    return [one for one in town.decisions() if one.run_id]
+
+
+def test_a_changed_world_is_learnt_and_a_broken_feed_is_not(open_town: Open) -> None:
+    town = open_town()
+    town.live(4)
+    assert trained(town) == []  # nothing changed: each look is refused, with what would change it
+    quiet = town.decisions()
+    assert {(one.action, one.code) for one in quiet} == {("refuse", "no_benefit")}
+    assert all(one.changes for one in quiet)
+    assert town.alerts() == []
+
+    for _ in range(5):
+        town.live(1, turned)
+        if trained(town):
+            break
+    (learnt,) = trained(town)
+    assert (learnt.action, learnt.code, learnt.outcome) == ("retrain", "changed_world", "promoted")
+    assert {each.kind for each in learnt.triggers} >= {"performance"}
+    assert models.find(town.project, f"{MODEL}@champion").version.version == learnt.version == "1.0.1"
+    assert len(town.alerts()) == 1
+
+    before = len(town.decisions())
+    town.live(3, turned, in_cents)
+    refused = [one for one in town.decisions()[before:] if one.code == "broken_feed"]
+    assert refused
+    assert "monthly_fee" in refused[0].reason
+    assert "Repair the feed" in refused[0].changes
+    broken = [one for one in town.decisions()[before:] if one.run_id]
+    assert broken == []
+    assert models.find(town.project, f"{MODEL}@champion").version.version == "1.0.1"
+
+
+def test_a_bad_release_is_taken_back_and_not_retrained_over(open_town: Open) -> None:
+    """A version that answers the wrong way round gets live by hand; the loop goes back to the one before."""
+    town = open_town()
+    town.live(3)
+    town.spoil()
+    town.live(4)
+    (decided,) = [one for one in town.decisions() if one.code == "release_problem"]
+    assert decided.action == "refuse"
+    assert "1.0.0" in decided.reason
+    assert models.find(town.project, f"{MODEL}@champion").version.version == "1.0.0"
+    assert trained(town) == []
+    town.live(2)
+    assert len([one for one in town.decisions() if one.code == "release_problem"]) == 1
+
+
+def test_what_is_asked_for_while_paused_is_done_and_nothing_else(open_town: Open) -> None:
+    town = open_town()
+    assert pausing.pause(town.project, MODEL, "a move") == [MODEL]
+    assert pausing.pause(town.project) == []
+    town.live(4)
+    assert town.decisions() == []
+    (standing,) = showing.standings(town.project)
+    assert standing.pause is not None
+    assert standing.pause.reason == "a move"
+    job = asking.ask(town.project, MODEL, force=True)
+    work(town.project)
+    (decided,) = town.decisions()
+    assert (decided.code, decided.job_id) == ("forced", job.job_id)
+    assert pausing.resume(town.project) == [MODEL]
+    work(town.project)
+    assert len(town.decisions()) == 2  # the labels that came meanwhile
+
+
+def test_several_triggers_are_one_retraining(open_town: Open) -> None:
+    town = open_town()
+    jobs = [asking.ask(town.project, MODEL, force=n == 2, reason=f"reason {n}") for n in range(3)]
+    event = asking.ask(town.project, MODEL, kind="webhook", key="warehouse/1")
+    assert asking.ask(town.project, MODEL, kind="webhook", key="warehouse/1") == event
+    assert {one.job_id for one in jobs} == {event.job_id}
+    work(town.project)
+    (decided,) = town.decisions()
+    assert [each.kind for each in decided.triggers] == ["manual"] * 3 + ["webhook"]
+    assert decided.run_id is not None
+
+
+def test_people_are_asked_before_it_trains_and_before_it_is_released(open_town: Open) -> None:
+    town = open_town(approve=["train", "release"], on=("performance",))
+    town.live(3)
+    for _ in range(6):
+        town.live(1, turned)
+        if town.decisions():
+            break
+    (waits,) = town.decisions()
+    assert (waits.stage, waits.run_id) == ("approval", None)
+    town.live(3, turned)
+    assert len(town.decisions()) == 1  # nothing is considered beside it
+    advancing.approve(town.project, waits.decision_id, "owner", "seen")
+    work(town.project)
+    released = showing.find(town.project, waits.decision_id)
+    assert released.stage == "release_approval"
+    assert models.find(town.project, f"{MODEL}@champion").version.version == "1.0.0"
+    advancing.approve(town.project, waits.decision_id)
+    work(town.project)
+    done = showing.find(town.project, waits.decision_id)
+    assert (done.stage, done.outcome) == ("ended", "promoted")
+    assert [each.step for each in done.approvals] == ["train", "release"]
+    assert models.find(town.project, f"{MODEL}@champion").version.version == "1.0.1"
+    with pytest.raises(Conflict, match="has ended: promoted"):
+        advancing.approve(town.project, waits.decision_id)
+
+
+def test_the_schedule_is_one_trigger_however_often_it_was_missed(open_town: Open) -> None:
+    town = open_town(on=(), schedule="0 0 * * *")
+    work(town.project)
+    assert town.decisions() == []
+    town.clock.at += timedelta(days=5)
+    work(town.project)
+    (decided,) = town.decisions()
+    assert [each.kind for each in decided.triggers] == ["schedule"]
+    assert decided.action in ("refuse", "defer")
+    work(town.project)
+    assert len(town.decisions()) == 1
