@@ -14,7 +14,7 @@ from sklearn.compose import make_column_transformer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
-from tests.stories.monitoring.shop import MODEL, ROWS, Change, Shop
+from tests.stories.monitoring.shop import MODEL, ROWS, Change, Shop, settings
 
 from everloop.core.loop import DecisionRecord
 from everloop.core.monitoring import Alert
@@ -52,8 +52,15 @@ def work(project: Project) -> None:
 
 class Town(Shop):
     def __init__(self, folder: Path, url: str | None = None, **retraining: Any) -> None:
-        rules = {"rollout": "direct", **retraining}
-        super().__init__(folder, url, window="1d", retraining=rules)
+        super().__init__(folder, url, **self.rules(**retraining))
+
+    @staticmethod
+    def rules(**retraining: Any) -> dict[str, Any]:
+        return {"window": "1d", "retraining": {"rollout": "direct", **retraining}}
+
+    @classmethod
+    def tree(cls, **retraining: Any) -> dict[str, Any]:
+        return settings(**cls.rules(**retraining))
 
     def live(self, days: int, truth: Truth = as_ever, change: Change | None = None) -> None:
         """So many days with the loop at work."""
