@@ -4,7 +4,7 @@ monitors, and the loop does what is due."""
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,8 @@ from everloop.flows.loop import advancing, noticing, showing, working
 from everloop.flows.project import Project
 from everloop.flows.serving import labels
 from everloop.store import alerts as stored
+from everloop.store import predictions
+from everloop.store.predictions import Wanted
 from everloop.training import prepared
 
 Truth = Callable[[pa.Table], np.ndarray]
@@ -51,16 +53,27 @@ def work(project: Project) -> None:
 
 
 class Town(Shop):
-    def __init__(self, folder: Path, url: str | None = None, **retraining: Any) -> None:
-        super().__init__(folder, url, **self.rules(**retraining))
-
-    @staticmethod
-    def rules(**retraining: Any) -> dict[str, Any]:
-        return {"window": "1d", "retraining": {"rollout": "direct", **retraining}}
+    def __init__(
+        self, folder: Path, url: str | None = None, *, known: bool = False, **retraining: Any
+    ) -> None:
+        """``known``: the project is there, and its last day was served."""
+        super().__init__(folder, url, **retraining)
+        if known:
+            self.day = (self.clock_of_last() - self.begin).days + 1
+            self.clock.at = self.begin + timedelta(days=self.day, hours=1)
 
     @classmethod
     def tree(cls, **retraining: Any) -> dict[str, Any]:
-        return settings(**cls.rules(**retraining))
+        return settings(window="1d", retraining={"rollout": "direct", **retraining})
+
+    def clock_of_last(self) -> datetime:
+        """When somebody last asked."""
+        with self.project.store.reading() as tx:
+            (newest,) = predictions.page(tx, Wanted(MODEL), 1)
+        return datetime.fromisoformat(newest["at"])
+
+    def features(self) -> list[str]:
+        return list(models.find(self.project, f"{MODEL}@champion").run.features)
 
     def live(self, days: int, truth: Truth = as_ever, change: Change | None = None) -> None:
         """So many days with the loop at work."""

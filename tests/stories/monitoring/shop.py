@@ -49,13 +49,18 @@ class Shop:
 
     def __init__(self, folder: Path, url: str | None = None, **monitoring: Any) -> None:
         self.clock = Hands(self.begin - timedelta(days=1))
-        tree = settings(**monitoring) | ({"store": {"url": url}} if url else {})
+        tree = self.tree(**monitoring) | ({"store": {"url": url}} if url else {})
         self.project: Project = replace(connect(folder_settings(folder, tree), self.clock), clock=self.clock)
         turn.run(self.project, MODEL)
         self.version = models.find(self.project, f"{MODEL}@latest").version.version
         self.day = 0
         self.first = 0  # number of the first prediction
         self._due: list[LabelItem] = []
+
+    @classmethod
+    def tree(cls, **given: Any) -> dict[str, Any]:
+        """The settings."""
+        return settings(**given)
 
     def serve(self, days: int, change: Change | None = None, *, rows: int = ROWS, label: bool = True) -> None:
         """So many days; labels of a day come on the next."""
