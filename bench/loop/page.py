@@ -43,6 +43,16 @@ are log loss, or squared error of a target with unit variance in the first steps
   after the ratings had been seen: that the gain to expect grows with the steps since the last candidate.
 """
 
+FOUND = """### What it shows
+
+Ours trains no more than a quarter of the time and never without drift, and no promotion was surely harmful.
+It does not reach 90 % everywhere. On flights it is within luck of a plain calendar of four steps at best, and
+worse where its first training comes late: a correction sees the change of a world only when it is large
+beside the noise of a week. On employment nearly all that training again gains is of more rows of much the
+same world (1 % of the loss), which ours asks for at three times the rows only. On births what it trains on
+matters more than when: the recent rows are better than all. A calendar of four steps does as well or better
+on the other streams; what it cannot do is to stop where nothing is to be gained.
+"""
 QUIET_WORDS = """## Streams without drift
 
 Made, not real: twelve features, a truth that never changes, classes and numbers in turn. The first model
@@ -54,7 +64,7 @@ world give: with 2.3 times the rows that is less than ours asks for (3 times, `b
 def page(lines: Sequence[Mapping[str, Any]], missing: Sequence[str]) -> str:
     streams = [each for each in dict.fromkeys(one["stream"] for one in lines) if "quiet" not in each]
     quiet = [each for each in lines if "quiet" in each["stream"]]
-    parts = [HEAD, "## What was reached\n", *_goals(lines, streams, quiet), ""]
+    parts = [HEAD, "## What was reached\n", *_goals(lines, streams, quiet), "", FOUND]
     parts += [f"Not measured: {each}\n" for each in missing]
     for stream in streams:
         rows = [each for each in lines if each["stream"] == stream]
@@ -100,8 +110,8 @@ def _goals(
     ours = {each["stream"]: each for each in lines if each["policy"] == "ours"}
     told = [
         "| stream | share of the improvement (90 %) | of the trainings (25 %) | harmful promotions (0) "
-        "| by single tests |",
-        "|---|---|---|---|---|",
+        "| by single tests | share from four first models, and every 4 steps' |",
+        "|---|---|---|---|---|---|",
     ]
     for name in streams:
         it = ours.get(name)
@@ -113,6 +123,7 @@ def _goals(
             f"{often:.0%}{_missed(often <= TRAININGS)}",
             f"{it['surely']}{_missed(it['surely'] == 0)}",
             f"{it['harmful']} of {it['promoted']}",
+            _spread(lines, name),
         )
         told.append(f"| {name} | {' | '.join(cells)} |")
     still = [each for each in quiet if each["policy"] == "ours"]
@@ -121,6 +132,15 @@ def _goals(
         none = sum(each["trained"] == 0 for each in of_it)
         told += ["", f"Streams with {words} on which it never trained (19 of 20): {none} of {len(of_it)}."]
     return told
+
+
+def _spread(lines: Sequence[Mapping[str, Any]], stream: str) -> str:
+    """Lowest, mean and highest share of ours where the first model is trained up to three steps later."""
+    of_it = {each["policy"]: each["starts"] for each in lines if each["stream"] == stream and each["starts"]}
+    if "ours" not in of_it:
+        return ""
+    ours, fourth = of_it["ours"], of_it["every 4 steps"]
+    return f"{min(ours):.0%} to {max(ours):.0%}, mean {np.mean(ours):.0%}; {np.mean(fourth):.0%}"
 
 
 def _missed(reached: bool) -> str:

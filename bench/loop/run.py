@@ -14,8 +14,8 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +27,7 @@ from .streams import QUIET as BURSTY
 from .streams import REAL, Missing, Stream, quiet
 
 ALPHA = 0.05
+LATER = ("every 4 steps", "ours")
 QUIET = ("never", "distances > .1", "tests p < .05", "loss +10 %", "ours")
 
 
@@ -34,7 +35,8 @@ QUIET = ("never", "distances > .1", "tests p < .05", "loss +10 %", "ours")
 class Line:
     """A policy on a stream. ``share`` of the improvement that every step brings over never; ``harmful``
     promotions at 5 % each by the parts of a step, ``by_rows`` by its rows, ``surely`` at 5 % for all of them
-    together (Bonferroni, by the parts); ``fits``: models fitted, trials included."""
+    together (Bonferroni, by the parts); ``starts``: the share where the first model is of this step, or one,
+    two or three steps later; ``fits``: models fitted, trials included."""
 
     stream: str
     words: str
@@ -50,6 +52,7 @@ class Line:
     surely: int
     fits: int
     told: tuple[str, ...] = ()
+    starts: tuple[float, ...] = ()
 
 
 def replay(stream: Stream, names: Sequence[str], pictures: Path | None = None) -> list[Line]:
@@ -59,6 +62,7 @@ def replay(stream: Stream, names: Sequence[str], pictures: Path | None = None) -
         begun = time.perf_counter()
         found[name] = POLICIES[name](bank)
         print(f"{time.perf_counter() - begun:6.1f} s  {stream.name}: {name}", file=sys.stderr)
+    starts = _started(bank, found) if stream.name in REAL else {}
     if stream.name in REAL:
         bank.keep()
     if pictures is not None:
@@ -69,10 +73,25 @@ def replay(stream: Stream, names: Sequence[str], pictures: Path | None = None) -
             stream.name, stream.words, len(stream.truth), stream.steps - stream.start - 1, name, it.loss,
             (never - it.loss) / (never - every), len(it.trained), len(it.promoted), _under(it.chances, ALPHA),
             _under(it.by_rows, ALPHA), _under(it.chances, ALPHA / max(1, len(it.promoted))), it.fits,
-            tuple(it.told),
+            tuple(it.told), starts.get(name, ()),
         )
         for name, it in found.items()
     ]  # fmt: skip
+
+
+def _started(bank: Bank, found: Mapping[str, Replay]) -> dict[str, tuple[float, ...]]:
+    """Shares of improvement with other first models: when a calendar or a trial comes is luck in part."""
+    if not {"never", "every step", *LATER} <= set(found):
+        return {}
+    shares: dict[str, list[float]] = {name: [] for name in LATER}
+    usual = bank.stream
+    for later in range(4):
+        bank.stream = replace(usual, start=usual.start + later)
+        loss = {name: POLICIES[name](bank).loss for name in ("never", "every step", *LATER)}
+        for name in LATER:
+            shares[name].append((loss["never"] - loss[name]) / (loss["never"] - loss["every step"]))
+    bank.stream = usual
+    return {name: tuple(each) for name, each in shares.items()}
 
 
 def _under(chances: Sequence[float], alpha: float) -> int:

@@ -12,9 +12,9 @@ the confidence says (simulated in test_benefit.py). What it cannot see: what a l
 express, and that a model would learn more from more rows of the same world.
 
 The constants are of bench/loop (RESULTS.md), chosen on its flights and its streams without drift. There the
-gain of a correction stayed below 0.4 % of the loss in 176 looks, and its lower end below 0; on the flights of
-2013, where fresh models gain 5 %, it was 0.3 to 4 %: ``GAIN`` lies between. Trained every 4 steps, a model
-has most of what it has trained at every step (89 % on flights): ``WAIT``.
+gain of a correction stayed below 0.4 % of the loss in 176 looks at models of independent rows; on the flights
+of 2013, where fresh models gain 5 %, it was mostly 0.3 to 4 %: ``GAIN`` lies between. Trained every 4 steps,
+a model has most of what it has trained at every step (85 % on flights, 88 to 99 % on seven more): ``WAIT``.
 """
 
 from __future__ import annotations
