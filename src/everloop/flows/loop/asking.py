@@ -8,6 +8,7 @@ from everloop.flows.project import Project
 from everloop.flows.serving import jobs
 from everloop.flows.serving.jobs import Job
 from everloop.store import loop
+from everloop.store.database import Tx
 
 
 def ask(
@@ -26,22 +27,32 @@ def ask(
     now = project.clock.now()
     said = reason or {"manual": "asked for by hand", "webhook": "asked for by another system"}.get(kind, kind)
     trigger = Trigger(kind, f"{kind}/{key or new_id('ask', now)}", now, said)
-    return noticed(project, model, [trigger], force=force, reason=said, request_id=request_id)
+    with project.store.writing() as tx:
+        found = _kept(tx, project, model, [trigger], force=force, reason=said, request_id=request_id)
+        return found or jobs.newest(tx, model)
 
 
-def noticed(
+def noticed(project: Project, model: str, triggers: list[Trigger]) -> Job | None:
+    """Keep the triggers that are new, with the job that considers them; without any, what was put off is to
+    be considered again. None where somebody else was first."""
+    reason = "; ".join(each.message.rstrip(".") for each in triggers)
+    with project.store.writing() as tx:
+        return _kept(tx, project, model, triggers, reason=reason or "it was put off, and is considered again")
+
+
+def _kept(
+    tx: Tx,
     project: Project,
     model: str,
     triggers: list[Trigger],
     *,
     force: bool = False,
-    reason: str = "",
+    reason: str,
     request_id: str = "",
-) -> Job:
-    """Keep triggers that are new, and see that a job waits which considers them."""
-    with project.store.writing() as tx:
-        loop.begin(tx, model)
-        for each in triggers:
-            loop.add_trigger(tx, model, each)
-    said = reason or "; ".join(each.message.rstrip(".") for each in triggers)
-    return jobs.enqueue_retrain(project, model, force=force, reason=said, request_id=request_id)
+) -> Job | None:
+    jobs.begin(tx)
+    loop.begin(tx, model)
+    new = [each for each in triggers if loop.add_trigger(tx, model, each)]
+    if (triggers and not new) or (not triggers and jobs.under_way(tx, model)):
+        return None
+    return jobs.join(tx, project, model, force=force, reason=reason, request_id=request_id)

@@ -28,10 +28,7 @@ _FAMILIES: dict[str, TriggerKind] = {
 def notice(project: Project) -> list[str]:
     """Write down what is new, and have it considered; returns the models that it is new of."""
     found = news(project)
-    for model, triggers in found.items():
-        reason = "" if triggers else "it was put off, and is considered again"
-        asking.noticed(project, model, triggers, reason=reason)
-    return list(found)
+    return [model for model, triggers in found.items() if asking.noticed(project, model, triggers)]
 
 
 def news(project: Project) -> dict[str, list[Trigger]]:

@@ -55,13 +55,33 @@ def enqueue_retrain(
     """
     project.model(model)
     with project.store.writing() as tx:
-        jobs.begin(tx)
-        row = jobs.waiting(tx, RETRAIN, model)
-        if row is None:
-            return enqueue(tx, project, model, force=force, reason=reason, request_id=request_id)
-        if force and not row["request"]["force"]:
-            jobs.replace_request(tx, row["job_id"], {**row["request"], "force": True, "reason": reason})
-        return _job(_known(jobs.find(tx, row["job_id"])))
+        begin(tx)
+        return join(tx, project, model, force=force, reason=reason, request_id=request_id)
+
+
+def begin(tx: Tx) -> None:
+    """Jobs are enqueued and taken one transaction after the other."""
+    jobs.begin(tx)
+
+
+def join(tx: Tx, project: Project, model: str, *, force: bool, reason: str, request_id: str = "") -> Job:
+    """The job that is queued for the model, or another one; ``begin`` goes before it."""
+    row = jobs.waiting(tx, RETRAIN, model)
+    if row is None:
+        return enqueue(tx, project, model, force=force, reason=reason, request_id=request_id)
+    if force and not row["request"]["force"]:
+        jobs.replace_request(tx, row["job_id"], {**row["request"], "force": True, "reason": reason})
+    return _job(_known(jobs.find(tx, row["job_id"])))
+
+
+def newest(tx: Tx, model: str) -> Job:
+    """Of a model that has had one."""
+    return _job(jobs.list_jobs(tx, model, limit=1)[0])
+
+
+def under_way(tx: Tx, model: str) -> bool:
+    """Whether a job of the model waits or is being done."""
+    return any(jobs.list_jobs(tx, model, status, limit=1) for status in ("queued", "running"))
 
 
 def enqueue(
