@@ -11,10 +11,12 @@ from everloop.core import spans
 from everloop.core.decisions import Evidence
 from everloop.core.errors import Invalid, TooFewRows
 from everloop.core.runs import Run
-from everloop.retraining import benefit
-from everloop.store import models
+from everloop.retraining import benefit, policy
+from everloop.store import models, turns
 
 from .material import Material
+
+GAINS = 3  # candidates whose gains tell what another may gain
 
 
 def judge(material: Material, run: Run) -> Evidence:
@@ -26,7 +28,9 @@ def judge(material: Material, run: Run) -> Evidence:
     learnt = max(1, run.train_rows + run.test_rows)
     growth = float(material.labelled.sum()) / learnt
     steps, refused = _tried(material, run)
-    good, why = benefit.worth(found, growth=growth, steps=steps, refused=refused)
+    good, why = benefit.worth(
+        found, growth=growth, steps=steps, refused=refused, gained=_gained(material, run)
+    )
     value = None if found is None else found.gain
     return Evidence("benefit", good, why, value, 0.0)
 
@@ -39,7 +43,7 @@ def _benefit(material: Material, run: Run, rows: np.ndarray) -> benefit.Benefit 
     if run.task == "classification":
         truth = _codes(run, truth)
         answers = answers[:, 1] if len(run.classes) == 2 else answers
-    features = {name: _column(table.column(name)) for name in run.features}
+    features = {name: column_of(table.column(name)) for name in run.features}
     try:
         return benefit.estimate(answers, truth, features, _times(material, table), kind=run.task)
     except (TooFewRows, Invalid):
@@ -58,7 +62,7 @@ def _codes(run: Run, truth: np.ndarray) -> np.ndarray:
     return np.array([codes[name] for name in truth])
 
 
-def _column(values: pa.ChunkedArray) -> np.ndarray:
+def column_of(values: pa.ChunkedArray) -> np.ndarray:
     """Numbers, times as numbers, anything else as texts."""
     kind = values.type
     if pa.types.is_boolean(kind):
@@ -75,7 +79,7 @@ def _times(material: Material, table: pa.Table) -> np.ndarray:
     name = material.model.time_column
     found: Any = None
     if name is not None and name in table.column_names:
-        found = _column(table.column(name))
+        found = column_of(table.column(name))
     if found is None or found.dtype == object or np.isnan(found).any():
         return np.arange(table.num_rows, dtype=np.float64)
     return np.asarray(found)
@@ -89,3 +93,18 @@ def _tried(material: Material, run: Run) -> tuple[float, int]:
     last = max([run.started_at, *(one.started_at for one in newer)])
     since = (material.project.clock.now() - last).total_seconds()
     return since / spans.seconds(material.model.monitoring.window), len(newer)
+
+
+def _gained(material: Material, run: Run) -> float | None:
+    """Which share of the champion's loss the last candidates gained at their gates, in the mean; None where
+    there was no candidate yet, or their metric is no loss."""
+    with material.project.store.reading() as tx:
+        runs = models.list_runs(tx, run.model, limit=GAINS)
+        judged = [turns.finished_step(tx, one.turn_id, "gate") for one in runs]
+    found = []
+    for result in [row["result"] for row in judged if row is not None]:
+        compared = result["verdict"]["comparison"]
+        is_loss = compared and compared["metric"] in policy.LOWER_IS_BETTER and compared["champion"] > 0
+        if result["champion"] is not None and is_loss:
+            found.append(compared["improvement"] / compared["champion"])
+    return float(np.mean(found)) if found else None
