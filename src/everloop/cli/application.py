@@ -38,6 +38,10 @@ COMMANDS = {
         "everloop.cli.decisions",
         "List, show, approve and reject what the loop decides about retraining.",
     ),
+    "simulate": (
+        "everloop.cli.simulate",
+        "Simulate the loop: on a model's past, or a year of it from a seed.",
+    ),
     "deploy": (
         "everloop.cli.deploy",
         "Release a model version to an environment, at once or step by step.",

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from everloop.flows import status as status
     from everloop.flows import turn as turn
     from everloop.flows import upkeep as upkeep
+    from everloop.flows.loop import simulating as simulating
     from everloop.flows.releases import deploying as deploying
     from everloop.flows.releases import keeping as keeping
     from everloop.flows.releases import memory as memory
@@ -97,6 +98,7 @@ else:
             },
             **{name: f"everloop.cli.{name}" for name in ("log", "output", "progress", "weeks")},
             "metadata": "importlib.metadata",
+            "simulating": "everloop.flows.loop.simulating",
             "conditions": "everloop.data.conditions",
             "names": "everloop.data.names",
             "samplesize": "everloop.deployment.samplesize",

@@ -18,13 +18,22 @@ def is_user_code(name: object) -> bool:
 
 def keep_source(project: Project, spec: str) -> str:
     """Store the source of the file that ``spec`` names; returns its address."""
+    return artifacts.keep(project, _source(project, spec), "py")
+
+
+def read(project: Project, spec: str) -> Any:
+    """The object that ``spec`` names as it is now, without keeping its source."""
+    return _made(project, spec, _source(project, spec))
+
+
+def _source(project: Project, spec: str) -> bytes:
     file, _ = _parts(spec)
     path = project.settings.root / file
     if not path.is_file():
         raise FileMissing(
             f"There is no file '{file}' in {project.settings.root} (for '{spec}').", remedy="Check the name."
         )
-    return artifacts.keep(project, path.read_bytes(), "py")
+    return path.read_bytes()
 
 
 def load(project: Project, spec: str, address: str) -> Any:
@@ -32,8 +41,11 @@ def load(project: Project, spec: str, address: str) -> Any:
 
     The module stays out of ``sys.modules``, so that classes it defines are pickled whole, with their code.
     """
+    return _made(project, spec, artifacts.fetch(project, address))
+
+
+def _made(project: Project, spec: str, source: bytes) -> Any:
     file, name = _parts(spec)
-    source = artifacts.fetch(project, address)
     module = ModuleType(f"everloop_user_{sha256(source).hexdigest()[:12]}")
     module.__file__ = str(project.settings.root / file)
     try:

@@ -17,7 +17,6 @@ from .world import DAY, Rows, World, losses
 
 LEAST_LABELS = 20  # with fewer nothing is said about those to come
 NEWEST = 2_000  # labels, by which it is told how long they take
-REACH = 28  # days that a window of monitoring goes back, at most
 LATELY = 7  # days whose inputs are compared with what was learnt
 HEALED = 2  # quiet days after which a feed's alert closes
 _KINDS: Mapping[str, TriggerKind] = {"worse": "performance", "moved": "drift"}
@@ -31,6 +30,8 @@ class Days:
         self.day = 0
         self.served: dict[int, Floats] = {}  # each day's losses, of rows whose label ever comes
         self._said: dict[str, Floats] = {}
+        there = np.isfinite(world.times)
+        self._day_of = np.where(there, np.floor(np.where(there, world.times, 0.0) / DAY), -np.inf)
         late = np.flatnonzero(np.isfinite(world.times) & np.isfinite(world.known))
         self._arriving = late[np.argsort(world.known[late], kind="stable")]  # labels in the order they come
         self._edges = np.searchsorted(world.times, np.arange(world.days + 1) * DAY)
@@ -94,7 +95,7 @@ class Days:
         if serving is None:
             return
         since = kept.champions[-1][0] + 1
-        self._sign("worse", day, self._worse(serving, since))
+        self._judge(serving, day)
         asked = [each for each in range(max(since, day - LATELY + 1), day + 1) if each not in kept.faults]
         rows = np.concatenate([self.rows_of(each) for each in asked]) if asked else np.empty(0, np.int64)
         enough = len(rows) >= self.plan.window_rows
@@ -107,17 +108,20 @@ class Days:
         else:
             self.kept.opened.pop(kind, None)
 
-    def _worse(self, serving: Version, since: int) -> str:
-        """On the newest days with complete labels and a whole feed, as many as make a window."""
-        until = min(self.day, int(min(self.complete_until(), self.world.days * DAY) // DAY) - 1)
-        known, rows = self.known(), np.empty(0, np.int64)
-        for day in range(until, max(since, until - REACH) - 1, -1):
-            if day not in self.kept.faults:
-                there = self.rows_of(day)
-                rows = np.concatenate([there[known[there]], rows])
-            if len(rows) >= self.plan.window_rows:
-                return self.world.worse(serving.trained, rows)
-        return ""
+    def _judge(self, serving: Version, day: int) -> None:
+        """By the next window: the days since the last one whose labels are complete, without those of a
+        broken feed, once they are long enough and have rows enough. Until then what was found stands."""
+        kept, plan = self.kept, self.plan
+        first = max(kept.champions[-1][0] + 1, kept.looked)
+        complete = self.complete_until()
+        until = min(day, int(complete // DAY) - 1) if np.isfinite(complete) else -1
+        if (until + 1 - first) * DAY < plan.window or until < first:
+            return
+        known, rows = self.known(), self.rows_of(first, until)
+        rows = rows[known[rows] & ~self.in_faults()[rows]]
+        if len(rows) >= plan.window_rows:
+            kept.looked = until + 1
+            self._sign("worse", day, self.world.worse(serving.trained, rows))
 
     # -- noticing ------------------------------------------------------------------------------------------
 
@@ -133,7 +137,7 @@ class Days:
     def _news(self) -> list[Trigger]:
         kept, plan, serving = self.kept, self.plan, self.kept.champion
         if serving is None:
-            first = Trigger("manual", "first", self.now, "There is no model yet")
+            first = Trigger("manual", f"first/{len(kept.versions)}", self.now, "There is no model yet")
             return [first] if len(self.usable()) >= plan.first else []
         found = []
         for sign, kind in _KINDS.items():
@@ -170,15 +174,15 @@ class Days:
         times = self.world.times
         later = np.arange(np.searchsorted(times, serving.until), self._edges[self.day + 1])
         known, done = self.known()[later], times[later] < self.complete_until()
-        out = int((known & done & np.isin(times[later] // DAY, list(self.kept.faults))).sum())
+        out = int((known & done & self.in_faults()[later]).sum())
         labelled, ready = int(known.sum()), int((known & done).sum())
         return triage.Rows(ready - out, labelled - ready, len(later) - labelled, out)
 
     def in_faults(self) -> np.ndarray:
         """(n,): rows of days on which the feed was found broken."""
-        return np.isin(self.world.times // DAY, list(self.kept.faults))
+        return np.isin(self._day_of, list(self.kept.faults))
 
     def usable(self) -> Rows:
         """Rows to train on: labelled, complete, and of days with a whole feed."""
-        done = self.world.times < self.complete_until()
+        done = (self.world.times < self.complete_until()) | np.isneginf(self.world.times)
         return np.flatnonzero(self.known() & done & ~self.in_faults())

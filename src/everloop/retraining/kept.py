@@ -22,6 +22,7 @@ class Plan:
     labelled rows that it has at least; ``first``: rows that the first model is trained on; ``canary``: days
     that a release takes; ``limit``: trainings, at most."""
 
+    model: str = "simulated"
     rules: Rules = field(default_factory=Rules)
     on: tuple[str, ...] = ("performance", "drift", "labels")
     new_labels: int = 500
@@ -44,7 +45,8 @@ class Deaths:
 
 @dataclass(frozen=True, eq=False)
 class Version:
-    """A registered model; ``until``: seconds since the world began, up to which it has learnt."""
+    """A registered model; ``until``: seconds since the world began, up to which it has learnt.
+    ``challenged``: there was a champion that it was compared with."""
 
     name: str
     decision_id: str
@@ -52,6 +54,7 @@ class Version:
     until: float
     at: datetime
     verdict: GateVerdict
+    challenged: bool = True
 
     def has_seen(self, size: int) -> np.ndarray:
         seen = np.zeros(size, dtype=bool)
@@ -91,6 +94,7 @@ class Kept:
     versions: list[Version] = field(default_factory=list)
     champions: list[tuple[int, str]] = field(default_factory=list)  # day, version
     learnt: list[tuple[int, str, frozenset[int]]] = field(default_factory=list)  # day, decision, days of rows
+    looked: int = 0  # the day with which the next window of performance begins
     faults: dict[int, str] = field(default_factory=dict)  # what was found of a day's feed
     opened: dict[str, int] = field(default_factory=dict)  # alerts that are open, by kind: since which day
     signs: dict[str, tuple[int, str]] = field(default_factory=dict)  # newest finding of each kind: day, words

@@ -19,6 +19,7 @@ from .kept import Deaths, Plan, Version
 from .simulation import Consider, Loop
 from .world import World
 
+_FREE = ("no_model", "forced")  # no limit holds them back
 PATIENCE = timedelta(days=3)  # by the worker's clock, after which what was put off has been considered
 
 
@@ -148,7 +149,8 @@ def _one_version(loop: Loop) -> Iterator[tuple[str, str]]:
 
 def _limits(loop: Loop) -> Iterator[tuple[str, str]]:
     """By the times that are written down: those are all that anybody has."""
-    rules, times = loop.plan.rules, sorted(loop.kept.retrained())
+    rules = loop.plan.rules
+    times = sorted(each.at for each in loop.kept.records.values() if each.run_id and each.code not in _FREE)
     for before, after in pairwise(times):
         apart = (after - before).total_seconds()
         if apart < rules.cooldown:
@@ -225,7 +227,7 @@ def _state(loop: Loop) -> str:
     add([(day, decision_id, sorted(days)) for day, decision_id, days in kept.learnt])
     for version in kept.versions:
         add(replace(version.verdict, checks=()), version.name, version.decision_id, version.at)
-        add(version.trained.learnt, version.trained.held, loop.answers(version, loop.rows_of(0, loop.day)))
+        add(version.trained.learnt, version.trained.held)
     for day in sorted(loop.served):
         add(day, loop.served[day])
     return told.hexdigest()

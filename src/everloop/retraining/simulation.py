@@ -151,7 +151,7 @@ class Loop(Days):
         outcome = _OUTCOMES[ruling.action]
         going = ruling.action == "retrain"
         return DecisionRecord(
-            decision_id=job.decision_id, model="simulated", at=facts.now, action=ruling.action,
+            decision_id=job.decision_id, model=self.plan.model, at=facts.now, action=ruling.action,
             code=ruling.code, reason=ruling.reason, changes=ruling.changes, triggers=triggers,
             evidence=ruling.evidence,
             by="loop", champion=facts.champion, stage="train" if going else "ended", outcome=outcome,
@@ -236,10 +236,11 @@ class Loop(Days):
         learnt = len(serving.trained.learnt) + len(serving.trained.held)
         newer = self.kept.versions[self.kept.versions.index(serving) + 1 :]
         last = max([serving.at, *(each.at for each in newer)])
+        compared = [each.verdict.comparison for each in self.kept.versions[-MEMORY:] if each.challenged]
         gains = [
-            each.verdict.comparison.improvement / each.verdict.comparison.champion
-            for each in self.kept.versions[1:][-MEMORY:]
-            if each.verdict.comparison is not None and each.verdict.comparison.champion > 0
+            each.improvement / each.champion
+            for each in compared
+            if each is not None and each.champion > 0 and each.metric in policy.LOWER_IS_BETTER
         ]
         good, why = benefit.worth(
             found,
@@ -291,7 +292,9 @@ class Loop(Days):
     def _made(self, job: Job, trained: Trained, verdict: GateVerdict) -> Version:
         until = self.complete_until()
         name = f"{len(self.kept.versions) + 1}.0.0"
-        return Version(name, self.kept.of_job[job.number], trained, max(until, 0.0), self.now, verdict)
+        known = self.kept.champion is not None
+        at = self.now
+        return Version(name, self.kept.of_job[job.number], trained, max(until, 0.0), at, verdict, known)
 
     def _put_version(self, job: Job, version: Version) -> Version:
         kept = self.kept

@@ -20,6 +20,8 @@ ROUGH = Climate(fault=1 / 12, jump=1 / 12, change=1 / 30)
 WILD = Climate(jump=0.3, far=40.0, change=1 / 20)
 OFTEN = Plan(rules=Rules(cooldown=3 * DAY, budget=3, period=30 * DAY), new_labels=150, canary=2)
 
+SLOW = replace(OFTEN, rules=Rules(cooldown=12 * DAY))
+
 
 def compare(truth, champion, answers, constant, name):
     return gate.judge(
@@ -157,7 +159,7 @@ EAGER = Plan(rules=Rules(cooldown=0, budget=99), new_labels=60, canary=6)
     [
         ("broken feed", {"consider": blind}),
         ("broken feed", {"loop": Greedy}),
-        ("cooldown", {"consider": hasty}),
+        ("cooldown", {"consider": hasty, "plan": SLOW}),
         ("cooldown", {"consider": trusting, "climate": WILD}),
         ("one version", {"loop": Forgetful, "deaths": Deaths(kill=0.05, stall=0.3)}),
         ("one at a time", {"loop": Crowded, "plan": EAGER}),

@@ -87,7 +87,7 @@ def production(project: Project, model: str, until: datetime) -> list[dict[str, 
     with project.store.snapshot() as tx:
         broken = [(to_text(each.since), to_text(each.until)) for each in broken_spans(tx, model, LONG_AGO)]
         rows = [
-            {"inputs": _inputs(row, settings.time_column), "target": row["label"], "at": row["at"]}
+            {"inputs": inputs_of(row, settings.time_column), "target": row["label"], "at": row["at"]}
             for row in predictions.each(tx, wanted)
             if not _within(row["at"], broken)
         ]
@@ -112,7 +112,8 @@ def learns(project: Project, model: str) -> bool:
     return settings.retraining.production and not settings.serving.mask
 
 
-def _inputs(row: Any, time_column: str | None) -> dict[str, Any]:
+def inputs_of(row: Any, time_column: str | None) -> dict[str, Any]:
+    """What was asked; where its time is not told, when it was predicted."""
     given: dict[str, Any] = json.loads(row["inputs"])
     if time_column is not None and given.get(time_column) is None:
         given[time_column] = row["at"]

@@ -130,7 +130,7 @@ def merge(
     added (``base``), up to which (``samples``), and until when production was taken (``produced``).
     """
     settings = project.model(model)
-    base = _base(project, settings)
+    base = base_of(project, settings)
     base_id = identity.version_id(base, project.settings.data_versioning.hash_algorithm)
     with project.store.reading() as tx:
         known = datasets.known_version(tx, base_id, settings.dataset, statistics=False)
@@ -140,8 +140,7 @@ def merge(
         data.register(project, base, settings.dataset, described_as=settings.data.path or "memory")
     if not rows:
         return base
-    columns = [_column([_stored(settings, field.name, row) for row in rows], field) for field in base.schema]
-    table = pa.concat_tables([base, pa.table(columns, schema=base.schema)])
+    table = pa.concat_tables([base, like(base.schema, settings, rows)])
     origin = {"base": base_id, "samples": until or ""} | ({"production": produced} if produced else {})
     parts = [f"{len(sent)} sample{'' if len(sent) == 1 else 's'}"] if sent else []
     parts += [f"{len(production):,} labelled predictions"] if production else []
@@ -357,7 +356,8 @@ def _said(value: Any) -> str:
 # -- merging -------------------------------------------------------------------------------------------------
 
 
-def _base(project: Project, model: Model) -> pa.Table:
+def base_of(project: Project, model: Model) -> pa.Table:
+    """The model's data without samples and production; nothing is registered. Raises UnknownVersion."""
     path = project.settings.root / model.data.path if model.data.path is not None else None
     if path is not None and path.is_file():
         return reading.read_file(path, encoding=model.data.encoding)
@@ -371,6 +371,12 @@ def _base(project: Project, model: Model) -> pa.Table:
             remedy="'everloop run' registers them and trains a first model.",
         )
     return data.load(project, version)
+
+
+def like(schema: pa.Schema, model: Model, rows: Sequence[Any]) -> pa.Table:
+    """Rows with ``inputs`` and ``target`` as a table of the schema."""
+    columns = [_column([_stored(model, field.name, row) for row in rows], field) for field in schema]
+    return pa.table(columns, schema=schema)
 
 
 def _stored(model: Model, name: str, row: Any) -> Any:
