@@ -10,7 +10,7 @@ import pytest
 
 from everloop.core.decisions import GatePolicy
 from everloop.deployment import gate
-from everloop.retraining import promises, triage
+from everloop.retraining import pictures, promises, triage
 from everloop.retraining.kept import Deaths, Plan
 from everloop.retraining.simulation import Loop
 from everloop.retraining.triage import Rules
@@ -198,3 +198,13 @@ def test_faults_that_nobody_finds_are_counted():
     found, missed = (lived(1, 120, climate=replace(ROUGH, found=share)) for share in (1.0, 0.3))
     assert found.slipped == 0
     assert missed.slipped > 0
+
+
+def test_the_loss_that_is_drawn_is_the_mean_over_the_rows_of_seven_days():
+    loss, rows = np.array([1.0, np.nan, 3.0, *[0.0] * 6]), np.array([10.0, np.nan, 30.0, *[1.0] * 6])
+    drawn = pictures.smooth(loss, rows)
+    assert drawn[0] == 1.0
+    assert drawn[1] == 1.0
+    assert drawn[2] == (10 + 90) / 40
+    assert drawn[7] == 90 / (30 + 5)
+    assert np.isnan(pictures.smooth(np.full(3, np.nan), np.zeros(3))).all()

@@ -21,7 +21,7 @@ from everloop.retraining.kept import Deaths, Plan
 from everloop.retraining.promises import Broken, Year
 from everloop.retraining.simulation import Loop
 from everloop.retraining.triage import Rules
-from everloop.retraining.world import Climate, Made
+from everloop.retraining.world import DAY, Climate, Made
 from everloop.settings import Model, Settings
 from everloop.settings.retraining import Retraining
 
@@ -238,7 +238,7 @@ def replay(
         since=world.begin + timedelta(days=1),
         until=world.begin + timedelta(days=world.days),
         metric="log loss" if world.kind == "classification" else "squared error",
-        rows=int((world.times >= 0).sum()),
+        rows=int((world.times >= DAY).sum()),
         labelled=int(np.nansum(never.rows)),
         fits=world.fits,
         policies=tuple(_tried(name, each, never, world, plan) for name, each in years.items()),
