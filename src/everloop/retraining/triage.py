@@ -230,7 +230,7 @@ def _cooldown(rules: Rules, facts: Facts) -> _Check:
     if since >= rules.cooldown:
         return _Check(Evidence("cooldown", False, f"{ago}.", since, rules.cooldown))
     until = last + timedelta(seconds=rules.cooldown)
-    said = f"{ago}; {words(rules.cooldown)} have to pass in between."
+    said = f"{ago}, and the cooldown is {words(rules.cooldown)}."
     changes = f"It is considered again at {_moment(until)}."
     return _Check(
         Evidence("cooldown", True, said, since, rules.cooldown), ("defer", "cooldown", changes), until
