@@ -122,6 +122,10 @@ def _by_night(loop: Loop) -> Iterator[tuple[str, str]]:
             yield "broken feed", f"{record.decision_id} retrained while the feed was broken"
         if not (record.reason and record.evidence and record.triggers):
             yield "records", f"{record.decision_id} does not say why"
+    for before, after in pairwise(kept.records.values()):
+        same = (before.action, before.code) == (after.action, after.code)
+        if same and after.action != "retrain" and not after.turn_id:
+            yield "said once", f"{after.decision_id} says again what {before.decision_id} says: {after.code}"
     yield from _one_version(loop)
     yield from _limits(loop)
     yield from _all_considered(loop)

@@ -141,6 +141,16 @@ class Crowded(Loop):
         return replace(super().facts(), release=None)
 
 
+class Muddled(Loop):
+    """Takes the record with the latest time for the newest, whatever the clock did."""
+
+    def _put(self, job, found):
+        kept = self.kept
+        order = sorted(kept.records.values(), key=lambda each: each.at)
+        kept.records = {each.decision_id: each for each in order}
+        return super()._put(job, found)
+
+
 class Silent(Loop):
     """Ends a job without a record."""
 
@@ -164,6 +174,7 @@ EAGER = Plan(rules=Rules(cooldown=0, budget=99), new_labels=60, canary=6)
         ("one version", {"loop": Forgetful, "deaths": Deaths(kill=0.05, stall=0.3)}),
         ("one at a time", {"loop": Crowded, "plan": EAGER}),
         ("records", {"loop": Silent}),
+        ("said once", {"loop": Muddled, "climate": WILD, "plan": SLOW}),
     ],
 )
 def test_a_loop_that_breaks_a_promise_is_caught_and_its_seed_shows_it_again(promise, told):
