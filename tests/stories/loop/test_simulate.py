@@ -148,6 +148,33 @@ def test_a_model_without_labels_and_times_is_refused(tmp_path: Path) -> None:
         simulating.replay(town.project, MODEL)
 
 
+@pytest.mark.parametrize("kind", ["numbers", "three classes"])
+def test_other_targets_are_replayed_too(tmp_path: Path, kind: str) -> None:
+    rows = table()
+    x0, x1 = (np.asarray(rows.column(name)) for name in ("x0", "x1"))
+    score = np.where(np.arange(len(x0)) < CHANGED * ROWS, 2 * x0, 2 * x1)
+    named = np.array(["low", "middle", "high"])[np.digitize(score, [-1, 1])]
+    pq.write_table(
+        rows.drop(["late"]).append_column("late", pa.array(score if kind == "numbers" else named)),
+        tmp_path / "rows.parquet",
+    )
+    model = {
+        "data": {"path": "rows.parquet"},
+        "target": "late",
+        "time_column": "at",
+        "training": {"model_type": "linear" if kind == "numbers" else "logistic"},
+        "retraining": {"try_data": False},
+    }
+    (tmp_path / "everloop.yaml").write_text(yaml.safe_dump({"models": {"late": model}}))
+    done = everloop(tmp_path, "simulate", "late", "--since", "2026-03-25", "--json")
+    assert done.code == 0, done.err
+    found = done.json["simulated"]
+    ours, never = found["policies"]
+    assert found["metric"] == ("squared error" if kind == "numbers" else "log loss")
+    assert ours["promotions"] > 0
+    assert ours["loss"] < 0.9 * never["loss"]
+
+
 # -- a year from a seed -------------------------------------------------------------------------------------
 
 
