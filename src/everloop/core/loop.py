@@ -68,7 +68,8 @@ class Approval:
 
 @dataclass(frozen=True)
 class DecisionRecord:
-    """One consideration and all that came of it.
+    """One consideration and all that came of it. ``number`` counts those of a model, in the order in which
+    they were made, whatever the clock did.
 
     ``code`` names the reason for programs; ``changes`` says what would change the decision; ``evidence`` is
     everything that was looked at, first before training, then by the turn. ``stage`` is where a retraining
@@ -79,6 +80,7 @@ class DecisionRecord:
 
     decision_id: str
     model: str
+    number: int
     at: datetime
     action: Action
     code: str

@@ -19,8 +19,9 @@ from .material import Material
 GAINS = 3  # candidates whose gains tell what another may gain
 
 
-def judge(material: Material, run: Run) -> Evidence:
-    """``fired``: a candidate is worth training. ``run`` made the champion."""
+def judge(material: Material, run: Run, proven: bool) -> Evidence:
+    """``fired``: a candidate is worth training. ``run`` made the champion; ``proven``: labels have shown that
+    it got worse."""
     there = material.labelled & ~material.seen(run)
     if run.task == "classification":
         there &= np.isin(_labels(material, run, there), run.classes)
@@ -29,7 +30,7 @@ def judge(material: Material, run: Run) -> Evidence:
     growth = float(material.labelled.sum()) / learnt
     steps, refused = _tried(material, run)
     good, why = benefit.worth(
-        found, growth=growth, steps=steps, refused=refused, gained=_gained(material, run)
+        found, growth=growth, steps=steps, refused=refused, gained=_gained(material, run), proven=proven
     )
     value = None if found is None else found.gain
     return Evidence("benefit", good, why, value, 0.0)

@@ -221,6 +221,7 @@ def worth(
     refused: int = 0,
     curve: float | None = None,
     gained: float | None = None,
+    proven: bool = False,
 ) -> tuple[bool, str]:
     """Whether a candidate is worth training now, and why, in a sentence.
 
@@ -229,13 +230,16 @@ def worth(
     was last trained. ``refused``: candidates in a row that the gate has refused. ``curve``: which share of
     its loss a model gains when its rows double, None where that was not measured. ``gained``: which share of
     the champion's loss the last candidates gained at the gate (their mean, worse ones below 0), None before
-    the first.
+    the first. ``proven``: labels have shown that the champion got worse. That needs no more proof; but where
+    the gate has refused a candidate since, the next one waits, ever longer.
 
     In this order: it waits ``WAIT`` periods, so that it trains at a quarter of them at most; a benefit of
     ``GAIN`` that is likely is a reason; so is a gain of ``PAID`` that may be expected from the last
     candidates' (it grows with the periods that have passed), unless the gate refused some, which doubles the
     wait for each; so are ``GROWTH`` times the rows, where the curve does not say that they gain nothing.
     """
+    if proven and (not refused or steps >= WAIT * 2 ** min(refused - 1, MOST_DOUBLED)):
+        return True, "Labels have shown that the model got worse."
     if steps < WAIT:
         return False, f"A candidate was trained {steps:g} periods ago; the next one waits for {WAIT:g}."
     if benefit is not None and benefit.low > 0 and benefit.gain >= GAIN * benefit.loss:

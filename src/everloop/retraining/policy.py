@@ -48,8 +48,8 @@ def decide(
     4. recipe, target or columns have ``changed`` (how, in words) -> retrain;
     5. no fresh rows -> keep: training on the same rows by the same recipe gives the same model;
     6. performance worse than ``performance_min`` -> retrain (not judged on fewer than ``min_samples`` rows);
-    7. in a turn that the loop has ordered: monitoring has proven that it got worse, or the champion's own
-       errors show that training would help (``helps``) -> retrain;
+    7. in a turn that the loop has ordered: labels have shown that it got worse, or the champion's own errors
+       that training would help (``helps``) -> retrain;
     8. in any other turn: drift over ``drift_threshold``, on enough rows -> retrain;
     9. otherwise keep.
 
@@ -82,8 +82,8 @@ _NOT_ASKED = Evidence("benefit", False, "Not asked, as there is no model to ask.
 
 
 def _ordered(order: Order) -> Evidence:
-    """Drift is no reason by itself in a turn of the loop; what labels have proven is."""
-    return Evidence("loop", order.proven, order.because)
+    """What called for the turn; drift is no reason by itself in it."""
+    return Evidence("loop", False, order.because)
 
 
 def _forced(forced: bool) -> Evidence:

@@ -18,7 +18,7 @@ def check(expression: str) -> str:
     except (CronSimError, StopIteration) as error:
         raise Invalid(
             f"'{expression}' is no cron expression: {error or 'it never comes'}.",
-            remedy='Write minute, hour, day of month, month, day of week: "0 3 * * 1" is Mondays at 3:00 UTC.',
+            remedy='Give minute, hour, day of month, month, weekday: "0 3 * * 1" is Mondays at 3:00 UTC.',
         ) from error
     return expression
 

@@ -151,7 +151,8 @@ class Loop(Days):
         outcome = _OUTCOMES[ruling.action]
         going = ruling.action == "retrain"
         return DecisionRecord(
-            decision_id=job.decision_id, model=self.plan.model, at=facts.now, action=ruling.action,
+            decision_id=job.decision_id, model=self.plan.model, number=job.number, at=facts.now,
+            action=ruling.action,
             code=ruling.code, reason=ruling.reason, changes=ruling.changes, triggers=triggers,
             evidence=ruling.evidence,
             by="loop", champion=facts.champion, stage="train" if going else "ended", outcome=outcome,
@@ -167,7 +168,8 @@ class Loop(Days):
             keys = {each.key for each in last.triggers}
             more = tuple(each for each in record.triggers if each.key not in keys)
             record = replace(
-                record, decision_id=last.decision_id, at=last.at, newest=record.at, times=last.times + 1,
+                record, decision_id=last.decision_id, number=last.number, at=last.at, newest=record.at,
+                times=last.times + 1,
                 triggers=(*last.triggers, *more)[-MOST_TRIGGERS:],
             )  # fmt: skip
         kept.records[record.decision_id] = record
@@ -193,7 +195,7 @@ class Loop(Days):
             worse=worse,
             moved=signs.get("moved", ()),
             release=going[0].decision_id if going else None,
-            before=self._before(serving) if serving and worse and not broken else None,
+            before=self._before(serving) if serving and not broken else None,
             rows=self.count(serving) if serving else triage.Rows(),
             retrained=kept.retrained(),
         )
@@ -227,10 +229,10 @@ class Loop(Days):
             asked, champion=serving.name if serving else None, rows=len(rows), fresh_rows=fresh,
             performance=None, performance_rows=None, drift=None,
             order=Order(record.reason, record.code == "changed_world"),
-            helps=self._helps(serving, rows) if serving else None,
+            helps=self._helps(serving, rows, record.code == "changed_world") if serving else None,
         )  # fmt: skip
 
-    def _helps(self, serving: Version, rows: Rows) -> Evidence:
+    def _helps(self, serving: Version, rows: Rows, proven: bool) -> Evidence:
         unseen = rows[~serving.has_seen(len(self.world.times))[rows]]
         found = self._benefit(serving, unseen)
         learnt = len(serving.trained.learnt) + len(serving.trained.held)
@@ -248,6 +250,7 @@ class Loop(Days):
             steps=(self.now - last).total_seconds() / self.plan.window,
             refused=len(newer),
             gained=float(np.mean(gains)) if gains else None,
+            proven=proven,
         )
         return Evidence("benefit", good, why, None if found is None else found.gain, 0.0)
 

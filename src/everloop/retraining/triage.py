@@ -180,11 +180,13 @@ def _feed(facts: Facts) -> _Check:
 def _release_problem(facts: Facts) -> _Check:
     before = facts.before
     if before is None:
-        message = "Not compared with the version before: there is none, or too few labels since it was released."
+        message = (
+            "Not compared with the version before: there is none, or too few labels since it was released."
+        )
         return _Check(Evidence("version_before", False, message))
     told = (
-        f"On the same {before.rows:,} labelled rows {before.metric} of {before.version}, which served before, "
-        f"is {'better' if before.gain > 0 else 'worse'} by {abs(before.gain):.4g} "
+        f"On the same {before.rows:,} labelled rows {before.metric} of {before.version}, which served "
+        f"before, is {'better' if before.gain > 0 else 'worse'} by {abs(before.gain):.4g} "
         f"[{before.low:.4g}, {before.high:.4g}]"
     )
     if before.low <= 0:

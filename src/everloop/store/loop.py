@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from everloop.core.documents import dump, load
 from everloop.core.loop import DecisionRecord, Pause, Trigger
 
@@ -75,6 +73,7 @@ def put(tx: Tx, record: DecisionRecord) -> None:
         action=record.action,
         stage=record.stage,
         job_id=record.job_id,
+        number=record.number,
         document=dump(record),
     )
 
@@ -97,19 +96,23 @@ def under_way(tx: Tx, model: str | None = None) -> list[DecisionRecord]:
     return [load(DecisionRecord, row["document"]) for row in rows]
 
 
+def next_number(tx: Tx, model: str) -> int:
+    """Of the next record of a model; ``begin`` goes before it."""
+    rows = tx.rows(decisions, _D.model == model, newest=True, by="number", limit=1, only=("number",))
+    return int(rows[0]["number"]) + 1 if rows else 1
+
+
 def list_decisions(
     tx: Tx,
     model: str | None = None,
     action: str | None = None,
     *,
-    since: datetime | None = None,
     limit: int | None = None,
 ) -> list[DecisionRecord]:
-    """Newest first."""
+    """Newest first: of one model by their numbers, as a clock may go back."""
     wanted = [_D.model == model] if model else []
     wanted += [_D.action == action] if action else []
-    wanted += [_D.at >= to_text(since)] if since else []
-    rows = tx.rows(decisions, *wanted, newest=True, by="at", limit=limit)
+    rows = tx.rows(decisions, *wanted, newest=True, by="number" if model else "at", limit=limit)
     return [load(DecisionRecord, row["document"]) for row in rows]
 
 

@@ -13,8 +13,8 @@ from tests.stories.serving.log import FLOWER
 from everloop.core.errors import Conflict, NotFound, UnknownModel
 from everloop.flows import history, models, status, turn
 from everloop.flows.journal import Journal
-from everloop.flows.project import Project
 from everloop.flows.loop import advancing, considering, showing, working
+from everloop.flows.project import Project
 from everloop.flows.serving import jobs, samples
 from everloop.store import samples as stored
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from tests.stories.serving.log import lines, write
 
 from everloop.flows import backup
+from everloop.flows.loop import working
 from everloop.flows.project import Project
 from everloop.flows.serving import history, jobs, labels, recording
 from everloop.flows.serving.labels import LabelItem

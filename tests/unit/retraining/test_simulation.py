@@ -102,12 +102,6 @@ def hasty(rules, facts, triggers, *, forced=False):
     return triage.consider(rules, replace(facts, retrained=()), triggers, forced=forced)
 
 
-def trusting(rules, facts, triggers, *, forced=False):
-    """Takes a retraining that seems to be in the future, as the clock went back, for an old one."""
-    known = tuple(each for each in facts.retrained if each <= facts.now)
-    return triage.consider(rules, replace(facts, retrained=known), triggers, forced=forced)
-
-
 class Greedy(Loop):
     """Leaves no row out."""
 
@@ -170,7 +164,6 @@ EAGER = Plan(rules=Rules(cooldown=0, budget=99), new_labels=60, canary=6)
         ("broken feed", {"consider": blind}),
         ("broken feed", {"loop": Greedy}),
         ("cooldown", {"consider": hasty, "plan": SLOW}),
-        ("cooldown", {"consider": trusting, "climate": WILD}),
         ("one version", {"loop": Forgetful, "deaths": Deaths(kill=0.05, stall=0.3)}),
         ("one at a time", {"loop": Crowded, "plan": EAGER}),
         ("records", {"loop": Silent}),

@@ -157,9 +157,7 @@ async def add_training_data(body: TrainingSample, request: Request) -> dict[str,
     }
     if stored.due:
         reason = f"{stored.waiting} new samples"
-        job = await do(
-            asking.ask, office.project, name, kind="labels", reason=reason, request_id=request_id
-        )
+        job = await do(asking.ask, office.project, name, kind="labels", reason=reason, request_id=request_id)
         office.jobs_wait()
         told["job_id"] = job.job_id
     return told

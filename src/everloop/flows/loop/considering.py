@@ -52,7 +52,7 @@ def consider(project: Project, job: Job) -> DecisionRecord:
         there = loop.of_job(tx, job.job_id)
         if there is not None:
             return there
-        kept = _merged(tx, record)
+        kept = _merged(tx, replace(record, number=loop.next_number(tx, job.model)))
         loop.put(tx, kept)
         if ruling.action != "defer":
             loop.settle(tx, job.model, kept.decision_id, [each.key for each in triggers])
@@ -77,6 +77,7 @@ def _record(
     return DecisionRecord(
         decision_id=new_id("dec", facts.now),
         model=job.model,
+        number=0,
         at=facts.now,
         action=ruling.action,
         code=ruling.code,
@@ -119,6 +120,7 @@ def _merged(tx: Tx, record: DecisionRecord) -> DecisionRecord:
     return replace(
         record,
         decision_id=known.decision_id,
+        number=known.number,
         at=known.at,
         triggers=(*known.triggers, *more)[-MOST_TRIGGERS:],
         times=known.times + 1,

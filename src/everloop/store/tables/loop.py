@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, Column, Index, PrimaryKeyConstraint, Table, Text, UniqueConstraint, text
+from sqlalchemy import JSON, Column, Index, Integer, PrimaryKeyConstraint, Table, Text, UniqueConstraint, text
 
 from .schema import Sequence, metadata
 
@@ -33,9 +33,10 @@ decisions = Table(
     Column("action", Text, nullable=False),
     Column("stage", Text, nullable=False),
     Column("job_id", Text, nullable=False),
+    Column("number", Integer, nullable=False),
     Column("document", JSON, nullable=False),
     PrimaryKeyConstraint("tenant", "decision_id"),
-    Index("decisions_by_model", "tenant", "model", "at"),
+    Index("decisions_by_model", "tenant", "model", "number"),
     Index("decisions_by_stage", "tenant", "stage"),
     Index("decisions_by_job", "tenant", "job_id"),
 )

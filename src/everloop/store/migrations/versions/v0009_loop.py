@@ -27,10 +27,11 @@ def upgrade() -> None:
     op.create_table(
         "decisions",
         *_texts("tenant", "decision_id", "model", "at", "action", "stage", "job_id"),
+        sa.Column("number", sa.Integer, nullable=False),
         sa.Column("document", sa.JSON, nullable=False),
         sa.PrimaryKeyConstraint("tenant", "decision_id"),
     )
-    op.create_index("decisions_by_model", "decisions", ["tenant", "model", "at"])
+    op.create_index("decisions_by_model", "decisions", ["tenant", "model", "number"])
     op.create_index("decisions_by_stage", "decisions", ["tenant", "stage"])
     op.create_index("decisions_by_job", "decisions", ["tenant", "job_id"])
     op.create_table(
