@@ -74,9 +74,10 @@ def changed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
     return folder, at
 
 
-def opened(folder: Path, at: Any) -> tuple[Project, Hands]:
+def opened(folder: Path, at: Any, on: tuple[str, ...] = ("performance",)) -> tuple[Project, Hands]:
     clock = Hands(at)
-    return replace(connect(folder_settings(folder, Town.tree(on=["performance"])), clock), clock=clock), clock
+    settings = folder_settings(folder, Town.tree(on=list(on)))
+    return replace(connect(settings, clock), clock=clock), clock
 
 
 def ended(project: Project) -> dict[str, Any]:
@@ -130,3 +131,33 @@ def test_killed_at_any_commit_it_ends_as_if_nothing_had_happened(
         assert ended(project) == expected, f"died {'before' if before else 'after'} commit {at} of {total}"
         project.close()
         shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_killed_while_it_goes_back_it_has_gone_back_once(tmp_path: Path, *, before: bool) -> None:
+    folder = tmp_path / "spoiled"
+    town = Town(folder, on=["labels"])
+    town.day_of()
+    town.spoil()
+    for _ in range(4):
+        town.day_of()
+    at = town.clock.at
+    town.close()
+    for number in range(1, 20):
+        copied = tmp_path / str(number)
+        shutil.copytree(folder, copied)
+        with pytest.MonkeyPatch.context() as patch:
+            commits = Commits(patch)
+            commits.at, commits.before = number, before
+            project, clock = opened(copied, at, on=("labels",))
+            try:
+                work(project)
+                return  # it was done before it could die
+            except Died:
+                clock.sleep(DIED_FOR)
+                work(project)
+        assert models.find(project, f"{MODEL}@champion").version.version == "1.0.0", number
+        codes = [one.code for one in showing.decisions(project, MODEL)]
+        assert codes.count("release_problem") == 1, number
+        project.close()
+    pytest.fail("it never ended")

@@ -148,14 +148,17 @@ def checks(
     kind: Kind | None = None,
     before: datetime | None = None,
     until: datetime | None = None,
+    since: datetime | None = None,
     limit: int | None = None,
 ) -> list[Checked]:
-    """Newest first; ``before``: made before then; ``until``: of windows that ended by then."""
+    """Newest first; ``before``: made before then; ``until``: of windows that ended by then; ``since``: that
+    ended after then."""
     wanted = [_C.model == model]
     wanted += [_C.version == version] if version else []
     wanted += [_C.kind == kind] if kind else []
     wanted += [_C.at <= to_text(before)] if before else []
     wanted += [_C.until <= to_text(until)] if until else []
+    wanted += [_C.until > to_text(since)] if since else []
     rows = tx.rows(monitor_checks, *wanted, newest=True, by="at" if before else "sequence", limit=limit)
     return [load(Checked, row["document"]) for row in rows]
 

@@ -19,7 +19,6 @@ from everloop.flows import champion, states
 from everloop.flows.material import Material
 from everloop.flows.monitoring import production, referring
 from everloop.flows.project import Project
-from everloop.flows.releases import deploying
 from everloop.flows.serving.jobs import Job
 from everloop.retraining import triage
 from everloop.retraining.triage import Before, Facts, Rows, Rules, Ruling, Sign
@@ -44,8 +43,6 @@ def consider(project: Project, job: Job) -> DecisionRecord:
         return known
     facts = _facts(project, job.model, triggers)
     ruling = triage.consider(_rules(project, job.model), facts, triggers, forced=job.force)
-    if ruling.roll_back:
-        _go_back(project, job.model, ruling)
     record = _record(project, job, facts, ruling, triggers)
     with project.store.writing() as tx:
         loop.begin(tx, job.model)
@@ -54,6 +51,8 @@ def consider(project: Project, job: Job) -> DecisionRecord:
             return there
         kept = _merged(tx, replace(record, number=loop.next_number(tx, job.model)))
         loop.put(tx, kept)
+        if ruling.roll_back:
+            _go_back(tx, project, job.model, ruling)
         if ruling.action != "defer":
             loop.settle(tx, job.model, kept.decision_id, [each.key for each in triggers])
         if kept.times == 1:
@@ -137,12 +136,14 @@ def _tell(tx: Tx, project: Project, record: DecisionRecord) -> None:
     history.append(tx, record.model, "considered", said, at=record.at, by=project.user, details=details)
 
 
-def _go_back(project: Project, model: str, ruling: Ruling) -> None:
-    with project.store.reading() as tx:
-        current = states.champion(tx, model, PROD)
-    if current == ruling.roll_back:
-        return  # a process that died had done it
-    deploying.rollback(project, model, to=ruling.roll_back, reason=ruling.reason)
+def _go_back(tx: Tx, project: Project, model: str, ruling: Ruling) -> None:
+    """In the transaction of the record: both are done, or neither."""
+    releases.begin(tx, model)
+    running = releases.open_release(tx, model, PROD)
+    if running is not None:
+        states.end(tx, project, running, "rolled_back", ruling.reason)
+    if states.champion(tx, model, PROD) != ruling.roll_back:
+        states.go_back(tx, project, model, PROD, ruling.roll_back, ruling.reason)
 
 
 # -- what is known -----------------------------------------------------------------------------------------

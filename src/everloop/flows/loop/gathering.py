@@ -63,7 +63,7 @@ def count(project: Project, model: str, until: datetime | None) -> Rows:
 
 def broken_spans(tx: Tx, model: str, since: datetime) -> list[Span]:
     """Windows from then on in which a feed was found broken, apart from each other."""
-    found = [one for one in monitors.checks(tx, model) if one.until > since and is_broken(one)]
+    found = [one for one in monitors.checks(tx, model, since=since) if is_broken(one)]
     spans: list[Span] = []
     for one in sorted(found, key=lambda each: each.since):
         if spans and one.since < spans[-1].until:

@@ -45,7 +45,7 @@ def proposal(checked: Checked, incident: Sequence[Result] = ()) -> str:
     if fired and feeds:
         return f"Repair what feeds {_named(feeds)} first. Do not train on these rows."
     if families & {"performance", "concept"}:
-        return f"Train on newer labelled rows: everloop run {model}. Its gate decides whether that is better."
+        return f"Train on newer labelled rows: everloop retrain {model}. Its gate decides if that is better."
     if families & {"estimated", "prediction"}:
         return f"See what the labels say before anything is retrained: everloop monitor show {model}."
     if families & {"data", "joint"}:
