@@ -143,21 +143,18 @@ def test_killed_while_it_goes_back_it_has_gone_back_once(tmp_path: Path, *, befo
         town.day_of()
     at = town.clock.at
     town.close()
-    for number in range(1, 20):
+    for number in range(1, 7):  # going back is among the first
         copied = tmp_path / str(number)
         shutil.copytree(folder, copied)
         with pytest.MonkeyPatch.context() as patch:
             commits = Commits(patch)
             commits.at, commits.before = number, before
             project, clock = opened(copied, at, on=("labels",))
-            try:
+            with pytest.raises(Died):
                 work(project)
-                return  # it was done before it could die
-            except Died:
-                clock.sleep(DIED_FOR)
-                work(project)
+            clock.sleep(DIED_FOR)
+            work(project)
         assert models.find(project, f"{MODEL}@champion").version.version == "1.0.0", number
         codes = [one.code for one in showing.decisions(project, MODEL)]
         assert codes.count("release_problem") == 1, number
         project.close()
-    pytest.fail("it never ended")
