@@ -5,16 +5,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 from tests.stories.loop.town import MODEL, Town, turned, work
 
-from everloop.core.errors import Conflict
+from everloop.core.errors import Conflict, StorageFull
 from everloop.core.loop import DecisionRecord
-from everloop.flows import models
-from everloop.flows.loop import advancing, asking, pausing, showing
+from everloop.flows import models, steps
+from everloop.flows.loop import advancing, asking, lookout, pausing, showing
+from everloop.flows.releases import deploying
+from everloop.flows.releases.planning import Wishes
 
 Open = Callable[..., Town]
 
@@ -141,3 +144,73 @@ def test_the_schedule_is_one_trigger_however_often_it_was_missed(open_town: Open
     assert decided.action in ("refuse", "defer")
     work(town.project)
     assert len(town.decisions()) == 1
+
+
+def test_a_full_disk_delays_it_and_registers_one_version(
+    open_town: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    town = open_town(on=(), retry="1m")
+    fits, full = steps.Steps.train, [True, True]
+
+    def train(self: steps.Steps) -> Any:
+        if full:
+            full.pop()
+            raise StorageFull("The disk is full.", remedy="Make room.")
+        return fits(self)
+
+    monkeypatch.setattr(steps.Steps, "train", train)
+    asking.ask(town.project, MODEL, force=True)
+    for minutes in (1, 2):
+        work(town.project)
+        (record,) = town.decisions()
+        assert (record.stage, record.run_id) == ("train", None)
+        assert record.again_at == town.clock.at + timedelta(minutes=minutes)
+        assert "disk is full" in record.said
+        town.clock.at += timedelta(minutes=minutes)
+    work(town.project)
+    (record,) = town.decisions()
+    assert record.outcome in ("kept", "promoted")
+    assert len(models.list_models(town.project, MODEL)) == 2
+
+
+def test_what_fails_after_the_version_is_registered_is_not_done_again(
+    open_town: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    town = open_town(on=(), retry="1m")
+
+    def full(*_: Any) -> None:
+        raise StorageFull("The disk is full.", remedy="Make room.")
+
+    monkeypatch.setattr(steps.Steps, "save_metrics", full)
+    asking.ask(town.project, MODEL, force=True)
+    work(town.project)
+    monkeypatch.undo()
+    (record,) = town.decisions()
+    assert (record.stage, record.version) == ("ended", "1.0.1")
+    assert "disk is full" in record.said
+    town.clock.at += timedelta(days=1)
+    work(town.project)
+    assert [one.version.version for one in models.list_models(town.project, MODEL)] == ["1.0.0", "1.0.1"]
+
+
+def test_a_release_that_somebody_else_makes_is_waited_for(open_town: Open) -> None:
+    town = open_town(on=(), rollout="canary")
+    town.live(2)
+    asking.ask(town.project, MODEL, force=True)
+    work(town.project)
+    (first,) = town.decisions()
+    wishes = Wishes(measures={}, hourly=100_000.0)
+    made = deploying.deploy(
+        town.project, deploying.Request(f"{MODEL}@{first.version}", strategy="canary", wishes=wishes)
+    )
+    asking.ask(town.project, MODEL)
+    for _ in range(3):
+        town.clock.at += timedelta(minutes=1)
+        work(town.project)
+    assert [one.code for one in town.decisions()] == ["forced", "release_under_way"]
+    assert town.decisions()[-1].times == 1
+    assert not lookout.Lookout()(town.project)
+    deploying.abort(town.project, made.release_id)
+    assert lookout.Lookout()(town.project)
+    work(town.project)
+    assert town.decisions()[-1].code != "release_under_way"

@@ -11,7 +11,7 @@ from typing import Any
 from everloop.core import spans
 from everloop.core.decisions import Decision, Evidence, GateVerdict
 from everloop.core.documents import load
-from everloop.core.errors import Conflict, MLOpsError, NotFound, Refused, Unavailable
+from everloop.core.errors import Conflict, MLOpsError, Unavailable
 from everloop.core.ids import new_id
 from everloop.core.loop import Approval, DecisionRecord, Outcome, Stage, Step
 from everloop.core.monitoring import Checked, Result
@@ -178,8 +178,9 @@ def is_due(project: Project) -> bool:
                 return True
             if record.stage in RELEASES:
                 if not _its_release(record):
-                    return True
-                if releases.find(tx, record.releases[-1]).status not in OPEN:
+                    if releases.open_release(tx, record.model, PROD) is None:
+                        return True
+                elif releases.find(tx, record.releases[-1]).status not in OPEN:
                     return True
     return False
 
@@ -236,7 +237,9 @@ def _begin(project: Project, record: DecisionRecord) -> DecisionRecord:
         if not project_has_release(project, record.model):
             return _close(project, record, "held", conflict.message)
         return record  # another release has to end first
-    except (Refused, NotFound) as refused:
+    except Unavailable:
+        return record  # it is tried again at the next look
+    except MLOpsError as refused:
         how = f"everloop deploy {record.model}@{record.version} --strategy direct"
         return _close(project, record, "held", f"{refused.message} By hand: {how}")
 

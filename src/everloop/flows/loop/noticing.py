@@ -6,10 +6,11 @@ from datetime import datetime, timedelta
 
 from everloop.core.loop import DecisionRecord, Trigger, TriggerKind
 from everloop.core.monitoring import Alert
+from everloop.core.releases import PROD
 from everloop.flows.project import Project
 from everloop.retraining import schedule
 from everloop.settings.retraining import Retraining
-from everloop.store import alerts, jobs, loop, models
+from everloop.store import alerts, jobs, loop, models, releases
 from everloop.store.database import Tx
 
 from . import asking, gathering
@@ -136,6 +137,7 @@ def _is_again(project: Project, model: str) -> bool:
     with project.store.reading() as tx:
         waiting = loop.waiting(tx, model)
         last = loop.list_decisions(tx, model, limit=1)
+        released = releases.open_release(tx, model, PROD)
     if not waiting:
         return False
     if not last or last[0].action != "defer":
@@ -144,5 +146,5 @@ def _is_again(project: Project, model: str) -> bool:
     if before.again_at is not None:
         return before.again_at <= now
     if before.code == "release_under_way":
-        return True  # it has ended: nothing is under way
+        return released is None
     return now - (before.newest or before.at) >= LOOK_AGAIN

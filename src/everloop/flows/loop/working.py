@@ -70,7 +70,7 @@ def run_next(
             said = error.message if isinstance(error, MLOpsError) else f"{type(error).__name__}: {error}"
             _give_back(project, job)
             failed = jobs.fail(project, job.job_id, owner, said, {"turn_id": _turn_id(project, job)})
-            advancing.after_failure(project, job, error)
+            advancing.after_failure(project, failed, error)
             if isinstance(error, MLOpsError):
                 return failed
             raise
