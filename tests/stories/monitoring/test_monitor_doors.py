@@ -26,7 +26,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A shop whose prices rose two days ago, and whose server was not there to see it."""
     made = tmp_path_factory.mktemp("shop")
     days = pytest.MonkeyPatch()
-    days.setattr(shops, "BEGIN", _midnight() - timedelta(days=4))
+    days.setattr(Shop, "begin", _midnight() - timedelta(days=4))
     opened = Shop(made)
     opened.serve(2)
     opened.serve(2, lambda table: customers(table.num_rows, 99, drift=0.8))
