@@ -136,7 +136,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("shop")
     days = pytest.MonkeyPatch()
     midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    days.setattr(shops, "BEGIN", midnight - timedelta(days=4))
+    days.setattr(Shop, "begin", midnight - timedelta(days=4))
     shop = Shop(folder)
     shop.serve(2)
     shop.serve(2, lambda table: cents(customers(table.num_rows, 99)))
