@@ -22,7 +22,7 @@ Text = Annotated[str, Field(max_length=500)]
 Word = Annotated[str, Field(min_length=1, max_length=200)]
 
 
-class Pausing(Shape):
+class PausingLoop(Shape):
     model_config = ConfigDict(
         extra="forbid", json_schema_extra={"examples": [{"model": "iris", "reason": "the feed is moved"}]}
     )
@@ -30,18 +30,18 @@ class Pausing(Shape):
     reason: Text = Field("", description="For the history.")
 
 
-class Approving(Shape):
+class ApprovingDecision(Shape):
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"role": "owner"}]})
     role: Text = Field("", description="As whom.")
     reason: Text = Field("", description="For the history.")
 
 
-class Rejecting(Shape):
+class RejectingDecision(Shape):
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"reason": "a holiday week"}]})
     reason: Annotated[str, Field(min_length=1, max_length=500, description="For the history.")]
 
 
-class Telling(Shape):
+class TellingTrigger(Shape):
     """A CloudEvent (1.0, structured JSON), or what it needs of one: the same `source` and `id` count once."""
 
     model_config = ConfigDict(
@@ -68,13 +68,13 @@ async def show_loop(
 
 
 @router.post("/loop/pause", dependencies=SENT, responses=PROBLEMS)
-async def pause_loop(body: Pausing, request: Request) -> dict[str, Any]:
+async def pause_loop(body: PausingLoop, request: Request) -> dict[str, Any]:
     """Let the loop do nothing by itself; what is asked for is still done."""
     return {"paused": await do(pausing.pause, _project(request), body.model, body.reason)}
 
 
 @router.post("/loop/resume", dependencies=SENT, responses=PROBLEMS)
-async def resume_loop(body: Pausing, request: Request) -> dict[str, Any]:
+async def resume_loop(body: PausingLoop, request: Request) -> dict[str, Any]:
     """Let the loop go on."""
     return {"resumed": await do(pausing.resume, _project(request), body.model)}
 
@@ -98,7 +98,7 @@ async def show_decision(decision_id: Named, request: Request) -> dict[str, Any]:
 
 
 @router.post("/decisions/{decision_id}/approve", dependencies=SENT, responses=PROBLEMS)
-async def approve_decision(decision_id: Named, body: Approving, request: Request) -> dict[str, Any]:
+async def approve_decision(decision_id: Named, body: ApprovingDecision, request: Request) -> dict[str, Any]:
     """Approve the step that a retraining waits at (`retraining.approve`); it goes on."""
     found = await do(advancing.approve, _project(request), decision_id, body.role, body.reason)
     request.app.state.office.jobs_wait()
@@ -106,14 +106,14 @@ async def approve_decision(decision_id: Named, body: Approving, request: Request
 
 
 @router.post("/decisions/{decision_id}/reject", dependencies=SENT, responses=PROBLEMS)
-async def reject_decision(decision_id: Named, body: Rejecting, request: Request) -> dict[str, Any]:
+async def reject_decision(decision_id: Named, body: RejectingDecision, request: Request) -> dict[str, Any]:
     """Say no at the step that a retraining waits at; it ends there."""
     return asdict(await do(advancing.reject, _project(request), decision_id, body.reason))
 
 
 @router.post("/triggers/{model}", status_code=202, dependencies=SENT, responses=PROBLEMS)
 async def tell_trigger(
-    model: Annotated[str, Path(max_length=100)], body: Telling, request: Request, response: Response
+    model: Annotated[str, Path(max_length=100)], body: TellingTrigger, request: Request, response: Response
 ) -> dict[str, Any]:
     """Another system says that there may be something to learn; the loop considers it. Follow it at
     `/jobs/{job_id}`, and what was decided at `/decisions`."""
