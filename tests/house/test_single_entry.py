@@ -49,7 +49,7 @@ WAYS_IN: dict[str, tuple[str, ...]] = {
     "opentelemetry": ("api",),
     "msgspec": ("api", "serving", "flows/serving", "adapters/native.py"),
     "cloudpickle": ("training",),
-    "matplotlib": ("training", "data/pictures.py", "retraining/pictures.py"),
+    "matplotlib": ("training", "data/pictures.py", "retraining/simulation/pictures.py"),
     "xgboost": ("training",),
     "lightgbm": ("training",),
     "optuna": ("training",),

@@ -8,15 +8,14 @@ import numpy as np
 import pyarrow as pa
 
 from everloop.core import spans
-from everloop.core.decisions import Evidence
+from everloop.core.decisions import Evidence, GateVerdict
+from everloop.core.documents import load
 from everloop.core.errors import Invalid, TooFewRows
 from everloop.core.runs import Run
-from everloop.retraining import benefit, policy
+from everloop.retraining import benefit
 from everloop.store import models, turns
 
 from .material import Material
-
-GAINS = 3  # candidates whose gains tell what another may gain
 
 
 def judge(material: Material, run: Run, proven: bool) -> Evidence:
@@ -97,15 +96,9 @@ def _tried(material: Material, run: Run) -> tuple[float, int]:
 
 
 def _gained(material: Material, run: Run) -> float | None:
-    """Which share of the champion's loss the last candidates gained at their gates, in the mean; None where
-    there was no candidate yet, or their metric is no loss."""
     with material.project.store.reading() as tx:
-        runs = models.list_runs(tx, run.model, limit=GAINS)
+        runs = models.list_runs(tx, run.model, limit=benefit.MEMORY)
         judged = [turns.finished_step(tx, one.turn_id, "gate") for one in runs]
-    found = []
-    for result in [row["result"] for row in judged if row is not None]:
-        compared = result["verdict"]["comparison"]
-        is_loss = compared and compared["metric"] in policy.LOWER_IS_BETTER and compared["champion"] > 0
-        if result["champion"] is not None and is_loss:
-            found.append(compared["improvement"] / compared["champion"])
-    return float(np.mean(found)) if found else None
+    results = [row["result"] for row in judged if row is not None]
+    against = [each["verdict"] for each in results if each["champion"] is not None]
+    return benefit.gained(load(GateVerdict, each) for each in against)

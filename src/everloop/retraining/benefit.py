@@ -19,7 +19,7 @@ a model has most of what it has trained at every step (85 % on flights, 88 to 99
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal
@@ -28,7 +28,10 @@ import numpy as np
 from scipy.special import logsumexp
 from scipy.stats import t as student
 
+from everloop.core.decisions import GateVerdict
 from everloop.core.errors import Invalid, TooFewRows
+
+from . import policy
 
 BLOCKS = 6  # consecutive in time, with equally many rows
 LEAST = 30  # rows in a block, at least
@@ -38,6 +41,7 @@ PENALTIES = (10.0, 100.0, 1000.0)  # 1 / variance of a standardised feature's ef
 LEVELS = 8  # of a category that have an effect of their own: the most frequent ones
 COLUMNS = 60  # that the corrector takes at most
 WAIT = 4.0  # periods between two trainings of candidates
+MEMORY = 3  # candidates whose gains tell what another may gain
 MOST_DOUBLED = 2  # times that refusals double the wait, at most
 GAIN = 0.01  # of the champion's loss, that a correction must gain
 PAID = 0.005  # of the champion's loss, that may be expected from what the last candidates gained
@@ -61,11 +65,6 @@ class Benefit:
     rows: int
     blocks: int
     message: str
-
-    @property
-    def share(self) -> float:
-        """Of the champion's loss, at least: the interval's lower end. Below 0 where nothing is proven."""
-        return self.low / self.loss if self.loss > 0 else 0.0
 
 
 def estimate(
@@ -213,6 +212,19 @@ def _newton(design: Floats, y: Floats, offset: Floats, ridge: Floats) -> Floats:
     return effects
 
 
+def gained(verdicts: Iterable[GateVerdict]) -> float | None:
+    """Which share of the champion's loss the last candidates gained at their gates (their mean, worse ones
+    below 0); None before the first, and for metrics that are no loss. ``verdicts``: of those that a champion
+    stood against."""
+    compared = [each.comparison for each in verdicts]
+    found = [
+        each.improvement / each.champion
+        for each in compared
+        if each is not None and each.champion > 0 and each.metric in policy.LOWER_IS_BETTER
+    ]
+    return float(np.mean(found)) if found else None
+
+
 def worth(
     benefit: Benefit | None,
     *,
@@ -228,9 +240,8 @@ def worth(
     ``benefit`` as ``estimate`` found it (None: too few rows). ``growth``: labelled rows by those that the
     champion learnt from. ``steps``: periods of labels (a week, or what the policy looks at) since a candidate
     was last trained. ``refused``: candidates in a row that the gate has refused. ``curve``: which share of
-    its loss a model gains when its rows double, None where that was not measured. ``gained``: which share of
-    the champion's loss the last candidates gained at the gate (their mean, worse ones below 0), None before
-    the first. ``proven``: labels have shown that the champion got worse. That needs no more proof; but where
+    its loss a model gains when its rows double, None where that was not measured. ``gained``: see there.
+    ``proven``: labels have shown that the champion got worse. That needs no more proof; but where
     the gate has refused a candidate since, the next one waits, ever longer.
 
     In this order: it waits ``WAIT`` periods, so that it trains at a quarter of them at most; a benefit of

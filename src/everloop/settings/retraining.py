@@ -6,8 +6,10 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
+from everloop.core import spans
 from everloop.core.errors import Invalid
 from everloop.retraining import schedule
+from everloop.retraining.triage import Rules
 
 from .section import Section, Span
 
@@ -46,3 +48,8 @@ class Retraining(Section):
             return schedule.check(expression)
         except Invalid as error:
             raise ValueError(f"{error.message} {error.remedy}") from error
+
+    @property
+    def rules(self) -> Rules:
+        """What triage goes by."""
+        return Rules(spans.seconds(self.cooldown), self.budget, spans.seconds(self.period), self.min_rows)

@@ -96,12 +96,6 @@ def under_way(tx: Tx, model: str | None = None) -> list[DecisionRecord]:
     return [load(DecisionRecord, row["document"]) for row in rows]
 
 
-def next_number(tx: Tx, model: str) -> int:
-    """Of the next record of a model; ``begin`` goes before it."""
-    rows = tx.rows(decisions, _D.model == model, newest=True, by="number", limit=1, only=("number",))
-    return int(rows[0]["number"]) + 1 if rows else 1
-
-
 def list_decisions(
     tx: Tx,
     model: str | None = None,

@@ -34,6 +34,17 @@ def effective(estimator: Any, weights: np.ndarray) -> np.ndarray:
     return weights if takes_weights(estimator) else (weights >= COUNTS).astype(np.float64)
 
 
+def counted(
+    X: pd.DataFrame, y: np.ndarray, weights: np.ndarray | None
+) -> tuple[pd.DataFrame, np.ndarray, np.ndarray | None]:
+    """The rows that count at all, and their weights: None where all count alike."""
+    if weights is None:
+        return X, y, None
+    some = weights > 0
+    X, y, weights = X[some], y[some], weights[some]
+    return X, y, None if bool((weights == weights[:1]).all()) else weights
+
+
 def learn(
     template: Pipeline,
     X: pd.DataFrame,
@@ -45,10 +56,8 @@ def learn(
     by the preparation neither. What libraries warn of joins ``notes``. Raises ExperimentError, and
     InvalidSettings for a parameter's value that the estimator does not take."""
     pipeline = clone(template)
-    if weights is not None:
-        X, y, weights = X[weights > 0], y[weights > 0], weights[weights > 0]
-    plain = weights is None or bool((weights == weights[:1]).all())
-    more = {} if plain else {"model__sample_weight": weights}
+    X, y, weights = counted(X, y, weights)
+    more = {} if weights is None else {"model__sample_weight": weights}
     watched(lambda: pipeline.fit(X, y, **more), pipeline["model"], notes)
     return pipeline
 

@@ -19,7 +19,7 @@ from sklearn.pipeline import Pipeline
 from everloop.core.runs import Recipe, Task
 
 from .estimators import LabelledClassifier
-from .learning import watched
+from .learning import counted, watched
 
 STEP = 4  # a warm start adds a quarter of the recipe's trees or rounds
 MOST = 4  # times the recipe's trees or rounds: a model that has grown to so many is trained anew
@@ -98,9 +98,7 @@ def go_on(
 ) -> Pipeline:
     """The base's preparation and a copy of its model that has learned the rows (weights as for ``learn``),
     where ``obstacle`` finds none. Every class of the base must occur in ``y``."""
-    if weights is not None:
-        X, y, weights = X[weights > 0], y[weights > 0], weights[weights > 0]
-        weights = None if bool((weights == weights[0]).all()) else weights
+    X, y, weights = counted(X, y, weights)
     preparation = base.pipeline["preparation"]
     model = deepcopy(base.pipeline["model"])
     ready = preparation.transform(X)

@@ -17,7 +17,7 @@ from tests.stories.test_cli import everloop
 from everloop.core.errors import Invalid
 from everloop.flows.loop import simulating
 from everloop.retraining import triage
-from everloop.retraining.world import Climate
+from everloop.retraining.simulation.world import Climate
 from everloop.settings.retraining import Retraining
 
 BEGIN = datetime(2026, 3, 2, tzinfo=UTC)

@@ -13,7 +13,7 @@ from tests.stories.serving.log import FLOWER
 from everloop.core.errors import Conflict, NotFound, UnknownModel
 from everloop.flows import history, models, status, turn
 from everloop.flows.journal import Journal
-from everloop.flows.loop import advancing, considering, showing, working
+from everloop.flows.loop import advancing, asking, considering, showing, working
 from everloop.flows.project import Project
 from everloop.flows.serving import jobs, samples
 from everloop.store import samples as stored
@@ -31,23 +31,23 @@ def waiting(project: Project) -> int:
 
 
 def test_asked_twice_while_it_waits_it_is_one_job(trained: Project) -> None:
-    first = jobs.enqueue_retrain(trained, "iris", reason="drift", request_id="r1")
-    again = jobs.enqueue_retrain(trained, "iris", reason="again")
+    first = asking.ask(trained, "iris", reason="drift", request_id="r1")
+    again = asking.ask(trained, "iris", reason="again")
     assert (first.status, first.job_id, first.reason) == ("queued", again.job_id, again.reason)
-    forced = jobs.enqueue_retrain(trained, "iris", force=True, reason="by hand")
+    forced = asking.ask(trained, "iris", force=True, reason="by hand")
     assert (forced.job_id, forced.force, forced.reason) == (first.job_id, True, "by hand")
-    assert jobs.enqueue_retrain(trained, "iris").force
+    assert asking.ask(trained, "iris").force
     assert [job.job_id for job in jobs.list_jobs(trained, "iris", "queued")] == [first.job_id]
     assert [e.kind for e in history.events(trained, "iris")].count("requested") == 1
     with pytest.raises(UnknownModel):
-        jobs.enqueue_retrain(trained, "rose")
+        asking.ask(trained, "rose")
     with pytest.raises(NotFound, match="no job 'x'"):
         jobs.find(trained, "x")
 
 
 def test_a_job_is_one_turn_that_takes_the_samples_in(trained: Project) -> None:
     samples.add_all(trained, "iris", [(FLOWER, "setosa"), (FLOWER, "virginica")])
-    asked = jobs.enqueue_retrain(trained, "iris", force=True)
+    asked = asking.ask(trained, "iris", force=True)
     steps: list[str] = []
     done = working.run_next(trained, listener=lambda step, how, _: steps.append(f"{step} {how}"))
     assert done is not None
@@ -67,11 +67,11 @@ def test_a_job_is_one_turn_that_takes_the_samples_in(trained: Project) -> None:
 
 
 def test_while_one_runs_another_one_can_be_asked_for(trained: Project) -> None:
-    first = jobs.enqueue_retrain(trained, "iris")
+    first = asking.ask(trained, "iris")
     held = jobs.claim(trained, "a")
     assert held is not None
     assert (held.job_id, held.status) == (first.job_id, "running")
-    second = jobs.enqueue_retrain(trained, "iris")
+    second = asking.ask(trained, "iris")
     assert second.job_id != first.job_id
     assert jobs.claim(trained, "b") is None  # of one model one at a time
     jobs.finish(trained, first.job_id, "a", {})
@@ -81,7 +81,7 @@ def test_while_one_runs_another_one_can_be_asked_for(trained: Project) -> None:
 
 
 def test_a_lease_that_has_run_out_is_taken_over_and_its_holder_is_told(trained: Project, clock: Any) -> None:
-    asked = jobs.enqueue_retrain(trained, "iris")
+    asked = asking.ask(trained, "iris")
     assert jobs.claim(trained, "a", timedelta(minutes=1)) is not None
     clock.sleep(50)
     assert jobs.renew(trained, asked.job_id, "a", timedelta(minutes=1))
@@ -99,7 +99,7 @@ def test_a_lease_that_has_run_out_is_taken_over_and_its_holder_is_told(trained: 
 
 
 def test_a_job_that_kills_whoever_takes_it_is_given_up(trained: Project, clock: Any) -> None:
-    asked = jobs.enqueue_retrain(trained, "iris")
+    asked = asking.ask(trained, "iris")
     for owner in "abc":
         assert jobs.claim(trained, owner) is not None
         clock.sleep(3600)
@@ -111,7 +111,7 @@ def test_a_job_that_kills_whoever_takes_it_is_given_up(trained: Project, clock: 
 
 def test_two_offices_do_a_job_once(open_project: Open, trained: Project) -> None:
     other = open_project()
-    jobs.enqueue_retrain(trained, "iris")
+    asking.ask(trained, "iris")
     assert working.run_next(trained) is not None
     assert working.run_next(other) is None
 
@@ -133,7 +133,7 @@ def test_killed_anywhere_a_job_becomes_exactly_one_turn(
     trained: Project, clock: Any, monkeypatch: pytest.MonkeyPatch, point: str
 ) -> None:
     samples.add_all(trained, "iris", [(FLOWER, "setosa")] * 5)
-    asked = jobs.enqueue_retrain(trained, "iris", force=True)
+    asked = asking.ask(trained, "iris", force=True)
     before = {one.turn_id for one in status.recent(trained)}
     with monkeypatch.context() as patch:
         kill(patch, point)
@@ -197,7 +197,7 @@ def test_a_turn_that_somebody_left_is_ended_first(trained: Project, monkeypatch:
     left = turn.open_turn(trained, "iris", force=True)
     left.advance("train")
     samples.add(trained, "iris", FLOWER, "setosa")
-    jobs.enqueue_retrain(trained, "iris", force=True)
+    asking.ask(trained, "iris", force=True)
     done = working.run_next(trained)
     assert done is not None
     assert done.status == "done"
@@ -212,14 +212,14 @@ def test_a_turn_that_fails_makes_the_job_fail_and_its_samples_wait_again(
 ) -> None:
     broken = open_project(models={"iris": {"data": {"path": "iris.csv"}, "target": "colour"}})
     samples.add(trained, "iris", FLOWER, "setosa")
-    jobs.enqueue_retrain(broken, "iris", force=True)
+    asking.ask(broken, "iris", force=True)
     failed = working.run_next(broken)
     assert failed is not None
     assert failed.status == "failed"
     assert "colour" in (failed.error or "")
     assert failed.turn_id is not None
     assert waiting(trained) == 1
-    jobs.enqueue_retrain(trained, "iris", force=True)
+    asking.ask(trained, "iris", force=True)
     again = working.run_next(trained)
     assert again is not None
     assert again.status == "done"
@@ -228,7 +228,7 @@ def test_a_turn_that_fails_makes_the_job_fail_and_its_samples_wait_again(
 
 def test_a_busy_model_leaves_the_job_for_later(open_project: Open, trained: Project, clock: Any) -> None:
     other = open_project()
-    jobs.enqueue_retrain(trained, "iris", force=True)
+    asking.ask(trained, "iris", force=True)
     with other.locks.hold("model/iris"):
         assert working.run_next(trained) is None
     (job,) = jobs.list_jobs(trained)
@@ -241,7 +241,7 @@ def test_a_busy_model_leaves_the_job_for_later(open_project: Open, trained: Proj
 
 def test_with_nothing_new_nothing_is_trained_and_it_says_so(trained: Project) -> None:
     os.utime(trained.settings.root / "iris.csv", (0, 0))
-    jobs.enqueue_retrain(trained, "iris")
+    asking.ask(trained, "iris")
     done = working.run_next(trained)
     assert done is not None
     assert (done.status, done.turn_id) == ("done", None)

@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.stories.serving.log import lines, write
 
 from everloop.flows import backup
-from everloop.flows.loop import working
+from everloop.flows.loop import asking, working
 from everloop.flows.project import Project
 from everloop.flows.serving import history, jobs, labels, recording
 from everloop.flows.serving.labels import LabelItem
@@ -25,7 +25,7 @@ def test_labels_and_jobs_come_back_and_predictions_stay(
     write(trained, lines(range(2)))
     recording.record(trained)
     labels.add(trained, [LabelItem("pred_000000", "setosa"), LabelItem("pred_000003", "virginica")])
-    asked = jobs.enqueue_retrain(trained, "iris")
+    asked = asking.ask(trained, "iris")
     saved = backup.create(trained)
     labels.add(trained, [LabelItem("pred_000000", "virginica"), LabelItem("pred_000001", "setosa")])
     working.run_next(trained)

@@ -20,6 +20,7 @@ from everloop import wiring
 from everloop.data import writing
 from everloop.data.examples.iris import iris
 from everloop.flows import status, turn
+from everloop.flows.loop import asking
 from everloop.flows.project import Project
 from everloop.flows.serving import jobs
 from everloop.settings import load_settings
@@ -64,7 +65,7 @@ def opened(folder: Path) -> Iterator[Project]:
 def ask(folder: Path, *models: str) -> None:
     with opened(folder) as project:
         for model in models:
-            jobs.enqueue_retrain(project, model, force=True, reason="a test")
+            asking.ask(project, model, force=True, reason="a test")
 
 
 def states(folder: Path) -> list[str]:

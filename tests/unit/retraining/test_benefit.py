@@ -93,7 +93,7 @@ def test_the_gain_is_what_the_change_costs():
     assert found.gain == pytest.approx(0.25, abs=0.04)
     assert found.low < found.gain < found.high
     assert found.loss == pytest.approx(1.25, abs=0.06)
-    assert 0 < found.share < found.gain / found.loss
+    assert 0 < found.low / found.loss < found.gain / found.loss
     assert "can be foreseen on 8,000 labelled rows" in found.message
 
 

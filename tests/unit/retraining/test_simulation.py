@@ -8,34 +8,19 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from everloop.core.decisions import GatePolicy
-from everloop.deployment import gate
-from everloop.retraining import pictures, promises, triage
-from everloop.retraining.kept import Deaths, Plan
-from everloop.retraining.simulation import Loop
+from everloop.flows.loop.simulating import compare
+from everloop.retraining import triage
+from everloop.retraining.simulation import pictures, promises
+from everloop.retraining.simulation.kept import Deaths, Plan
+from everloop.retraining.simulation.loop import Loop
+from everloop.retraining.simulation.world import DAY, QUIET, Climate, Made
 from everloop.retraining.triage import Rules
-from everloop.retraining.world import DAY, QUIET, Climate, Made
 
 ROUGH = Climate(fault=1 / 12, jump=1 / 12, change=1 / 30)
 WILD = Climate(jump=0.3, far=40.0, change=1 / 20)
 OFTEN = Plan(rules=Rules(cooldown=3 * DAY, budget=3, period=30 * DAY), new_labels=150, canary=2)
 
 SLOW = replace(OFTEN, rules=Rules(cooldown=12 * DAY))
-
-
-def compare(truth, champion, answers, constant, name):
-    return gate.judge(
-        GatePolicy(),
-        task="classification",
-        classes=("0", "1"),
-        positive="1",
-        truth=truth,
-        champion=champion,
-        challenger=answers,
-        baseline=constant,
-        slices={},
-        champion_name=name,
-    )
 
 
 def lived(seed, days=75, *, climate=ROUGH, plan=OFTEN, deaths=None, **told):

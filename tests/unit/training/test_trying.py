@@ -105,7 +105,7 @@ def test_an_estimator_without_weights_leaves_small_ones_out_and_says_so() -> Non
 def test_a_users_estimator_gets_weights_too() -> None:
     seen: list[object] = []
 
-    class Mine(SGDClassifier):  # type: ignore[misc]
+    class Mine(SGDClassifier):  # type: ignore[misc]  # scikit-learn has no types
         def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
             seen.append(sample_weight)
             return super().fit(X, y, sample_weight=sample_weight)

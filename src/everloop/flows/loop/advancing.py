@@ -234,7 +234,7 @@ def _begin(project: Project, record: DecisionRecord) -> DecisionRecord:
                 entered = states.begin(tx, project, entered)
             return _put(tx, replace(record, releases=(*record.releases, entered.release_id)))
     except Conflict as conflict:
-        if not project_has_release(project, record.model):
+        if not _has_release(project, record.model):
             return _close(project, record, "held", conflict.message)
         return record  # another release has to end first
     except Unavailable:
@@ -244,7 +244,7 @@ def _begin(project: Project, record: DecisionRecord) -> DecisionRecord:
         return _close(project, record, "held", f"{refused.message} By hand: {how}")
 
 
-def project_has_release(project: Project, model: str) -> bool:
+def _has_release(project: Project, model: str) -> bool:
     with project.store.reading() as tx:
         return releases.open_release(tx, model, PROD) is not None
 

@@ -7,6 +7,7 @@ from everloop.core.loop import Trigger, TriggerKind
 from everloop.flows.project import Project
 from everloop.flows.serving import jobs
 from everloop.flows.serving.jobs import Job
+from everloop.store import jobs as queue
 from everloop.store import loop
 from everloop.store.database import Tx
 
@@ -50,7 +51,7 @@ def _kept(
     reason: str,
     request_id: str = "",
 ) -> Job | None:
-    jobs.begin(tx)
+    queue.begin(tx)  # before the loop's lock, always
     loop.begin(tx, model)
     new = [each for each in triggers if loop.add_trigger(tx, model, each)]
     if (triggers and not new) or (not triggers and jobs.under_way(tx, model)):

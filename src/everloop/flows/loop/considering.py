@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 
 import pyarrow as pa
 
-from everloop.core import spans
 from everloop.core.decisions import GatePolicy
 from everloop.core.errors import MLOpsError
 from everloop.core.ids import new_id
@@ -20,8 +19,8 @@ from everloop.flows.material import Material
 from everloop.flows.monitoring import production, referring
 from everloop.flows.project import Project
 from everloop.flows.serving.jobs import Job
-from everloop.retraining import triage
-from everloop.retraining.triage import Before, Facts, Rows, Rules, Ruling, Sign
+from everloop.retraining import records, triage
+from everloop.retraining.triage import Before, Facts, Rows, Ruling, Sign
 from everloop.store import alerts, datasets, history, loop, models, monitors, predictions, releases
 from everloop.store.database import Tx
 from everloop.store.predictions import Wanted
@@ -42,14 +41,16 @@ def consider(project: Project, job: Job) -> DecisionRecord:
     if known is not None:
         return known
     facts = _facts(project, job.model, triggers)
-    ruling = triage.consider(_rules(project, job.model), facts, triggers, forced=job.force)
+    ruling = triage.consider(project.model(job.model).retraining.rules, facts, triggers, forced=job.force)
     record = _record(project, job, facts, ruling, triggers)
     with project.store.writing() as tx:
         loop.begin(tx, job.model)
         there = loop.of_job(tx, job.job_id)
         if there is not None:
             return there
-        kept = _merged(tx, replace(record, number=loop.next_number(tx, job.model)))
+        before = loop.list_decisions(tx, job.model, limit=1)
+        number = before[0].number + 1 if before else 1
+        kept = records.joined(replace(record, number=number), before[0] if before else None)
         loop.put(tx, kept)
         if ruling.roll_back:
             _go_back(tx, project, job.model, ruling)
@@ -58,11 +59,6 @@ def consider(project: Project, job: Job) -> DecisionRecord:
         if kept.times == 1:
             _tell(tx, project, kept)
     return kept
-
-
-def _rules(project: Project, model: str) -> Rules:
-    rules = project.model(model).retraining
-    return Rules(spans.seconds(rules.cooldown), rules.budget, spans.seconds(rules.period), rules.min_rows)
 
 
 def _record(
@@ -104,30 +100,6 @@ def _rollout(project: Project, model: str, facts: Facts) -> str:
     with project.store.reading() as tx:
         asked = predictions.count(tx, Wanted(model, since=facts.now - ASKED_LATELY))
     return wanted if asked else "direct"
-
-
-def _merged(tx: Tx, record: DecisionRecord) -> DecisionRecord:
-    """The same found again in a row is the same record, told once."""
-    if record.action == "retrain":
-        return record
-    before = loop.list_decisions(tx, record.model, limit=1)
-    if not before or (before[0].action, before[0].code) != (record.action, record.code):
-        return record
-    known = before[0]
-    keys = {each.key for each in known.triggers}
-    more = tuple(each for each in record.triggers if each.key not in keys)
-    return replace(
-        record,
-        decision_id=known.decision_id,
-        number=known.number,
-        at=known.at,
-        triggers=(*known.triggers, *more)[-MOST_TRIGGERS:],
-        times=known.times + 1,
-        newest=record.at,
-    )
-
-
-MOST_TRIGGERS = 50  # that a record names
 
 
 def _tell(tx: Tx, project: Project, record: DecisionRecord) -> None:

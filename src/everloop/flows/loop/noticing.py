@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from everloop.core.loop import DecisionRecord, Trigger, TriggerKind
+from everloop.core.loop import Trigger, TriggerKind
 from everloop.core.monitoring import Alert
 from everloop.core.releases import PROD
 from everloop.flows.project import Project
-from everloop.retraining import schedule
+from everloop.retraining import records, schedule
 from everloop.settings.retraining import Retraining
 from everloop.store import alerts, jobs, loop, models, releases
 from everloop.store.database import Tx
 
 from . import asking, gathering
 
-LOOK_AGAIN = timedelta(hours=1)  # at what was put off until something changes
 _FAMILIES: dict[str, TriggerKind] = {
     "performance": "performance",
     "concept": "performance",
@@ -133,18 +132,9 @@ def _of_data(project: Project, model: str, version: str, since: datetime) -> lis
 
 def _is_again(project: Project, model: str) -> bool:
     """Whether what was put off is to be considered again."""
-    now = project.clock.now()
     with project.store.reading() as tx:
         waiting = loop.waiting(tx, model)
         last = loop.list_decisions(tx, model, limit=1)
         released = releases.open_release(tx, model, PROD)
-    if not waiting:
-        return False
-    if not last or last[0].action != "defer":
-        return True  # they came while another retraining was under way
-    before: DecisionRecord = last[0]
-    if before.again_at is not None:
-        return before.again_at <= now
-    if before.code == "release_under_way":
-        return released is None
-    return now - (before.newest or before.at) >= LOOK_AGAIN
+    now = project.clock.now()
+    return bool(waiting) and records.is_due(last[0] if last else None, now, released=released is not None)

@@ -24,7 +24,7 @@ from everloop.flows.constraints import levels
 from everloop.flows.project import Project
 from everloop.flows.serving import samples
 from everloop.monitoring import performance
-from everloop.retraining.world import DAY, Rows, Trained
+from everloop.retraining.simulation.world import DAY, Rows, Trained
 from everloop.settings import Model
 from everloop.store import labels, predictions
 from everloop.store.predictions import Wanted
@@ -130,8 +130,8 @@ def _day(seconds: float) -> str:
 
 
 class Past:
-    """See ``retraining.world.World``. The first of its days is the one before ``traffic.since``: in it the
-    first model is trained."""
+    """See ``retraining.simulation.world.World``. The first of its days is the one before ``traffic.since``:
+    in it the first model is trained."""
 
     def __init__(self, project: Project, model: Model, traffic: Traffic) -> None:
         self.model, self.traffic, self._project = model, traffic, project

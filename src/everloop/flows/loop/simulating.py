@@ -16,12 +16,12 @@ from everloop.core.decisions import GatePolicy, GateVerdict
 from everloop.core.loop import DecisionRecord
 from everloop.deployment import gate
 from everloop.flows.project import Project
-from everloop.retraining import calendar, pictures, promises, triage
-from everloop.retraining.kept import Deaths, Plan
-from everloop.retraining.promises import Broken, Year
-from everloop.retraining.simulation import Loop
-from everloop.retraining.triage import Rules
-from everloop.retraining.world import DAY, Climate, Made
+from everloop.retraining import triage
+from everloop.retraining.simulation import calendar, pictures, promises
+from everloop.retraining.simulation.kept import Deaths, Plan
+from everloop.retraining.simulation.loop import Loop
+from everloop.retraining.simulation.promises import Broken, Year
+from everloop.retraining.simulation.world import DAY, Climate, Made
 from everloop.settings import Model, Settings
 from everloop.settings.retraining import Retraining
 
@@ -73,7 +73,7 @@ def year(
     """A year with deaths of workers and another one without, which has to end alike. ``flags``: how the
     settings were changed, to be told with how to see it again."""
     days = DAYS if until is None else max(until, DAYS)
-    world = Made(seed, days, _compare, climate)
+    world = Made(seed, days, compare, climate)
     plan = replace(plan_of(rules), canary=0 if rules.rollout == "direct" else CANARY)
     told: dict[str, Any] = {"seed": seed, "until": until or DAYS, "consider": consider, "loop": loop}
     found = promises.simulate(world, plan, deaths=Deaths(), **told)
@@ -112,7 +112,7 @@ def _again(seed: int, found: Year, flags: Sequence[str]) -> str:
     return " ".join([told, *(f"--set {shlex.quote(each)}" for each in flags)])
 
 
-def _compare(truth: Any, champion: Any, answers: Any, constant: Any, name: str) -> GateVerdict:
+def compare(truth: Any, champion: Any, answers: Any, constant: Any, name: str) -> GateVerdict:
     return gate.judge(
         GatePolicy(),
         task="classification",
@@ -129,7 +129,7 @@ def _compare(truth: Any, champion: Any, answers: Any, constant: Any, name: str) 
 
 def plan_of(rules: Retraining) -> Plan:
     return Plan(
-        rules=Rules(spans.seconds(rules.cooldown), rules.budget, spans.seconds(rules.period), rules.min_rows),
+        rules=rules.rules,
         on=tuple(rules.on),
         new_labels=rules.new_labels,
         schedule=rules.schedule,

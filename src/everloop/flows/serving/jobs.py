@@ -44,28 +44,14 @@ class Job:
     decision_id: str | None = None
 
 
-def enqueue_retrain(
-    project: Project, model: str, *, force: bool = False, reason: str = "", request_id: str = ""
-) -> Job:
-    """Ask for a retraining of a model on its data and what is new; ``force`` trains whatever speaks against
-    it.
+def join(tx: Tx, project: Project, model: str, *, force: bool, reason: str, request_id: str = "") -> Job:
+    """Ask for a retraining of a model on its data and what is new, in the transaction of what calls for it;
+    ``force`` trains whatever speaks against it.
 
     The job that is queued for the model already is the answer, if there is one; it is forced from now on if
     this one is. One that is running does not count: it may have begun without what is new.
+    ``store.jobs.begin`` goes before it.
     """
-    project.model(model)
-    with project.store.writing() as tx:
-        begin(tx)
-        return join(tx, project, model, force=force, reason=reason, request_id=request_id)
-
-
-def begin(tx: Tx) -> None:
-    """Jobs are enqueued and taken one transaction after the other."""
-    jobs.begin(tx)
-
-
-def join(tx: Tx, project: Project, model: str, *, force: bool, reason: str, request_id: str = "") -> Job:
-    """The job that is queued for the model, or another one; ``begin`` goes before it."""
     row = jobs.waiting(tx, RETRAIN, model)
     if row is None:
         return enqueue(tx, project, model, force=force, reason=reason, request_id=request_id)

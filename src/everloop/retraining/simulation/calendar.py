@@ -6,10 +6,10 @@ from typing import Any
 
 from everloop.core.decisions import Decision, Evidence, GateVerdict
 from everloop.core.loop import Trigger
+from everloop.retraining.triage import Facts, Rules, Ruling
 
 from .kept import Job, Plan
-from .simulation import Loop
-from .triage import Facts, Rules, Ruling
+from .loop import Loop
 from .world import Trained
 
 FREE = Rules(cooldown=0.0, budget=1_000_000, min_rows=0)

@@ -23,20 +23,18 @@ import numpy as np
 from everloop.core.decisions import Decision, Evidence, GateVerdict, RetrainPolicy
 from everloop.core.errors import Invalid, TooFewRows
 from everloop.core.loop import Action, DecisionRecord, Order, Outcome
+from everloop.retraining import benefit, policy, records, triage
+from everloop.retraining.triage import Before, Facts, Ruling, Sign
 
-from . import benefit, policy, triage
 from .days import Days
 from .kept import Deaths, Job, Plan, Version
-from .triage import Before, Facts, Ruling, Sign
 from .world import DAY, Rows, Trained, World
 
 WORKERS = 2
 MOST_DEATHS = 30  # in a day, so that it ends
 YOUNG = 14 * DAY  # a release may be what is wrong so long
 LEAST_COMPARED = 100
-MOST_TRIGGERS = 50  # that a record names
 FRESH = 100  # rows that are new since the champion was trained, with fewer all unseen ones are compared on
-MEMORY = 3  # candidates whose gains are remembered
 
 Work = Generator[None, None, None]
 Consider = Callable[..., Ruling]
@@ -163,15 +161,7 @@ class Loop(Days):
     def _put(self, job: Job, found: tuple[DecisionRecord, Ruling]) -> DecisionRecord:
         record, ruling = found
         kept = self.kept
-        last = kept.newest
-        if record.action != "retrain" and last and (last.action, last.code) == (record.action, record.code):
-            keys = {each.key for each in last.triggers}
-            more = tuple(each for each in record.triggers if each.key not in keys)
-            record = replace(
-                record, decision_id=last.decision_id, number=last.number, at=last.at, newest=record.at,
-                times=last.times + 1,
-                triggers=(*last.triggers, *more)[-MOST_TRIGGERS:],
-            )  # fmt: skip
+        record = records.joined(record, kept.newest)
         kept.records[record.decision_id] = record
         kept.days.setdefault(record.decision_id, self.day)
         kept.of_job[job.number] = record.decision_id
@@ -238,18 +228,13 @@ class Loop(Days):
         learnt = len(serving.trained.learnt) + len(serving.trained.held)
         newer = self.kept.versions[self.kept.versions.index(serving) + 1 :]
         last = max([serving.at, *(each.at for each in newer)])
-        compared = [each.verdict.comparison for each in self.kept.versions[-MEMORY:] if each.challenged]
-        gains = [
-            each.improvement / each.champion
-            for each in compared
-            if each is not None and each.champion > 0 and each.metric in policy.LOWER_IS_BETTER
-        ]
+        judged = [each.verdict for each in self.kept.versions[-benefit.MEMORY :] if each.challenged]
         good, why = benefit.worth(
             found,
             growth=len(rows) / max(1, learnt),
             steps=(self.now - last).total_seconds() / self.plan.window,
             refused=len(newer),
-            gained=float(np.mean(gains)) if gains else None,
+            gained=benefit.gained(judged),
             proven=proven,
         )
         return Evidence("benefit", good, why, None if found is None else found.gain, 0.0)

@@ -9,9 +9,9 @@ from datetime import datetime
 import numpy as np
 
 from everloop.core.loop import Trigger, TriggerKind
+from everloop.retraining import records, schedule, triage
+from everloop.retraining.benefit import Floats
 
-from . import schedule, triage
-from .benefit import Floats
 from .kept import Job, Kept, Plan, Version
 from .world import DAY, Rows, World, losses
 
@@ -161,12 +161,7 @@ class Days:
         return [each for key, each in self.kept.triggers.items() if key not in self.kept.settled]
 
     def _is_again(self) -> bool:
-        if not self.waiting():
-            return False
-        last = self.kept.newest
-        if last is None or last.action != "defer" or last.again_at is None:
-            return True
-        return last.again_at <= self.now
+        return bool(self.waiting()) and records.is_due(self.kept.newest, self.now)
 
     # -- rows ----------------------------------------------------------------------------------------------
 

@@ -11,8 +11,8 @@ import numpy as np
 
 from everloop.core.decisions import GateVerdict
 from everloop.core.loop import DecisionRecord, Trigger
+from everloop.retraining.triage import Rules
 
-from .triage import Rules
 from .world import DAY, Trained
 
 

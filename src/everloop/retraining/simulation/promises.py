@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from everloop.core.loop import DecisionRecord
+from everloop.retraining import triage
+from everloop.retraining.benefit import Floats
 
-from . import triage
-from .benefit import Floats
 from .kept import Deaths, Plan, Version
-from .simulation import Consider, Loop
+from .loop import Consider, Loop
 from .world import World
 
 _FREE = ("no_model", "forced")  # no limit holds them back

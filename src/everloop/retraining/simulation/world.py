@@ -16,8 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from everloop.core.decisions import GateVerdict
-
-from .benefit import Floats, Kind
+from everloop.retraining.benefit import Floats, Kind
 
 DAY = 86_400.0
 SURE = 1e-6  # the smallest probability that a loss tells apart

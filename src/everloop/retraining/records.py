@@ -1,0 +1,42 @@
+"""Records of decisions, one after the other: what is the same found again, when what was put off is due."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from everloop.core.loop import DecisionRecord
+
+LOOK_AGAIN = timedelta(hours=1)  # at what was put off until something changes
+MOST_TRIGGERS = 50  # that a record names
+
+
+def joined(record: DecisionRecord, before: DecisionRecord | None) -> DecisionRecord:
+    """The same found again in a row is the same record, told once; a retraining is always one of its own."""
+    if record.action == "retrain" or before is None:
+        return record
+    if (before.action, before.code) != (record.action, record.code):
+        return record
+    known = {each.key for each in before.triggers}
+    more = tuple(each for each in record.triggers if each.key not in known)
+    return replace(
+        record,
+        decision_id=before.decision_id,
+        number=before.number,
+        at=before.at,
+        triggers=(*before.triggers, *more)[-MOST_TRIGGERS:],
+        times=before.times + 1,
+        newest=record.at,
+    )
+
+
+def is_due(before: DecisionRecord | None, now: datetime, *, released: bool = False) -> bool:
+    """Whether triggers that wait are to be considered (again). ``before``: the newest record; ``released``: a
+    release is on its way."""
+    if before is None or before.action != "defer":
+        return True  # they came while a retraining was under way
+    if before.again_at is not None:
+        return before.again_at <= now
+    if before.code == "release_under_way":
+        return not released
+    return abs(now - (before.newest or before.at)) >= LOOK_AGAIN  # also of a clock that went back
