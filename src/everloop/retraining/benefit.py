@@ -252,7 +252,7 @@ def worth(
     if proven and (not refused or steps >= WAIT * 2 ** min(refused - 1, MOST_DOUBLED)):
         return True, "Labels have shown that the model got worse."
     if steps < WAIT:
-        return False, f"A candidate was trained {steps:g} periods ago; the next one waits for {WAIT:g}."
+        return False, f"A candidate was trained {steps:.3g} periods ago; the next one waits for {WAIT:g}."
     if benefit is not None and benefit.low > 0 and benefit.gain >= GAIN * benefit.loss:
         return True, benefit.message
     wait = WAIT * 2 ** min(refused, MOST_DOUBLED)

@@ -225,10 +225,12 @@ def _harm(facts: Facts, triggers: Sequence[Trigger]) -> _Check:
 
 def _cooldown(rules: Rules, facts: Facts) -> _Check:
     if not facts.retrained:
-        return _Check(Evidence("cooldown", False, "It was not retrained before.", None, rules.cooldown))
+        return _Check(
+            Evidence("cooldown", False, "The loop has not trained it before.", None, rules.cooldown)
+        )
     last = max(facts.retrained)
     since = max(0.0, (facts.now - last).total_seconds())
-    ago = f"It was retrained {words(since)} ago"
+    ago = f"The loop trained it {words(since)} ago"
     if since >= rules.cooldown:
         return _Check(Evidence("cooldown", False, f"{ago}.", since, rules.cooldown))
     until = last + timedelta(seconds=rules.cooldown)
@@ -242,7 +244,7 @@ def _cooldown(rules: Rules, facts: Facts) -> _Check:
 def _budget(rules: Rules, facts: Facts) -> _Check:
     since = facts.now - timedelta(seconds=rules.period)
     lately = sorted(at for at in facts.retrained if at > since)
-    told = f"Retrainings in the last {words(rules.period)}: {len(lately)} of {rules.budget}."
+    told = f"Trainings by the loop in the last {words(rules.period)}: {len(lately)} of {rules.budget}."
     evidence = Evidence("budget", len(lately) >= rules.budget, told, float(len(lately)), float(rules.budget))
     if not evidence.fired:
         return _Check(evidence)

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from everloop.core import spans
-from everloop.core.decisions import Decision, Evidence, GateVerdict
+from everloop.core.decisions import Evidence, GateVerdict
 from everloop.core.documents import load
 from everloop.core.errors import Conflict, MLOpsError, Unavailable
 from everloop.core.ids import new_id
@@ -58,7 +58,7 @@ def after_turn(
             turn_id=turn_id,
             run_id=told.run_id,
             version=told.registered,
-            evidence=(*record.evidence, *_evidence(told)),
+            evidence=(*record.evidence, *_evidence(record, told)),
             again_at=None,
         )
         if told.status == "stopped":
@@ -83,9 +83,11 @@ def after_turn(
         return _put(tx, replace(record, stage=first))
 
 
-def _evidence(told: TurnSummary) -> tuple[Evidence, ...]:
-    """What the turn looked at before it trained, and what its gate said."""
-    found = told.decision.evidence if isinstance(told.decision, Decision) else ()
+def _evidence(record: DecisionRecord, told: TurnSummary) -> tuple[Evidence, ...]:
+    """What else the turn looked at before it trained, and what its gate said."""
+    known = {each.check for each in record.evidence}
+    looked = told.decision.evidence if told.decision else ()
+    found = [each for each in looked if each.check not in known]
     if told.verdict is None:
         return tuple(found)
     return (*found, Evidence("gate", not told.verdict.promote, told.verdict.reason))
