@@ -65,7 +65,7 @@ COMMANDS = {
     "contract": ("everloop.cli.contract", "Show what a model's data must be like, or read it off data anew."),
     "history": ("everloop.cli.history", "Show what happened to a model, oldest first."),
     "report": ("everloop.cli.report", "Write a model's report: one HTML page with plots."),
-    "status": ("everloop.cli.status", "Show turns and their steps, running or past."),
+    "status": ("everloop.cli.status", "Show turns and their steps, running or past, and where the loop is."),
     "deliver": ("everloop.cli.deliver", "Send what waits for MLflow, now."),
     "backup": (
         "everloop.cli.backup",

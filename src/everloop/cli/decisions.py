@@ -14,14 +14,6 @@ if TYPE_CHECKING:
 
 app = group("List, show, approve and reject what the loop decides about retraining.")
 Named = Annotated[str, typer.Argument(metavar="DECISION", help="Its id, or the end of it.")]
-_STAGES = {
-    "approval": "waits for approval before it trains",
-    "train": "trains",
-    "release_approval": "waits for approval before its release",
-    "direct": "is released",
-    "shadow": "runs as a shadow",
-    "canary": "is on its canary",
-}
 
 
 @command(app, "list")
@@ -47,7 +39,15 @@ def list_(
             return
         names = ("at (UTC)", "decision", "model", "decided", "times", "why", "what came of it")
         rows = [
-            (one.at, one.decision_id, one.model, one.action, one.times, one.reason, outcome(one))
+            (
+                one.at,
+                one.decision_id,
+                one.model,
+                one.action,
+                one.times,
+                one.reason,
+                late.loop.telling.outcome(one),
+            )
             for one in found
         ]
         late.output.table(names, rows, right=("times",), fold=("decision", "why", "what came of it"))
@@ -85,7 +85,7 @@ def approve(
         found = late.loop.advancing.approve(project, named, role, note)
         late.loop.advancing.advance(project)
         found = late.loop.showing.find(project, found.decision_id)
-    said = f"{found.decision_id} is approved: {outcome(found)}"
+    said = f"{found.decision_id} is approved: {late.loop.telling.outcome(found)}"
     call.answer({"decision": found}, lambda: late.output.line(said))
 
 
@@ -107,19 +107,6 @@ def reject(
     call.answer({"decision": found}, lambda: late.output.line(said))
 
 
-def outcome(one: DecisionRecord) -> str:
-    """What came of it, or where it is."""
-    if one.is_open:
-        after = f"; {one.said}" if one.said else ""
-        return f"{_STAGES[one.stage]}{after}"
-    if one.action == "retrain":
-        version = f"{one.model}@{one.version} " if one.version else ""
-        return f"{version}{one.outcome.replace('_', ' ')}: {one.said}"
-    if one.again_at is not None:
-        return f"considered again at {late.output.moment(one.again_at)} UTC"
-    return ""
-
-
 def tell(one: DecisionRecord) -> None:
     """All of a decision."""
     out = late.output
@@ -131,7 +118,7 @@ def tell(one: DecisionRecord) -> None:
         "champion then": f"{one.model}@{one.champion}" if one.champion else "none",
         "found again": f"{one.times} times, last at {out.moment(one.newest)} UTC" if one.newest else None,
         "what would change it": one.changes,
-        "what came of it": outcome(one),
+        "what came of it": late.loop.telling.outcome(one),
         "turn": one.turn_id,
         "run": one.run_id,
         "releases": ", ".join(one.releases),

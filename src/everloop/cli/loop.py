@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from . import decisions, late
+from . import late
 from .call import Call, command, group
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from everloop.flows.loop.showing import Standing
 
 app = group("Show, pause and resume the loop that keeps models right.")
@@ -25,8 +27,9 @@ def status(call: Call, model: Which = None) -> None:
       everloop loop status
     """
     with call.project() as project:
-        found = late.loop.showing.standings(project, model)
-    call.answer({"models": found}, lambda: _show(found))
+        found = late.loop.showing.standings(project, model, counted=True)
+        now = project.clock.now()
+    call.answer({"models": found}, lambda: _show(found, now))
 
 
 @command(app)
@@ -61,23 +64,22 @@ def resume(call: Call, model: Which = None) -> None:
     call.answer({"resumed": changed}, lambda: late.output.line(said))
 
 
-def _show(found: list[Standing]) -> None:
-    out = late.output
+def _show(found: list[Standing], now: datetime) -> None:
+    out, told = late.output, late.loop.telling
     for each in found:
         serving = f"{each.model}@{each.champion} serves" if each.champion else "there is no champion yet"
         out.line(f"{each.model}: {'paused' if each.pause else 'on'}, {serving}", "bold")
-        going = each.under_way
-        last = each.last
+        going, last = each.under_way, each.last
         facts: dict[str, object] = {
             "paused": _paused(each),
-            "under way": f"{going.decision_id}: {decisions.outcome(going)}" if going else None,
-            "job": f"{each.job_id} waits or runs" if each.job_id else None,
+            "under way, waiting": "; ".join(told.waits(each, now)),
             "not considered yet": "; ".join(one.message for one in each.waiting),
             "next of schedule": f"{out.moment(each.due)} UTC" if each.due else None,
+            **(told.leeway(each.leeway) if each.leeway else {}),
             "last decision": f"{last.action}, {out.moment(last.at)} UTC: {last.reason}"
             if last
             else "none yet",
-            "what came of it": decisions.outcome(last) if last and last is not going else None,
+            "what came of it": told.outcome(last) if last and last != going else None,
             "what would change it": last.changes if last else None,
         }
         out.pairs({name: str(value) for name, value in facts.items() if value})

@@ -6,18 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from everloop.core.errors import Unavailable
-
 from . import decisions, errors, late
 from .call import Call, command, group
 
 if TYPE_CHECKING:
     from everloop.core.loop import DecisionRecord
-    from everloop.flows.project import Project
     from everloop.flows.serving.jobs import Job
 
 app = group("Have a retraining considered, and do it where it would help.")
-PATIENCE = 2.0  # seconds to wait for a process that holds a model's lock for a moment only
 
 
 @command(app)
@@ -47,28 +43,13 @@ def retrain(
             said = f"{job.job_id} waits for a server or a worker: everloop loop status {model}"
             call.answer({"job": job, "decision": None}, lambda: late.output.line(said))
             return errors.OK
-        done = _worked(call, project, job)
+        with late.progress.progress(model, quiet=call.quiet or call.json) as shown:
+            done = late.loop.doing.see_through(project, job, shown)
         record = late.loop.showing.find(project, done.decision_id) if done.decision_id else None
     call.answer({"job": done, "decision": record}, lambda: _show(done, record))
     if done.status == "failed":
         return errors.UNEXPECTED
     return errors.OK if record is None or record.version else errors.NOT_TRAINED
-
-
-def _worked(call: Call, project: Project, job: Job) -> Job:
-    """The job, done here or by somebody else, and what comes at once of it."""
-    quiet = call.quiet or call.json
-    with late.progress.progress(job.model, quiet=quiet) as shown:
-        while (known := late.serving.jobs.find(project, job.job_id)).status in ("queued", "running"):
-            if late.loop.working.run_next(project, wait=PATIENCE, listener=shown) is None:
-                if late.serving.jobs.find(project, job.job_id).status == "queued":
-                    raise Unavailable(
-                        f"The model {job.model} is busy.",
-                        remedy=f"{job.job_id} waits: run the command again, or leave it to a worker.",
-                    )
-                project.clock.sleep(PATIENCE)
-    late.loop.advancing.advance(project)
-    return known
 
 
 def _show(job: Job, record: DecisionRecord | None) -> None:

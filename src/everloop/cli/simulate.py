@@ -10,7 +10,7 @@ import typer
 
 from everloop.core.errors import Invalid
 
-from . import decisions, errors, late
+from . import errors, late
 from .call import Call, command, group
 from .moments import moment
 
@@ -138,7 +138,7 @@ def _show(found: Replayed) -> None:
     out.line(f"{found.model}, {found.since:%Y-%m-%d} to {found.until:%Y-%m-%d}: {many}", "bold")
     out.line(f"Taken from {found.source}.")
     shown = asked.decisions[-SHOWN:]
-    rows = [(one.at, one.action, one.times, one.reason, decisions.outcome(one)) for one in shown]
+    rows = [(one.at, one.action, one.times, one.reason, late.loop.telling.outcome(one)) for one in shown]
     names = ("at (UTC)", "decided", "times", "why", "what would have come of it")
     out.table(names, rows, right=("times",), fold=("why", "what would have come of it"))
     if len(shown) < len(asked.decisions):

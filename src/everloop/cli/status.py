@@ -10,9 +10,12 @@ from . import late
 from .call import Call, command, group
 
 if TYPE_CHECKING:
-    from everloop.core.turns import StepState, TurnState
+    from datetime import datetime
 
-app = group("Show turns and their steps, running or past.")
+    from everloop.core.turns import StepState, TurnState
+    from everloop.flows.loop.showing import Standing
+
+app = group("Show turns and their steps, running or past, and where the loop is.")
 
 
 @command(app)
@@ -21,7 +24,7 @@ def status(
     model: Annotated[str | None, typer.Argument(help="Only of this model.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="How many, the newest first.")] = 3,
 ) -> None:
-    """Show turns and their steps, running or past, newest first.
+    """Show turns and their steps, running or past, newest first, and where the loop of each model is.
 
     A turn that was killed is 'interrupted'; the next 'everloop run' goes on with it.
 
@@ -35,9 +38,11 @@ def status(
         turns = late.status.recent(project, model, limit)
         words = [late.health.state_of(project, turn) for turn in turns]
         waiting = late.status.undelivered(project)
+        standings, now = late.loop.showing.standings(project, model), project.clock.now()
     document = {
         "turns": [{"state": word, "turn": turn} for word, turn in zip(words, turns, strict=True)],
         "undelivered": waiting,
+        "loop": standings,
     }
 
     def show() -> None:
@@ -45,6 +50,7 @@ def status(
             late.output.line("There was no turn yet. 'everloop run' begins the first.")
         for turn, word in zip(turns, words, strict=True):
             _show(turn, word)
+        _show_loop(standings, now)
         if waiting:
             late.output.line(f"{waiting} waiting for MLflow; 'everloop deliver' sends them.")
 
@@ -58,6 +64,22 @@ def _show(turn: TurnState, word: str) -> None:
         out.line(f"  {turn.error}")
     rows = [(step.name, step.status, _took(step), step.attempt, step.error) for step in turn.steps]
     out.table(("step", "", "took", "attempt", "error"), rows, right=("took", "attempt"), fold=("error",))
+
+
+def _show_loop(standings: list[Standing], now: datetime) -> None:
+    out = late.output
+    rows = [
+        (
+            one.model,
+            "paused" if one.pause else "on",
+            f"{one.last.action}, {out.moment(one.last.newest or one.last.at)} UTC"
+            if one.last
+            else "none yet",
+            "; ".join(late.loop.telling.waits(one, now)),
+        )
+        for one in standings
+    ]
+    out.table(("loop of", "", "last decision", "under way, waiting"), rows, fold=("under way, waiting",))
 
 
 def _took(step: StepState) -> str | None:

@@ -28,6 +28,15 @@ class Rules:
     period: float = 30 * 86_400.0
     min_rows: int = 50
 
+    def rests_until(self, retrained: Sequence[datetime], now: datetime) -> datetime | None:
+        """Until when the cooldown lasts; None where it is over."""
+        until = max(retrained) + timedelta(seconds=self.cooldown) if retrained else now
+        return until if until > now else None
+
+    def lately(self, retrained: Sequence[datetime], now: datetime) -> list[datetime]:
+        """Those that count against the budget, oldest first."""
+        return sorted(at for at in retrained if at > now - timedelta(seconds=self.period))
+
 
 @dataclass(frozen=True)
 class Sign:
@@ -231,9 +240,9 @@ def _cooldown(rules: Rules, facts: Facts) -> _Check:
     last = max(facts.retrained)
     since = max(0.0, (facts.now - last).total_seconds())
     ago = f"The loop trained it {words(since)} ago"
-    if since >= rules.cooldown:
+    until = rules.rests_until(facts.retrained, facts.now)
+    if until is None:
         return _Check(Evidence("cooldown", False, f"{ago}.", since, rules.cooldown))
-    until = last + timedelta(seconds=rules.cooldown)
     said = f"{ago}, and the cooldown is {words(rules.cooldown)}."
     changes = f"It is considered again at {_moment(until)}."
     return _Check(
@@ -242,8 +251,7 @@ def _cooldown(rules: Rules, facts: Facts) -> _Check:
 
 
 def _budget(rules: Rules, facts: Facts) -> _Check:
-    since = facts.now - timedelta(seconds=rules.period)
-    lately = sorted(at for at in facts.retrained if at > since)
+    lately = rules.lately(facts.retrained, facts.now)
     told = f"Trainings by the loop in the last {words(rules.period)}: {len(lately)} of {rules.budget}."
     evidence = Evidence("budget", len(lately) >= rules.budget, told, float(len(lately)), float(rules.budget))
     if not evidence.fired:

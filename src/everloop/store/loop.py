@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from everloop.core.documents import dump, load
 from everloop.core.loop import DecisionRecord, Pause, Trigger
 
@@ -108,6 +110,11 @@ def list_decisions(
     wanted += [_D.action == action] if action else []
     rows = tx.rows(decisions, *wanted, newest=True, by="number" if model else "at", limit=limit)
     return [load(DecisionRecord, row["document"]) for row in rows]
+
+
+def retrained(tx: Tx, model: str) -> tuple[datetime, ...]:
+    """When the loop has trained it, newest first."""
+    return tuple(one.at for one in list_decisions(tx, model, "retrain") if one.run_id)
 
 
 # -- pauses ------------------------------------------------------------------------------------------------

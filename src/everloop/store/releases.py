@@ -139,6 +139,16 @@ def champions(tx: Tx, model: str, environment: str) -> list[tuple[str, str, str]
     return [(row["change"], row["champion"], row["release_id"]) for row in found]
 
 
+def reigns(tx: Tx, model: str, environment: str) -> list[tuple[datetime, str]]:
+    """Since when each champion was that, oldest first; a version may come back."""
+    beginning = first(tx, model, environment)
+    found = [(beginning.at, beginning.champion)] if beginning else []
+    for row in _took_over(tx, model, environment):
+        if found[-1][1] != row["champion"]:
+            found.append((datetime.fromisoformat(row["at"]), row["champion"]))
+    return found
+
+
 def _took_over(tx: Tx, model: str, environment: str) -> list[Row]:
     """The changes that made another version champion, oldest first."""
     columns = (_T.change, _T.champion, _T.release_id, _T.at, _T.sequence)

@@ -62,8 +62,9 @@ class TellingTrigger(Shape):
 async def show_loop(
     request: Request, model: Annotated[str | None, Query(max_length=100)] = None
 ) -> dict[str, Any]:
-    """Where the loop of each model is: what waits, what is under way, what was decided last."""
-    found = await do(showing.standings, _project(request), model)
+    """Where the loop of each model is: what waits, what is under way, what the rules leave, what was decided
+    last."""
+    found = await do(showing.standings, _project(request), model, counted=True)
     return {"models": [asdict(each) for each in found]}
 
 

@@ -1,15 +1,29 @@
 """The loop: what calls for a retraining is noticed, considered, done step by step, and written down."""
 
-from . import advancing, asking, considering, gathering, lookout, noticing, pausing, showing, working
+from . import (
+    advancing,
+    asking,
+    considering,
+    doing,
+    gathering,
+    lookout,
+    noticing,
+    pausing,
+    showing,
+    telling,
+    working,
+)
 
 __all__ = [
     "advancing",
     "asking",
     "considering",
+    "doing",
     "gathering",
     "lookout",
     "noticing",
     "pausing",
     "showing",
+    "telling",
     "working",
 ]

@@ -128,7 +128,7 @@ def _facts(project: Project, model: str, triggers: list[Trigger]) -> Facts:
         opened = alerts.list_alerts(tx, model, "open")
         running = releases.open_release(tx, model, PROD)
         others = [one for one in loop.under_way(tx, model) if one.stage != "approval"]
-        past = loop.list_decisions(tx, model, "retrain")
+        retrained = loop.retrained(tx, model)
     on_its_way = running.release_id if running else None
     if on_its_way is None and others:
         on_its_way = others[0].releases[-1] if others[0].releases else others[0].decision_id
@@ -146,7 +146,7 @@ def _facts(project: Project, model: str, triggers: list[Trigger]) -> Facts:
         before=_before(project, model, now) if not signs["broken"] else None,
         rows=gathering.count(project, model, until) if serving else Rows(),
         untold=_untold(project, model, triggers),
-        retrained=tuple(one.at for one in past if one.run_id),
+        retrained=retrained,
     )
 
 

@@ -7,14 +7,47 @@ from datetime import datetime
 
 from everloop.core.loop import DecisionRecord, Pause, Trigger
 from everloop.flows.project import Project
+from everloop.flows.serving.jobs import LEASE
 from everloop.retraining import schedule
+from everloop.retraining.triage import Rows
 from everloop.store import jobs, loop, models
+from everloop.store.database import Tx
+
+from . import gathering
+
+
+@dataclass(frozen=True)
+class Work:
+    """A job that waits or is done. ``owner`` is the process that holds it, and ``heard_at`` when that was
+    heard of last; it holds the job until ``held_until`` unless it is heard of again. All None while nobody
+    has taken it."""
+
+    job_id: str
+    status: str
+    asked_at: datetime
+    owner: str | None = None
+    heard_at: datetime | None = None
+    held_until: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Leeway:
+    """What the rules leave. ``rests_until``: the end of the cooldown, None where it is over; ``trained``:
+    trainings by the loop in the period, ``budget`` at most; ``rows`` that the champion has not seen, of which
+    ``min_rows`` new ones are needed."""
+
+    rests_until: datetime | None
+    trained: int
+    budget: int
+    period: float
+    rows: Rows
+    min_rows: int
 
 
 @dataclass(frozen=True)
 class Standing:
-    """Where the loop of a model is. ``job_id``: the job that waits or is done; ``due``: when its schedule
-    comes next."""
+    """Where the loop of a model is. ``work``: the job that waits or is done; ``due``: when its schedule comes
+    next; ``leeway`` where it was asked for, of a model that has a champion."""
 
     model: str
     champion: str | None
@@ -22,29 +55,27 @@ class Standing:
     waiting: tuple[Trigger, ...]
     under_way: DecisionRecord | None
     last: DecisionRecord | None
-    job_id: str | None = None
+    work: Work | None = None
     due: datetime | None = None
+    leeway: Leeway | None = None
 
 
-def standings(project: Project, model: str | None = None) -> list[Standing]:
-    """Raises UnknownModel."""
+def standings(project: Project, model: str | None = None, *, counted: bool = False) -> list[Standing]:
+    """``counted``: with the rows that there are to learn from, which takes longer where many were predicted.
+    Raises UnknownModel."""
     if model is not None:
         project.model(model)
     names = [model] if model else list(project.settings.models)
-    return [_standing(project, name) for name in names]
+    return [_standing(project, name, counted) for name in names]
 
 
-def _standing(project: Project, model: str) -> Standing:
+def _standing(project: Project, model: str, counted: bool) -> Standing:
     rules = project.model(model).retraining
     with project.store.reading() as tx:
         serving = models.champion(tx, model)
         going = loop.under_way(tx, model)
         last = loop.list_decisions(tx, model, limit=1)
-        open_jobs = [
-            row for row in jobs.list_jobs(tx, model, limit=20) if row["status"] in ("queued", "running")
-        ]
-        pause, waiting = loop.pause_of(tx, model), loop.waiting(tx, model)
-    due = schedule.next_due(rules.schedule, project.clock.now()) if rules.schedule else None
+        pause, waiting, work = loop.pause_of(tx, model), loop.waiting(tx, model), _work(tx, model)
     return Standing(
         model,
         serving.version if serving else None,
@@ -52,8 +83,36 @@ def _standing(project: Project, model: str) -> Standing:
         tuple(waiting),
         going[0] if going else None,
         last[0] if last else None,
-        open_jobs[0]["job_id"] if open_jobs else None,
-        due,
+        work,
+        schedule.next_due(rules.schedule, project.clock.now()) if rules.schedule else None,
+        _leeway(project, model) if counted and serving else None,
+    )
+
+
+def _work(tx: Tx, model: str) -> Work | None:
+    """The job that is being done, else the one that waits."""
+    found = [row for status in ("running", "queued") for row in jobs.list_jobs(tx, model, status, limit=1)]
+    if not found:
+        return None
+    row = found[0]
+    asked = datetime.fromisoformat(row["created_at"])
+    if row["status"] == "queued" or row["lease_until"] is None:
+        return Work(row["job_id"], row["status"], asked)
+    until = datetime.fromisoformat(row["lease_until"])
+    return Work(row["job_id"], row["status"], asked, row["owner"], until - LEASE, until)
+
+
+def _leeway(project: Project, model: str) -> Leeway:
+    rules, now = project.model(model).retraining.rules, project.clock.now()
+    with project.store.reading() as tx:
+        retrained = loop.retrained(tx, model)
+    return Leeway(
+        rules.rests_until(retrained, now),
+        len(rules.lately(retrained, now)),
+        rules.budget,
+        rules.period,
+        gathering.count(project, model, gathering.until(project, model)),
+        rules.min_rows,
     )
 
 

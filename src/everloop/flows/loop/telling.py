@@ -1,0 +1,82 @@
+"""The loop in words, the same wherever it is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from everloop.core.loop import DecisionRecord
+from everloop.core.spans import words
+
+from .showing import Leeway, Standing, Work
+
+_STAGES = {
+    "approval": "waits for approval before it trains",
+    "train": "trains",
+    "release_approval": "waits for approval before its release",
+    "direct": "is released",
+    "shadow": "runs as a shadow",
+    "canary": "is on its canary",
+}
+ASKED = ("approval", "release_approval")  # the stages at which people are waited for
+
+
+def moment(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def outcome(one: DecisionRecord) -> str:
+    """What came of it, or where it is."""
+    if one.is_open:
+        after = f"; {one.said}" if one.said else ""
+        return f"{_STAGES[one.stage]}{after}"
+    if one.action == "retrain":
+        version = f"{one.model}@{one.version} " if one.version else ""
+        return f"{version}{one.outcome.replace('_', ' ')}: {one.said}"
+    if one.again_at is not None:
+        return f"considered again at {moment(one.again_at)}"
+    return ""
+
+
+def waits(one: Standing, now: datetime) -> list[str]:
+    """What is under way and what waits, for whom or until when."""
+    return list(_waits(one, now))
+
+
+def _waits(one: Standing, now: datetime) -> Iterator[str]:
+    going, last = one.under_way, one.last
+    if going is not None:
+        yield f"{going.decision_id} {outcome(going)}"
+        if going.stage in ASKED:
+            yield f"everloop decisions approve {going.decision_id}, or reject"
+        if going.again_at is not None:
+            yield f"it is tried again at {moment(going.again_at)}"
+    if one.work is not None:
+        yield job(one.work, now)
+    if going is None and one.waiting and last is not None and last.action == "defer":
+        again = f"at {moment(last.again_at)}" if last.again_at else "when that has changed"
+        yield f"{last.decision_id} was put off, and is considered again {again}"
+
+
+def job(one: Work, now: datetime) -> str:
+    """Who works on it; there is nobody to tell of while it waits."""
+    if one.owner is None or one.heard_at is None or one.held_until is None:
+        return f"{one.job_id} waits for a worker since {moment(one.asked_at)}"
+    said = f"{one.owner} works on {one.job_id}, heard of last at {moment(one.heard_at)}"
+    if one.held_until > now:
+        return said
+    return f"{said}; it may have died, and another worker takes the job over"
+
+
+def leeway(one: Leeway) -> dict[str, str]:
+    """By what it is about."""
+    rows = one.rows
+    told = [f"{rows.new:,} with complete labels, of {one.min_rows:,} that are needed"]
+    told += [f"{rows.waiting:,} wait until labels of their time are complete"] if rows.waiting else []
+    told += [f"{rows.unlabelled:,} have no label"] if rows.unlabelled else []
+    told += [f"{rows.left_out:,} are left out, as their feed was broken"] if rows.left_out else []
+    return {
+        "cooldown": f"until {moment(one.rests_until)}" if one.rests_until else "none now",
+        "budget": f"{one.trained} of {one.budget} trainings in {words(one.period)} are used",
+        "new rows": "; ".join(told),
+    }
