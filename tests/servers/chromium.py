@@ -11,8 +11,8 @@ from pathlib import Path
 
 from tests.servers import missing
 
-_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-_QUIET = (
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+QUIET = (
     "--headless",
     "--no-sandbox",  # root in a container has no other way
     "--disable-gpu",
@@ -23,8 +23,8 @@ _QUIET = (
     "--disable-component-update",
     "--disable-sync",
     "--hide-scrollbars",
-    "--virtual-time-budget=5000",  # scripts get 5 s of the page's own time before it is taken
 )
+_SOON = "--virtual-time-budget=5000"  # scripts get 5 s of the page's own time before it is taken
 
 
 def screenshot(page: Path | str, png: Path, *, width: int = 1280, height: int = 2400) -> Path:
@@ -42,13 +42,13 @@ def dump_dom(page: Path | str) -> str:
 
 
 def _run(page: Path | str, *options: str, timeout: float = 90) -> str:
-    browser = next(filter(None, map(shutil.which, _NAMES)), None)
+    browser = next(filter(None, map(shutil.which, NAMES)), None)
     if browser is None:
         missing("Chromium", "chromium fonts-dejavu-core")
     address = page.resolve().as_uri() if isinstance(page, Path) else page
     with tempfile.TemporaryDirectory(prefix="everloop-chromium-", ignore_cleanup_errors=True) as profile:
         process = subprocess.Popen(
-            [browser, *_QUIET, f"--user-data-dir={profile}", *options, address],
+            [browser, *QUIET, _SOON, f"--user-data-dir={profile}", *options, address],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

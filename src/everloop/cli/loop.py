@@ -73,6 +73,9 @@ def _show(found: list[Standing], now: datetime) -> None:
         facts: dict[str, object] = {
             "paused": _paused(each),
             "under way, waiting": "; ".join(told.waits(each, now)),
+            "to go on": f"everloop decisions approve {going.decision_id}, or reject"
+            if going and going.stage in told.ASKED
+            else None,
             "not considered yet": "; ".join(one.message for one in each.waiting),
             "next of schedule": f"{out.moment(each.due)} UTC" if each.due else None,
             **(told.leeway(each.leeway) if each.leeway else {}),

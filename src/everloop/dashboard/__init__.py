@@ -4,4 +4,6 @@ from __future__ import annotations
 
 from everloop.core.lazy import submodules
 
-__getattr__ = submodules(__name__, ["alert", "comparison", "monitoring", "notebook", "release", "report"])
+__getattr__ = submodules(
+    __name__, ["alert", "comparison", "loop", "monitoring", "notebook", "release", "report"]
+)

@@ -31,10 +31,8 @@ def test_nothing_is_under_way() -> None:
 
 def test_people_are_waited_for() -> None:
     asked = replace(DECIDED, stage="approval")
-    assert telling.waits(replace(IDLE, under_way=asked, last=asked), NOW) == [
-        "dec_1 waits for approval before it trains",
-        "everloop decisions approve dec_1, or reject",
-    ]
+    told = telling.waits(replace(IDLE, under_way=asked, last=asked), NOW)
+    assert told == ["dec_1 waits for approval before it trains"]
 
 
 def test_who_works_and_who_may_have_died() -> None:
@@ -61,6 +59,12 @@ def test_a_failure_that_passes() -> None:
     failed = replace(DECIDED, said="The disk is full.", again_at=NOW + HOUR)
     told = telling.waits(replace(IDLE, under_way=failed), NOW)
     assert told == ["dec_1 trains; The disk is full.", "it is tried again at 2026-03-02 13:00 UTC"]
+
+
+def test_what_a_release_says_again_is_said_once() -> None:
+    done = replace(DECIDED, stage="ended", outcome="promoted", version="1.0.1", said="dec_1: It got worse.")
+    assert telling.outcome(done) == "iris@1.0.1 promoted"
+    assert telling.outcome(replace(done, said="Better.")) == "iris@1.0.1 promoted: Better."
 
 
 def test_what_the_rules_leave() -> None:

@@ -2,22 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi.responses import HTMLResponse
 from pydantic import ConfigDict, Field
 
-from everloop.flows.loop import advancing, asking, pausing, showing
+from everloop.api.media import wants_page
+from everloop.core.ids import random_bytes
+from everloop.dashboard import loop as pages
+from everloop.flows.loop import advancing, asking, course, pausing, showing
 
 from .descriptions import PROBLEMS, READING, Shape
 from .routes import SENT, do
 
 if TYPE_CHECKING:
+    from everloop.core.loop import DecisionRecord
     from everloop.flows.project import Project
 
 router = APIRouter(tags=["retraining"])
+MOST_DRAWN = 4  # models with their course on the page of all of them
 Named = Annotated[str, Path(description="A decision's id.", max_length=100)]
+EITHER: dict[int | str, Any] = {
+    **READING,
+    200: {"content": {"application/json": {}, "text/html": {}}},
+}
+_PAGE = {
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cache-control": "no-store",
+    "vary": "accept",
+}
 Text = Annotated[str, Field(max_length=500)]
 Word = Annotated[str, Field(min_length=1, max_length=200)]
 
@@ -80,22 +97,68 @@ async def resume_loop(body: PausingLoop, request: Request) -> dict[str, Any]:
     return {"resumed": await do(pausing.resume, _project(request), body.model)}
 
 
-@router.get("/decisions", responses=READING)
+@router.get("/decisions", response_model=None, responses=EITHER)
 async def list_decisions(
     request: Request,
+    response: Response,
     model: Annotated[str | None, Query(max_length=100)] = None,
-    action: Literal["retrain", "refuse", "defer"] | None = None,
+    action: Literal["retrain", "refuse", "defer", ""] | None = None,
     limit: Annotated[int, Query(ge=1, le=1_000)] = 100,
-) -> dict[str, Any]:
-    """What was decided about retraining, the newest first: the evidence, and what came of it."""
-    found = await do(showing.decisions, _project(request), model, action, limit)
+) -> dict[str, Any] | HTMLResponse:
+    """What was decided about retraining, the newest first: the evidence, and what came of it. Browsers get a
+    page (`Accept: text/html`), with where the loop of each model is."""
+    project = _project(request)
+    found = await do(showing.decisions, project, model or None, action or None, limit)
+    if wants_page(request.headers.get("accept", "")):
+        return await _page(
+            lambda nonce: _overview(project, found, model or None, action or None, limit, nonce)
+        )
+    response.headers["vary"] = "accept"
     return {"decisions": [asdict(each) for each in found], "count": len(found)}
 
 
-@router.get("/decisions/{decision_id}", responses=READING)
-async def show_decision(decision_id: Named, request: Request) -> dict[str, Any]:
-    """A decision: what called for it, all that was looked at, what would change it, what came of it."""
-    return asdict(await do(showing.find, _project(request), decision_id))
+@router.get("/decisions/{decision_id}", response_model=None, responses=EITHER)
+async def show_decision(
+    decision_id: Named, request: Request, response: Response
+) -> dict[str, Any] | HTMLResponse:
+    """A decision: what called for it, all that was looked at, what would change it, what came of it. Browsers
+    get a page (`Accept: text/html`)."""
+    found = await do(showing.find, _project(request), decision_id)
+    if wants_page(request.headers.get("accept", "")):
+        return await _page(lambda nonce: pages.render_decision(found, nonce))
+    response.headers["vary"] = "accept"
+    return asdict(found)
+
+
+def _overview(
+    project: Project,
+    found: list[DecisionRecord],
+    model: str | None,
+    action: str | None,
+    limit: int,
+    nonce: str,
+) -> str:
+    known = [*project.settings.models]
+    shown = [name for name in known if model in (None, name)]
+    drawn = {name: course.course(project, name) for name in shown} if len(shown) <= MOST_DRAWN else {}
+    return pages.render(
+        [each for name in shown for each in showing.standings(project, name, counted=True)],
+        {name: each for name, each in drawn.items() if each is not None},
+        found,
+        models=known if model is None or model in known else [*known, model],
+        model=model,
+        action=action,
+        limit=limit,
+        now=project.clock.now(),
+        nonce=nonce,
+    )
+
+
+async def _page(made: Callable[[str], str]) -> HTMLResponse:
+    nonce = random_bytes(16).hex()
+    return HTMLResponse(
+        await do(made, nonce), headers={**_PAGE, "content-security-policy": pages.policy(nonce)}
+    )
 
 
 @router.post("/decisions/{decision_id}/approve", dependencies=SENT, responses=PROBLEMS)

@@ -200,6 +200,7 @@ function labels(d) {
   }), 'No predictions in the last days.');
 }
 function jobs(d) {
+  if (d.model !== null) { $('decided').href = `decisions?${new URLSearchParams({model: d.model})}`; $('decided').textContent = `decisions and the loop of ${d.model}`; }
   table('jobs', ['model', 'state', 'why', '#asked for'], d.jobs.map(j => [[link(j.model, {model: j.model}, 'jobs'), 'keep'],
     el('a', {href: `jobs/${encodeURIComponent(j.job_id)}`}, pill(j.status, {done: 'good', failed: 'bad', running: 'warn'}[j.status] || '')),
     [(j.error ? `${j.error} ` : '') + (j.reason || '–'), 'wide'], [ago(j.created_at, d.now), 'keep']]), 'Nothing was asked for yet.');

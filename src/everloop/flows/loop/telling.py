@@ -32,7 +32,10 @@ def outcome(one: DecisionRecord) -> str:
         return f"{_STAGES[one.stage]}{after}"
     if one.action == "retrain":
         version = f"{one.model}@{one.version} " if one.version else ""
-        return f"{version}{one.outcome.replace('_', ' ')}: {one.said}"
+        said = one.said.removeprefix(
+            f"{one.decision_id}: {one.reason}"
+        )  # a release's reason is the decision's
+        return f"{version}{one.outcome.replace('_', ' ')}" + (f": {said}" if said else "")
     if one.again_at is not None:
         return f"considered again at {moment(one.again_at)}"
     return ""
@@ -47,8 +50,6 @@ def _waits(one: Standing, now: datetime) -> Iterator[str]:
     going, last = one.under_way, one.last
     if going is not None:
         yield f"{going.decision_id} {outcome(going)}"
-        if going.stage in ASKED:
-            yield f"everloop decisions approve {going.decision_id}, or reject"
         if going.again_at is not None:
             yield f"it is tried again at {moment(going.again_at)}"
     if one.work is not None:
