@@ -58,6 +58,7 @@ if TYPE_CHECKING:
         create_model_registry,
         create_model_versioning,
     )
+    from everloop.sdk.looping import RetrainingLoop
     from everloop.sdk.monitor import ModelMonitor
     from everloop.sdk.monitoring import ModelMonitoring
     from everloop.sdk.pipeline import MLOpsPipeline
@@ -101,6 +102,7 @@ __all__ = [
     "PipelineStage",
     "PredictionLog",
     "Refused",
+    "RetrainingLoop",
     "StageContext",
     "StorageDenied",
     "StorageFull",
@@ -139,6 +141,7 @@ _SDK = {
     "ModelVersioning": "everloop.sdk.versioning",
     "PipelineStage": "everloop.sdk.stages",
     "PredictionLog": "everloop.sdk.predictions",
+    "RetrainingLoop": "everloop.sdk.looping",
     "StageContext": "everloop.sdk.stages",
     "ab_test_size": "everloop.sdk.sizing",
     "create_data_versioner": "everloop.sdk.factories",

@@ -45,7 +45,7 @@ def retrain(
             return errors.OK
         with late.progress.progress(model, quiet=call.quiet or call.json) as shown:
             done = late.loop.doing.see_through(project, job, shown)
-        record = late.loop.showing.find(project, done.decision_id) if done.decision_id else None
+        record = late.loop.showing.of_job(project, done)
     call.answer({"job": done, "decision": record}, lambda: _show(done, record))
     if done.status == "failed":
         return errors.UNEXPECTED

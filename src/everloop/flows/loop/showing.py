@@ -7,7 +7,7 @@ from datetime import datetime
 
 from everloop.core.loop import DecisionRecord, Pause, Trigger
 from everloop.flows.project import Project
-from everloop.flows.serving.jobs import LEASE
+from everloop.flows.serving.jobs import LEASE, Job
 from everloop.retraining import schedule
 from everloop.retraining.triage import Rows
 from everloop.store import jobs, loop, models
@@ -131,3 +131,9 @@ def find(project: Project, decision_id: str) -> DecisionRecord:
     """By its id, or a unique ending or beginning of it. Raises NotFound."""
     with project.store.reading() as tx:
         return loop.find(tx, decision_id)
+
+
+def of_job(project: Project, job: Job) -> DecisionRecord | None:
+    """What was decided of a job; None where it failed before."""
+    with project.store.reading() as tx:
+        return loop.find(tx, job.decision_id) if job.decision_id else loop.of_job(tx, job.job_id)
