@@ -140,7 +140,8 @@ class Run:
     rounds). ``model`` addresses the fitted pipeline in the artifact store, ``rows_seen`` the hashes of the
     training rows, ``plots`` name -> address. ``predictions_hash`` is compared by ``runs reproduce``.
     ``choice`` and ``tuned`` are what was found where the recipe asks to look. ``warm_from`` is the run whose
-    fit was gone on from. ``row_times`` addresses the rows' times when they were not a column of the data.
+    fit was gone on from. ``row_times`` addresses the rows' times when they were not a column of the data,
+    ``row_weights`` what each counted and ``row_judges`` whether it could be a test row, where not all did.
     """
 
     run_id: str
@@ -171,6 +172,8 @@ class Run:
     tuned: Tuned | None = None
     warm_from: str | None = None
     row_times: str | None = None
+    row_weights: str | None = None
+    row_judges: str | None = None
 
     @property
     def params(self) -> dict[str, Any]:

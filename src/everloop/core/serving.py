@@ -65,7 +65,8 @@ class Form:
 class Prediction:
     """One predicted row, as it is logged. ``prediction`` is a label, or a number for regression, which has
     neither confidence nor probabilities. ``latency_ms`` is the time in the server, in milliseconds.
-    ``probability`` is that with which the release ``release_id`` chose the variant."""
+    ``probability`` is that with which the release ``release_id`` chose the variant. ``selection`` and
+    ``inclusion`` say how the label comes about, where answers decide over labels (serving/feedback.py)."""
 
     prediction_id: str
     at: datetime
@@ -83,6 +84,8 @@ class Prediction:
     labelled_at: datetime | None = None
     release_id: str | None = None
     probability: float | None = None
+    selection: str | None = None
+    inclusion: float | None = None
 
 
 def codes_of(classes: Sequence[str]) -> list[int]:

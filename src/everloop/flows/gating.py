@@ -21,6 +21,11 @@ from .material import Material
 
 FRESH = 100  # rows that are new since the champion was trained, with fewer all unseen ones are compared on
 
+NOT_HELD_OUT = (
+    "too few of the rows to compare on were held out: the labels of the others are those that the model's "
+    "own answers let be seen. Wait for more, or raise serving.feedback.hold_out"
+)
+
 
 def judge(material: Material, trained: Document, *, fresh: bool = False) -> Document:
     """The verdict on the run that the step ``train`` made, and the champion's version that it is about; how
@@ -30,7 +35,9 @@ def judge(material: Material, trained: Document, *, fresh: bool = False) -> Docu
     test_rows = artifacts.from_bytes(artifacts.fetch(material.project, trained["test_rows"]))
     lost = champion.lost(material, known[1]) if known else None
     incomparable = champion.incomparable(material, known[1]) if known and not lost else None
-    if known and not lost and not incomparable:
+    if known and not lost and trained.get("selected"):
+        verdict = GateVerdict(False, NOT_HELD_OUT, against=known[0].version)
+    elif known and not lost and not incomparable:
         verdict = _against_champion(material, run, test_rows, *known, fresh)
     else:
         verdict = _against_constant(material, run, test_rows, np.asarray(trained["constant"]))

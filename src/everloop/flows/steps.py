@@ -43,9 +43,10 @@ from .journal import Document
 from .material import Material, column
 
 
-def times_of(source: str) -> str:
-    """Where the times of the rows of a table are kept that the loop has gathered."""
-    return f"{source}.times.npy"
+def about_rows(source: str) -> str:
+    """Where it is kept what the loop knows of the rows of a table that it has gathered: when each is from,
+    what it counts, and whether a model may be judged by it, (rows, 3)."""
+    return f"{source}.rows.npy"
 
 
 @dataclass(frozen=True)
@@ -184,15 +185,11 @@ class Steps:
         material = self.material
         if self.order is None:
             return fitted.train(material, self.turn_id)
-        times = self._times() if material.model.time_column is None else None
-        return fitted.train(material, self.turn_id, times, trying=material.model.retraining.try_data)
-
-    def _times(self) -> np.ndarray | None:
-        """When the rows that the loop has gathered are from: beside their table, in seconds."""
-        if not isinstance(self.source, str):
-            return None
-        beside = self.material.project.settings.root / times_of(self.source)
-        return artifacts.from_bytes(beside.read_bytes()) if beside.is_file() else None
+        about = fitted.About()
+        beside = material.project.settings.root / about_rows(str(self.source))
+        if isinstance(self.source, str) and beside.is_file():
+            about = fitted.about(artifacts.from_bytes(beside.read_bytes()), material.model.time_column)
+        return fitted.train(material, self.turn_id, about, trying=material.model.retraining.try_data)
 
     def save_run(self, tx: Tx, result: Document) -> None:
         run = load(Run, result["run"])

@@ -51,12 +51,14 @@ class Sign:
 class Rows:
     """Rows to learn from that the champion has not seen. ``new`` ones have labels that are complete;
     ``waiting`` ones have a label, and others of their time may still get one; ``unlabelled`` ones have none.
-    ``left_out``: labelled rows of windows in which a feed was broken."""
+    ``left_out``: labelled rows of windows in which a feed was broken; ``decided``: those whose label the
+    model's own answer has made."""
 
     new: int = 0
     waiting: int = 0
     unlabelled: int = 0
     left_out: int = 0
+    decided: int = 0
 
 
 @dataclass(frozen=True)
@@ -267,6 +269,11 @@ def _rows(rules: Rules, facts: Facts) -> _Check:
     told += [f"{rows.waiting:,} more wait until labels of their time are complete"] if rows.waiting else []
     told += [f"{rows.unlabelled:,} have no label"] if rows.unlabelled else []
     told += [f"{rows.left_out:,} are left out, as their feed was broken"] if rows.left_out else []
+    told += (
+        [f"{rows.decided:,} are left out, as the model's own answer decided their label"]
+        if rows.decided
+        else []
+    )
     said = f"{'; '.join(told)}."
     value, limit = float(rows.new), float(rules.min_rows)
     if facts.untold:

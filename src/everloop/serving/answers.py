@@ -39,7 +39,8 @@ class By:
 
 
 class Logged(msgspec.Struct, omit_defaults=True):
-    """One line of the prediction log. The last three are of predictions under a release."""
+    """One line of the prediction log. ``release_id`` to ``unit`` are of predictions under a release,
+    ``selection`` and ``inclusion`` of models whose answers decide over labels (feedback.py)."""
 
     prediction_id: str
     at: str
@@ -56,6 +57,8 @@ class Logged(msgspec.Struct, omit_defaults=True):
     release_id: str = ""
     probability: float | None = None
     unit: str | None = None
+    selection: str | None = None
+    inclusion: float | None = None
 
 
 class Failed(msgspec.Struct):

@@ -22,6 +22,7 @@ from everloop.core.serving import Form
 
 from . import openinference, plain, who
 from .answers import By, Failed, Logged, Outcome, Reading, label_of
+from .feedback import UNMARKED, Feedback, Mark
 from .inputs import HIDDEN, InputPolicy, Inputs, Rejected, Row
 from .plain import Question
 from .routing import NOTHING, Split
@@ -40,7 +41,8 @@ class Served:
 
     ``run`` takes the tensors of ``Inputs.encode`` and gives scores; None for a model that runs in a process
     of its own, on raw rows. ``masked`` fields are logged hidden, or as a hash keyed with ``salt``. It answers
-    under ``release`` with ``probability``; ``base`` is the same version without.
+    under ``release`` with ``probability``; ``base`` is the same version without. ``feedback`` marks answers
+    that decide over their labels.
     """
 
     name: str
@@ -54,6 +56,7 @@ class Served:
     release: str = ""
     probability: float | None = None
     base: Served | None = None
+    feedback: Feedback | None = None
 
     @cached_property
     def inputs(self) -> Inputs:
@@ -246,21 +249,29 @@ def finish(
         some, base = outcomes[start:end], name()
         names = [base] if asked.single else [f"{base}.{place}" for place in range(end - start)]
         warned = _told(asked, batch.warned[start:end] if batch.warned else None)
+        marks = _marks(batch.target.model.feedback, names, some)
+        held = [at for at, mark in enumerate(marks) if mark.selection == "hold_out"]
         if ask.request is not None:
-            body, header = openinference.response(ask.request, some, model.by, base, warned)
+            body, header = openinference.response(ask.request, some, model.by, base, warned, held)
             ask.reply = Reply(body, header=header, rows=len(some))
         elif asked.single:
             told = warned[0] if warned else ()
-            body = plain.answer(some[0], model.by, base, told)
+            body = plain.answer(some[0], model.by, base, told, bool(held))
             ask.reply = Reply(body, rows=1)
         else:
-            body = plain.answers(some, model.by, names, warned)
+            body = plain.answers(some, model.by, names, warned, {names[at] for at in held})
             ask.reply = Reply(body, rows=len(some))
         latency = round((now - ask.received) * 1000, 3)
         unit = ask.unit if by is None else None
-        lines += _lines(batch.target.model, model, ask, asked, some, names, warned, at, latency, unit)
+        lines += _lines(batch.target.model, model, ask, asked, some, names, warned, at, latency, unit, marks)
         start = end
     return lines
+
+
+def _marks(feedback: Feedback | None, names: Sequence[str], outcomes: Sequence[Outcome]) -> Sequence[Mark]:
+    if feedback is None:
+        return ()
+    return [feedback.mark(name, label_of(one)) for name, one in zip(names, outcomes, strict=True)]
 
 
 def _told(asked: Question, warned: Sequence[Sequence[str]] | None) -> Sequence[Sequence[str]] | None:
@@ -272,7 +283,7 @@ def _told(asked: Question, warned: Sequence[Sequence[str]] | None) -> Sequence[S
 def _lines(
     target: Served, model: Served, ask: Ask, asked: Question, outcomes: Sequence[Outcome],
     names: Sequence[str], warned: Sequence[Sequence[str]] | None, at: str, latency: float,
-    unit: str | None,
+    unit: str | None, marks: Sequence[Mark],
 ) -> list[bytes]:  # fmt: skip
     return [
         _line(
@@ -281,6 +292,7 @@ def _lines(
                 latency, target.logged(asked.rows[place]), label_of(outcome), outcome.confidence,
                 outcome.probabilities, warned[place] if warned else (),
                 model.release, model.probability, unit,
+                *(marks[place] if marks else UNMARKED),
             )
         )
         + b"\n"

@@ -212,16 +212,19 @@ def _question(rows: list[list[Any]], inputs: Inputs, asked: Request) -> Question
 
 
 def response(
-    asked: Request, outcomes: Sequence[Outcome], by: By, name: str, warned: Sequence[Sequence[str]] | None
-) -> tuple[bytes, int | None]:
+    asked: Request, outcomes: Sequence[Outcome], by: By, name: str, warned: Sequence[Sequence[str]] | None,
+    held_out: Sequence[int] = (),
+) -> tuple[bytes, int | None]:  # fmt: skip
     """The answer, and the length of its JSON where binary tensors follow it. ``name``: the prediction's id;
-    the rows of a batch are ``name.0``, ``name.1`` …"""
+    the rows of a batch are ``name.0``, ``name.1`` … ``held_out``: the places of rows that are."""
     made = _outputs(outcomes)
     parameters: dict[str, Any] = {"prediction_id": name, "variant": by.variant}
     if by.release:
         parameters |= {"release": by.release, "probability": by.probability}
     if warned:
         parameters["warnings"] = "; ".join(text for row in warned for text in row)
+    if held_out:
+        parameters["hold_out"] = ",".join(map(str, held_out))
     wanted = asked.outputs
     by_default = bool(asked.parameters and asked.parameters.get("binary_data_output"))
     chosen: list[Output] = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import msgspec
@@ -34,7 +34,7 @@ class _Body(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Answer(Outcome, omit_defaults=True):
-    """An outcome with where it comes from."""
+    """An outcome with where it comes from. ``hold_out``: act without it (feedback.py)."""
 
     model: str = ""
     model_version: str = ""
@@ -43,6 +43,7 @@ class Answer(Outcome, omit_defaults=True):
     probability: float | None = None
     prediction_id: str = ""
     warnings: Sequence[str] = ()
+    hold_out: bool = False
 
 
 _decoder = msgspec.json.Decoder(_Body)
@@ -97,18 +98,19 @@ def _rows(asked: _Body, inputs: Inputs, most: int) -> Question:
     return Question(rows, single=False, warnings=warnings if any(warnings) else None)
 
 
-def answer(outcome: Outcome, by: By, name: str, warned: Sequence[str]) -> bytes:
+def answer(outcome: Outcome, by: By, name: str, warned: Sequence[str], held_out: bool = False) -> bytes:
     """The answer to a single row."""
-    return _encode(_answered(outcome, by, name, warned))
+    return _encode(_answered(outcome, by, name, warned, held_out))
 
 
 def answers(
-    outcomes: Sequence[Outcome], by: By, names: Sequence[str], warned: Sequence[Sequence[str]] | None
-) -> bytes:
-    """The answer to a batch."""
+    outcomes: Sequence[Outcome], by: By, names: Sequence[str], warned: Sequence[Sequence[str]] | None,
+    held_out: Collection[str] = (),
+) -> bytes:  # fmt: skip
+    """The answer to a batch. ``held_out``: the names of rows that are."""
     said = warned or [()] * len(outcomes)
     every = zip(outcomes, names, said, strict=True)
-    predictions = [_answered(one, by, name, told) for one, name, told in every]
+    predictions = [_answered(one, by, name, told, name in held_out) for one, name, told in every]
     whole: dict[str, Any] = {
         "predictions": predictions, "model": by.model, "model_version": by.version, "variant": by.variant,
     }  # fmt: skip
@@ -117,7 +119,7 @@ def answers(
     return _encode(whole)
 
 
-def _answered(outcome: Outcome, by: By, name: str, warned: Sequence[str]) -> Answer:
+def _answered(outcome: Outcome, by: By, name: str, warned: Sequence[str], held_out: bool) -> Answer:
     return Answer(
         outcome.prediction,
         outcome.prediction_name,
@@ -130,4 +132,5 @@ def _answered(outcome: Outcome, by: By, name: str, warned: Sequence[str]) -> Ans
         by.probability,
         name,
         warned,
+        held_out,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from everloop.core.releases import environment_name
 
@@ -73,8 +73,27 @@ class InputRules(Section):
     extra: Reaction = Field("refuse", description="A field that the model does not have.")
 
 
+class Feedback(Section):
+    answers: tuple[str, ...] | Literal["all"] = Field(
+        (), description="Answers that hide or make their own label, as classes are called; all: each one."
+    )
+    hold_out: float = Field(
+        0.0, ge=0, le=0.5, description="Share of rows that are told to be acted on without the answer."
+    )
+
+    @model_validator(mode="after")
+    def _held_out_from_something(self) -> Feedback:
+        if self.hold_out and not self.answers:
+            raise ValueError(
+                f"hold_out is {self.hold_out:g}, and no answers are named that decide over their labels. "
+                "Name them in answers, or all."
+            )
+        return self
+
+
 class ModelServing(Section):
     inputs: InputRules = InputRules()
+    feedback: Feedback = Feedback()
     mask: dict[str, Literal["hide", "hash"]] = Field(
         default_factory=dict, description="Fields whose values are not logged, or only as a keyed hash."
     )

@@ -12,7 +12,7 @@ from everloop.core.documents import dump, load
 from everloop.core.monitoring import Checked, Kind
 
 from .database import Row, Tx
-from .predictions import LATEST, with_labels
+from .predictions import LATEST, judged, with_labels
 from .tables import monitor_checks, monitor_marks, monitor_references, monitor_windows, predictions
 from .times import to_text
 
@@ -87,9 +87,9 @@ def answers(
     inputs: bool = True,
     newest: int | None = None,
 ) -> Iterator[Row]:
-    """What a version answered, oldest first, some at a time in memory; ``labelled``: that which has a label,
-    with it (``label``, ``label_value``); ``inputs``: with what it was asked; ``newest``: so many, newest
-    first."""
+    """What a version answered, oldest first, some at a time in memory; ``labelled``: that which may be judged
+    by its label, with it (``label``, ``label_value``); ``inputs``: with what it was asked; ``newest``: so
+    many, newest first."""
     names = ("prediction_id", "at", "prediction", "value", "probabilities", *(["inputs"] if inputs else []))
     columns = [_P[name] for name in names]
     wanted = [_P.model == model, _P.version == version, _P.at >= to_text(since), _P.at < to_text(until)]
@@ -97,7 +97,7 @@ def answers(
     if labelled:
         found = (LATEST.c.label, LATEST.c.value.label("label_value"))
         query = select(*columns, *found).select_from(with_labels(predictions))
-        wanted.append(LATEST.c.sequence.is_not(None))
+        wanted += judged()
     if newest is not None:
         query = query.where(*wanted).order_by(_P.at.desc(), _P.prediction_id.desc()).limit(newest)
         return tx.stream(query, predictions)

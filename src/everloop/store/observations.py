@@ -16,7 +16,7 @@ from everloop.core.releases import CHAMPION, Sums
 from everloop.core.runs import Business
 
 from .database import Row, Tx
-from .predictions import LATEST, compared, latencies, quantiles, with_labels
+from .predictions import LATEST, compared, judged, latencies, quantiles, with_labels
 from .shadows import of_release, pairs
 from .tables import failures, predictions, shadows
 from .times import to_text
@@ -120,7 +120,7 @@ def paired_sums(
 
 def _mature(measure: str, before: datetime | None) -> list[ColumnElement[bool]]:
     """Rows of which the measure is known, until a moment."""
-    wanted: list[ColumnElement[bool]] = [_L.sequence.is_not(None)] if measure in LABELLED else []
+    wanted = judged() if measure in LABELLED else []
     if before is not None:
         wanted.append(_P.at <= to_text(before))
     return wanted

@@ -19,7 +19,7 @@ from .times import to_text
 COLUMNS = (
     *("prediction_id", "at", "model", "version", "variant", "request_id", "latency_ms"),
     *("prediction", "value", "confidence", "inputs", "probabilities", "warnings"),
-    *("release_id", "probability", "unit"),
+    *("release_id", "probability", "unit", "selection", "inclusion"),
 )
 _P = predictions.c
 LATEST = labels.alias("latest")
@@ -32,7 +32,8 @@ Labelled = Literal["known", "missing"]
 @dataclass(frozen=True)
 class Wanted:
     """Which predictions: ``until`` is exclusive, bounds of the confidence are inclusive. ``label`` is whether
-    one is known, ``label_is`` which one it is."""
+    one is known, ``label_is`` which one it is. ``teaches``: only those whose label the answer has not
+    decided."""
 
     model: str | None = None
     version: str | None = None
@@ -46,6 +47,7 @@ class Wanted:
     min_confidence: float | None = None
     max_confidence: float | None = None
     release_id: str | None = None
+    teaches: bool = False
 
 
 # -- recording ---------------------------------------------------------------------------------------------
@@ -207,6 +209,8 @@ def as_prediction(row: Row) -> Prediction:
         labelled_at=datetime.fromisoformat(row["labelled_at"]) if row["labelled_at"] else None,
         release_id=row["release_id"],
         probability=row["probability"],
+        selection=row["selection"],
+        inclusion=row["inclusion"],
     )
 
 
@@ -250,7 +254,19 @@ def _conditions(wanted: Wanted) -> list[ColumnElement[bool]]:
         found.append(_P.confidence <= wanted.max_confidence)
     if wanted.label is not None:
         found.append(_L.c.sequence.is_not(None) if wanted.label == "known" else _L.c.sequence.is_(None))
+    if wanted.teaches:
+        found.append(or_(_P.selection.is_(None), _P.selection != "decided"))
     return found
+
+
+def judged() -> list[ColumnElement[bool]]:
+    """The rows by whose labels a model may be judged: of a model whose answers decide over labels those that
+    were held out, which are like all that it is asked."""
+    return [_L.c.sequence.is_not(None), _fair(_P.selection)]
+
+
+def _fair(selection: ColumnElement[Any]) -> ColumnElement[bool]:
+    return or_(selection.is_(None), selection == "hold_out")
 
 
 def compared(release_id: str) -> list[ColumnElement[bool]]:
@@ -283,16 +299,21 @@ def quantiles(
 
 def scored(tx: Tx, model: str, since: datetime, until: datetime, most: int) -> list[Row]:
     """By version, of the newest ``most`` predictions from ``since`` to before ``until``: how many there are
-    (``many``), how many had a label by then (``labelled``), the share of these that it agrees with
-    (``right``) and the mean absolute error (``error``)."""
+    (``many``), how many had a label by then to judge by (``labelled``), the share of these that it agrees
+    with (``right``) and the mean absolute error (``error``)."""
     wanted = (_P.model == model, _P.at >= to_text(since), _P.at < to_text(until))
-    query = select(_P.tenant, _P.prediction_id, _P.version, _P.prediction, _P.value).where(*wanted)
+    columns = [
+        _P[name] for name in ("tenant", "prediction_id", "version", "prediction", "value", "selection")
+    ]
+    query = select(*columns).where(*wanted)
     newest = query.order_by(_P.at.desc(), _P.prediction_id.desc()).limit(most)
     said, of = tx.mine(newest, predictions).subquery().c, labels.alias().c
     known_then = (of.tenant == said.tenant, of.prediction_id == said.prediction_id)
     latest = select(func.max(of.sequence)).where(*known_then, of.received_at <= to_text(until))
     label = and_(
-        _L.c.tenant == said.tenant, _L.c.sequence == latest.correlate(said.tenant.table).scalar_subquery()
+        _L.c.tenant == said.tenant,
+        _L.c.sequence == latest.correlate(said.tenant.table).scalar_subquery(),
+        _fair(said.selection),
     )
     right = case((_L.c.label == said.prediction, 1.0), else_=0.0)
     found = select(

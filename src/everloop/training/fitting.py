@@ -62,14 +62,17 @@ def fit(
     factory: Factory = None,
     progress: Progress | None = None,
     times: np.ndarray | None = None,
+    weights: np.ndarray | None = None,
+    judges: np.ndarray | None = None,
     base: warm.Base | None = None,
     clock: Callable[[], float] | None = None,
 ) -> Fitted:
     """Train as ``recipe`` says. ``row_hashes``: one 64-bit integer per row of ``table``. ``factory`` builds
     the estimator of a ``file.py:function`` recipe. ``progress`` hears a step's name and the share done
     (0 to 1). ``times``: seconds since the epoch, one per row, instead of the recipe's ``time_column``.
-    ``base`` is the champion, for a warm start. ``clock`` gives the seconds that tuning may take; without it
-    only its number of trials ends it.
+    ``weights``: what each row counts, as the inverse of the probability that it is there [1]. ``judges``:
+    whether a row may be a test row [each], where that leaves enough. ``base`` is the champion, for a warm
+    start. ``clock`` gives the seconds that tuning may take; without it only its number of trials ends it.
 
     Everything that can be wrong with data or recipe is raised before any fitting: UnknownColumn, AllMissing,
     ConstantTarget, TooFewRows, WrongType, InvalidSettings. What the estimator itself raises comes as
@@ -78,6 +81,9 @@ def fit(
     tell = progress or _silent
     tell("preparing", 0.0)
     work = settle(table, recipe, row_hashes, factory)
+    notes: dict[str, None] = {}
+    if judges is not None:
+        work = _only(work, judges[work.kept], notes)
     folds = work.folds(recipe.folds)
     wanted = recipe.tune
     if wanted is not None:
@@ -87,7 +93,7 @@ def fit(
     if recipe.data == "try" and when is not None:
         tell("trying which rows count", 0.0)
         choice = trying.attempt(when, work.train, partial(_judged, work))
-    weigh = _Weighing(work, when, choice).possible()
+    weigh = _Weighing(work, when, choice, None if weights is None else weights[work.kept]).possible()
 
     tuned = None
     if wanted is not None:
@@ -96,13 +102,12 @@ def fit(
         params = {**recipe.params, **tuned.params}
         work = replace(work, template=work.with_params(params, factory))
 
-    notes: dict[str, None] = {}
-    weights = weigh(work.train)
+    counts = weigh(work.train)
     test, cold = _going_on(base, work) if recipe.warm_start else (work.test, "not asked for")
     if base is not None and cold is None:
-        pipeline = warm.go_on(base, work.template, *work.rows(work.train), weights, notes)
+        pipeline = warm.go_on(base, work.template, *work.rows(work.train), counts, notes)
     else:
-        pipeline = learn(work.template, *work.rows(work.train), weights, notes)
+        pipeline = learn(work.template, *work.rows(work.train), counts, notes)
     if recipe.warm_start and cold is not None:
         notes[f"Trained anew, not from the champion's fit: {cold}."] = None
 
@@ -116,7 +121,7 @@ def fit(
         fitted = learn(work.template, *work.rows(fitting), weigh(fitting), notes)
         per_fold.append(measured(judging, answers(fitted, work.rows(judging)[0], work.task)))
         tell(f"fold {len(per_fold)} of {recipe.folds}", (len(per_fold) + 1) / (recipe.folds + 1))
-    used = work.train if weights is None else work.train[weights > 0]
+    used = work.train if counts is None else work.train[counts > 0]
     if said := weigh.left_out(len(work.train) - len(used)):
         notes[said] = None
     return Fitted(
@@ -142,17 +147,20 @@ def fit(
 
 @dataclass(frozen=True, eq=False)
 class _Weighing:
-    """What training rows count, by ``choice`` and by what the estimator takes."""
+    """What training rows count, by ``choice``, by how they came (``before``, of all kept rows), and by what
+    the estimator takes."""
 
     work: Prepared
     times: trying.Times | None
     choice: Choice
+    before: np.ndarray | None = None
 
     def __call__(self, rows: np.ndarray) -> np.ndarray | None:
         """(len(rows),), as of the latest of them; None where all count alike, or a class would get lost."""
-        if self.times is None or self.choice.chosen == "all":
-            return None
-        weights = effective(self.work.template["model"], self.times.weights(self.choice.chosen, rows))
+        weights = np.ones(len(rows)) if self.before is None else self.before[rows]
+        if self.times is not None and self.choice.chosen != "all":
+            weights = weights * self.times.weights(self.choice.chosen, rows)
+        weights = effective(self.work.template["model"], weights)
         return None if (weights == weights[0]).all() or self._lost(rows, weights) else weights
 
     def possible(self) -> _Weighing:
@@ -179,6 +187,17 @@ class _Weighing:
     def _lost(self, rows: np.ndarray, weights: np.ndarray) -> list[str]:
         y = self.work.y[rows]
         return sorted({*y} - {*y[weights > 0]}) if self.work.task == "classification" else []
+
+
+def _only(work: Prepared, judges: np.ndarray, notes: dict[str, None]) -> Prepared:
+    """Tested on rows that may judge."""
+    test = work.test[judges[work.test]]
+    try:
+        work.check_test(test)
+    except TooFewRows:
+        notes["Too few of the test rows were held out: the metrics are of what answers let be seen."] = None
+        return work
+    return replace(work, test=test)
 
 
 def _judged(work: Prepared, past: np.ndarray, weights: np.ndarray, block: np.ndarray) -> np.ndarray:

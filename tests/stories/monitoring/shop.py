@@ -75,6 +75,10 @@ class Shop:
             self.day += 1
         self.clock.at = self.begin + timedelta(days=self.day, hours=1)
 
+    def logged(self, line: dict[str, Any]) -> dict[str, Any]:
+        """A line as the server logs it."""
+        return line
+
     def close(self) -> None:
         self.project.close()
 
@@ -104,7 +108,7 @@ class Shop:
                     probabilities=named,
                 )
             )
-        content = b"".join(json.dumps(line).encode() + b"\n" for line in lines)
+        content = b"".join(json.dumps(self.logged(line)).encode() + b"\n" for line in lines)
         write(self.project, content, f"w1-{self.first + self.day:06}.jsonl")
         recording.record(self.project)
         return [LabelItem(line["prediction_id"], label) for line, label in zip(lines, truth, strict=True)]

@@ -60,6 +60,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         for name, inputs in POLICIES.items()
     }  # fmt: skip
     models["open"]["serving"]["mask"] = {"city": "hide", "age": "hash"}
+    models["selecting"] = {**models["open"], "serving": {"feedback": {"answers": ["no"], "hold_out": 0.5}}}
     project = write_project(folder, models=models)
     try:
         for name in models:
@@ -172,8 +173,25 @@ def test_masked_in_the_log_and_the_history_but_not_in_what_the_model_sees(server
 def _history(server: Server, wanted: set[str]) -> list[dict[str, Any]]:
     """The rows of predictions, as soon as they are recorded."""
     for _ in range(400):
-        page = server.ask("GET", "/predictions/history?model=open&limit=1000").json["history"]
+        page = server.ask("GET", "/predictions/history?limit=1000").json["history"]
         found = [one for one in page if one["prediction_id"] in wanted]
         if len(found) == len(wanted):
             return found
     raise AssertionError("not recorded")
+
+
+def test_who_asks_is_told_which_rows_are_held_out_and_the_history_knows(server: Server) -> None:
+    """Somebody of 30 buys nothing; where that is told, nothing is offered, so nobody sees it."""
+    batch = {"instances": [ROW, ROW | {"age": 70.0}] * 20}
+    answered = server.predict(batch, "/models/selecting/predict").json["predictions"]
+    told = {one["prediction_id"]: one.get("hold_out", False) for one in answered}
+    answers = {one["prediction_id"]: one["prediction_name"] for one in answered}
+
+    found = _history(server, {*told})
+    marks = {one["prediction_id"]: (one["selection"], one["inclusion"]) for one in found}
+    for name, held in told.items():
+        if held:
+            assert marks[name] == ("hold_out", 0.5 if answers[name] == "no" else 1.0)
+        else:
+            assert marks[name] == (("decided", 0.0) if answers[name] == "no" else ("seen", 1.0))
+    assert {*told.values()} == {True, False}

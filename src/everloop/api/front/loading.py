@@ -15,6 +15,7 @@ from everloop.core.errors import MLOpsError, Unavailable
 from everloop.core.releases import Traffic
 from everloop.core.serving import Form
 from everloop.serving.desk import Served
+from everloop.serving.feedback import Feedback
 from everloop.serving.inputs import InputPolicy
 
 from .front import Shown, Table, table_of
@@ -113,7 +114,7 @@ class Loader:
 
     def _kept(self, name: str, model: Mapping[str, Any], one: Mapping[str, Any], salt: bytes) -> Served:
         """The version as it is in memory already, where nothing about it is new."""
-        told = (model["inputs"], model["mask"], dict(one), salt)
+        told = (model["inputs"], model["mask"], model["feedback"], dict(one), salt)
         known = self._ready.get(name)
         if known is None or known[0] != told:
             known = self._ready[name] = told, self._served(model, one, salt)
@@ -130,6 +131,7 @@ class Loader:
             policy=InputPolicy(**model["inputs"]),
             masked=model["mask"],
             salt=salt,
+            feedback=_feedback(model["feedback"]),
         )
         key = one["key"]
         if one["format"] != "onnx":
@@ -138,6 +140,12 @@ class Loader:
         _prove(compiled, form)
         self._compiled[key] = compiled
         return replace(served, run=compiled.run_matrix)
+
+
+def _feedback(told: Mapping[str, Any] | None) -> Feedback | None:
+    if told is None:
+        return None
+    return Feedback(None if told["answers"] == "all" else told["answers"], told["hold_out"])
 
 
 def _shown(model: Mapping[str, Any], versions: dict[str, Served], known: Shown | None) -> Shown | None:

@@ -117,6 +117,7 @@ class Plans:
             "traffic": dump(model.traffic) if model.traffic else None,
             "inputs": model.serving.inputs.model_dump(),
             "mask": model.serving.mask,
+            "feedback": model.serving.feedback.model_dump() if model.serving.feedback.answers else None,
             "versions": [
                 {
                     "version": version.version,

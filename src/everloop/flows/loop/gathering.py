@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -50,15 +50,18 @@ def count(project: Project, model: str, until: datetime | None) -> Rows:
         since = seen_until(tx, model) or now - LOOK_BACK
         total = predictions.count(tx, Wanted(model, since=since))
         labelled = predictions.count(tx, Wanted(model, since=since, label="known"))
-        done = predictions.count(tx, Wanted(model, since=since, until=until, label="known")) if until else 0
+        known = Wanted(model, since=since, until=until, label="known")
+        done = predictions.count(tx, known) if until else 0
+        taught = predictions.count(tx, replace(known, teaches=True)) if until else 0
         out = sum(
             predictions.count(
-                tx, Wanted(model, since=max(each.since, since), until=min(each.until, until), label="known")
+                tx,
+                replace(known, since=max(each.since, since), until=min(each.until, until), teaches=True),
             )
             for each in broken_spans(tx, model, since)
             if until and max(each.since, since) < min(each.until, until)
         )
-    return Rows(done - out + waiting, labelled - done, total - labelled, out)
+    return Rows(taught - out + waiting, labelled - done, total - labelled, out, done - taught)
 
 
 def broken_spans(tx: Tx, model: str, since: datetime) -> list[Span]:
@@ -79,15 +82,21 @@ def is_broken(checked: Checked) -> bool:
 
 
 def production(project: Project, model: str, until: datetime) -> list[dict[str, Any]]:
-    """Labelled predictions from before then as rows to train on, oldest first, those of broken windows left
-    out. Each has ``inputs`` by name, ``target``, and
-    ``at``, when it was predicted."""
+    """Labelled predictions from before then as rows to train on, oldest first, without those of broken
+    windows and those whose label the answer has decided. Each has ``inputs`` by name, ``target``, ``at``,
+    when it was predicted, ``weight``, what it counts, and ``judges``, whether a model may be judged by it."""
     settings = project.model(model)
-    wanted = Wanted(model, since=project.clock.now() - LOOK_BACK, until=until, label="known")
+    wanted = Wanted(model, since=project.clock.now() - LOOK_BACK, until=until, label="known", teaches=True)
     with project.store.snapshot() as tx:
         broken = [(to_text(each.since), to_text(each.until)) for each in broken_spans(tx, model, LONG_AGO)]
         rows = [
-            {"inputs": inputs_of(row, settings.time_column), "target": row["label"], "at": row["at"]}
+            {
+                "inputs": inputs_of(row, settings.time_column),
+                "target": row["label"],
+                "at": row["at"],
+                "weight": 1.0 / row["inclusion"] if row["inclusion"] else 1.0,
+                "judges": row["selection"] != "seen",
+            }
             for row in predictions.each(tx, wanted)
             if not _within(row["at"], broken)
         ]

@@ -22,7 +22,7 @@ from everloop.flows import artifacts, turn
 from everloop.flows.project import Project
 from everloop.flows.serving import jobs, samples
 from everloop.flows.serving.jobs import Job
-from everloop.flows.steps import times_of
+from everloop.flows.steps import about_rows
 from everloop.store import jobs as queue
 from everloop.store import samples as stored
 from everloop.store import turns
@@ -107,9 +107,9 @@ def _opened(project: Project, job: Job, owner: str, record: DecisionRecord, wait
     if (turn_id := _turn_id(project, job)) is None:
         source = _source(project, job.job_id)
         with _model_free(project, job.model, wait):
-            table, times = _gathered(project, job.model, chosen)
+            table, about = _gathered(project, job.model, chosen)
             root = project.settings.root
-            project.write_file(root / times_of(source), artifacts.to_bytes(times))
+            project.write_file(root / about_rows(source), artifacts.to_bytes(about))
             project.write_file(root / source, writing.pieces(table.schema, [table], ".parquet"))
         while True:
             opened = turn.open_turn(
@@ -146,14 +146,14 @@ def _model_free(project: Project, model: str, wait: float) -> Iterator[None]:
 
 
 def _gathered(project: Project, model: str, chosen: Mapping[str, Any]) -> tuple[pa.Table, np.ndarray]:
-    """What to train on, and when each row is from, in seconds: what was there before the rest, at its
-    beginning."""
+    """What to train on; and of each row when it is from, in seconds (what was there before the rest: at its
+    beginning), what it counts, and 1 where a model may be judged by it, (rows, 3)."""
     until = chosen["production"]
     rows = gathering.production(project, model, gathering.moment(until)) if until else []
     table = samples.merge(project, model, chosen["samples"], rows, until or "")
-    when = [gathering.moment(row["at"]).timestamp() for row in rows]
-    before = min(when, default=project.clock.now().timestamp())
-    return table, np.array([before] * (table.num_rows - len(when)) + when)
+    about = [(gathering.moment(row["at"]).timestamp(), row["weight"], row["judges"]) for row in rows]
+    before = min((each[0] for each in about), default=project.clock.now().timestamp())
+    return table, np.array([(before, 1.0, True)] * (table.num_rows - len(about)) + about, dtype=np.float64)
 
 
 def _walked(project: Project, job: Job, turn_id: str, listener: Listener, wait: float) -> Mapping[str, Any]:
@@ -211,5 +211,5 @@ def _source(project: Project, job_id: str) -> str:
 
 def _forget_source(project: Project, job_id: str) -> None:
     source = _source(project, job_id)
-    for name in (source, times_of(source)):
+    for name in (source, about_rows(source)):
         (project.settings.root / name).unlink(missing_ok=True)

@@ -28,7 +28,7 @@ _decode = msgspec.json.decode
 
 _ABOUT = (
     *("prediction_id", "at", "model", "version", "variant", "request_id", "latency_ms"),
-    *("prediction", "confidence", "label", "labelled_at"),
+    *("prediction", "confidence", "label", "labelled_at", "selection", "inclusion"),
 )
 
 
@@ -179,7 +179,7 @@ def _reader(name: str, kind: str) -> Callable[[Row, dict[str, Any], dict[str, fl
 
 
 def _about(*, numeric: bool) -> dict[str, pa.DataType]:
-    numbers, times = {"latency_ms", "confidence"}, {"at", "labelled_at"}
+    numbers, times = {"latency_ms", "confidence", "inclusion"}, {"at", "labelled_at"}
     if numeric:
         numbers.add("prediction")
     found = {}

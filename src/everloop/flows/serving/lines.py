@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from everloop.serving.feedback import Selection
 from everloop.store import failures, predictions
 from everloop.store.database import Tx
 
@@ -35,6 +36,8 @@ class _Line(msgspec.Struct):
     release_id: str | None = None
     probability: float | None = None
     unit: str | None = None
+    selection: Selection | None = None
+    inclusion: float | None = None
 
 
 class _Failure(msgspec.Struct):
@@ -141,6 +144,8 @@ def _prediction(found: _Line) -> tuple[_Row, dict[str, Any]]:
         found.release_id,
         found.probability,
         found.unit,
+        found.selection,
+        found.inclusion,
     )
     return row, inputs
 

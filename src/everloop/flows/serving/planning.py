@@ -128,6 +128,7 @@ def _model(project: Project, name: str, problems: dict[str, str]) -> PlannedMode
         except MLOpsError as error:
             problems[f"{name}@{version.version}"] = error.message
     _check_mask(name, serving, found)
+    _check_feedback(name, serving, found)
     there = {version.version for version in found}
     return PlannedModel(
         name=name,
@@ -155,6 +156,19 @@ def _check_mask(name: str, serving: ModelServing, versions: Sequence[PlannedVers
             raise InvalidSettings(
                 f"models.{name}.serving.mask names '{masked}', which is no input of {name}.",
                 remedy=nearest(masked, fields),
+            )
+
+
+def _check_feedback(name: str, serving: ModelServing, versions: Sequence[PlannedVersion]) -> None:
+    """A mistyped answer would mark nothing: likewise."""
+    if not versions or serving.feedback.answers == "all":
+        return
+    classes = {each for version in versions for each in version.form.classes}
+    for answer in serving.feedback.answers:
+        if answer not in classes:
+            raise InvalidSettings(
+                f"models.{name}.serving.feedback.answers names '{answer}', which {name} does not answer.",
+                remedy=nearest(answer, classes) if classes else "Say all: it answers numbers.",
             )
 
 

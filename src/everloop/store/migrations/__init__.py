@@ -1,3 +1,3 @@
 """Numbered, append-only migrations, run by Alembic. ``HEAD`` is the number this release works with."""
 
-HEAD = "0009"
+HEAD = "0010"

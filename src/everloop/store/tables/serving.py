@@ -38,6 +38,8 @@ predictions = Table(
     Column("release_id", Text),
     Column("probability", Float),
     Column("unit", Text),
+    Column("selection", Text),
+    Column("inclusion", Float),
     PrimaryKeyConstraint("tenant", "prediction_id"),
     Index("predictions_by_model", "tenant", "model", "at", "prediction_id"),
     Index("predictions_by_request", "tenant", "request_id"),
