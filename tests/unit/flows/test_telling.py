@@ -68,10 +68,16 @@ def test_what_a_release_says_again_is_said_once() -> None:
 
 
 def test_what_the_rules_leave() -> None:
-    told = telling.leeway(Leeway(NOW, 2, 8, 30 * 86_400.0, Rows(1_200, 30, 4, 5), 50))
+    told = telling.leeway(Leeway(NOW, 2, 8, 30 * 86_400.0, Rows(1_200, 30, 4, 5, 6), 50))
     assert told["cooldown"] == "until 2026-03-02 12:00 UTC"
     assert told["budget"] == "2 of 8 trainings in 30 days are used"
-    for words in ("1,200 with complete labels, of 50", "30 wait", "4 have no label", "5 are left out"):
+    for words in (
+        "1,200 with complete labels, of 50",
+        "30 more wait",
+        "4 have no label",
+        "5 are left out, as their feed",
+        "6 are left out, as the model's own",
+    ):
         assert words in told["new rows"]
     assert telling.leeway(Leeway(None, 0, 8, 86_400.0, Rows(), 50))["cooldown"] == "none now"
 
