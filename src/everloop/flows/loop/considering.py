@@ -159,7 +159,7 @@ def _signs(opened: list[Alert], version: str | None) -> dict[str, list[Sign]]:
             if not result.fired:
                 continue
             sign = Sign(result.subject, result.message, alert.alert_id)
-            if result.family == "quality" and result.level != "info":
+            if result.breaks_feed:
                 found["broken"].append(sign)
             elif each.version != version:
                 continue

@@ -77,8 +77,7 @@ def broken_spans(tx: Tx, model: str, since: datetime) -> list[Span]:
 
 
 def is_broken(checked: Checked) -> bool:
-    """Fewer missing values than usual are no fault."""
-    return any(each.fired and each.family == "quality" and each.level != "info" for each in checked.results)
+    return any(each.breaks_feed for each in checked.results)
 
 
 def production(project: Project, model: str, until: datetime) -> list[dict[str, Any]]:
