@@ -10,6 +10,8 @@ from typing import Any, Literal
 Level = Literal["info", "warning", "critical"]
 LEVELS: tuple[Level, ...] = ("info", "warning", "critical")
 
+FEW = 0.1  # of the rows: levels that come and go
+
 Family = Literal[
     "quality",  # schema, types, new levels, missing values, a constant or stuck column: the feed
     "data",  # the distribution of one feature
@@ -46,6 +48,16 @@ class Result:
     floor: float | None = None
     unable: bool = False
     details: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def breaks_feed(self) -> bool:
+        """Whether rows of this window are not to be learnt. Fewer missing values than usual are no fault; a
+        level that is new or comes no more is the world's, where it is of few rows or the list was open."""
+        if not self.fired or self.family != "quality" or self.level == "info":
+            return False
+        if self.statistic == "new_level":
+            return (self.value or 0.0) >= FEW and not self.details.get("open")
+        return self.statistic != "vanished_level" or (self.usual or 0.0) >= FEW
 
 
 Kind = Literal["answers", "labels"]

@@ -1,4 +1,4 @@
-"""Dates whose clock is wrong."""
+"""Dates, and hours of the day, whose clock is wrong."""
 
 from __future__ import annotations
 
@@ -12,27 +12,29 @@ from everloop.core.monitoring import Result
 from . import words
 from .columns import Ints, Numbers
 from .fits import Sample
-from .texture import FeatureTexture, hours_of
+from .texture import FeatureTexture, hours_of, hours_told
 
 _LEAST = 300  # rows
 _APART = 0.15
 _NEAR = 0.05
 _AHEAD = 300.0  # seconds
 _TIGHT = 600.0
+_OVER = 0.02  # of the rows
 
 
 def find(name: str, sample: Sample, usual: FeatureTexture | None, times: Any) -> Iterator[Result]:
-    """Dates ahead of the moment at which they were known, or with the day's pattern moved by whole hours."""
-    held = sample.held
-    if sample.feature.kind != "date" or not isinstance(held, Numbers):
+    """Dates ahead of the moment at which they were known; dates, or hours as numbers, with the day's pattern
+    moved by whole hours."""
+    held, kind = sample.held, sample.feature.kind
+    if kind not in ("date", "number") or not isinstance(held, Numbers):
         return
-    ahead = _ahead(held, times)
+    ahead = _ahead(held, times) if kind == "date" else None
     if ahead is not None:
         text = f"'{name}' lies {_span(ahead)} in the future, in nearly all rows alike: its clock is ahead."
         yield _told(name, text, {"seconds": ahead})
         return
-    hours = _turned(hours_of(sample.values), usual)
-    if hours is not None:
+    hours = _turned(hours_of(sample.values) if kind == "date" else hours_told(sample.values), usual)
+    if hours is not None and (kind == "date" or _wrapped(hours, usual)):
         text = (
             f"'{name}': the pattern of the day came {abs(hours)} hours {'later' if hours > 0 else 'earlier'} "
             "than usual and is else the same: another time zone, or a wrong clock."
@@ -59,7 +61,7 @@ def _ahead(held: Numbers, times: Any) -> float | None:
 
 def _turned(now: Ints, usual: FeatureTexture | None) -> int | None:
     """By how many hours."""
-    if usual is None or not usual.hours or now.sum() < _LEAST:
+    if usual is None or not usual.hours or not now.size or now.sum() < _LEAST:
         return None
     before = np.asarray(usual.hours) / max(sum(usual.hours), 1)
     seen = now / now.sum()
@@ -69,6 +71,13 @@ def _turned(now: Ints, usual: FeatureTexture | None) -> int | None:
     if off[0] < max(_APART, 3 * noise) or off[best] > max(_NEAR, 2 * noise):
         return None
     return best if best <= 12 else best - 24
+
+
+def _wrapped(hours: int, usual: FeatureTexture | None) -> bool:
+    """Whether it went over midnight: numbers that only grew did not."""
+    before = np.asarray(usual.hours if usual else ())
+    over = before[24 - hours :] if hours > 0 else before[:-hours]
+    return bool(over.sum() >= _OVER * before.sum())
 
 
 def _span(seconds: float) -> str:

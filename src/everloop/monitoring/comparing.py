@@ -352,7 +352,7 @@ def _new(beside: _Beside) -> list[Compared]:
             f"'{feature.name}': {words.share(share)} of {words.rows(here.present)} have levels {known}: "
             f"{', '.join(map(repr, few))}; {words.chance(min(p_value, 1.0))}",
             level="warning", value=share, usual=before / max(beside.present, 1), low=low, high=high,
-            floor=NEW, details={"levels": few, "largest": name},
+            floor=NEW, details={"levels": few, "largest": name, "open": before > 0},
         )
     ]  # fmt: skip
 

@@ -21,7 +21,7 @@ import pyarrow as pa
 
 from everloop.core.monitoring import Level, Result
 
-from . import clocks, fits, renamed, repeats, spikes, swapped, units, words
+from . import clocks, fits, impossible, renamed, repeats, spikes, swapped, units, words
 from .columns import Coded, Numbers
 from .fits import Sample
 from .reference import Reference
@@ -85,6 +85,7 @@ def _of_feature(
     asked: Any,
 ) -> Iterator[Result]:
     """The first of them explains the rest."""
+    yield from clocks.find(name, sample, usual, asked)
     if name in stuck and not spikes.stands_in(sample, stuck[name].details["stays_at"]):
         yield stuck[name]
     yield from spikes.find(name, sample, usual)
@@ -93,8 +94,10 @@ def _of_feature(
     if drifted:
         yield from _other_unit(name, sample)
         yield from _other_names(name, sample)
+    if drifted or sample.free < fits.LEAST:  # of few rows no test may have told
+        yield from impossible.degrees(name, sample)
+    yield from impossible.find(name, sample, usual)
     yield from _rounded(name, sample)
-    yield from clocks.find(name, sample, usual, asked)
 
 
 def _samples(reference: Reference, table: pa.Table) -> dict[str, Sample]:

@@ -15,9 +15,15 @@ from .texture import CHUNK, Texture
 
 _LEAST = 30  # rows
 _DUPLICATES = 0.05  # of the rows, more than usual
+_FEW_CHUNKS, _UNSURE = 4, 0.15
 _LONGER = 5  # times the second longest run
 _CHANCE = 1e-9
 _SOME = 3
+_ROWS = 400  # of the reference
+_SHORTEST, _TIMES = 15, 6  # rows of a run, and times the longest one of the reference
+_PART = 0.15  # of the window
+_ENOUGH, _NEAR, _NEARLY = 100, 0.1, 0.9  # rows, shares
+_OFTEN, _RARE = 0.3, 0.15  # of the rows: a value that may well stay, where there are others and where not
 Span = tuple[int, int]
 
 
@@ -31,17 +37,28 @@ def rows(samples: Mapping[str, Sample], usual: Texture | None) -> Iterator[Resul
         return
     spans = [slice(start, start + CHUNK) for start in range(0, count, CHUNK)]
     again = np.concatenate([texture.repeated(codes, span) for span in spans])
-    share, before = float(again.mean()), usual.duplicates
-    if share < before + _DUPLICATES + 0.5 * before * (1 - before):
+    share, before, around = float(again.mean()), usual.duplicates, CHUNK
+    if count < CHUNK:
+        before = max(before, usual.shorter or 0.0)
+    if usual.rows < _FEW_CHUNKS * CHUNK:  # of one or two chunks none need be the usual one
+        before += _UNSURE
+    if not _more(share, before) and CHUNK < count <= usual.long and usual.longer is not None:
+        again = texture.repeated(codes, slice(0, count))
+        share, before, around = float(again.mean()), usual.longer, count
+    if not _more(share, before):
         return
     text = (
-        f"{words.share(share)} of {words.rows(count)} repeat an earlier row of the {CHUNK:,} around them in "
+        f"{words.share(share)} of {words.rows(count)} repeat an earlier row of the {around:,} around them in "
         f"every column; usual are at most {words.share(before)}."
     )
     yield Result(
         "quality", "rows", "fault", True, text, "critical" if share >= 0.3 else "warning",
         value=share, usual=before, details={"fault": "duplicated rows", "rows": int(again.sum())},
     )  # fmt: skip
+
+
+def _more(share: float, before: float) -> bool:
+    return share >= before + _DUPLICATES + 0.5 * before * (1 - before)
 
 
 def stuck(
@@ -81,6 +98,10 @@ def _longest(sample: Sample, usual: texture.FeatureTexture | None) -> Span | Non
     if feature.kind in ("text", "other") or feature.constant:
         return None
     starts, lengths = texture.runs(codes)
+    if usual is not None and lengths.size:
+        span = int(starts[lengths.argmax()]), int(lengths.max())
+        if _never_so_long(sample, span, usual.run):
+            return span
     if lengths.size < 2 or lengths.max() < max(_LEAST, 0.02 * codes.size):
         return None
     place = int(lengths.argmax())
@@ -95,6 +116,23 @@ def _longest(sample: Sample, usual: texture.FeatureTexture | None) -> Span | Non
     if share > 0.5 or codes.size * share ** max(length / effect - 1, 0) > _CHANCE:
         return None
     return start, length
+
+
+def _never_so_long(sample: Sample, span: Span, usual: int) -> bool:
+    """Many times as long as any run of the reference, which was long enough to see it, at a value that is not
+    frequent elsewhere: what is may well stay."""
+    start, length = span
+    if sample.feature.rows < _ROWS or usual > CHUNK / 2 or length < max(_SHORTEST, _TIMES * usual):
+        return False
+    if length < _PART * sample.codes.size:
+        return False
+    outside = np.delete(sample.codes, np.s_[start : start + length])
+    if not outside.size:
+        return _share(sample, start) <= _RARE
+    here, share = float((outside == sample.codes[start]).mean()), _share(sample, start)
+    if outside.size >= _ENOUGH and abs(here - share) <= _NEAR:
+        return share <= _NEARLY  # the rest is as usual
+    return max(share, here) <= _OFTEN
 
 
 def _share(sample: Sample, at: int) -> float:

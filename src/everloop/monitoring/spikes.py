@@ -145,8 +145,9 @@ def _spike(sample: Sample, value: float, count: int, usual: FeatureTexture | Non
 
 
 def _as_usual(sample: Sample, rest: Floats) -> bool:
+    off = fits.distance(sample.feature, rest)
     near = 2 * fits.limit(fits.free_rows(sample.feature, rest.size))
-    return near <= _LIKE and fits.distance(sample.feature, rest) <= max(near, _LIKE / 2)
+    return off <= _LIKE / 2 or off <= near <= _LIKE
 
 
 def _clipped(sample: Sample, spike: _Spike) -> bool:

@@ -16,31 +16,47 @@ import pyarrow as pa
 from .columns import Coded, Floats, Ints, Kind, Numbers, kind_of, read
 
 CHUNK = 2_000  # rows
+EIGHTH = CHUNK // 8
+LONG = 20_000  # rows
 MOST = 16  # chunks, evenly spread
 MOST_DECIMALS = 6
 _NEAR = 1e-3  # of a step: numbers of 32 bits are not exact
 _SURELY = 0.99  # of the values are written to so many decimals
+_HOURS = 12  # of a day that a number has to take to be one of its hours
+_PARTS = 8
+_WANDERS = 0.5  # of the variance is that of the means of parts
 
 
 @dataclass(frozen=True)
 class FeatureTexture:
     """Of any chunk the most. ``run``: neighbours of one value; ``excess``: by how much the share of one
     value in a chunk exceeds its share of all rows. ``decimals`` to which values are written, None where they
-    are not rounded. ``hours``: rows of each hour of the day, of a date that has hours."""
+    are not rounded. ``hours``: rows of each hour of the day, of a date that has hours, or a number that is
+    one. ``whole``: all values are whole numbers; ``least``: the smallest distance from 0 of one that is not;
+    ``steady``: its level does not wander, as that of a counter or of a rate of interest does; ``pair``: the
+    only two values of a number."""
 
     run: int
     excess: float
     decimals: int | None = None
     hours: tuple[int, ...] = ()
+    whole: bool = False
+    least: float | None = None
+    steady: bool = False
+    pair: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
 class Texture:
-    """``duplicates``: the largest share of a chunk's rows that repeat an earlier row of it."""
+    """``duplicates``: the largest share of a chunk's rows that repeat an earlier row of it; ``shorter``: the
+    same of its eighths; ``longer``: of the newest rows together, of which there are ``long``."""
 
     rows: int
     duplicates: float
     features: Mapping[str, FeatureTexture]
+    shorter: float | None = None
+    longer: float | None = None
+    long: int = 0
 
 
 def of(table: pa.Table, *, order: Sequence[Any] | None = None) -> Texture:
@@ -50,6 +66,7 @@ def of(table: pa.Table, *, order: Sequence[Any] | None = None) -> Texture:
         if (keys[1:] < keys[:-1]).any():
             table = table.take(np.argsort(keys, kind="stable"))
     rows = table.num_rows
+    newest = table.slice(max(0, rows - LONG))
     taken = _chunks(rows)
     if len(taken) > 1:
         table = pa.concat_tables([table.slice(start, CHUNK) for start in taken])
@@ -62,8 +79,24 @@ def of(table: pa.Table, *, order: Sequence[Any] | None = None) -> Texture:
         if held is not None:
             codes[name] = codes_of(held)
             features[name] = _feature(codes[name], held, spans, kind)
-    repeats = [repeated(codes, span).mean() for span in spans] if table.num_rows else []
-    return Texture(rows, max(map(float, repeats), default=0.0), features)
+    eighths = [slice(start, start + EIGHTH) for start in range(0, table.num_rows, EIGHTH)]
+    return Texture(
+        rows,
+        _most_repeated(codes, spans if table.num_rows else []),
+        features,
+        _most_repeated(codes, eighths),
+        _most_repeated(_codes(newest), [slice(0, LONG)] if table.num_rows else []),
+        newest.num_rows,
+    )
+
+
+def _codes(table: pa.Table) -> dict[str, Ints]:
+    held = {name: read(table.column(name), kind_of(table.column(name))) for name in table.column_names}
+    return {name: codes_of(each) for name, each in held.items() if each is not None}
+
+
+def _most_repeated(codes: Mapping[str, Ints], spans: Sequence[slice]) -> float:
+    return max((float(repeated(codes, span).mean()) for span in spans), default=0.0)
 
 
 def codes_of(held: Numbers | Coded) -> Ints:
@@ -117,6 +150,20 @@ def hours_of(values: Floats) -> Ints:
     return np.bincount((finite % 86_400 // 3_600).astype(np.int64), minlength=24)
 
 
+def hours_told(values: Floats) -> Ints:
+    """The same of numbers that are hours of the day (0 to 23.99), or hours and minutes as 1730; empty where
+    they are neither."""
+    none, finite = np.zeros(0, dtype=np.int64), values[np.isfinite(values)]
+    if not finite.size or finite.min() < 0 or finite.max() >= 2400:
+        return none
+    if finite.max() >= 24:
+        if (finite != np.rint(finite)).any() or (finite % 100 >= 60).any():
+            return none
+        finite = finite // 100
+    hours = np.bincount(finite.astype(np.int64), minlength=24)
+    return hours if (hours > 0).sum() >= _HOURS else none
+
+
 def _chunks(rows: int) -> list[int]:
     """Where they begin."""
     if rows <= CHUNK:
@@ -135,5 +182,30 @@ def _feature(codes: Ints, held: Numbers | Coded, spans: Sequence[slice], kind: K
             excess = max(excess, float((counts / counts.sum() - overall[here]).max()))
     if isinstance(held, Coded):
         return FeatureTexture(longest, excess)
-    hours = tuple(hours_of(held.values).tolist()) if kind == "date" else ()
-    return FeatureTexture(longest, excess, decimals_of(held.values), hours)
+    values = held.values
+    hours = tuple((hours_of(values) if kind == "date" else hours_told(values)).tolist())
+    finite = values[np.isfinite(values)]
+    away = np.abs(finite[finite != 0])
+    return FeatureTexture(
+        longest,
+        excess,
+        decimals_of(values),
+        hours,
+        whole=bool(finite.size) and bool((finite == np.rint(finite)).all()),
+        least=float(away.min()) if away.size else None,
+        steady=_steady(finite),
+        pair=_pair(finite),
+    )
+
+
+def _pair(values: Floats) -> tuple[float, float] | None:
+    each = np.unique(values)
+    return (float(each[0]), float(each[1])) if each.size == 2 else None
+
+
+def _steady(values: Floats) -> bool:
+    if values.size < _PARTS or not np.ptp(values):
+        return False
+    with np.errstate(over="ignore", invalid="ignore"):
+        means = np.array([part.mean() for part in np.array_split(values, _PARTS)])
+        return bool(means.var() < _WANDERS * values.var())

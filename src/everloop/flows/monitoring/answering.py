@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from itertools import islice
@@ -60,13 +61,18 @@ def before(project: Project, known: References, version: str) -> list[Summed]:
     over: they would be found again in the windows after them."""
     with project.store.reading() as tx:
         past = monitors.checks(tx, known.run.model, version=version, kind="answers", limit=BEFORE)
-    usual: list[Checked] = []
-    for one in past:  # the newest first
-        is_over = bool(usual) and not _moved(usual[-1])
-        if not (is_over and _is_odd(one)):
-            usual.append(one)
-    found = [summing.past(project, known, version, one.since, one.until) for one in reversed(usual)]
+    found = [summing.past(project, known, version, one.since, one.until) for one in reversed(usual(past))]
     return [one for one in found if one is not None]
+
+
+def usual(past: Sequence[Checked]) -> list[Checked]:
+    """Without those that were odd by themselves and are over. The newest first, as they are given."""
+    kept: list[Checked] = []
+    for one in past:
+        is_over = bool(kept) and not _moved(kept[-1])
+        if not (is_over and _is_odd(one)):
+            kept.append(one)
+    return kept
 
 
 def _moved(checked: Checked) -> bool:

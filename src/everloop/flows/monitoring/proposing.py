@@ -23,7 +23,7 @@ def damage(checked: Checked, incident: Sequence[Result] = ()) -> str:
     if measured := _first(known, "performance", "concept"):
         return measured
     moved = _moved(checked)
-    broken = [each for each in known if _is_broken(each)]
+    broken = [each for each in known if each.breaks_feed]
     if broken:
         unknown = (
             f"How good the answers are only labels will tell: estimates rest on what feeds {_named(broken)}, "
@@ -41,7 +41,7 @@ def proposal(checked: Checked, incident: Sequence[Result] = ()) -> str:
     families = {each.family for each in fired}
     model = checked.model
     feeds = [each for each in fired if each.family in ("quality", "check")]
-    feeds += [each for each in incident if each.fired and _is_broken(each)]
+    feeds += [each for each in incident if each.breaks_feed]
     if fired and feeds:
         return f"Repair what feeds {_named(feeds)} first. Do not train on these rows."
     if families & {"performance", "concept"}:
@@ -51,11 +51,6 @@ def proposal(checked: Checked, incident: Sequence[Result] = ()) -> str:
     if families & {"data", "joint"}:
         return "Nothing: inputs that moved are no harm by themselves. The labels will tell."
     return ""
-
-
-def _is_broken(result: Result) -> bool:
-    """A fault of the feed; fewer missing values than usual are none."""
-    return result.family == "quality" and result.level != "info"
 
 
 def _first(results: Iterable[Result], *families: str) -> str:
