@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from everloop.core.errors import Unavailable
 from everloop.core.monitoring import Checked
 from everloop.flows import models, runs
 from everloop.flows.loop import showing
@@ -33,10 +34,11 @@ class Died(BaseException):
 
 
 class Commits:
-    """Counts the commits of all stores, and dies at one."""
+    """Counts the commits of all stores, and dies at one; or does not hear that it was done."""
 
-    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+    def __init__(self, patch: pytest.MonkeyPatch, *, unheard: bool = False) -> None:
         self.count = 0
+        self.error: BaseException = Unavailable("The line is down.") if unheard else Died()
         self.at: int | None = None
         self.before = False
         original = Store.writing
@@ -56,7 +58,7 @@ class Commits:
     def _die(self) -> None:
         if self.count == self.at:
             self.at = None
-            raise Died
+            raise self.error
 
 
 @pytest.fixture(scope="module")
@@ -129,6 +131,29 @@ def test_killed_at_any_commit_it_ends_as_if_nothing_had_happened(
             clock.sleep(DIED_FOR)
             work(project)
         assert ended(project) == expected, f"died {'before' if before else 'after'} commit {at} of {total}"
+        project.close()
+        shutil.rmtree(folder)
+
+
+def test_a_commit_that_nobody_heard_of_is_not_made_again(
+    changed: tuple[Path, Any], without: tuple[int, dict[str, Any]], tmp_path: Path
+) -> None:
+    """The database has kept it, and the line breaks before it says so."""
+    total, expected = without
+    for at in range(2, total + 1, APART):
+        folder = tmp_path / str(at)
+        shutil.copytree(changed[0], folder)
+        with pytest.MonkeyPatch.context() as patch:
+            commits = Commits(patch, unheard=True)
+            commits.at = at
+            project, clock = opened(folder, changed[1])
+            for _ in range(3):
+                with suppress(Unavailable):
+                    work(project)
+                clock.sleep(DIED_FOR)
+        found = ended(project)
+        for part in ("models", "champion", "decision", "left"):
+            assert found[part] == expected[part], f"commit {at} of {total}"
         project.close()
         shutil.rmtree(folder)
 

@@ -44,6 +44,7 @@ EXIT_CODES = {
     "conflict": 40,
     "busy": 41,
     "refused": 42,
+    "overtaken": 43,
     "unavailable": 50,
     "missing_extra": 51,
     "storage_full": 52,

@@ -16,7 +16,8 @@
     │   ├── DuplicateColumns        … two columns of one name
     │   └── Unreadable              … a file that is not what its name says (encoding, format)
     ├── Conflict                    somebody else holds or has already made it
-    │   └── Busy                    … another process works on the same thing now
+    │   ├── Busy                    … another process works on the same thing now
+    │   └── Overtaken               … another process has taken over what this one had begun
     ├── Refused                     understood, but a rule of the project forbids it
     │   └── ContractFailed          … the data break their contract
     ├── Unavailable                 something needed is not there now; trying again may help
@@ -124,6 +125,10 @@ class Busy(Conflict):
             f"Another process is at work on {name}.",
             remedy="Wait for it to end ('everloop status' shows how far it is), then try again.",
         )
+
+
+class Overtaken(Conflict):
+    code = "overtaken"
 
 
 class Refused(MLOpsError):

@@ -12,7 +12,7 @@ import pyarrow as pa
 from everloop.core.contracts import ContractVerdict
 from everloop.core.decisions import Decision, GateVerdict
 from everloop.core.documents import dump, load
-from everloop.core.errors import Conflict, MLOpsError
+from everloop.core.errors import Conflict, MLOpsError, Overtaken
 from everloop.core.ids import new_id
 from everloop.core.loop import Order
 from everloop.core.turns import Listener, TurnSummary
@@ -198,9 +198,12 @@ def _source(model: Model, given: str | None) -> object:
 
 @contextmanager
 def _failing(project: Project, turn_id: str) -> Iterator[None]:
-    """A turn that raises is closed as failed; one interrupted from the keyboard stays, to be resumed."""
+    """A turn that raises is closed as failed; one interrupted from the keyboard stays, to be resumed, and one
+    that another process has taken over is that one's."""
     try:
         yield
+    except Overtaken:
+        raise
     except Exception as error:
         with project.store.writing() as tx:
             said = str(error) if isinstance(error, MLOpsError) else f"{type(error).__name__}: {error}"

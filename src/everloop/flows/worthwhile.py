@@ -86,10 +86,12 @@ def _times(material: Material, table: pa.Table) -> np.ndarray:
 
 
 def _tried(material: Material, run: Run) -> tuple[float, int]:
-    """How many periods ago a candidate was last trained, and how many were not promoted in a row."""
+    """How many periods ago a candidate was last trained, and how many were not promoted in a row. One that
+    came to nothing, as its turn failed, is none."""
     with material.project.store.reading() as tx:
         runs = models.list_runs(tx, run.model, limit=20)
-    newer = [one for one in runs if one.started_at > run.started_at]
+        registered = {one.run_id for one in models.list_model_versions(tx, run.model)}
+    newer = [one for one in runs if one.started_at > run.started_at and one.run_id in registered]
     last = max([run.started_at, *(one.started_at for one in newer)])
     since = (material.project.clock.now() - last).total_seconds()
     return since / spans.seconds(material.model.monitoring.window), len(newer)

@@ -11,6 +11,11 @@ class Worker(Section):
     finish: float = Field(
         10.0, ge=0, description="Seconds a job under way has when the worker stops; then others take it."
     )
+    hold: float = Field(
+        120.0,
+        ge=1,
+        description="Seconds after which others take the job of a worker that died or is cut off.",
+    )
 
 
 class Up(Section):

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import and_, or_
 
 from .database import Row, Tx
-from .tables import jobs, turns
+from .tables import decisions, jobs, steps, turns
 from .times import to_text
 
 _J = jobs.c
@@ -68,6 +68,9 @@ def next_free(tx: Tx, now: datetime) -> Row | None:
 
 
 def take(tx: Tx, job: Row, owner: str, now: datetime, until: datetime) -> None:
+    """It is counted how many in a row have taken it and got no further."""
+    reached, before = _reached(tx, job), job["request"].get("taken", {})
+    times = before["times"] + 1 if before.get("reached") == reached else 1
     tx.change(
         jobs,
         _J.job_id == job["job_id"],
@@ -76,13 +79,34 @@ def take(tx: Tx, job: Row, owner: str, now: datetime, until: datetime) -> None:
         attempts=_J.attempts + 1,
         started_at=job["started_at"] or to_text(now),
         lease_until=to_text(until),
+        request={**job["request"], "taken": {"reached": reached, "times": times}},
     )
+
+
+def _reached(tx: Tx, job: Row) -> int:
+    """How far a job is: whether it is decided, whether its turn is open, how many steps of that are done."""
+    turn_id = (job["result"] or {}).get("turn_id")
+    done = tx.count(steps, steps.c.turn_id == turn_id, steps.c.status == "done") if turn_id else -1
+    return tx.count(decisions, decisions.c.job_id == job["job_id"]) + 1 + done
 
 
 def change(tx: Tx, job_id: str, held_by: str, **values: Any) -> bool:
     """Whether the job is still held by this owner; only then it changes."""
     held = and_(_J.job_id == job_id, _J.status == "running", _J.owner == held_by)
     return bool(tx.change(jobs, held, **values))
+
+
+def put_back(tx: Tx, job: Row, later: datetime) -> None:
+    """It is free from ``later`` on; that it was taken does not count."""
+    taken = job["request"].get("taken", {"times": 1})
+    tx.change(
+        jobs,
+        _J.job_id == job["job_id"],
+        status="queued",
+        attempts=_J.attempts - 1,
+        lease_until=to_text(later),
+        request={**job["request"], "taken": {**taken, "times": taken["times"] - 1}},
+    )
 
 
 def replace_request(tx: Tx, job_id: str, request: Document) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from everloop.core.errors import Conflict, UnknownVersion
+from everloop.core.errors import Overtaken, UnknownVersion
 
 from .database import Row, Tx
 from .tables import steps, turns
@@ -48,11 +48,11 @@ def close_turn(
     summary: Document | None = None,
     error: str | None = None,
 ) -> None:
-    """``status``: done, stopped (a contract failed) or failed (an error)."""
+    """``status``: done, stopped (a contract failed) or failed (an error). One that has ended stays so."""
     values: dict[str, Any] = {"status": status, "finished_at": to_text(at), "error": error}
     if summary is not None:
         values["summary"] = {"format": 1, **summary}
-    tx.change(turns, turns.c.turn_id == turn_id, **values)
+    tx.change(turns, turns.c.turn_id == turn_id, turns.c.status == "running", **values)
 
 
 def list_turns(tx: Tx, model: str | None = None, limit: int | None = None) -> list[Row]:
@@ -101,17 +101,19 @@ def finish_step(tx: Tx, turn_id: str, name: str, attempt: int, result: Document,
         finished_at=to_text(at),
     )
     if not done:
-        raise Conflict(
+        raise Overtaken(
             f"Another process has taken over step '{name}' of turn {turn_id}.", remedy="Nothing was lost."
         )
 
 
 def fail_step(tx: Tx, turn_id: str, name: str, attempt: int, error: str, at: datetime) -> None:
+    """One that is done stays done: a database that goes away may have kept what it could not confirm."""
     tx.change(
         steps,
         steps.c.turn_id == turn_id,
         steps.c.name == name,
         steps.c.attempt == attempt,
+        steps.c.status == "running",
         status="failed",
         error=error,
         finished_at=to_text(at),

@@ -186,11 +186,32 @@ def test_what_fails_after_the_version_is_registered_is_not_done_again(
     work(town.project)
     monkeypatch.undo()
     (record,) = town.decisions()
-    assert (record.stage, record.version) == ("ended", "1.0.1")
-    assert "disk is full" in record.said
+    assert (record.stage, record.outcome, record.version) == ("ended", "kept", "1.0.1")
+    assert "disk is full" in record.evidence[-1].message
     town.clock.at += timedelta(days=1)
     work(town.project)
     assert [one.version.version for one in models.list_models(town.project, MODEL)] == ["1.0.0", "1.0.1"]
+
+
+def test_what_fails_after_the_version_is_registered_is_released_all_the_same(
+    open_town: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    town = open_town(on=(), approve=["release"])
+    for _ in range(4):
+        town.day_of(turned)
+
+    def full(*_: Any) -> None:
+        raise StorageFull("The disk is full.", remedy="Make room.")
+
+    monkeypatch.setattr(steps.Steps, "save_metrics", full)
+    asking.ask(town.project, MODEL, force=True)
+    work(town.project)
+    monkeypatch.undo()
+    (record,) = town.decisions()
+    assert (record.stage, record.version) == ("release_approval", "1.0.1")
+    advancing.approve(town.project, record.decision_id)
+    work(town.project)
+    assert models.find(town.project, f"{MODEL}@champion").version.version == "1.0.1"
 
 
 def test_a_release_that_somebody_else_makes_is_waited_for(open_town: Open) -> None:

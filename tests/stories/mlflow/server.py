@@ -25,7 +25,16 @@ _QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTIO
 def mlflow_server() -> Iterator[str]:
     """Start a server on SQLite that keeps artifacts itself (5 to 10 s); yields its address."""
     folder = Path(tempfile.mkdtemp(prefix="everloop-mlflow-"))
-    port = free_port()
+    try:
+        with mlflow_process(folder, free_port()) as (address, _):
+            yield address
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def mlflow_process(folder: Path, port: int) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """A server in a folder, which may have been there before; its address and the leader of its processes."""
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
     command += ["--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--workers", "1"]
     command += ["--artifacts-destination", str(folder / "artifacts")]
@@ -41,7 +50,7 @@ def mlflow_server() -> Iterator[str]:
     try:
         address = f"http://127.0.0.1:{port}"
         _wait(process, address, folder / "log")
-        yield address
+        yield address, process
     finally:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGTERM)
@@ -50,7 +59,6 @@ def mlflow_server() -> Iterator[str]:
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _wait(process: subprocess.Popen[bytes], address: str, log: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from tests.stories.serving.log import FLOWER
 
-from everloop.core.errors import Conflict, NotFound, UnknownModel
+from everloop.core.errors import NotFound, Overtaken, UnknownModel
 from everloop.flows import history, models, status, turn
 from everloop.flows.journal import Journal
 from everloop.flows.loop import advancing, asking, considering, showing, working
@@ -92,9 +92,10 @@ def test_a_lease_that_has_run_out_is_taken_over_and_its_holder_is_told(trained: 
     assert taken is not None
     assert (taken.job_id, taken.attempts) == (asked.job_id, 2)
     assert not jobs.renew(trained, asked.job_id, "a")
-    for end in (jobs.finish, jobs.fail):
-        with pytest.raises(Conflict, match="not held by a"):
-            end(trained, asked.job_id, "a", {} if end is jobs.finish else "x")
+    with pytest.raises(Overtaken, match="not held by a"):
+        jobs.finish(trained, asked.job_id, "a", {})
+    with pytest.raises(Overtaken, match="not held by a"), trained.store.writing() as tx:
+        jobs.fail(tx, trained, asked.job_id, "a", "x")
     assert jobs.finish(trained, asked.job_id, "b", {}).status == "done"
 
 
@@ -103,10 +104,56 @@ def test_a_job_that_kills_whoever_takes_it_is_given_up(trained: Project, clock: 
     for owner in "abc":
         assert jobs.claim(trained, owner) is not None
         clock.sleep(3600)
-    assert jobs.claim(trained, "d") is None
-    given_up = jobs.find(trained, asked.job_id)
-    assert given_up.status == "failed"
+    given_up = working.run_next(trained)
+    assert given_up is not None
+    assert (given_up.job_id, given_up.status) == (asked.job_id, "failed")
     assert "3 processes" in (given_up.error or "")
+
+
+def test_a_training_that_kills_whoever_does_it_is_tried_again_later_and_anew(
+    trained: Project, clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asking.ask(trained, "iris", force=True)
+    before = {one.turn_id for one in status.recent(trained)}
+    for _ in range(4):  # the first of them has got as far as that
+        with monkeypatch.context() as patch:
+            kill(patch, "in train")
+            with pytest.raises(Died):
+                working.run_next(trained)
+        clock.sleep(600)
+    given_up = working.run_next(trained)
+    assert given_up is not None
+    assert given_up.status == "failed"
+    (record,) = showing.decisions(trained, "iris")
+    assert record.stage == "train"
+    assert "3 processes" in record.said
+    assert [one.status for one in status.recent(trained) if one.turn_id not in before] == ["failed"]
+    assert working.run_next(trained) is None
+    clock.sleep(600)
+    advancing.advance(trained)
+    done = working.run_next(trained)
+    assert done is not None
+    assert done.status == "done"
+    (record,) = showing.decisions(trained, "iris")
+    assert (record.stage, record.version) == ("ended", "1.0.1")
+    assert [each.version.version for each in models.list_models(trained, "iris")] == ["1.0.0", "1.0.1"]
+
+
+def test_who_gets_further_each_time_may_die_as_often_as_there_are_steps(
+    trained: Project, clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = asking.ask(trained, "iris", force=True)
+    places = ("considered", "opened", "after version", "in train", "after train", "after register", "finish")
+    for point in places:
+        with monkeypatch.context() as patch:
+            kill(patch, point)
+            with pytest.raises(Died):
+                working.run_next(trained)
+        clock.sleep(600)
+    done = working.run_next(trained)
+    assert done is not None
+    assert (done.job_id, done.status, done.attempts) == (asked.job_id, "done", len(places) + 1)
+    assert [each.version.version for each in models.list_models(trained, "iris")] == ["1.0.0", "1.0.1"]
 
 
 def test_two_offices_do_a_job_once(open_project: Open, trained: Project) -> None:

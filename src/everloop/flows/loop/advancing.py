@@ -67,20 +67,31 @@ def after_turn(
             said = told.decision.reason if told.decision else "The turn saw no reason to train."
             record = replace(record, action="refuse", code="no_benefit", reason=said, changes=_MORE)
             return _end(tx, project, record, "refused", "")
-        if told.promoted:
-            return _end(tx, project, record, "promoted", _why(told.verdict))
-        if told.verdict is None or not told.verdict.promote:
-            return _end(tx, project, record, "kept", _why(told.verdict))
-        if told.held and not following.is_ours(told.held):
-            return _end(tx, project, record, "held", told.held)
-        first: Stage = following.first(record.rollout)
-        if "release" in project.model(record.model).retraining.approve:
-            record = _put(tx, replace(record, stage="release_approval"))
-            _tell(
-                tx, project, record, "waiting", f"{record.decision_id} waits for the approval of its release"
-            )
-            return record
-        return _put(tx, replace(record, stage=first))
+        return _judged(tx, project, record, told.verdict, promoted=told.promoted, held=told.held)
+
+
+def _judged(
+    tx: Tx,
+    project: Project,
+    record: DecisionRecord,
+    verdict: GateVerdict | None,
+    *,
+    promoted: bool,
+    held: str,
+) -> DecisionRecord:
+    """The gate has spoken, and the version is registered."""
+    if promoted:
+        return _end(tx, project, record, "promoted", _why(verdict))
+    if verdict is None or not verdict.promote:
+        return _end(tx, project, record, "kept", _why(verdict))
+    if held and not following.is_ours(held):
+        return _end(tx, project, record, "held", held)
+    first: Stage = following.first(record.rollout)
+    if "release" in project.model(record.model).retraining.approve:
+        record = _put(tx, replace(record, stage="release_approval"))
+        _tell(tx, project, record, "waiting", f"{record.decision_id} waits for the approval of its release")
+        return record
+    return _put(tx, replace(record, stage=first))
 
 
 def _evidence(record: DecisionRecord, told: TurnSummary) -> tuple[Evidence, ...]:
@@ -124,35 +135,41 @@ def _refused_data(tx: Tx, project: Project, record: DecisionRecord, told: TurnSu
     return _end(tx, project, record, "refused", "")
 
 
-def after_failure(project: Project, job: Job, error: Exception) -> None:
+def after_failure(tx: Tx, project: Project, job: Job, turn_id: str | None, error: Exception) -> None:
     """A failure that passes is tried again, ever later; what a failed turn had registered counts."""
-    with project.store.reading() as tx:
-        known = decided(project, job) or loop.of_job(tx, job.job_id)
+    known = loop.find(tx, job.decision_id) if job.decision_id else loop.of_job(tx, job.job_id)
     if known is None:
         return
     said = error.message if isinstance(error, MLOpsError) else f"{type(error).__name__}: {error}"
-    with project.store.writing() as tx:
-        record = _locked(tx, known.decision_id)
-        if record.stage != "train":
-            return
-        registered = _registered(tx, job)
-        if registered is not None:
-            version = registered["version"]["version"]
-            outcome: Outcome = "promoted" if registered["promoted"] else "held"
-            _end(tx, project, replace(record, version=version), outcome, f"Registered; then: {said}")
-        elif not isinstance(error, Unavailable):
-            _end(tx, project, record, "failed", said)
-        else:
-            tried = record.times
-            pause = timedelta(seconds=spans.seconds(project.model(record.model).retraining.retry))
-            later = project.clock.now() + min(pause * 2 ** min(tried - 1, 10), max(pause, LONGEST_PAUSE))
-            _put(tx, replace(record, again_at=later, times=tried + 1, said=said))
+    record = _locked(tx, known.decision_id)
+    if record.stage != "train":
+        return
+    registered = _result(tx, turn_id, "register")
+    if registered is not None:
+        made = registered["version"]
+        verdict = load(GateVerdict, (_result(tx, turn_id, "gate") or {})["verdict"])
+        looked = Evidence("turn", False, f"After it was registered the turn failed: {said}")
+        record = replace(
+            record,
+            turn_id=turn_id,
+            run_id=made["run_id"],
+            version=made["version"],
+            evidence=(*record.evidence, looked),
+        )
+        promoted, held = registered["promoted"], registered.get("held", "")
+        _judged(tx, project, record, verdict, promoted=promoted, held=held)
+    elif not isinstance(error, Unavailable):
+        _end(tx, project, record, "failed", said)
+    else:
+        tried = record.times
+        pause = timedelta(seconds=spans.seconds(project.model(record.model).retraining.retry))
+        later = project.clock.now() + min(pause * 2 ** min(tried - 1, 10), max(pause, LONGEST_PAUSE))
+        _put(tx, replace(record, again_at=later, times=tried + 1, said=said))
 
 
-def _registered(tx: Tx, job: Job) -> Mapping[str, Any] | None:
-    if job.turn_id is None:
-        return None
-    found = turns.finished_step(tx, job.turn_id, "register")
+def _result(tx: Tx, turn_id: str | None, step: str) -> Mapping[str, Any] | None:
+    """Of a step that is done."""
+    found = turns.finished_step(tx, turn_id, step) if turn_id else None
     return found["result"] if found else None
 
 

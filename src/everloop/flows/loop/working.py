@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from everloop.core.documents import dump
-from everloop.core.errors import Busy, Conflict, MLOpsError, Unavailable
+from everloop.core.errors import Busy, MLOpsError, Overtaken, Unavailable
 from everloop.core.ids import token
 from everloop.core.loop import DecisionRecord, Order
 from everloop.core.turns import Listener
@@ -56,6 +56,7 @@ def run_next(
         taken(job)
     with _held(project, job.job_id, owner, lease):
         try:
+            _check_that_it_can_be_done(job)
             record = advancing.decided(project, job) or considering.consider(project, job)
             listener("consider", "done", f"{record.action}: {record.reason}")
             if record.stage != "train" and record.turn_id is None:
@@ -66,17 +67,40 @@ def run_next(
         except Busy:
             jobs.release(project, job.job_id, owner)
             return None
+        except Overtaken:
+            raise
         except Exception as error:
-            said = error.message if isinstance(error, MLOpsError) else f"{type(error).__name__}: {error}"
-            _give_back(project, job)
-            failed = jobs.fail(project, job.job_id, owner, said, {"turn_id": _turn_id(project, job)})
-            advancing.after_failure(project, failed, error)
+            failed = _failed(project, job, owner, error)
             if isinstance(error, MLOpsError):
                 return failed
             raise
-    done = jobs.finish(project, job.job_id, owner, {**result, "decision_id": record.decision_id})
     _forget_source(project, job.job_id)
-    return done
+    return jobs.finish(project, job.job_id, owner, {**result, "decision_id": record.decision_id})
+
+
+def _check_that_it_can_be_done(job: Job) -> None:
+    """Raises Unavailable where one process after the other has died of it: it is tried again later, anew."""
+    if job.in_vain >= jobs.MOST_IN_VAIN:
+        raise Unavailable(
+            f"{job.in_vain} processes in a row that took it have died or were stopped.",
+            remedy="See in the log of the system why: often there was too little memory.",
+        )
+
+
+def _failed(project: Project, job: Job, owner: str, error: Exception) -> Job:
+    """The job, with what follows from its failure: its turn has ended, the samples wait again, the retraining
+    ends or is tried again."""
+    said = error.message if isinstance(error, MLOpsError) else f"{type(error).__name__}: {error}"
+    turn_id = _turn_id(project, job)
+    with project.store.writing() as tx:
+        stored.begin(tx, job.model)
+        advancing.after_failure(tx, project, job, turn_id, error)
+        failed = jobs.fail(tx, project, job.job_id, owner, said, {"turn_id": turn_id})
+        if turn_id is not None:
+            turns.close_turn(tx, turn_id, "failed", project.clock.now(), error=said)
+            stored.release(tx, job.model, turn_id)
+        _forget_source(project, job.job_id)
+    return failed
 
 
 @contextmanager
@@ -162,7 +186,7 @@ def _walked(project: Project, job: Job, turn_id: str, listener: Listener, wait: 
         with project.store.reading() as tx:
             known = turns.find_turn(tx, turn_id)
         if known["status"] == "failed":
-            raise Conflict(
+            raise Unavailable(  # whoever ended it could not say whether that passes
                 f"The turn {turn_id} failed: {known['error']}", remedy="Ask for another retraining."
             )
         if known["status"] != "running":
@@ -193,15 +217,6 @@ def _turn_id(project: Project, job: Job) -> str | None:
     """The turn that has this job's file as its source."""
     with project.store.reading() as tx:
         return queue.turn_of(tx, job.model, _source(project, job.job_id), job.created_at)
-
-
-def _give_back(project: Project, job: Job) -> None:
-    turn_id = _turn_id(project, job)
-    if turn_id is not None:
-        with project.store.writing() as tx:
-            stored.begin(tx, job.model)
-            stored.release(tx, job.model, turn_id)
-    _forget_source(project, job.job_id)
 
 
 def _source(project: Project, job_id: str) -> str:

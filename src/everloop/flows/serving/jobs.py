@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from everloop.core.errors import Conflict, NotFound, nearest
+from everloop.core.errors import NotFound, Overtaken, nearest
 from everloop.core.ids import new_id
 from everloop.flows.project import Project
 from everloop.store import history, jobs
@@ -17,15 +17,15 @@ from everloop.store.times import to_text
 
 RETRAIN = "retrain"
 LEASE = timedelta(minutes=2)
-MOST_ATTEMPTS = 3
+MOST_IN_VAIN = 3
 _LATER = timedelta(seconds=5)
 
 
 @dataclass(frozen=True)
 class Job:
     """``status``: queued, running, done or failed. ``turn_id`` is the turn that a retraining became, and
-    ``summary`` what it did (``core.turns.TurnSummary``). ``attempts`` counts the processes that took it.
-    ``decision_id``: what was decided of it."""
+    ``summary`` what it did (``core.turns.TurnSummary``). ``attempts`` counts the processes that took it,
+    ``in_vain`` those in a row that got no further and are gone. ``decision_id``: what was decided of it."""
 
     job_id: str
     kind: str
@@ -38,6 +38,7 @@ class Job:
     reason: str
     request_id: str
     attempts: int
+    in_vain: int = 0
     turn_id: str | None = None
     summary: Mapping[str, Any] | None = None
     error: str | None = None
@@ -123,26 +124,16 @@ def claim(project: Project, owner: str, lease: timedelta = LEASE) -> Job | None:
     """Take the oldest job that nobody holds; None where there is none.
 
     It is the owner's until ``lease`` has passed without ``renew``; then it is anybody's, as are the jobs of
-    processes that died. One that MOST_ATTEMPTS processes have died of is failed.
+    processes that died.
     """
     now = project.clock.now()
     with project.store.writing() as tx:
         jobs.begin(tx)
-        while (row := jobs.next_free(tx, now)) is not None:
-            jobs.take(tx, row, owner, now, now + lease)
-            if row["attempts"] < MOST_ATTEMPTS:
-                return _job(_known(jobs.find(tx, row["job_id"])))
-            said = f"{MOST_ATTEMPTS} processes that took it have died or were stopped"
-            jobs.change(
-                tx,
-                row["job_id"],
-                owner,
-                status="failed",
-                finished_at=to_text(now),
-                error=said,
-                lease_until=None,
-            )
-    return None
+        row = jobs.next_free(tx, now)
+        if row is None:
+            return None
+        jobs.take(tx, row, owner, now, now + lease)
+        return _job(_known(jobs.find(tx, row["job_id"])))
 
 
 def renew(project: Project, job_id: str, owner: str, lease: timedelta = LEASE) -> bool:
@@ -153,24 +144,26 @@ def renew(project: Project, job_id: str, owner: str, lease: timedelta = LEASE) -
 
 
 def finish(project: Project, job_id: str, owner: str, result: Mapping[str, Any]) -> Job:
-    """The job is done. Raises Conflict where it is somebody else's by now."""
-    return _end(project, job_id, owner, status="done", result={"format": 1, **result}, error=None)
+    """The job is done. Raises Overtaken where it is somebody else's by now."""
+    with project.store.writing() as tx:
+        return _end(tx, project, job_id, owner, status="done", result={"format": 1, **result}, error=None)
 
 
 def fail(
-    project: Project, job_id: str, owner: str, error: str, result: Mapping[str, Any] | None = None
+    tx: Tx, project: Project, job_id: str, owner: str, error: str, result: Mapping[str, Any] | None = None
 ) -> Job:
-    """The job came to nothing. Raises Conflict where it is somebody else's by now."""
-    return _end(project, job_id, owner, status="failed", result={"format": 1, **(result or {})}, error=error)
+    """The job came to nothing, in the transaction of what follows from that. Raises Overtaken where it is
+    somebody else's by now."""
+    document = {"format": 1, **(result or {})}
+    return _end(tx, project, job_id, owner, status="failed", result=document, error=error)
 
 
 def release(project: Project, job_id: str, owner: str) -> None:
     """Put a job back for a while: its model is busy."""
     with project.store.writing() as tx:
         row = jobs.find(tx, job_id)
-        tried = row["attempts"] - 1 if row is not None else 0
-        later = to_text(project.clock.now() + _LATER)
-        jobs.change(tx, job_id, owner, status="queued", attempts=tried, lease_until=later)
+        if row is not None and (row["status"], row["owner"]) == ("running", owner):
+            jobs.put_back(tx, row, project.clock.now() + _LATER)
 
 
 def give_back(project: Project, owner: str) -> list[str]:
@@ -183,14 +176,13 @@ def give_back(project: Project, owner: str) -> list[str]:
     return held
 
 
-def _end(project: Project, job_id: str, owner: str, **values: Any) -> Job:
+def _end(tx: Tx, project: Project, job_id: str, owner: str, **values: Any) -> Job:
     finished = to_text(project.clock.now())
-    with project.store.writing() as tx:
-        if not jobs.change(tx, job_id, owner, finished_at=finished, lease_until=None, **values):
-            raise Conflict(
-                f"The job {job_id} is not held by {owner}.", remedy="Somebody else has taken it over."
-            )
-        return _job(_known(jobs.find(tx, job_id)))
+    if not jobs.change(tx, job_id, owner, finished_at=finished, lease_until=None, **values):
+        raise Overtaken(
+            f"The job {job_id} is not held by {owner}.", remedy="Somebody else has taken it over."
+        )
+    return _job(_known(jobs.find(tx, job_id)))
 
 
 def _known(row: Row | None) -> Row:
@@ -215,6 +207,7 @@ def _job(row: Row) -> Job:
         reason=request["reason"],
         request_id=request["request_id"],
         attempts=row["attempts"],
+        in_vain=request.get("taken", {}).get("times", 1) - 1,
         turn_id=result.get("turn_id"),
         summary=result.get("summary"),
         error=row["error"],
