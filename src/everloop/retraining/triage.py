@@ -60,6 +60,17 @@ class Rows:
     left_out: int = 0
     decided: int = 0
 
+    @property
+    def others(self) -> list[str]:
+        """Those that are not new, in words."""
+        told = {
+            "more wait until labels of their time are complete": self.waiting,
+            "have no label": self.unlabelled,
+            "are left out, as their feed was broken": self.left_out,
+            "are left out, as the model's own answer decided their label": self.decided,
+        }
+        return [f"{count:,} {words}" for words, count in told.items() if count]
+
 
 @dataclass(frozen=True)
 class Before:
@@ -266,15 +277,7 @@ def _budget(rules: Rules, facts: Facts) -> _Check:
 def _rows(rules: Rules, facts: Facts) -> _Check:
     rows = facts.rows
     told = [f"{rows.new:,} labelled rows are new to the model"]
-    told += [f"{rows.waiting:,} more wait until labels of their time are complete"] if rows.waiting else []
-    told += [f"{rows.unlabelled:,} have no label"] if rows.unlabelled else []
-    told += [f"{rows.left_out:,} are left out, as their feed was broken"] if rows.left_out else []
-    told += (
-        [f"{rows.decided:,} are left out, as the model's own answer decided their label"]
-        if rows.decided
-        else []
-    )
-    said = f"{'; '.join(told)}."
+    said = f"{'; '.join([*told, *rows.others])}."
     value, limit = float(rows.new), float(rules.min_rows)
     if facts.untold:
         return _Check(Evidence("rows", False, f"{facts.untold} {said}", value, limit))

@@ -71,13 +71,9 @@ def job(one: Work, now: datetime) -> str:
 
 def leeway(one: Leeway) -> dict[str, str]:
     """By what it is about."""
-    rows = one.rows
-    told = [f"{rows.new:,} with complete labels, of {one.min_rows:,} that are needed"]
-    told += [f"{rows.waiting:,} wait until labels of their time are complete"] if rows.waiting else []
-    told += [f"{rows.unlabelled:,} have no label"] if rows.unlabelled else []
-    told += [f"{rows.left_out:,} are left out, as their feed was broken"] if rows.left_out else []
+    new = f"{one.rows.new:,} with complete labels, of {one.min_rows:,} that are needed"
     return {
         "cooldown": f"until {moment(one.rests_until)}" if one.rests_until else "none now",
         "budget": f"{one.trained} of {one.budget} trainings in {words(one.period)} are used",
-        "new rows": "; ".join(told),
+        "new rows": "; ".join([new, *one.rows.others]),
     }
