@@ -5,18 +5,20 @@ from __future__ import annotations
 import io
 import warnings
 from collections.abc import Callable
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
 from everloop.core.runs import Business, Recipe
 
 from .fitting import Fitted
 from .importance import importances
 from .metrics import calibration_bins, value_curve
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _MOST_POINTS = 4_000
 _MOST_CLASSES = 10
@@ -48,8 +50,9 @@ def plots(fitted: Fitted, table: pa.Table, recipe: Recipe) -> dict[str, bytes]:
 
 
 def _draw(paint: Callable[[Axes], None]) -> bytes:
-    figure = Figure(figsize=(6.4, 4.8), dpi=110, layout="constrained")
-    canvas = FigureCanvasAgg(figure)
+    """Matplotlib is imported here and not before: a turn that does not train draws nothing."""
+    figure = import_module("matplotlib.figure").Figure(figsize=(6.4, 4.8), dpi=110, layout="constrained")
+    canvas = import_module("matplotlib.backends.backend_agg").FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     axes.spines[["top", "right"]].set_visible(False)
     paint(axes)

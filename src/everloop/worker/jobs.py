@@ -1,6 +1,7 @@
 """Let the loop go on and do what is queued, then end: ``python -m everloop.worker.jobs``, told the project on
 standard input, by which name it holds jobs (``owner``), and whether it goes on when who started it is gone
-(``stays``).
+(``stays``). With the word ``ahead`` it first loads what a training needs; where its input then closes without
+a word, it was not needed.
 
 SIGTERM lets it finish the job that is under way, and take no other.
 """
@@ -12,6 +13,7 @@ import os
 import signal
 import sys
 from datetime import timedelta
+from importlib import import_module
 from typing import Any, BinaryIO
 
 from everloop.adapters.courier import AWAY
@@ -29,6 +31,13 @@ from everloop.wiring import connect
 from . import parent
 
 NICENESS = 10  # training gives way to serving
+LATE = (  # what a training loads when it comes to it
+    "everloop.training.skopsfile",
+    "everloop.adapters.onnx.compile",
+    "everloop.adapters.onnx.session",
+    "matplotlib.backends.backend_agg",
+    "pandera.backends.pandas.builtin_checks",
+)
 
 
 def run_next(project: Project, log: Any, owner: str | None = None) -> Job | None:
@@ -66,13 +75,18 @@ def _go_on(project: Project, log: Any, owner: str) -> bool:
     return bool(run_next(project, log, owner) is not None or advanced or noticed)
 
 
-def main(source: BinaryIO) -> int:
+def main(source: BinaryIO, *, ahead: bool = False) -> int:
     """Returns the exit code."""
-    stopped: list[int] = []
-    signal.signal(signal.SIGTERM, lambda number, _: stopped.append(number))
-    told = json.loads(source.read())
     os.setpgid(0, 0)  # Ctrl-C is for the office. Not a new session: between those priorities do not count
     os.nice(NICENESS)
+    for name in LATE if ahead else ():
+        import_module(name)
+    said = source.read()
+    if not said:
+        return 0
+    stopped: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, _: stopped.append(number))
+    told = json.loads(said)
     project = connect(folder_settings(told["root"], told["settings"]))
     owner = told.get("owner") or f"worker-{token()}"
     if not told.get("stays"):
@@ -92,4 +106,4 @@ def main(source: BinaryIO) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.stdin.buffer))
+    sys.exit(main(sys.stdin.buffer, ahead="ahead" in sys.argv[1:]))

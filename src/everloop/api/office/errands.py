@@ -9,15 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
-import os
-import sys
 from asyncio.subprocess import Process
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from everloop import wiring
-from everloop.adapters.courier import AWAY, describe
+from everloop.adapters.courier import AWAY
 from everloop.adapters.courier import MODULE as COURIER
 from everloop.core.errors import MLOpsError
 from everloop.core.ids import token
@@ -29,6 +26,7 @@ from everloop.flows.project import Project
 from everloop.flows.serving import jobs
 
 from .hand import Hand, within
+from .starting import Starter
 
 LONGEST_PAUSE = 60.0  # seconds, where looks are not rarer anyway
 SOON = 5.0  # seconds in which a process that was told to stop has to end
@@ -44,13 +42,18 @@ def silent(text: str) -> None:
 class Errand:
     """``module`` does it, where ``due`` says that there is something; that is looked at every ``every``
     seconds. ``give_back``: it is told to stop at the end and may finish what it has begun; what it could not
-    finish in time others take at once. One without is cut off: it goes on from there when it begins again."""
+    finish in time others take at once. One without is cut off: it goes on from there when it begins again.
+    ``near``: by the last look there will be something soon, and its process is started ahead."""
 
     name: str
     module: str
     every: float
     due: Callable[[Project], bool]
     give_back: Callable[[Project, str], object] | None = None
+    near: Callable[[], bool] = lambda: False
+
+
+_LOOKOUT = Lookout()
 
 
 def _for_mlflow(project: Project) -> bool:
@@ -59,7 +62,7 @@ def _for_mlflow(project: Project) -> bool:
 
 
 ERRANDS = (
-    Errand("jobs", "everloop.worker.jobs", 1.0, Lookout(), jobs.give_back),
+    Errand("jobs", "everloop.worker.jobs", 1.0, _LOOKOUT, jobs.give_back, lambda: _LOOKOUT.near),
     Errand("releases", "everloop.worker.releases", 1.0, lambda project: bool(states.running(project))),
     Errand("alerts", "everloop.worker.alerts", 2.0, delivering.is_due),
     Errand("monitors", "everloop.worker.monitors", 300.0, lambda project: bool(spans.waiting(project))),
@@ -71,22 +74,27 @@ async def keep(
     errand: Errand, project: Project, say: Say = silent, nudge: asyncio.Event | None = None
 ) -> None:
     """For an office: do what is due until cancelled. ``nudge``: something may be due now. Jobs go on then."""
-    looker = Hand(f"everloop-{errand.name}")
+    looker, starter = Hand(f"everloop-{errand.name}"), Starter(errand.module, project)
     nudge = nudge or asyncio.Event()
     pause = errand.every
-    while True:
-        with contextlib.suppress(MLOpsError):  # the database does not answer: others tell that
-            if await looker.do(lambda: errand.due(project)):
-                process = await _start(errand, project, stays=True)
-                try:
-                    code = await process.wait()
-                finally:
-                    if errand.give_back is None and process.returncode is None:
-                        process.terminate()
-                        await process.wait()
-                pause = after(errand, code, pause, say)
-        await within(pause, nudge)
-        nudge.clear()
+    try:
+        while True:
+            with contextlib.suppress(MLOpsError):  # the database does not answer: others tell that
+                if await looker.do(lambda: errand.due(project)):
+                    process = await starter.start(stays=True)
+                    try:
+                        code = await process.wait()
+                    finally:
+                        if errand.give_back is None and process.returncode is None:
+                            process.terminate()
+                            await process.wait()
+                    pause = after(errand, code, pause, say)
+                else:
+                    await starter.keep_ready(errand.near())
+            await within(pause, nudge)
+            nudge.clear()
+    finally:
+        await starter.keep_ready(False)
 
 
 @dataclass(frozen=True)
@@ -103,21 +111,25 @@ class Shift:
 async def attend(errand: Errand, project: Project, shift: Shift) -> None:
     """For a worker: do what is due until it is stopping. What does not end in time then is given back."""
     stopping, say = shift.stopping, shift.say
-    looker = Hand(f"everloop-{errand.name}")
+    looker, starter = Hand(f"everloop-{errand.name}"), Starter(errand.module, project)
     pause = errand.every
-    while not stopping.is_set():
-        try:
-            due = await looker.do(lambda: errand.due(project))
-        except MLOpsError as error:
-            pause = _longer(errand, pause)
-            say(f"{errand.name}: {error} It is looked at again in {pause:g} s.")
-        else:
-            if due and not stopping.is_set():
-                code = await _see_through(errand, project, shift)
-                pause = after(errand, code, pause, say)
+    try:
+        while not stopping.is_set():
+            try:
+                due = await looker.do(lambda: errand.due(project))
+            except MLOpsError as error:
+                pause = _longer(errand, pause)
+                say(f"{errand.name}: {error} It is looked at again in {pause:g} s.")
             else:
-                pause = errand.every
-        await within(pause, stopping)
+                if due and not stopping.is_set():
+                    code = await _see_through(errand, project, shift, starter)
+                    pause = after(errand, code, pause, say)
+                else:
+                    await starter.keep_ready(errand.near() and not stopping.is_set())
+                    pause = errand.every
+            await within(pause, stopping)
+    finally:
+        await starter.keep_ready(False)
 
 
 async def once(errand: Errand, project: Project, *, shows: bool = False) -> int | None:
@@ -125,7 +137,7 @@ async def once(errand: Errand, project: Project, *, shows: bool = False) -> int 
     Raises what the database says."""
     if not errand.due(project):
         return None
-    process = await _start(errand, project, once=True, shows=shows)
+    process = await Starter(errand.module, project).start(once=True, shows=shows)
     try:
         return await process.wait()
     finally:
@@ -152,9 +164,9 @@ def _longer(errand: Errand, pause: float) -> float:
     return max(errand.every, min(2 * pause, LONGEST_PAUSE))
 
 
-async def _see_through(errand: Errand, project: Project, shift: Shift) -> int:
+async def _see_through(errand: Errand, project: Project, shift: Shift, starter: Starter) -> int:
     owner, say, finish = f"worker-{token()}", shift.say, shift.finish
-    process = await _start(errand, project, owner=owner, shows=shift.shows)
+    process = await starter.start(owner=owner, shows=shift.shows)
     ended = asyncio.create_task(process.wait())
     told = asyncio.create_task(shift.stopping.wait())
     try:
@@ -174,20 +186,6 @@ async def _see_through(errand: Errand, project: Project, shift: Shift) -> int:
         if process.returncode is None:
             process.kill()
             await process.wait()
-
-
-async def _start(errand: Errand, project: Project, **told: object) -> Process:
-    """What it needs to know comes on its standard input. ``stays``: it may outlive us."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", errand.module), stdin=asyncio.subprocess.PIPE, cwd=project.settings.root
-    )
-    assert process.stdin is not None  # noqa: S101 (asked for above)
-    with contextlib.suppress(ConnectionError):  # it has died already, which its exit code tells
-        document = {**describe(project.settings), "parent": os.getpid(), **told}
-        process.stdin.write(json.dumps(document).encode())
-        await process.stdin.drain()
-    process.stdin.close()
-    return process
 
 
 async def _end(process: Process, patience: float) -> bool:

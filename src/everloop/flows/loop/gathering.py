@@ -52,16 +52,32 @@ def count(project: Project, model: str, until: datetime | None) -> Rows:
         labelled = predictions.count(tx, Wanted(model, since=since, label="known"))
         known = Wanted(model, since=since, until=until, label="known")
         done = predictions.count(tx, known) if until else 0
-        taught = predictions.count(tx, replace(known, teaches=True)) if until else 0
-        out = sum(
-            predictions.count(
-                tx,
-                replace(known, since=max(each.since, since), until=min(each.until, until), teaches=True),
-            )
-            for each in broken_spans(tx, model, since)
-            if until and max(each.since, since) < min(each.until, until)
-        )
+        taught, out = _taught(tx, model, since, until)
     return Rows(taught - out + waiting, labelled - done, total - labelled, out, done - taught)
+
+
+def new(project: Project, model: str, until: datetime | None) -> int:
+    """Of these the rows that it would learn: they are counted often."""
+    now = project.clock.now()
+    with project.store.snapshot() as tx:
+        waiting = samples.count(tx, model, waiting=True)
+        if not learns(project, model):
+            return waiting
+        taught, out = _taught(tx, model, seen_until(tx, model) or now - LOOK_BACK, until)
+    return taught - out + waiting
+
+
+def _taught(tx: Tx, model: str, since: datetime, until: datetime | None) -> tuple[int, int]:
+    """How many labelled predictions could be learnt, and how many of these are of broken windows."""
+    if until is None:
+        return 0, 0
+    known = Wanted(model, since=since, until=until, label="known", teaches=True)
+    out = sum(
+        predictions.count(tx, replace(known, since=max(each.since, since), until=min(each.until, until)))
+        for each in broken_spans(tx, model, since)
+        if max(each.since, since) < min(each.until, until)
+    )
+    return predictions.count(tx, known), out
 
 
 def broken_spans(tx: Tx, model: str, since: datetime) -> list[Span]:

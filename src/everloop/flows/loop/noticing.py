@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 
 from everloop.core.loop import Trigger, TriggerKind
@@ -23,31 +24,40 @@ _FAMILIES: dict[str, TriggerKind] = {
     "joint": "drift",
     "prediction": "drift",
 }
+ALMOST = 0.1  # of the labels that make it think, or one: so few are missing
+
+
+@dataclass(frozen=True)
+class News:
+    """``triggers``: by model what is new; nothing where what was put off is to be considered again.
+    ``missing``: by model how many labels are, where that are few."""
+
+    triggers: dict[str, list[Trigger]]
+    missing: dict[str, int]
 
 
 def notice(project: Project) -> list[str]:
     """Write down what is new, and have it considered; returns the models that it is new of."""
-    found = news(project)
+    found = news(project).triggers
     return [model for model, triggers in found.items() if asking.noticed(project, model, triggers)]
 
 
-def news(project: Project) -> dict[str, list[Trigger]]:
-    """By model what is new; nothing new where what was put off is to be considered again. A model whose loop
-    is paused, or that is being retrained, waits."""
-    found: dict[str, list[Trigger]] = {}
+def news(project: Project) -> News:
+    """Of the models whose loop is not paused, and that are not being retrained."""
+    found = News({}, {})
     for model in project.settings.models:
         with project.store.reading() as tx:
             if loop.pause_of(tx, model) is not None or loop.under_way(tx, model):
                 continue
             if jobs.waiting(tx, "retrain", model) is not None:
                 continue
-        triggers = _new(project, model)
+        triggers = _new(project, model, found.missing)
         if triggers or _is_again(project, model):
-            found[model] = triggers
+            found.triggers[model] = triggers
     return found
 
 
-def _new(project: Project, model: str) -> list[Trigger]:
+def _new(project: Project, model: str, missing: dict[str, int]) -> list[Trigger]:
     rules = project.model(model).retraining
     with project.store.reading() as tx:
         serving = models.champion(tx, model)
@@ -58,7 +68,7 @@ def _new(project: Project, model: str) -> list[Trigger]:
         found = [each for each in found if each.key not in known]
         found += _of_clock(tx, project, model, rules, serving.created_at)
     if "labels" in rules.on:
-        found += _of_labels(project, model, serving.version, rules)
+        found += _of_labels(project, model, serving.version, rules, missing)
     if "data" in rules.on:
         found += _of_data(project, model, serving.version, serving.created_at)
     return found
@@ -98,11 +108,15 @@ def _of_clock(tx: Tx, project: Project, model: str, rules: Retraining, since: da
     return [Trigger("schedule", f"schedule/{due.isoformat()}", due, said)]
 
 
-def _of_labels(project: Project, model: str, version: str, rules: Retraining) -> list[Trigger]:
+def _of_labels(
+    project: Project, model: str, version: str, rules: Retraining, missing: dict[str, int]
+) -> list[Trigger]:
     """Each time that another ``new_labels`` are there."""
     until = gathering.until(project, model)
-    rows = gathering.count(project, model, until).new
-    many = rows // rules.new_labels
+    rows = gathering.new(project, model, until)
+    many, over = divmod(rows, rules.new_labels)
+    if rules.new_labels - over <= max(1, ALMOST * rules.new_labels):
+        missing[model] = rules.new_labels - over
     if not many:
         return []
     key = f"labels/{version}/{many}"
