@@ -10,17 +10,18 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
+import psutil
 import psycopg
 
 from tests.servers import free_port, missing
 
-_QUICK = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=200")
+_QUICK = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
 
 
 @dataclass
@@ -28,11 +29,40 @@ class Postgres:
     """A running server. URLs are SQLAlchemy's; the only user is ``postgres``, without a password."""
 
     port: int
-    pid: int
     folder: Path
+    process: subprocess.Popen[bytes]
+    command: list[str]
 
     def __post_init__(self) -> None:
         self._numbers = count(1)
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def stop(self, number: int = signal.SIGINT) -> None:
+        """SIGINT is PostgreSQL's "fast": it closes connections, then stops. SIGQUIT is "immediate". SIGKILL
+        ends all its processes at once, as a machine that goes down does."""
+        if number == signal.SIGKILL:
+            for child in psutil.Process(self.pid).children(recursive=True):
+                with suppress(psutil.Error):
+                    child.kill()
+        self.process.send_signal(number)
+        try:
+            self.process.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+    def start(self) -> None:
+        """Once more, where it was."""
+        for _ in range(5):
+            self.process = _launch(self.command, self.folder)
+            if _answers(self.process, self.port):
+                return
+            self.process.kill()
+            self.process.wait()
+        raise RuntimeError(f"PostgreSQL did not start again:\n{_said(self.folder)}")
 
     def url(self, database: str = "postgres") -> str:
         return f"postgresql+psycopg://postgres@127.0.0.1:{self.port}/{database}"
@@ -44,10 +74,12 @@ class Postgres:
             connection.execute(statement)
 
     @contextmanager
-    def database(self) -> Iterator[str]:
-        """The URL of a fresh, empty database that is dropped at the end, open connections or not."""
+    def database(self, like: str = "template1") -> Iterator[str]:
+        """The URL of a fresh database that is dropped at the end, open connections or not: an empty one, or
+        a copy of the one at the URL ``like``."""
         name = f"test_{next(self._numbers)}"
-        self.execute(f"CREATE DATABASE {name}")
+        self.execute(f"CREATE DATABASE {name} TEMPLATE {like.rpartition('/')[2]}")
+        self.execute("CHECKPOINT")  # else a crash may put sequences of the copy back, by up to 32
         try:
             yield self.url(name)
         finally:
@@ -55,8 +87,9 @@ class Postgres:
 
 
 @contextmanager
-def postgres_server() -> Iterator[Postgres]:
-    """Start a server (about 2 s) and stop it at the end. As root it runs as ``postgres`` or ``nobody``."""
+def postgres_server(*, durable: bool = False) -> Iterator[Postgres]:
+    """Start a server (about 2 s) and stop it at the end. As root it runs as ``postgres`` or ``nobody``.
+    ``durable``: what it has confirmed outlives its processes, however they end."""
     programs = _programs()
     user = _user()
     folder = Path(tempfile.mkdtemp(prefix="everloop-postgres-"))
@@ -65,16 +98,11 @@ def postgres_server() -> Iterator[Postgres]:
             shutil.chown(folder, user)
         data = folder / "data"
         _initialise(programs, data, user)
-        process, port = _start(programs, data, user)
+        server = _start(programs, data, _QUICK[:1] if durable else _QUICK)
         try:
-            yield Postgres(port, process.pid, folder)
+            yield server
         finally:
-            process.send_signal(signal.SIGINT)  # "fast": closes connections, then stops
-            try:
-                process.wait(timeout=20)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            server.stop()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -109,28 +137,35 @@ def _initialise(programs: Path, data: Path, user: str | None) -> None:
     )
 
 
-def _start(programs: Path, data: Path, user: str | None) -> tuple[subprocess.Popen[bytes], int]:
-    """The process and its port, once it answers. Another process may take the port first: then again."""
-    log = data.parent / "log"
+def _start(programs: Path, data: Path, settings: Sequence[str]) -> Postgres:
+    """The server, once it answers. Another process may take the port first: then again."""
     for _ in range(5):
         port = free_port()
-        options = ["-D", data, "-p", str(port), "-h", "127.0.0.1", "-k", ""]
-        for setting in _QUICK:
-            options += ["-c", setting]
-        with log.open("wb") as output:
-            process = subprocess.Popen(
-                [programs / "postgres", *options],
-                stdout=output,
-                stderr=output,
-                user=user,
-                cwd=data.parent,
-                start_new_session=True,  # Ctrl-C in pytest reaches it through the fixture, in order
-            )
+        command = [str(programs / "postgres"), "-D", str(data), "-p", str(port), "-h", "127.0.0.1", "-k", ""]
+        for setting in ("max_connections=200", *settings):
+            command += ["-c", setting]
+        process = _launch(command, data.parent)
         if _answers(process, port):
-            return process, port
+            return Postgres(port, data.parent, process, command)
         process.kill()
         process.wait()
-    raise RuntimeError(f"PostgreSQL did not start:\n{log.read_text(errors='replace')[-2000:]}")
+    raise RuntimeError(f"PostgreSQL did not start:\n{_said(data.parent)}")
+
+
+def _launch(command: list[str], folder: Path) -> subprocess.Popen[bytes]:
+    with (folder / "log").open("wb") as output:
+        return subprocess.Popen(
+            command,
+            stdout=output,
+            stderr=output,
+            user=_user(),
+            cwd=folder,
+            start_new_session=True,  # Ctrl-C in pytest reaches it through the fixture, in order
+        )
+
+
+def _said(folder: Path) -> str:
+    return (folder / "log").read_text(errors="replace")[-2000:]
 
 
 def _answers(process: subprocess.Popen[bytes], port: int) -> bool:
