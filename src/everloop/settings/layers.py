@@ -18,7 +18,8 @@ Tree = dict[str, Any]
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML where a key given twice is an error instead of a value silently lost."""
+    """YAML where a key given twice is an error instead of a value silently lost, and the key ``on`` is that
+    word: YAML 1.1 reads it as true."""
 
 
 def _mapping(loader: _Loader, node: yaml.MappingNode) -> Tree:
@@ -26,6 +27,8 @@ def _mapping(loader: _Loader, node: yaml.MappingNode) -> Tree:
     seen: Tree = {}
     for key_node, value_node in node.value:
         key = loader.construct_object(key_node, deep=True)
+        if isinstance(key, bool):
+            key = loader.construct_scalar(key_node)
         if key in seen:
             raise yaml.MarkedYAMLError(
                 problem=f"the key '{key}' is there twice", problem_mark=key_node.start_mark
@@ -98,7 +101,7 @@ def read_yaml(path: Path) -> Tree:
     except PermissionError as error:
         raise StorageDenied(f"{path} cannot be read.", remedy="Check its permissions.") from error
     try:
-        tree = yaml.load(text, Loader=_Loader)  # noqa: S506 (a SafeLoader that also refuses double keys)
+        tree = read_text(text)
     except yaml.MarkedYAMLError as error:
         line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise InvalidSettings(f"{path}{line}: {error.problem}.", remedy="Correct the YAML there.") from error
@@ -111,6 +114,10 @@ def read_yaml(path: Path) -> Tree:
             f"{path} holds {type(tree).__name__}, not sections.", remedy="Write 'section: …' lines."
         )
     return tree
+
+
+def read_text(text: str) -> Any:
+    return yaml.load(text, Loader=_Loader)  # noqa: S506 (a SafeLoader that also refuses double keys)
 
 
 def from_environment(variables: Mapping[str, str]) -> dict[str, tuple[Tree, str]]:
@@ -137,7 +144,7 @@ def from_flag(text: str) -> Tree:
 
 def scalar(text: str) -> Any:
     try:
-        return yaml.safe_load(text) if text.strip() else text
+        return read_text(text) if text.strip() else text
     except yaml.YAMLError:
         return text
 

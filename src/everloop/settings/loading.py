@@ -201,7 +201,7 @@ def _validate(tree: Tree, origins: Mapping[str, str]) -> Settings:
     try:
         return Settings.model_validate(tree)
     except ValidationError as error:
-        wrong = error.errors()
+        wrong = _once(error.errors())
         typos = [one for one in wrong if one["type"] == "extra_forbidden"]  # explain what is "missing", too
         first = (typos or wrong)[0]
         more = len(wrong) - 1
@@ -213,6 +213,12 @@ def _validate(tree: Tree, origins: Mapping[str, str]) -> Settings:
             remedy=remedy
             + (f" There {'is' if more == 1 else 'are'} {more} more to correct." if more else ""),
         ) from None
+
+
+def _once(wrong: Sequence[Any]) -> list[Any]:
+    """What is said for all models is wrong once, and not again in each of them."""
+    said = {one["loc"] for one in wrong}
+    return [one for one in wrong if one["loc"][0:1] != ("models",) or one["loc"][2:] not in said]
 
 
 def _origin(path: str, origins: Mapping[str, str]) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -80,6 +80,17 @@ class Feedback(Section):
     hold_out: float = Field(
         0.0, ge=0, le=0.5, description="Share of rows that are told to be acted on without the answer."
     )
+
+    @field_validator("answers", mode="before")
+    @classmethod
+    def _classes_or_all(cls, given: Any) -> Any:
+        if given == "all":
+            return given
+        if not isinstance(given, (list, tuple)) or not all(isinstance(one, (str, int)) for one in given):
+            raise ValueError(f"it is {given!r}. Name classes in a list, such as [refuse], or say all.")
+        if "all" in given:
+            raise ValueError("'all' stands in a list, as if it were a class. Write answers: all.")
+        return tuple(str(one).lower() if isinstance(one, bool) else one for one in given)
 
     @model_validator(mode="after")
     def _held_out_from_something(self) -> Feedback:

@@ -8,6 +8,8 @@ from typing import Any
 
 import yaml
 
+from . import layers
+
 _OF_THE_PLACE = ("store", "paths", "backup", "alerts")
 
 
@@ -19,7 +21,7 @@ def to_yaml(tree: Mapping[str, Any]) -> str:
 def standalone(text: str, tenant: str, root: Path) -> str:
     """The settings file of a copy of a project that lives by itself: without the places of the original's
     database, files, tracking server, backups and channels: nothing done with the copy touches those."""
-    tree = yaml.safe_load(text) or {}
+    tree = layers.read_text(text) or {}
     kept = {name: value for name, value in tree.items() if name not in _OF_THE_PLACE}
     tracking = {**(kept.get("tracking") or {})}
     kept["tracking"] = {name: value for name, value in tracking.items() if name not in ("uri", "artifacts")}

@@ -9,6 +9,7 @@ import pytest
 
 from everloop.core.errors import FileMissing, InvalidSettings
 from everloop.settings import Settings, load_settings
+from everloop.settings.writing import standalone
 
 S0 = """
 logging: {level: "INFO", file: "logs/app.log"}
@@ -234,3 +235,39 @@ def test_what_a_gate_asks_is_read_as_it_is_written(load: Any) -> None:
 def test_what_a_gate_cannot_ask_is_said(load: Any, gate: str, says: str) -> None:
     with pytest.raises(InvalidSettings, match=says):
         load(f"gate: {gate}")
+
+
+def test_the_key_on_is_that_word_and_not_true(load: Any) -> None:
+    asked = load("retraining: {on: [drift]}")
+    assert asked.retraining.on == asked.models["default"].retraining.on == ("drift",)
+    assert load("", {"EVERLOOP_RETRAINING": "{on: [labels]}"}).retraining.on == ("labels",)
+    assert "on: [drift]" in standalone("retraining: {on: [drift]}", "t", Path()).replace("'", "")
+
+
+def test_what_is_wrong_for_all_models_is_told_once(load: Any) -> None:
+    with pytest.raises(InvalidSettings) as told:
+        load(f"retraining: {{budget: 0}}\n{FLOWERS}")
+    assert "more to correct" not in told.value.remedy
+    with pytest.raises(InvalidSettings) as told:
+        load(f"retraining: {{budget: 0, rollout: canry}}\n{FLOWERS}")
+    assert "There is 1 more to correct" in told.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("answers", "says"),
+    [
+        ("alll", "'alll'. Name classes in a list"),
+        ("null", "None. Name classes"),
+        ("[all]", "Write answers: all"),
+        ("[all, late]", "Write answers: all"),
+        ("[1.5]", "Name classes"),
+    ],
+)
+def test_answers_that_decide_are_classes_or_all(load: Any, answers: str, says: str) -> None:
+    with pytest.raises(InvalidSettings, match=says) as told:
+        load(
+            f"models: {{m: {{data: {{path: a}}, target: y, serving: {{feedback: {{answers: {answers}}}}}}}}}"
+        )
+    assert "tuple" not in told.value.message
+    kept = "models: {m: {data: {path: a}, target: y, serving: {feedback: {answers: [yes, 1, late]}}}}"
+    assert load(kept).models["m"].serving.feedback.answers == ("true", "1", "late")
