@@ -95,7 +95,7 @@ def _of_feature(
         yield from _other_unit(name, sample)
         yield from _other_names(name, sample)
     if drifted or sample.free < fits.LEAST:  # of few rows no test may have told
-        yield from impossible.degrees(name, sample)
+        yield from impossible.degrees(name, sample, usual)
     yield from impossible.find(name, sample, usual)
     yield from _rounded(name, sample)
 

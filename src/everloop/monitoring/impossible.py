@@ -28,8 +28,7 @@ _NEARLY, _NEARLY_ALL = 0.95, 0.8
 _NEAR = 0.2  # of the least that was not 0
 _FAR, _FARTHER = 4.0, 6.0  # widths of the usual range beyond it; of what wanders with the seasons
 _MOVED, _MOVED_FAR = 3.0, 4.0  # standard deviations
-_OPEN = 0.1  # of the rows have a level of their own: the next ones will, too
-_SEEN = 5  # times that the rarest level of a closed list came, at least
+_OPEN, _CLOSED = 0.1, 0.005  # of the rows have a level of their own: the next ones will, too
 _MANY = 0.25  # of the rows
 _OFTEN = 8  # apart from each other in time
 
@@ -124,10 +123,10 @@ def _turned(name: str, sample: Sample, values: Floats, usual: FeatureTexture) ->
         yield _result(name, "sign turned", text, share)
 
 
-def degrees(name: str, sample: Sample) -> Iterator[Result]:
+def degrees(name: str, sample: Sample, usual: FeatureTexture | None) -> Iterator[Result]:
     """Temperatures of another scale: none is in the usual range, and nearly all are once it is undone."""
     feature, values = sample.feature, sample.values
-    if feature.kind != "number" or values.size < _FEWEST:
+    if feature.kind != "number" or values.size < _FEWEST or usual is None or not usual.steady:
         return
     low, high = float(feature.minimum or 0.0), float(feature.maximum or 0.0)
     moved = abs(float(np.median(values)) - float(fits.quantiles(feature, np.asarray([0.5]))[0]))
@@ -148,13 +147,14 @@ def _new_names(name: str, sample: Sample, held: Coded) -> Iterator[Result]:
     levels = sample.feature.levels
     if levels is None or not levels.complete or int((levels.counts == 1).sum()) > _OPEN * levels.total:
         return
-    closed = int(levels.counts[: len(levels.names)].min()) >= _SEEN
+    closed = int((levels.counts == 1).sum()) <= _CLOSED * levels.total
     new = np.array([key_of(level) not in levels.places for level in held.levels], dtype=bool)
     if not new.any():
         return
     is_new: Ints = np.where(held.codes >= 0, np.append(new, False)[held.codes], False).astype(np.int64)
     share, times = float(is_new.mean()), len(runs(is_new - 1)[0])
-    if share >= _NEARLY or (closed and share >= _MANY and times >= _OFTEN):
+    largest = float(np.bincount(held.codes[is_new > 0]).max(initial=0)) / is_new.size
+    if share >= _NEARLY or (closed and largest >= _MANY and times >= _OFTEN):
         first = held.levels[int(held.codes[np.flatnonzero(is_new)[-1]])]
         text = (
             f"'{name}' has levels never seen in the reference in {words.share(share)} of the rows, such as "
