@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cached_property
 from typing import Any
 
@@ -80,12 +81,24 @@ class Material:
         last = next(
             (t["summary"]["data_version"] for t in past if t["status"] == "done" and t["summary"]), None
         )
-        wanted = {last}
-        if self.champion and self.champion[1].dataset == self.model.dataset:  # not so for one from outside
-            wanted.add(self.champion[1].data_version)
+        made = [self.champion[1]] if self.champion else []
+        return self._rows_in({*self._versions_of(made), *({str(last)} if last else ())})
+
+    @cached_property
+    def tried(self) -> np.ndarray:
+        """Hashes of the rows that the champion or the newest candidate was made of."""
+        with self.project.store.reading() as tx:
+            newest = models.list_model_versions(tx, self.model.name)[-1:]
+            made = [models.find_run(tx, one.run_id) for one in newest]
+        return self._rows_in(self._versions_of(made + ([self.champion[1]] if self.champion else [])))
+
+    def _versions_of(self, made: Iterable[Run]) -> set[str]:
+        return {run.data_version for run in made if run.dataset == self.model.dataset}  # not from outside
+
+    def _rows_in(self, versions: Iterable[str]) -> np.ndarray:
         known = [
-            data.rows_of(self.project, data.find(self.project, str(v), self.model.dataset))
-            for v in wanted - {None}
+            data.rows_of(self.project, data.find(self.project, version, self.model.dataset))
+            for version in sorted(versions)
         ]
         return np.concatenate(known) if known else np.empty(0, dtype=np.uint64)
 

@@ -128,6 +128,8 @@ class Steps:
     def decide(self) -> Document:
         material, known = self.material, self.material.champion
         fresh = ~np.isin(material.rows, material.considered)
+        # What the loop has refused to train on may be worth it later: labels have proven it, time has passed.
+        new = fresh if self.order is None else ~np.isin(material.rows, material.tried)
         metrics: dict[str, float] = {}
         measured, moved, changed, helps = None, None, None, None
         if known:
@@ -145,7 +147,7 @@ class Steps:
             watched,
             champion=known[0].version if known else None,
             rows=int(material.labelled.sum()),
-            fresh_rows=int(fresh.sum()),
+            fresh_rows=int(new.sum()),
             performance=metrics.get(watched.metric),
             performance_rows=measured,
             drift=moved,

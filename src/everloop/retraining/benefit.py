@@ -252,7 +252,10 @@ def worth(
     if proven and (not refused or steps >= WAIT * 2 ** min(refused - 1, MOST_DOUBLED)):
         return True, "Labels have shown that the model got worse."
     if steps < WAIT:
-        return False, f"A candidate was trained {steps:.3g} periods ago; the next one waits for {WAIT:g}."
+        return False, (
+            f"The last candidate was trained {steps:.3g} windows (monitoring.window) ago. Unless labels "
+            f"prove that the model got worse, the next one waits for {WAIT:g}."
+        )
     if benefit is not None and benefit.low > 0 and benefit.gain >= GAIN * benefit.loss:
         return True, benefit.message
     wait = WAIT * 2 ** min(refused, MOST_DOUBLED)
@@ -260,7 +263,7 @@ def worth(
     if expected is not None and expected >= PAID and steps >= wait:
         return True, (
             f"The last candidates gained {gained:.1%} of the model's loss, so {expected:.1%} may be expected "
-            f"after {steps:g} periods."
+            f"after {steps:.3g} windows."
         )
     promised = None if curve is None else curve * float(np.log2(max(growth, 1.0)))
     if growth >= GROWTH and steps >= wait and (promised is None or promised >= PAID):

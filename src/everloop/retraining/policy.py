@@ -62,7 +62,7 @@ def decide(
     worse = _performance(policy, performance, performance_rows)
     drifted = _drift(policy if order is None else replace(policy, drift_threshold=None), drift)
     fresh = _fresh(fresh_rows)
-    ordered = () if order is None else (_ordered(order), helps or _NOT_ASKED)
+    ordered = () if order is None else (_ordered(order), helps or _not_asked(champion, forced))
     evidence = (was_forced, samples, no_model, other, worse, *ordered, drifted, fresh)
     if was_forced.fired:
         return Decision("retrain", was_forced.message, evidence)
@@ -78,7 +78,9 @@ def decide(
     return Decision("keep", "Nothing that was checked speaks for retraining.", evidence)
 
 
-_NOT_ASKED = Evidence("benefit", False, "Not asked, as there is no model to ask.")
+def _not_asked(champion: str | None, forced: bool) -> Evidence:
+    model = "there is no model to ask" if champion is None else "the model cannot answer these rows"
+    return Evidence("benefit", False, f"Not asked, as {'it was forced' if forced else model}.")
 
 
 def _ordered(order: Order) -> Evidence:

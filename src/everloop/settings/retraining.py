@@ -49,6 +49,13 @@ class Retraining(Section):
         except Invalid as error:
             raise ValueError(f"{error.message} {error.remedy}") from error
 
+    @field_validator("period", "retry")
+    @classmethod
+    def _takes_time(cls, span: str) -> str:
+        if spans.seconds(span) <= 0:
+            raise ValueError(f"it is '{span}', and has to be longer than 0s.")
+        return span
+
     @property
     def rules(self) -> Rules:
         """What triage goes by."""

@@ -107,6 +107,20 @@ def test_several_triggers_are_one_retraining(open_town: Open) -> None:
     assert decided.run_id is not None
 
 
+def test_rows_that_were_refused_once_are_asked_again(open_town: Open) -> None:
+    town = open_town(on=())
+    town.live(5)
+    for _ in range(2):
+        asking.ask(town.project, MODEL, reason="by hand")
+        work(town.project)
+    first, second = town.decisions()
+    assert (first.code, second.code) == ("no_benefit", "no_benefit")
+    found = [{each.check: each for each in one.evidence}["fresh_rows"] for one in (first, second)]
+    assert found[0].value == found[1].value
+    assert found[0].value
+    assert second.reason == first.reason
+
+
 def test_people_are_asked_before_it_trains_and_before_it_is_released(open_town: Open) -> None:
     town = open_town(approve=["train", "release"], on=("performance",))
     town.live(3)

@@ -138,7 +138,8 @@ def test_a_clear_benefit_is_worth_a_training_after_the_wait():
     assert benefit.worth(CLEAR, growth=1.1, steps=4) == (True, "The errors can be foreseen.")
     good, why = benefit.worth(CLEAR, growth=1.1, steps=3)
     assert not good
-    assert why == "A candidate was trained 3 periods ago; the next one waits for 4."
+    assert why.startswith("The last candidate was trained 3 windows (monitoring.window) ago.")
+    assert why.endswith("the next one waits for 4.")
 
 
 def test_a_benefit_that_is_sure_and_small_is_not():
@@ -157,7 +158,7 @@ def test_candidates_that_gained_are_a_reason_for_the_next():
     good, why = benefit.worth(NOTHING, growth=1.1, steps=4, gained=0.02)
     assert good
     assert why == (
-        "The last candidates gained 2.0% of the model's loss, so 2.0% may be expected after 4 periods."
+        "The last candidates gained 2.0% of the model's loss, so 2.0% may be expected after 4 windows."
     )
     assert not benefit.worth(NOTHING, growth=1.1, steps=4, gained=0.004)[0]
     assert benefit.worth(NOTHING, growth=1.1, steps=8, gained=0.004)[0]

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from everloop.core.decisions import Drift, RetrainPolicy
 from everloop.core.documents import dump, load
 from everloop.core.errors import Invalid, InvalidSettings
+from everloop.core.loop import Order
 from everloop.retraining.policy import HIGHER_IS_BETTER, LOWER_IS_BETTER, decide
 
 POLICY = RetrainPolicy(metric="accuracy", performance_min=0.75, drift_threshold=0.2, min_samples=50)
@@ -160,6 +161,18 @@ def test_performance_that_is_no_number_is_refused(performance):
 def test_drift_that_does_not_fire_says_why(changes, says):
     found = evidence("drift", **changes)
     assert (found.fired, found.message) == (False, says)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"champion": None}, "Not asked, as there is no model to ask."),
+        ({"forced": True}, "Not asked, as it was forced."),
+        ({"changed": "a column is gone"}, "Not asked, as the model cannot answer these rows."),
+    ],
+)
+def test_why_the_model_was_not_asked_for_a_benefit(changes, says):
+    assert evidence("benefit", order=Order("labels came", False, ""), **changes).message == says
 
 
 def test_unknown_counts_are_taken_as_met():

@@ -271,3 +271,10 @@ def test_answers_that_decide_are_classes_or_all(load: Any, answers: str, says: s
     assert "tuple" not in told.value.message
     kept = "models: {m: {data: {path: a}, target: y, serving: {feedback: {answers: [yes, 1, late]}}}}"
     assert load(kept).models["m"].serving.feedback.answers == ("true", "1", "late")
+
+
+@pytest.mark.parametrize("name", ["period", "retry"])
+def test_spans_that_have_to_pass_are_longer_than_nothing(load: Any, name: str) -> None:
+    with pytest.raises(InvalidSettings, match=f"retraining.{name}: it is '0d', and has to be longer"):
+        load(f"retraining: {{{name}: 0d}}")
+    assert load("retraining: {cooldown: 0s}").retraining.cooldown == "0s"

@@ -29,7 +29,10 @@ from . import following
 
 LONGEST_PAUSE = timedelta(hours=1)
 MOST_FINDINGS = 20
-_MORE = "More labelled rows on which the champion's errors can be foreseen, or many more rows; or --force."
+_MORE = (
+    "Labels that prove that it got worse; later, more labelled rows on which the champion's errors can be "
+    "foreseen, or many more rows; or --force."
+)
 RELEASES: tuple[Stage, ...] = ("direct", "shadow", "canary")
 
 
