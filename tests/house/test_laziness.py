@@ -60,6 +60,12 @@ def test_the_probe_sees_a_heavy_library(tmp_path: Path) -> None:
     assert "numpy" in packages
 
 
+@pytest.mark.parametrize("module", ["everloop.api.office.office", "everloop.cli.loop"])
+def test_what_trains_nothing_loads_nothing_that_trains(tmp_path: Path, module: str) -> None:
+    packages, _ = loaded(tmp_path, f"import {module}")
+    assert not packages & {"sklearn", "matplotlib", "skops", "onnx", "mlflow"}
+
+
 @pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["--version"]], ids=" ".join)
 def test_help_loads_only_the_command_line(tmp_path: Path, arguments: list[str]) -> None:
     packages, output = loaded(tmp_path, _COMMAND.format(arguments=arguments))

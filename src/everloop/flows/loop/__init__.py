@@ -1,31 +1,24 @@
-"""The loop: what calls for a retraining is noticed, considered, done step by step, and written down."""
+"""The loop: what calls for a retraining is noticed, considered, done step by step, and written down.
+Submodules load on first use."""
 
-from . import (
-    advancing,
-    asking,
-    considering,
-    course,
-    doing,
-    gathering,
-    lookout,
-    noticing,
-    pausing,
-    showing,
-    telling,
-    working,
+from __future__ import annotations
+
+from everloop.core.lazy import submodules
+
+__getattr__ = submodules(
+    __name__,
+    [
+        "advancing",
+        "asking",
+        "considering",
+        "course",
+        "doing",
+        "gathering",
+        "lookout",
+        "noticing",
+        "pausing",
+        "showing",
+        "telling",
+        "working",
+    ],
 )
-
-__all__ = [
-    "advancing",
-    "asking",
-    "considering",
-    "course",
-    "doing",
-    "gathering",
-    "lookout",
-    "noticing",
-    "pausing",
-    "showing",
-    "telling",
-    "working",
-]
