@@ -1,18 +1,22 @@
-"""From the last label that was needed to the new champion serving: ``python -m bench.loop.delay``.
+"""From the last label that was needed to the new champion serving: ``python -m bench.loop.delay [ROUNDS]``.
 
 A real server, default settings but without canary. A shop's world has changed; all labels are there but one.
 That one is sent, and the server is asked until another version answers. The seconds of the step ``train`` are
-taken off: they depend on the model alone.
+taken off: they depend on the model alone. What each part of the way took is read from the records.
 """
 
 from __future__ import annotations
 
+import sys
 import tempfile
 import time
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
+from statistics import median
 from typing import Any
 
+import psutil
 import yaml
 from tests.stories.loop.test_alone import Today
 from tests.stories.loop.town import MODEL, turned
@@ -21,57 +25,81 @@ from tests.stories.serving.server import Server, running
 from everloop.data.examples.customers import customers
 from everloop.flows.loop import gathering
 from everloop.flows.serving import labels
-from everloop.store import turns
+from everloop.store import jobs, turns
 
 ROUNDS = 5
-SERVED = 5  # days, all long enough ago that their labels are complete
+SERVED = 8  # days
 PATIENCE = 120.0
+QUIET = 20.0  # seconds before the label
+TRAINING = "train"
 
 
-def main() -> None:
+class Shop(Today):
+    """Its last day was so long ago that its labels are complete."""
+
+    begin = Today.begin - timedelta(days=SERVED)
+
+
+def main(rounds: int) -> None:
     found = []
-    for number in range(ROUNDS):
+    for number in range(rounds):
+        load = psutil.getloadavg()[0]
         with tempfile.TemporaryDirectory() as folder:
-            seconds, training = once(Path(folder))
-        found.append(seconds - training)
-        print(f"round {number + 1}: {seconds:.2f} s, of these {training:.2f} s training: {found[-1]:.2f} s")
-    found.sort()
-    print(f"median {found[len(found) // 2]:.2f} s, {found[0]:.2f} to {found[-1]:.2f}")
+            parts = once(Path(folder))
+        found.append(parts)
+        took = sum(parts.values()) - parts[TRAINING]
+        told = ", ".join(f"{name} {seconds:.2f}" for name, seconds in parts.items())
+        print(f"round {number + 1} (load {load:.1f}): {took:.2f} s without training: {told}", flush=True)
+    print("median of each part: " + ", ".join(f"{n} {median(p[n] for p in found):.2f}" for n in found[0]))
+    without = sorted(sum(parts.values()) - parts[TRAINING] for parts in found)
+    print(f"median {median(without):.2f} s, {without[0]:.2f} to {without[-1]:.2f}")
 
 
-def once(folder: Path) -> tuple[float, float]:
-    """Seconds from the label to the new champion, and those of its training."""
-    town = Today(folder, rollout="direct", on=["labels"])
+def once(folder: Path) -> dict[str, float]:
+    """Seconds of each part of the way from the label to the new champion, in their order."""
+    town = Shop(folder, rollout="direct", on=["labels"])
     names = town.features()
-    for day in range(SERVED):
-        town.day_of(turned) if day else town.day_of()
+    for _ in range(SERVED):
+        town.day_of(turned)
     late, *last = town._due
     town.clock.at += timedelta(hours=12)
     labels.add(town.project, last)
     town.clock.at = datetime.now(UTC)
     rows = gathering.count(town.project, MODEL, gathering.until(town.project, MODEL)).new
     town.close()
-    tree = Today.tree(rollout="direct", on=["labels"], new_labels=rows + 1)
+    tree = Shop.tree(rollout="direct", on=["labels"], new_labels=rows + 1)
     (folder / "everloop.yaml").write_text(yaml.safe_dump(tree))
     with running(folder) as server:
-        time.sleep(10.0)  # nothing is to be done
+        time.sleep(QUIET)  # nothing is to be done
         assert not server.ask("GET", "/decisions").json["decisions"]
         body = _question(names)
-        begun = time.monotonic()
+        begun, since = time.monotonic(), datetime.now(UTC)
         server.ask(
             "POST", "/labels", {"labels": [{"prediction_id": late.prediction_id, "label": late.label}]}
         )
         while _version(server, body) == "1.0.0":
             assert time.monotonic() - begun < PATIENCE, server.ask("GET", "/decisions").json
             time.sleep(0.02)
-        seconds = time.monotonic() - begun
-        (record,) = server.ask("GET", "/decisions").json["decisions"]
-    town = Today(folder, known=True)
+        until = datetime.now(UTC)
+        _, (record,) = time.sleep(1.0), server.ask("GET", "/decisions").json["decisions"]
+    return _parts(folder, record, since, until)
+
+
+def _parts(folder: Path, record: dict[str, Any], since: datetime, until: datetime) -> dict[str, float]:
+    town = Shop(folder, known=True)
     with town.project.store.reading() as tx:
-        step = next(row for row in turns.list_steps(tx, record["turn_id"]) if row["name"] == "train")
+        job = jobs.find(tx, record["job_id"])
+        turn = turns.find_turn(tx, record["turn_id"])
+        steps = [row for row in turns.list_steps(tx, record["turn_id"]) if row["name"] != "record"]
     town.close()
-    first, ended = (datetime.fromisoformat(step[name]) for name in ("started_at", "finished_at"))
-    return seconds, (ended - first).total_seconds()
+    (trigger,) = record["triggers"]
+    ends = [("label", since)]
+    ends += [("noticed", datetime.fromisoformat(trigger["at"]))]
+    ends += [("taken", datetime.fromisoformat(job["started_at"]))]
+    ends += [("gathered", datetime.fromisoformat(turn["started_at"]))]
+    ends += [(row["name"], datetime.fromisoformat(row["finished_at"])) for row in steps]
+    ends += [("serving", until)]
+    return {name: (end - begin).total_seconds() for (_, begin), (name, end) in pairwise(ends)}
 
 
 def _question(names: list[str]) -> dict[str, Any]:
@@ -84,4 +112,4 @@ def _version(server: Server, body: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    main(int(sys.argv[1]) if sys.argv[1:] else ROUNDS)
