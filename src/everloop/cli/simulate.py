@@ -45,7 +45,7 @@ def simulate(
     plot: Annotated[
         Path | None, typer.Option(metavar="FILE.png", help="Draw each policy's loss, with its decisions.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the year that is made.")] = 0,
+    seed: Annotated[int | None, typer.Option(min=0, help="Of the year that is made [0].")] = None,
 ) -> int | None:
     """Simulate the loop with the code that decides in production. Nothing is kept.
 
@@ -60,8 +60,13 @@ def simulate(
       everloop simulate flights --set retraining.cooldown=7d --compare --plot policies.png
       everloop simulate --seed 17 --until 143
     """
+    past = {"--since": since is not None, "--compare": compare, "--plot": plot is not None}
     if model is None:
-        return _year(call, seed, until)
+        if wrong := [name for name, given in past.items() if given]:
+            raise Invalid(f"{wrong[0]} is of a model's past.", remedy="Name the model, or leave it out.")
+        return _year(call, seed or 0, until)
+    if seed is not None:
+        raise Invalid("--seed is of a made year, and not of a model's past.", remedy="Leave out one of them.")
     with call.project() as project:
         now = project.clock.now()
         with late.progress.counted(model, quiet=call.quiet) as listener:
@@ -93,7 +98,7 @@ def _present(call: Call) -> Settings | None:
 
 
 def _year(call: Call, seed: int, until: str | None) -> int | None:
-    if until is not None and not until.isdecimal():
+    if until is not None and not (until.isdecimal() and int(until)):
         raise Invalid(f"'{until}' is not the number of a day.", remedy="Name a day of the year: --until 143.")
     found = late.simulating.year(
         call.settings().retraining, seed, int(until) if until else None, flags=call.flags

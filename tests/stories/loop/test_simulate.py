@@ -190,6 +190,22 @@ def test_a_year_from_a_seed_is_the_same_each_time(tmp_path: Path) -> None:
     assert "Every promise was kept." in shown.out
 
 
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--until", "0"), "'0' is not the number of a day"),
+        (("--plot", "year.png"), "--plot is of a model's past"),
+        (("late", "--seed", "0"), "--seed is of a made year"),
+    ],
+)
+def test_options_that_would_not_count_are_refused(
+    tmp_path: Path, options: tuple[str, ...], says: str
+) -> None:
+    done = everloop(tmp_path, "simulate", *options)
+    assert (done.code, done.out) == (20, "")
+    assert says in done.err
+
+
 def test_a_broken_promise_is_an_error_that_says_how_to_see_it_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

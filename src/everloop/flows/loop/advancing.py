@@ -312,7 +312,7 @@ def reject(project: Project, decision_id: str, reason: str = "") -> DecisionReco
 def _waiting(tx: Tx, decision_id: str) -> DecisionRecord:
     record = _locked(tx, decision_id)
     if record.stage not in ("approval", "release_approval"):
-        state = f"is at its {record.stage}" if record.is_open else f"has ended: {record.outcome}"
+        state = f"is at the stage '{record.stage}'" if record.is_open else f"has ended: {record.outcome}"
         raise Conflict(
             f"The decision {record.decision_id} {state}.", remedy="It waits for nobody's approval."
         )
