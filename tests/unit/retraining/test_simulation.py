@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
+from datetime import UTC, datetime
 from itertools import pairwise
 
 import numpy as np
 import pytest
+from matplotlib.image import imread
 
 from everloop.flows.loop.simulating import compare
 from everloop.retraining import triage
@@ -197,3 +200,11 @@ def test_the_loss_that_is_drawn_is_the_mean_over_the_rows_of_seven_days():
     assert drawn[2] == (10 + 90) / 40
     assert drawn[7] == 90 / (30 + 5)
     assert np.isnan(pictures.smooth(np.full(3, np.nan), np.zeros(3))).all()
+
+
+def test_a_past_of_one_day_is_drawn_too():
+    line = pictures.Line("your settings", np.array([1.0]), np.array([9.0]), [], [])
+    drawn = pictures.picture("a day", "loss", [datetime(2026, 3, 2, tzinfo=UTC)], [line])
+    shown = imread(io.BytesIO(drawn))[:, :, :3] * 255
+    middle = shown[len(shown) // 4 : 3 * len(shown) // 4]  # the legend is above
+    assert np.all(np.abs(middle - (0x1F, 0x5F, 0xA8)) < 2, axis=2).any()

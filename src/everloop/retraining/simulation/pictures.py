@@ -39,13 +39,16 @@ def picture(title: str, metric: str, begin: Sequence[datetime], lines: Sequence[
     days = np.array([each.replace(tzinfo=None) for each in begin], dtype="datetime64[s]")
     for line, colour in zip(lines, _coloured(lines), strict=True):
         mean = smooth(line.loss, line.rows)
-        axes.plot(days, mean, label=line.name, color=colour, lw=1.5, zorder=1 if colour == _NEVER else 2)
+        alone = "o" if np.isfinite(mean).sum() == 1 else None  # one point makes no line
+        order = 1 if colour == _NEVER else 2
+        axes.plot(days, mean, label=line.name, color=colour, lw=1.5, marker=alone, zorder=order)
         for places, mark in ((line.promoted, "^"), (line.refused, "x")):
             there = [each for each in places if each < len(days) and np.isfinite(mean[each])]
             axes.plot(days[there], mean[there], mark, color=colour, ms=6)
     axes.plot([], [], "^", color="black", ms=6, label="promoted")
     axes.plot([], [], "x", color="black", ms=6, label="trained, not promoted")
     axes.set(title=title, ylabel=f"{metric}, mean of {WINDOW} days")
+    axes.set_xlim(days[0] - np.timedelta64(12, "h"), days[-1] + np.timedelta64(12, "h"))
     axes.legend(ncols=3, fontsize=8, frameon=False)
     figure.autofmt_xdate()
     buffer = io.BytesIO()
