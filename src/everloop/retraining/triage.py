@@ -40,7 +40,8 @@ class Rules:
 
 @dataclass(frozen=True)
 class Sign:
-    """A finding of monitoring that stands: about what, in words, and in which alert."""
+    """A finding of monitoring that stands: about what, in words, and in which alert; in none where its window
+    is not over."""
 
     subject: str
     message: str
@@ -193,9 +194,10 @@ def _feed(facts: Facts) -> _Check:
     named = _named(facts.broken)
     alerts = ", ".join(dict.fromkeys(each.alert_id for each in facts.broken if each.alert_id))
     said = f"What feeds {named} is broken: {facts.broken[0].message.rstrip('.')}. It is not trained on."
-    changes = (
-        f"Repair the feed; when windows are quiet again the alert closes ({alerts}), and it is considered."
-    )
+    changes = "Repair the feed; rows of its window are left out when that is over and was checked."
+    if alerts:
+        quiet = "when windows are quiet again the alert closes"
+        changes = f"Repair the feed; {quiet} ({alerts}), and it is considered."
     return _Check(Evidence("feed", True, said, float(len(facts.broken))), ("refuse", "broken_feed", changes))
 
 

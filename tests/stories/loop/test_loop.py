@@ -14,10 +14,11 @@ from tests.stories.loop.town import MODEL, Town, turned, work
 
 from everloop.core.errors import Conflict, StorageFull
 from everloop.core.loop import DecisionRecord
-from everloop.flows import models, steps
+from everloop.flows import data, models, steps
 from everloop.flows.loop import advancing, asking, lookout, pausing, showing
 from everloop.flows.releases import deploying
 from everloop.flows.releases.planning import Wishes
+from everloop.store import datasets
 
 Open = Callable[..., Town]
 
@@ -60,6 +61,32 @@ def test_a_changed_world_is_learnt_and_a_broken_feed_is_not(open_town: Open) -> 
     broken = [one for one in town.decisions()[before:] if one.run_id]
     assert broken == []
     assert models.find(town.project, f"{MODEL}@champion").version.version == "1.0.1"
+
+
+def test_a_feed_that_nobody_has_checked_yet_is_not_learnt_either(open_town: Open) -> None:
+    """Labels may be complete before the window is over, or before somebody looks."""
+    town = open_town(on=())
+    town.live(2)
+    town.day_of(change=in_cents)
+    for _ in range(3):
+        town.day_of()
+    assert town.alerts() == []
+    asking.ask(town.project, MODEL, reason="by hand")
+    work(town.project)
+    refused = town.decisions()[-1]
+    assert (refused.action, refused.code) == ("refuse", "broken_feed")
+    assert "monthly_fee" in refused.reason
+    assert "rows of its window are left out" in refused.changes
+
+    asking.ask(town.project, MODEL, force=True)
+    work(town.project)
+    (learnt,) = trained(town)
+    with town.project.store.reading() as tx:
+        (version,) = [one for one in datasets.versions(tx, MODEL) if one.origin.get("production")]
+    fees = data.load(town.project, version, ["monthly_fee"]).column(0)
+    assert pc.max(fees).as_py() < 100  # those of the day in cents are not among them
+    assert 10_000 < len(fees) < 11_000  # two days before it, and what is complete of the day after
+    assert learnt.forced
 
 
 def test_a_bad_release_is_taken_back_and_not_retrained_over(open_town: Open) -> None:

@@ -19,6 +19,7 @@ __getattr__ = submodules(
         "pausing",
         "showing",
         "telling",
+        "unchecked",
         "working",
     ],
 )

@@ -25,7 +25,7 @@ from everloop.store import alerts, datasets, history, loop, models, monitors, pr
 from everloop.store.database import Tx
 from everloop.store.predictions import Wanted
 
-from . import gathering
+from . import gathering, unchecked
 
 YOUNG = timedelta(days=14)  # a release may be what is wrong so long
 MOST_COMPARED = 2_000  # rows that the version before is asked about
@@ -134,6 +134,9 @@ def _facts(project: Project, model: str, triggers: list[Trigger]) -> Facts:
         on_its_way = others[0].releases[-1] if others[0].releases else others[0].decision_id
     signs = _signs(opened, serving.version if serving else None)
     until = gathering.until(project, model)
+    if until is not None and not signs["broken"]:
+        faults = unchecked.faults(project, model, until)
+        signs["broken"] = [Sign(each.result.subject, each.result.message, "") for each in faults]
     return Facts(
         now=now,
         champion=serving.version if serving else None,

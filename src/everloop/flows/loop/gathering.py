@@ -96,14 +96,18 @@ def is_broken(checked: Checked) -> bool:
     return any(each.breaks_feed for each in checked.results)
 
 
-def production(project: Project, model: str, until: datetime) -> list[dict[str, Any]]:
+def production(
+    project: Project, model: str, until: datetime, faults: Sequence[Span] = ()
+) -> list[dict[str, Any]]:
     """Labelled predictions from before then as rows to train on, oldest first, without those of broken
-    windows and those whose label the answer has decided. Each has ``inputs`` by name, ``target``, ``at``,
-    when it was predicted, ``weight``, what it counts, and ``judges``, whether a model may be judged by it."""
+    windows, of ``faults`` beside these, and those whose label the answer has decided. Each has ``inputs`` by
+    name, ``target``, ``at``, when it was predicted, ``weight``, what it counts, and ``judges``, whether a
+    model may be judged by it."""
     settings = project.model(model)
     wanted = Wanted(model, since=project.clock.now() - LOOK_BACK, until=until, label="known", teaches=True)
     with project.store.snapshot() as tx:
-        broken = [(to_text(each.since), to_text(each.until)) for each in broken_spans(tx, model, LONG_AGO)]
+        spans = [*broken_spans(tx, model, LONG_AGO), *faults]
+        broken = [(to_text(each.since), to_text(each.until)) for each in spans]
         rows = [
             {
                 "inputs": inputs_of(row, settings.time_column),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from everloop.store import samples as stored
 from everloop.store import turns
 from everloop.store.times import to_text
 
-from . import advancing, considering, following, gathering
+from . import advancing, considering, following, gathering, unchecked
 
 
 def run_next(
@@ -173,11 +173,17 @@ def _gathered(project: Project, model: str, chosen: Mapping[str, Any]) -> tuple[
     """What to train on; and of each row when it is from, in seconds (what was there before the rest: at its
     beginning), what it counts, and 1 where a model may be judged by it, (rows, 3)."""
     until = chosen["production"]
-    rows = gathering.production(project, model, gathering.moment(until)) if until else []
+    rows = _of_production(project, model, gathering.moment(until)) if until else []
     table = samples.merge(project, model, chosen["samples"], rows, until or "")
     about = [(gathering.moment(row["at"]).timestamp(), row["weight"], row["judges"]) for row in rows]
     before = min((each[0] for each in about), default=project.clock.now().timestamp())
     return table, np.array([(before, 1.0, True)] * (table.num_rows - len(about)) + about, dtype=np.float64)
+
+
+def _of_production(project: Project, model: str, until: datetime) -> list[dict[str, Any]]:
+    faults = unchecked.faults(project, model, until)
+    found = [gathering.Span(each.span.since, each.span.until) for each in faults]
+    return gathering.production(project, model, until, found)
 
 
 def _walked(project: Project, job: Job, turn_id: str, listener: Listener, wait: float) -> Mapping[str, Any]:
