@@ -8,12 +8,15 @@ from cronsim import CronSim, CronSimError
 
 from everloop.core.errors import Invalid
 
+FIELDS = 5
 LONGEST = timedelta(days=4 * 366)  # between two times of an expression such as 29 February
 
 
 def check(expression: str) -> str:
     """Raises Invalid for what is no cron expression, or never comes."""
     try:
+        if (fields := len(expression.split())) != FIELDS:
+            raise CronSimError(f"it has {fields} fields, not {FIELDS}")
         next(CronSim(expression, datetime(2026, 1, 1)))  # noqa: DTZ001 (any moment will do, and has no zone)
     except (CronSimError, StopIteration) as error:
         raise Invalid(

@@ -28,7 +28,7 @@ def test_the_next_one_is_after_now() -> None:
     assert schedule.next_due(MONDAYS, MONDAY) == MONDAY + timedelta(days=7)
 
 
-@pytest.mark.parametrize("wrong", ["", "soon", "61 * * * *", "0 0 31 2 *", "* * * *"])
+@pytest.mark.parametrize("wrong", ["", "soon", "61 * * * *", "0 0 31 2 *", "* * * *", "* * * * * *"])
 def test_what_is_none_is_refused_with_an_example(wrong: str) -> None:
     with pytest.raises(Invalid, match="no cron expression") as refused:
         schedule.check(wrong)
