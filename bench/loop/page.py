@@ -64,6 +64,7 @@ standard errors at 2 of 10 looks on flights and at 6 of 80 without drift. What m
 there would train where nothing changes.
 
 Breaks put into these streams, and which of them are caught before they are learnt: [FEEDS.md](FEEDS.md).
+From the last label that is needed to the new champion: [DELAY.md](DELAY.md).
 """
 QUIET_WORDS = """## Streams without drift
 
