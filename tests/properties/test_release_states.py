@@ -96,6 +96,32 @@ class Releases(RuleBasedStateMachine):
         with self.project.store.writing() as tx:
             self.open = states.begin(tx, self.project, states.enter(tx, self.project, release))
 
+    @precondition(lambda self: self.open is None and self.stack)
+    @rule(version=st.sampled_from(VERSIONS), against=st.sampled_from([*VERSIONS, None]))
+    def one_that_was_planned_against_another_champion_is_refused(
+        self, version: str, against: str | None
+    ) -> None:
+        if against == self.stack[-1]:
+            return
+        now = self.clock.now()
+        late = Release(
+            new_id("rel", now),
+            "m",
+            "prod",
+            "canary",
+            version,
+            "waiting",
+            now,
+            "a test",
+            against=against,
+            plan=PLAN,
+        )
+        with (
+            pytest.raises(Conflict, match="became current in prod"),
+            self.project.store.writing() as tx,
+        ):
+            states.enter(tx, self.project, late)
+
     @precondition(lambda self: self.open is not None)
     @rule()
     def a_second_release_is_refused(self) -> None:

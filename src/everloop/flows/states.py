@@ -85,9 +85,17 @@ def promote_now(
 
 
 def enter(tx: Tx, project: Project, release: Release) -> Release:
-    """Take in a release that waits for its approval, or begin it. Raises Conflict while another runs."""
+    """Take in a release that waits for its approval, or begin it. Raises Conflict while another runs, and
+    where it was planned against a champion that is none any more."""
     releases.begin(tx, release.model)
     _refuse_second(tx, release.model, release.environment)
+    current = champion(tx, release.model, release.environment)
+    if current != release.against:
+        raise Conflict(
+            f"{release.model}@{current} became current in {release.environment} while this release was "
+            f"planned against {release.against or 'nothing'}.",
+            remedy="Release it again: it is planned anew.",
+        )
     releases.put(tx, release)
     strategy = release.strategy
     what = f"{release.model}@{release.version} to {release.environment} by {strategy}"

@@ -45,6 +45,8 @@ def test_inputs_answers_and_labels_are_columns(project: Project, monkeypatch: py
         "confidence": "float64",
         "label": "string",
         "labelled_at": "timestamp[UTC]",
+        "selection": "string",
+        "inclusion": "float64",
         "probability_setosa": "float64",
         "probability_versicolor": "float64",
     }
