@@ -187,11 +187,16 @@ class Steps:
         material = self.material
         if self.order is None:
             return fitted.train(material, self.turn_id)
-        about = fitted.About()
-        beside = material.project.settings.root / about_rows(str(self.source))
-        if isinstance(self.source, str) and beside.is_file():
-            about = fitted.about(artifacts.from_bytes(beside.read_bytes()), material.model.time_column)
-        return fitted.train(material, self.turn_id, about, trying=material.model.retraining.try_data)
+        return fitted.train(material, self.turn_id, self._about(), trying=material.model.retraining.try_data)
+
+    def _about(self) -> fitted.About:
+        """What the loop knows of the rows that it has gathered."""
+        if not isinstance(self.source, str):
+            return fitted.About()
+        beside = self.material.project.settings.root / about_rows(self.source)
+        if not beside.is_file():
+            return fitted.About()
+        return fitted.about(artifacts.from_bytes(beside.read_bytes()), self.material.model.time_column)
 
     def save_run(self, tx: Tx, result: Document) -> None:
         run = load(Run, result["run"])

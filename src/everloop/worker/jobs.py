@@ -12,7 +12,6 @@ import json
 import os
 import signal
 import sys
-from datetime import timedelta
 from importlib import import_module
 from typing import Any, BinaryIO
 
@@ -55,8 +54,7 @@ def run_next(project: Project, log: Any, owner: str | None = None) -> Job | None
     def tell(step: str, status: StepStatus, message: str) -> None:
         (bound.error if status == "failed" else bound.info)("step", step=step, status=status, message=message)
 
-    lease = timedelta(seconds=project.settings.worker.hold)
-    job = working.run_next(project, owner=owner, lease=lease, listener=tell, taken=taken)
+    job = working.run_next(project, owner=owner, listener=tell, taken=taken)
     if job is None and begun:
         raise Busy(begun[0].model)
     if job is not None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.servers import chromium
@@ -90,8 +91,8 @@ def page(server: Server, path: str) -> Page:
     return Page(chromium.dump_dom(f"http://{server.address}/{path}"))
 
 
-def decided(server: Server, decision_id: str) -> dict[str, object]:
-    found: dict[str, object] = server.ask("GET", f"/decisions/{decision_id}").json
+def decided(server: Server, decision_id: str) -> dict[str, Any]:
+    found: dict[str, Any] = server.ask("GET", f"/decisions/{decision_id}").json
     return found
 
 
@@ -184,7 +185,7 @@ def test_a_retraining_is_approved(server: Server) -> None:
         assert one.do("document.querySelector('form[data-post]')") is None
     found = decided(server, "dec_3yes")
     assert found["stage"] == "train"
-    [approval] = found["approvals"]  # type: ignore[misc]
+    [approval] = found["approvals"]
     assert (approval["role"], approval["note"]) == ("owner", "the supplier is known")
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -32,7 +32,7 @@ class Calling(Town):
     """A town that calls those of whom the model says that they leave, but for those it is told to hold out;
     who is called stays."""
 
-    feedback: dict[str, Any] = {"answers": [LEAVES], "hold_out": HELD_OUT}  # noqa: RUF012
+    feedback: ClassVar[dict[str, Any]] = {"answers": [LEAVES], "hold_out": HELD_OUT}
     called = 0
 
     @classmethod
@@ -76,7 +76,7 @@ class Calling(Town):
 class Trusting(Calling):
     """The same, and nothing is said of it."""
 
-    feedback: dict[str, Any] = {}  # noqa: RUF012
+    feedback: ClassVar[dict[str, Any]] = {}
 
 
 @pytest.fixture

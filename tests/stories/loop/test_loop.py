@@ -214,10 +214,8 @@ def test_a_full_disk_delays_it_and_registers_one_version(
     assert len(models.list_models(town.project, MODEL)) == 2
 
 
-def test_what_fails_after_the_version_is_registered_is_not_done_again(
-    open_town: Open, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    town = open_town(on=(), retry="1m")
+def failed_when_registered(town: Town, monkeypatch: pytest.MonkeyPatch) -> DecisionRecord:
+    """A retraining whose disk is full after its version was registered."""
 
     def full(*_: Any) -> None:
         raise StorageFull("The disk is full.", remedy="Make room.")
@@ -227,6 +225,14 @@ def test_what_fails_after_the_version_is_registered_is_not_done_again(
     work(town.project)
     monkeypatch.undo()
     (record,) = town.decisions()
+    return record
+
+
+def test_what_fails_after_the_version_is_registered_is_not_done_again(
+    open_town: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    town = open_town(on=(), retry="1m")
+    record = failed_when_registered(town, monkeypatch)
     assert (record.stage, record.outcome, record.version) == ("ended", "kept", "1.0.1")
     assert "disk is full" in record.evidence[-1].message
     town.clock.at += timedelta(days=1)
@@ -240,15 +246,7 @@ def test_what_fails_after_the_version_is_registered_is_released_all_the_same(
     town = open_town(on=(), approve=["release"])
     for _ in range(4):
         town.day_of(turned)
-
-    def full(*_: Any) -> None:
-        raise StorageFull("The disk is full.", remedy="Make room.")
-
-    monkeypatch.setattr(steps.Steps, "save_metrics", full)
-    asking.ask(town.project, MODEL, force=True)
-    work(town.project)
-    monkeypatch.undo()
-    (record,) = town.decisions()
+    record = failed_when_registered(town, monkeypatch)
     assert (record.stage, record.version) == ("release_approval", "1.0.1")
     advancing.approve(town.project, record.decision_id)
     work(town.project)

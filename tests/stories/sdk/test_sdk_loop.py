@@ -113,7 +113,7 @@ def test_a_model_that_there_is_none_of(flowers: RetrainingLoop) -> None:
     with pytest.raises(UnknownModel):
         RetrainingLoop("nobody").status()
     with pytest.raises(InvalidSettings):
-        RetrainingLoop(3)  # type: ignore[arg-type]
+        RetrainingLoop(3)
 
 
 def test_another_policy_on_the_past(folder: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -82,13 +83,19 @@ def test_while_one_runs_another_one_can_be_asked_for(trained: Project) -> None:
 
 def test_a_lease_that_has_run_out_is_taken_over_and_its_holder_is_told(trained: Project, clock: Any) -> None:
     asked = asking.ask(trained, "iris")
-    assert jobs.claim(trained, "a", timedelta(minutes=1)) is not None
+    worker = trained.settings.worker.model_copy(update={"hold": 60.0})
+    trained = replace(trained, settings=trained.settings.model_copy(update={"worker": worker}))
+    assert jobs.claim(trained, "a") is not None
     clock.sleep(50)
-    assert jobs.renew(trained, asked.job_id, "a", timedelta(minutes=1))
+    assert jobs.renew(trained, asked.job_id, "a")
+    heard = clock.now()
     clock.sleep(50)
     assert jobs.claim(trained, "b") is None
+    (standing,) = showing.standings(trained, "iris")
+    assert standing.work is not None
+    assert abs(standing.work.heard_at - heard) < timedelta(seconds=1)  # the clock goes on
     clock.sleep(20)
-    taken = jobs.claim(trained, "b", timedelta(minutes=1))
+    taken = jobs.claim(trained, "b")
     assert taken is not None
     assert (taken.job_id, taken.attempts) == (asked.job_id, 2)
     assert not jobs.renew(trained, asked.job_id, "a")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -15,12 +16,12 @@ START = datetime(2026, 3, 2, tzinfo=UTC)
 DAY = timedelta(days=1)
 
 
-def decided(day: float, **changes: object) -> DecisionRecord:
+def decided(day: float, **changes: Any) -> DecisionRecord:
     at = START + day * DAY
     made = DecisionRecord(
         f"dec_{day:g}", "iris", 1, at, "refuse", "no_benefit", "It would not help.", "", (), (), "ann"
     )
-    return replace(made, **changes)  # type: ignore[arg-type]
+    return replace(made, **changes)
 
 
 def score(day: float, value: float, version: str = "1.0.0", *, fired: bool = False) -> Score:

@@ -135,7 +135,7 @@ PredictRequest = PredictOne | PredictBatch
 
 class Predicted(Shape):
     """`prediction` is the class as a number, or the value of a regression, which has no name. `probability`
-    is that with which `release` chose the `variant`."""
+    is that with which `release` chose the `variant`. `hold_out`: act without it (`serving.feedback`)."""
 
     prediction: float | int
     prediction_name: str | None = None
@@ -148,6 +148,7 @@ class Predicted(Shape):
     probability: float | None = None
     prediction_id: str
     warnings: list[str] = []
+    hold_out: bool = False
 
 
 class PredictedBatch(Shape):

@@ -19,7 +19,6 @@ __getattr__ = submodules(
         "pausing",
         "showing",
         "telling",
-        "unchecked",
         "working",
     ],
 )

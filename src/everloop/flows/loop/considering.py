@@ -16,7 +16,7 @@ from everloop.core.releases import PROD
 from everloop.deployment import gate
 from everloop.flows import champion, states
 from everloop.flows.material import Material
-from everloop.flows.monitoring import production, referring
+from everloop.flows.monitoring import production, referring, unchecked
 from everloop.flows.project import Project
 from everloop.flows.serving.jobs import Job
 from everloop.retraining import records, triage
@@ -25,7 +25,7 @@ from everloop.store import alerts, datasets, history, loop, models, monitors, pr
 from everloop.store.database import Tx
 from everloop.store.predictions import Wanted
 
-from . import gathering, unchecked
+from . import gathering
 
 YOUNG = timedelta(days=14)  # a release may be what is wrong so long
 MOST_COMPARED = 2_000  # rows that the version before is asked about

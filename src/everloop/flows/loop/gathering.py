@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from everloop.core.monitoring import Checked
+from everloop.flows.monitoring.spans import Span
 from everloop.flows.project import Project
 from everloop.flows.serving import labels
 from everloop.retraining.triage import Rows
@@ -19,14 +20,6 @@ from everloop.store.times import to_text
 
 LOOK_BACK = timedelta(days=400)
 MOST_ROWS = 500_000  # of production, the newest
-
-
-@dataclass(frozen=True)
-class Span:
-    """A window in which a feed was broken."""
-
-    since: datetime
-    until: datetime
 
 
 def seen_until(tx: Tx, model: str) -> datetime | None:
@@ -86,9 +79,10 @@ def broken_spans(tx: Tx, model: str, since: datetime) -> list[Span]:
     spans: list[Span] = []
     for one in sorted(found, key=lambda each: each.since):
         if spans and one.since < spans[-1].until:
-            spans[-1] = Span(spans[-1].since, max(spans[-1].until, one.until))
+            last = spans[-1]
+            spans[-1] = Span(last.since, max(last.until, one.until), last.rows + one.rows)
         else:
-            spans.append(Span(one.since, one.until))
+            spans.append(Span(one.since, one.until, one.rows))
     return spans
 
 

@@ -80,9 +80,10 @@ def _usual_begin(found: Traffic, times: Floats) -> float:
 
 def _recorded(project: Project, model: Model, until: datetime | None) -> Traffic | None:
     with project.store.snapshot() as tx:
-        if not predictions.count(tx, Wanted(model.name, until=until, label="known")):
+        wanted = Wanted(model.name, until=until, teaches=True)
+        if not predictions.count(tx, replace(wanted, label="known")):
             return None
-        asked = list(predictions.each(tx, Wanted(model.name, until=until)))
+        asked = list(predictions.each(tx, wanted))
         came = labels.latest(tx, [row["prediction_id"] for row in asked])
     base = samples.base_of(project, model)
     rows = [{"inputs": gathering.inputs_of(row, model.time_column), "target": row["label"]} for row in asked]

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from everloop.core.loop import DecisionRecord, Pause, Trigger
 from everloop.flows.project import Project
-from everloop.flows.serving.jobs import LEASE, Job
+from everloop.flows.serving.jobs import Job, lease
 from everloop.retraining import schedule
 from everloop.retraining.triage import Rows
 from everloop.store import jobs, loop, models
@@ -75,7 +75,7 @@ def _standing(project: Project, model: str, counted: bool) -> Standing:
         serving = models.champion(tx, model)
         going = loop.under_way(tx, model)
         last = loop.list_decisions(tx, model, limit=1)
-        pause, waiting, work = loop.pause_of(tx, model), loop.waiting(tx, model), _work(tx, model)
+        pause, waiting, work = loop.pause_of(tx, model), loop.waiting(tx, model), _work(tx, project, model)
     return Standing(
         model,
         serving.version if serving else None,
@@ -89,7 +89,7 @@ def _standing(project: Project, model: str, counted: bool) -> Standing:
     )
 
 
-def _work(tx: Tx, model: str) -> Work | None:
+def _work(tx: Tx, project: Project, model: str) -> Work | None:
     """The job that is being done, else the one that waits."""
     found = [row for status in ("running", "queued") for row in jobs.list_jobs(tx, model, status, limit=1)]
     if not found:
@@ -99,7 +99,7 @@ def _work(tx: Tx, model: str) -> Work | None:
     if row["status"] == "queued" or row["lease_until"] is None:
         return Work(row["job_id"], row["status"], asked)
     until = datetime.fromisoformat(row["lease_until"])
-    return Work(row["job_id"], row["status"], asked, row["owner"], until - LEASE, until)
+    return Work(row["job_id"], row["status"], asked, row["owner"], until - lease(project), until)
 
 
 def _leeway(project: Project, model: str) -> Leeway:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from everloop.core.loop import DecisionRecord, Order
 from everloop.core.turns import Listener
 from everloop.data import writing
 from everloop.flows import artifacts, turn
+from everloop.flows.monitoring import unchecked
 from everloop.flows.project import Project
 from everloop.flows.serving import jobs, samples
 from everloop.flows.serving.jobs import Job
@@ -28,14 +29,13 @@ from everloop.store import samples as stored
 from everloop.store import turns
 from everloop.store.times import to_text
 
-from . import advancing, considering, following, gathering, unchecked
+from . import advancing, considering, following, gathering
 
 
 def run_next(
     project: Project,
     *,
     owner: str | None = None,
-    lease: timedelta = jobs.LEASE,
     listener: Listener = turn.silent,
     wait: float = 0.0,
     taken: Callable[[Job], None] | None = None,
@@ -49,12 +49,12 @@ def run_next(
     on it.
     """
     owner = owner or f"worker-{token()}"
-    job = jobs.claim(project, owner, lease)
+    job = jobs.claim(project, owner)
     if job is None:
         return None
     if taken is not None:
         taken(job)
-    with _held(project, job.job_id, owner, lease):
+    with _held(project, job.job_id, owner):
         try:
             _check_that_it_can_be_done(job)
             record = advancing.decided(project, job) or considering.consider(project, job)
@@ -104,14 +104,14 @@ def _failed(project: Project, job: Job, owner: str, error: Exception) -> Job:
 
 
 @contextmanager
-def _held(project: Project, job_id: str, owner: str, lease: timedelta) -> Iterator[None]:
+def _held(project: Project, job_id: str, owner: str) -> Iterator[None]:
     """Renew the hold on a job for as long as this process lives and works on it."""
     ended = threading.Event()
 
     def beat() -> None:
-        while not ended.wait(lease.total_seconds() / 3):
+        while not ended.wait(project.settings.worker.hold / 3):
             with suppress(Unavailable):
-                jobs.renew(project, job_id, owner, lease)
+                jobs.renew(project, job_id, owner)
 
     beating = threading.Thread(target=beat, name=f"hold-{job_id}", daemon=True)
     beating.start()
@@ -181,9 +181,8 @@ def _gathered(project: Project, model: str, chosen: Mapping[str, Any]) -> tuple[
 
 
 def _of_production(project: Project, model: str, until: datetime) -> list[dict[str, Any]]:
-    faults = unchecked.faults(project, model, until)
-    found = [gathering.Span(each.span.since, each.span.until) for each in faults]
-    return gathering.production(project, model, until, found)
+    faults = [each.span for each in unchecked.faults(project, model, until)]
+    return gathering.production(project, model, until, faults)
 
 
 def _walked(project: Project, job: Job, turn_id: str, listener: Listener, wait: float) -> Mapping[str, Any]:

@@ -17,5 +17,6 @@ __getattr__ = submodules(
         "showing",
         "spans",
         "summing",
+        "unchecked",
     ],
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -73,7 +73,7 @@ def over(project: Project, model: str, version: str, rules: Watch) -> Iterator[S
     until, rows = since, 0
     while until + step + GRACE <= now:
         following = until + step
-        rows += sum(n for hour, n in hours.items() if until <= _moment(hour) < following)
+        rows += asked(hours, until, following)
         until = following
         if rows >= rules.min_rows or until - since >= LONGEST:
             yield Span(since, until, rows)
@@ -120,5 +120,11 @@ def _maturity(
     return {period.start: period.mature for period in periods}
 
 
-def _moment(hour: str) -> datetime:
+def asked(hours: Mapping[str, int], since: datetime, until: datetime) -> int:
+    """How many rows there are from ``since`` to before ``until``, of ``predictions.per_hour``."""
+    return sum(n for hour, n in hours.items() if since <= begin_of(hour) < until)
+
+
+def begin_of(hour: str) -> datetime:
+    """Of an hour as predictions are counted by."""
     return datetime.fromisoformat(f"{hour}:00:00+00:00")

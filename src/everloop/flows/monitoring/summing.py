@@ -21,7 +21,7 @@ from everloop.store.predictions import Wanted
 
 from . import production
 from .referring import References
-from .spans import Span
+from .spans import Span, begin_of
 
 HOUR = timedelta(hours=1)
 BATCH = 5_000  # rows in memory
@@ -65,7 +65,7 @@ def window(
         done = monitors.hour_rows(tx, model, version, hour_name(since), hour_name(until))
     for hour, rows in sorted(there.items()):
         if done.get(hour) != rows:
-            _sum_hour(project, known, version, datetime.fromisoformat(f"{hour}:00:00+00:00"))
+            _sum_hour(project, known, version, begin_of(hour))
     parts = _kept(project, known, version, 1, since, until)
     return merged(parts) if parts else None
 

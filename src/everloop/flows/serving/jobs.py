@@ -16,7 +16,6 @@ from everloop.store.database import Row, Tx
 from everloop.store.times import to_text
 
 RETRAIN = "retrain"
-LEASE = timedelta(minutes=2)
 MOST_IN_VAIN = 3
 _LATER = timedelta(seconds=5)
 
@@ -120,7 +119,12 @@ def is_due(project: Project) -> bool:
         return jobs.next_free(tx, project.clock.now()) is not None
 
 
-def claim(project: Project, owner: str, lease: timedelta = LEASE) -> Job | None:
+def lease(project: Project) -> timedelta:
+    """How long a job is held by who took it or renewed that."""
+    return timedelta(seconds=project.settings.worker.hold)
+
+
+def claim(project: Project, owner: str) -> Job | None:
     """Take the oldest job that nobody holds; None where there is none.
 
     It is the owner's until ``lease`` has passed without ``renew``; then it is anybody's, as are the jobs of
@@ -132,13 +136,13 @@ def claim(project: Project, owner: str, lease: timedelta = LEASE) -> Job | None:
         row = jobs.next_free(tx, now)
         if row is None:
             return None
-        jobs.take(tx, row, owner, now, now + lease)
+        jobs.take(tx, row, owner, now, now + lease(project))
         return _job(_known(jobs.find(tx, row["job_id"])))
 
 
-def renew(project: Project, job_id: str, owner: str, lease: timedelta = LEASE) -> bool:
+def renew(project: Project, job_id: str, owner: str) -> bool:
     """Hold a job for another ``lease``; False where it is somebody else's by now."""
-    until = to_text(project.clock.now() + lease)
+    until = to_text(project.clock.now() + lease(project))
     with project.store.writing() as tx:
         return jobs.change(tx, job_id, owner, lease_until=until)
 

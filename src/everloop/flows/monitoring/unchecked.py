@@ -1,21 +1,22 @@
-"""Rows that would be learnt before their window is over and checked: their feed is looked at now."""
+"""Rows that are needed before their window is over and checked: their feed is looked at now."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from everloop.core.errors import MLOpsError
 from everloop.core.monitoring import Result
-from everloop.flows.monitoring import answering, checking, damaging, referring, spans, summing
-from everloop.flows.monitoring.spans import Span
 from everloop.flows.project import Project
 from everloop.monitoring import checks
 from everloop.store import monitors, predictions
 from everloop.store.predictions import Wanted
 
-HOUR = timedelta(hours=1)
+from . import answering, checking, damaging, referring, spans, summing
+from .spans import Span
+from .summing import HOUR
+
 LEAST = 100  # rows, with fewer nothing is told of them
 
 
@@ -49,12 +50,12 @@ def _parts(project: Project, model: str, version: str, until: datetime) -> Itera
         begun = monitors.first(tx, model, version, last[0].until if last else until - spans.LONGEST)
         if begun is None or begun >= until:
             return
-        asked = predictions.per_hour(tx, Wanted(model, version, since=begun, until=until))
+        hours = predictions.per_hour(tx, Wanted(model, version, since=begun, until=until))
     since = end = spans.floor(begun, HOUR)
     rows = 0
     while end < until:
         following = min(end + step, spans.floor(until, HOUR) + HOUR)
-        rows += sum(n for hour, n in asked.items() if end <= _moment(hour) < following)
+        rows += spans.asked(hours, end, following)
         end = following
         if rows >= LEAST:
             yield Span(since, end, rows)
@@ -73,7 +74,3 @@ def _looked(project: Project, model: str, version: str, span: Span) -> list[Resu
     alpha = checking.alpha(spans.rules_of(project, model))
     results = list(checks.check(known.inputs, window.inputs, alpha=alpha, recent=recent))
     return results + damaging.explain(project, known, version, span, window.inputs, results)
-
-
-def _moment(hour: str) -> datetime:
-    return datetime.fromisoformat(f"{hour}:00:00+00:00")
