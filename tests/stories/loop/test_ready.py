@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import subprocess
 import sys
 from datetime import timedelta
@@ -34,7 +35,12 @@ asyncio.run(main())
 
 
 def waiting(parent: int) -> list[psutil.Process]:
-    return [each for each in psutil.Process(parent).children() if JOBS in each.cmdline()]
+    found: list[psutil.Process] = []
+    for child in psutil.Process(parent).children():
+        with contextlib.suppress(psutil.Error):  # a child of another test, that ends in this moment
+            if JOBS in child.cmdline():
+                found.append(child)
+    return found
 
 
 def new_rows(town: Town) -> int:
