@@ -1,8 +1,7 @@
 """Every model that any policy could have trained: one per step and choice of rows, trained once and kept.
 
-The model of step s has learnt the labels of steps up to s - 2 (a label is one step late) and answers all
-steps from s - 1 on. So a policy is replayed in a moment, and a trial that holds the newest labelled step
-back is the model of the step before.
+The model of step s has learnt labels of steps up to s - 2 (a label is one step late), but for the fifth of
+the rows that the product holds out to judge by. So a policy is replayed in a moment.
 """
 
 from __future__ import annotations
@@ -11,16 +10,20 @@ import warnings
 
 import numpy as np
 
+from everloop.core.decisions import GatePolicy, GateVerdict
 from everloop.core.runs import Preparation, Recipe
-from everloop.training import choices
+from everloop.deployment import gate
+from everloop.training import choices, trying
 from everloop.training.estimators import build
 from everloop.training.preparation import prepare
+from everloop.training.splits import uniforms
 
 from .streams import FOLDER, Stream
 
 DELAY = 1  # steps that a label is late
 Model = tuple[int, str]  # the step at which it was trained, and the choice of rows
 RECIPE = Recipe("target", estimator="lightgbm", preparation=Preparation(numeric_missing="keep"), seed=42)
+FRESH = 100  # new rows to judge by; of fewer it judges by all that were held out: as flows.gating does
 
 
 class Bank:
@@ -28,18 +31,20 @@ class Bank:
 
     def __init__(self, stream: Stream) -> None:
         self.stream = stream
-        self._path = FOLDER / f"{stream.name.replace(' ', '-')}.npz"
+        self.held = uniforms(np.arange(len(stream.truth)), RECIPE.seed) < RECIPE.split.test_size
+        self._path = FOLDER / f"{stream.name.replace(' ', '-')}-models.npz"
         self._answers: dict[Model, np.ndarray] = {}
+        self._tried: dict[int, tuple[str, int]] = {}
         self._inputs: np.ndarray | None = None
         self._new = False
         if self._path.exists():
             kept = np.load(self._path)
             for name in kept.files:
                 step, _, choice = name.partition("|")
-                self._answers[int(step), choice] = kept[name]
-
-    def choices(self, step: int) -> tuple[str, ...]:
-        return choices.possible(self.stream.times[: self.known(step)], self._now(step))
+                if choice.startswith("tried "):
+                    self._tried[int(step)] = choice.removeprefix("tried "), int(kept[name])
+                else:
+                    self._answers[int(step), choice] = kept[name]
 
     def known(self, step: int) -> int:
         """Rows that are labelled when the step begins."""
@@ -50,22 +55,57 @@ class Bank:
         begin, end = np.searchsorted(self.stream.step, [first, (first if last is None else last) + 1])
         return slice(int(begin), int(end))
 
-    def answers(self, model: Model, first: int, last: int | None = None) -> np.ndarray:
-        """A model's answers to the rows of a step, or of several."""
+    def answers(self, model: Model, rows: slice | np.ndarray) -> np.ndarray:
+        """A model's answers to rows of the stream."""
         if model not in self._answers:
             self._answers[model] = self._fitted(model)
             self._new = True
-        at, rows = self.rows(model[0] - 1).start, self.rows(first, last)
-        return self._answers[model][rows.start - at : rows.stop - at].astype(np.float64)
+        return self._answers[model][rows].astype(np.float64)
 
-    def losses(self, model: Model, first: int, last: int | None = None) -> np.ndarray:
-        truth = self.stream.truth[self.rows(first, last)]
-        return losses(self.stream.task, truth, self.answers(model, first, last))
+    def losses(self, model: Model, step: int) -> np.ndarray:
+        rows = self.rows(step)
+        return losses(self.stream.task, self.stream.truth[rows], self.answers(model, rows))
+
+    def tried(self, step: int) -> tuple[str, int]:
+        """The choice of rows that the product's trial of choices finds, and how many models it fits."""
+        if step not in self._tried:
+            rows = np.flatnonzero(~self.held[: self.known(step)])
+            found = trying.attempt(trying.Times(self.stream.times, real=True), rows, self._judged)
+            self._tried[step] = found.chosen, sum(len(each) for each in found.losses.values())
+            self._new = True
+        return self._tried[step]
+
+    def gate(self, champion: Model, challenger: Model) -> GateVerdict:
+        """The product's gate as it is set by default: on the rows that were held out and are new since the
+        champion was trained."""
+        unseen = np.flatnonzero(self.held[: self.known(challenger[0])])
+        new = unseen[unseen >= self.known(champion[0])]
+        rows = new if len(new) >= FRESH else unseen
+        stream, of_classes = self.stream, self.stream.task == "classification"
+
+        def given(model: Model) -> np.ndarray:
+            said = self.answers(model, rows)
+            return np.column_stack([1 - said, said]) if of_classes else said
+
+        truth = stream.truth[rows]
+        return gate.judge(
+            GatePolicy(),
+            task=stream.task,
+            classes=("0", "1") if of_classes else (),
+            positive="1" if of_classes else None,
+            truth=truth.astype(int).astype(str) if of_classes else truth,
+            champion=given(champion),
+            challenger=given(challenger),
+            baseline=None,
+            slices={},
+            champion_name="champion",
+        )
 
     def keep(self) -> None:
         if self._new:
             told = {f"{step}|{choice}": each for (step, choice), each in self._answers.items()}
-            np.savez(self._path, **told)
+            tries = {f"{step}|tried {name}": np.array(fits) for step, (name, fits) in self._tried.items()}
+            np.savez(self._path, **told, **tries)
             self._new = False
 
     def encoded(self) -> np.ndarray:
@@ -76,22 +116,25 @@ class Bank:
             self._inputs = np.asarray(pipe.fit_transform(frame), dtype=np.float32)
         return self._inputs
 
-    def _now(self, step: int) -> float:
-        return float(self.stream.times[self.rows(step).start])
-
     def _fitted(self, model: Model) -> np.ndarray:
         step, choice = model
-        known, X, stream = self.known(step), self.encoded(), self.stream
-        weight = choices.weights(choice, stream.times[:known], self._now(step))
-        taken = weight > 0
+        rows = np.flatnonzero(~self.held[: self.known(step)])
+        times = self.stream.times[rows]
+        weights = choices.weights(choice, times, float(times.max()))
+        return self._learnt(rows, weights, slice(None)).astype(np.float32)
+
+    def _judged(self, past: np.ndarray, weights: np.ndarray, block: np.ndarray) -> np.ndarray:
+        return losses(self.stream.task, self.stream.truth[block], self._learnt(past, weights, block))
+
+    def _learnt(self, rows: np.ndarray, weights: np.ndarray, asked: slice | np.ndarray) -> np.ndarray:
+        X, stream, taken = self.encoded(), self.stream, weights > 0
         fitted = build(RECIPE, stream.task)
-        begin = self.rows(step - 1).start
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # LightGBM warns of names that an array does not have
-            fitted.fit(X[:known][taken], stream.truth[:known][taken], sample_weight=weight[taken])
+            fitted.fit(X[rows[taken]], stream.truth[rows[taken]], sample_weight=weights[taken])
             if stream.task == "regression":
-                return np.asarray(fitted.predict(X[begin:]), dtype=np.float32)
-            return np.asarray(fitted.predict_proba(X[begin:])[:, 1], dtype=np.float32)
+                return np.asarray(fitted.predict(X[asked]))
+            return np.asarray(fitted.predict_proba(X[asked])[:, 1])
 
 
 def losses(task: str, truth: np.ndarray, answers: np.ndarray) -> np.ndarray:

@@ -4,24 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from scipy.stats import chi2_contingency, ks_2samp, wasserstein_distance
 from scipy.stats import t as student
 
+from everloop.core.decisions import GateVerdict
 from everloop.core.errors import TooFewRows
-from everloop.retraining import benefit
+from everloop.retraining import benefit, moving
 from everloop.training import choices
 
 from .bank import DELAY, Bank, Model
 
 PARTS = 7  # a step's rows in consecutive parts: the days of a week, the unit of the paired tests
 SAMPLE = 5_000  # rows that a drift alarm compares, as its users do with long tables
-RECENT = 8  # labelled steps that ours looks back for a benefit
 ALARM = 0.1  # Evidently's threshold for Jensen-Shannon and for Wasserstein over the deviation
-MEMORY = 3  # trials that are remembered
-ERRORS = 2.0  # standard errors by which a choice must beat all rows: at one, chance chose on flights
-LIKELY = 0.2  # a candidate that does not win must at least not be worse at this level
 WORSE = 1.1  # times the first labelled step's loss: the threshold on performance
 
 
@@ -157,79 +155,55 @@ def _p(before: np.ndarray, now: np.ndarray) -> float:
 
 
 def ours(bank: Bank) -> Replay:
-    """At each step: is a candidate worth training? If so every choice of rows is tried without the newest
-    labelled step, the best is compared with the champion on it, and one that wins is trained anew on all.
-
-    One that loses a little, not clearly, goes on where the last candidates have gained on average: a single
-    step is a noisy judge."""
+    """The product's parts with their defaults: is a candidate worth training? If so the choices of rows are
+    tried, one is trained, and the gate compares it with the champion on rows that were held out."""
     start = bank.stream.start
     it = Replay(bank, (start, choices.ALL))
     it.serve(start)
     asked, refused = start, 0
-    trials: list[Trial] = []
+    verdicts: list[GateVerdict] = []
     for step in range(start + 1, bank.stream.steps):
-        growth = bank.known(step) / bank.known(it.champion[0])
-        found = None if step - asked < benefit.WAIT else foreseen(bank, it.champion, step)
-        gained = float(np.mean([each.gain for each in trials[-MEMORY:]])) if trials else None
-        go, why = benefit.worth(found, growth=growth, steps=step - asked, refused=refused, gained=gained)
+        go, why = worth(bank, it.champion, step, step - asked, refused, verdicts)
         if go:
             asked = step
             it.trained.append(step)
-            trials.append(tried(it, step, trials))
-            if trials[-1].wins:
-                it.fits += 1
-                it.promote(step, (step, trials[-1].choice))
-            refused = 0 if trials[-1].wins else refused + 1
-            it.told.append(f"{step}: {trials[-1].choice} {trials[-1].gain:+.1%}. {why}")
+            choice, fits = bank.tried(step)
+            it.fits += fits + 1
+            verdicts.append(bank.gate(it.champion, (step, choice)))
+            refused += 1
+            if verdicts[-1].promote:
+                refused = 0
+                it.promote(step, (step, choice))
+            it.told.append(f"{step}: {choice}: {verdicts[-1].reason} {why}")
         it.serve(step)
     return it
 
 
-def foreseen(bank: Bank, champion: Model, step: int) -> benefit.Benefit | None:
-    newest = step - DELAY - 1
-    first = max(champion[0] - DELAY, newest - RECENT + 1)
-    if newest < first:
-        return None
-    rows, stream = bank.rows(first, newest), bank.stream
-    features = {name: stream.inputs[name].to_numpy()[rows] for name in stream.inputs.columns}
+def worth(
+    bank: Bank, champion: Model, step: int, steps: int, refused: int, verdicts: Sequence[GateVerdict]
+) -> tuple[bool, str]:
+    """As ``flows.worthwhile`` asks it."""
+    growth = bank.known(step) / bank.known(champion[0])
+    about: dict[str, Any] = {"growth": growth, "steps": steps, "refused": refused}
+    if steps < benefit.WAIT:
+        return benefit.worth(None, **about)
+    stream, end = bank.stream, bank.known(step)
+    new = slice(bank.known(champion[0]), end)
+    features = {name: stream.inputs[name].to_numpy() for name in stream.inputs.columns}
     try:
-        return benefit.estimate(
-            bank.answers(champion, first, newest), stream.truth[rows], features, stream.times[rows],
+        found = benefit.estimate(
+            bank.answers(champion, new),
+            stream.truth[new],
+            {name: each[new] for name, each in features.items()},
+            stream.times[new],
             kind=stream.task,
-        )  # fmt: skip
+        )
     except TooFewRows:
-        return None
-
-
-@dataclass(frozen=True)
-class Trial:
-    """``losses`` of each choice on the parts of the step held back, by the champion's mean; the ``gain`` of
-    the one chosen, as a share of it."""
-
-    losses: Mapping[str, np.ndarray]
-    choice: str
-    gain: float
-    wins: bool
-
-
-def tried(it: Replay, step: int, before: Sequence[Trial]) -> Trial:
-    """The choices of rows without the newest labelled step, judged on it and on those of the last trials."""
-    bank, newest, held = it.bank, step - DELAY - 1, step - 1
-    usual = parts(bank.losses(it.champion, newest))
-    scale = float(usual.mean())
-    found = {name: parts(bank.losses((held, name), newest)) / scale for name in bank.choices(held)}
-    it.fits += len(found)
-    last = [each.losses for each in before[-MEMORY + 1 :]]
-    pooled = {
-        name: np.concatenate([each[name] for each in last if name in each] + [own]).tolist()
-        for name, own in found.items()
-    }
-    sizes = max(len(each) for each in pooled.values())
-    best = choices.chosen({name: each for name, each in pooled.items() if len(each) == sizes}, errors=ERRORS)
-    more = found[best] - usual / scale
-    gain = -float(more.mean())
-    usually = float(np.mean([*(each.gain for each in before[-MEMORY + 1 :]), gain]))
-    return Trial(found, best, gain, gain > 0 or (usually > 0 and chance(more) >= LIKELY))
+        found = None
+    known = {name: each[:end] for name, each in features.items()} | {"label": stream.truth[:end]}
+    moves = moving.judge(known, stream.times[:end])
+    gained = benefit.gained(verdicts[-benefit.MEMORY :])
+    return benefit.worth(found, moves=moves, gained=gained, **about)
 
 
 def oracle(bank: Bank) -> Replay:

@@ -40,12 +40,13 @@ class Trigger:
 @dataclass(frozen=True)
 class Order:
     """What the loop has decided of a turn: ``because`` of what it is to train, if its data show that this
-    helps (``proven``: that needs no more proof), and what holds the new version back from being champion
-    (empty: nothing)."""
+    helps (``proven``: that needs no more proof; ``approved``: people want it), and what holds the new version
+    back from being champion (empty: nothing)."""
 
     because: str
     proven: bool = False
     hold: str = ""
+    approved: bool = False
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from everloop.core.runs import Run
 from everloop.core.serving import Form
 from everloop.deployment import gate
 
-from . import artifacts, champion, compiling, constraints, data
+from . import artifacts, champion, compiling, constraints
 from .journal import Document
 from .material import Material
 
@@ -68,9 +68,8 @@ def _against_champion(
 ) -> GateVerdict:
     """On held-out rows of the challenger that the champion was not trained on either."""
     unseen = rows[~material.seen(old)[rows]]
-    if fresh and old.dataset:
-        before = data.rows_of(material.project, data.find(material.project, old.data_version, old.dataset))
-        new = unseen[~np.isin(material.rows[unseen], before)]
+    if fresh:
+        new = unseen[~material.had(old)[unseen]]
         unseen = new if len(new) >= max(FRESH, material.model.gate.min_rows) else unseen
     answers = material.answers(old, material.table.take(pa.array(unseen)))
     return _judged(material, run, unseen, champion.aligned(answers, old, run), None, version.version)

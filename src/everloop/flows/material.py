@@ -126,6 +126,13 @@ class Material:
             self._seen[run.run_id] = self.learnt(run, self.table, self.version, self.rows)
         return self._seen[run.run_id]
 
+    def had(self, run: Run) -> np.ndarray:
+        """Which rows of the table were in the data of the run, learnt or held out."""
+        if not run.dataset:
+            return np.zeros(self.table.num_rows, dtype=bool)
+        before = data.find(self.project, run.data_version, run.dataset)
+        return np.isin(self.rows, data.rows_of(self.project, before))
+
     def learnt(self, run: Run, table: pa.Table, version: DatasetVersion, rows: np.ndarray) -> np.ndarray:
         """Which rows of a version's table, whose hashes are ``rows``, the run was trained on, also when
         columns came, went or changed type since: then the same rows have other hashes."""

@@ -141,7 +141,7 @@ class Steps:
                 metrics, measured = champion.performance(material, known[1], fresh)
                 moved = champion.moved(material, known[1], fresh)
                 if self.order is not None and not self.force:
-                    helps = worthwhile.judge(material, known[1], self.order.proven)
+                    helps = worthwhile.judge(material, known[1], self.order.proven, self._about())
         watched = material.model.retrain_policy(material.task)
         decision = policy.decide(
             watched,

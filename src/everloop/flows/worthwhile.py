@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,18 +11,24 @@ import pyarrow as pa
 from everloop.core import spans
 from everloop.core.decisions import Evidence, GateVerdict
 from everloop.core.documents import load
-from everloop.core.errors import Invalid, TooFewRows
+from everloop.core.errors import Invalid, MLOpsError, TooFewRows
 from everloop.core.runs import Run
-from everloop.retraining import benefit
+from everloop.retraining import benefit, moving
 from everloop.store import models, turns
+from everloop.training import trying
 
+from .fitted import About
 from .material import Material
 
+FEWEST = benefit.BLOCKS * benefit.LEAST  # rows that are new since the champion's, to judge by them alone
 
-def judge(material: Material, run: Run, proven: bool) -> Evidence:
+
+def judge(material: Material, run: Run, proven: bool, known: About) -> Evidence:
     """``fired``: a candidate is worth training. ``run`` made the champion; ``proven``: labels have shown that
-    it got worse."""
+    it got worse. ``known`` of the rows: the time of those that were there before the rest is the first."""
     there = material.labelled & ~material.seen(run)
+    new = there & ~material.had(run)
+    there = new if new.sum() >= FEWEST else there
     if run.task == "classification":
         there &= np.isin(_labels(material, run, there), run.classes)
     found = _benefit(material, run, np.flatnonzero(there))
@@ -29,10 +36,38 @@ def judge(material: Material, run: Run, proven: bool) -> Evidence:
     growth = float(material.labelled.sum()) / learnt
     steps, refused = _tried(material, run)
     good, why = benefit.worth(
-        found, growth=growth, steps=steps, refused=refused, gained=_gained(material, run), proven=proven
+        found,
+        growth=growth,
+        steps=steps,
+        moves=_moves(material, run, known) if steps >= benefit.WAIT else None,
+        refused=refused,
+        gained=_gained(material, run),
+        proven=proven,
     )
     value = None if found is None else found.gain
     return Evidence("benefit", good, why, value, 0.0)
+
+
+def _moves(material: Material, run: Run, known: About) -> moving.Moves | None:
+    """Of all labelled rows whose time is known, and that are there whatever the model answered."""
+    name, there, times = material.model.time_column, material.labelled, known.times
+    if known.judges is not None:
+        there = there & known.judges
+    if name is not None:
+        times = _seconds(material, name)
+    elif times is not None:
+        there = there & (times > times.min())
+    if times is None:
+        return None
+    rows = np.flatnonzero(there)
+    rows = rows[np.argsort(times[rows], kind="stable")]
+    rows = rows[:: -(-len(rows) // moving.MOST) or 1]
+    table = material.table.take(pa.array(rows))
+    kinds = {each: table.schema.field(each).type for each in run.features if each != name}
+    told = {
+        each: column_of(table.column(each)) for each, kind in kinds.items() if not pa.types.is_temporal(kind)
+    }
+    return moving.judge(told | {material.model.target: material.truth(run, rows)}, times[rows])
 
 
 def _benefit(material: Material, run: Run, rows: np.ndarray) -> benefit.Benefit | None:
@@ -72,6 +107,15 @@ def column_of(values: pa.ChunkedArray) -> np.ndarray:
     elif not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
         return np.array([str(each) for each in values.to_pylist()], dtype=object)
     return np.asarray(values.cast(pa.float64(), safe=False).to_numpy(), dtype=np.float64)
+
+
+def _seconds(material: Material, name: str) -> np.ndarray | None:
+    """Of each row, since the epoch; None for a column that holds no times, or not of each row."""
+    try:
+        times = trying.read_times(material.table, replace(material.recipe, time_column=name), None)
+    except MLOpsError:
+        return None
+    return times.values if times.real else None
 
 
 def _times(material: Material, table: pa.Table) -> np.ndarray:

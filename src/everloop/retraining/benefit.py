@@ -32,14 +32,15 @@ from everloop.core.decisions import GateVerdict
 from everloop.core.errors import Invalid, TooFewRows
 
 from . import policy
+from .columns import MOST as COLUMNS
+from .columns import Floats, numbers, standard
+from .moving import Moves
 
 BLOCKS = 6  # consecutive in time, with equally many rows
 LEAST = 30  # rows in a block, at least
 MOST = 10_000  # rows that are looked at; of more, every second, third … one is taken
 CONFIDENCE = 0.8  # of the two-sided interval
 PENALTIES = (10.0, 100.0, 1000.0)  # 1 / variance of a standardised feature's effect, as believed beforehand
-LEVELS = 8  # of a category that have an effect of their own: the most frequent ones
-COLUMNS = 60  # that the corrector takes at most
 WAIT = 4.0  # periods between two trainings of candidates
 MEMORY = 3  # candidates whose gains tell what another may gain
 MOST_DOUBLED = 2  # times that refusals double the wait, at most
@@ -48,7 +49,6 @@ PAID = 0.005  # of the champion's loss, that may be expected from what the last 
 GROWTH = 3.0  # times the labelled rows: a reason of its own
 _SURE = 1e-6
 
-Floats = np.ndarray[Any, np.dtype[np.float64]]
 Kind = Literal["classification", "regression"]
 
 
@@ -146,30 +146,11 @@ def _checked(
 
 
 def _design(features: Mapping[str, Any], offset: Floats) -> Floats:
-    """(n, columns): 1, the answer, and the features: standardised numbers, marks of missing ones, levels."""
+    """(n, columns): 1, the answer, and the features as numbers."""
     said = offset if offset.ndim == 2 else offset[:, None]
-    columns = [np.ones(len(said)), *(_standard(said[:, k]) for k in range(said.shape[1]))]
-    for column in features.values():
-        if np.issubdtype(column.dtype, np.number) or column.dtype == bool:
-            values = column.astype(np.float64)
-            lost = ~np.isfinite(values)
-            if not lost.all():
-                columns.append(_standard(np.where(lost, values[~lost].mean(), values)))
-            if 0.01 < lost.mean() < 0.99:
-                columns.append(_standard(lost.astype(np.float64)))
-            continue
-        texts, at = np.unique(column.astype(str), return_inverse=True)
-        often = np.argsort(-np.bincount(at), kind="stable")[:LEVELS]
-        columns += [_standard((at == level).astype(np.float64)) for level in often[: len(texts) - 1]]
-    return np.column_stack(columns[:COLUMNS])
-
-
-def _standard(values: Floats) -> Floats:
-    """Mean 0 and deviation 1, at most 4 away; what never varies is 0."""
-    std = float(values.std())
-    if std <= 1e-12 * max(1.0, float(np.abs(values).max())):
-        return np.zeros(len(values))
-    return np.asarray(np.clip((values - values.mean()) / std, -4, 4))
+    answers = [standard(said[:, k]) for k in range(said.shape[1])]
+    known = [values for _, values in numbers(features)]
+    return np.column_stack([np.ones(len(said)), *answers, *known][:COLUMNS])
 
 
 def _losses(y: Floats, offset: Floats, kind: Kind) -> Floats:
@@ -230,44 +211,50 @@ def worth(
     *,
     growth: float,
     steps: float,
+    moves: Moves | None = None,
     refused: int = 0,
-    curve: float | None = None,
     gained: float | None = None,
     proven: bool = False,
 ) -> tuple[bool, str]:
     """Whether a candidate is worth training now, and why, in a sentence.
 
-    ``benefit`` as ``estimate`` found it (None: too few rows). ``growth``: labelled rows by those that the
-    champion learnt from. ``steps``: periods of labels (a week, or what the policy looks at) since a candidate
-    was last trained. ``refused``: candidates in a row that the gate has refused. ``curve``: which share of
-    its loss a model gains when its rows double, None where that was not measured. ``gained``: see there.
-    ``proven``: labels have shown that the champion got worse. That needs no more proof; but where
-    the gate has refused a candidate since, the next one waits, ever longer.
+    ``benefit`` as ``estimate`` found it, ``moves`` as ``moving.judge`` did (None: too few rows). ``growth``:
+    labelled rows by those that the champion learnt from. ``steps``: periods of labels (a week, or what the
+    policy looks at) since a candidate was last trained. ``refused``: candidates in a row that the gate has
+    refused. ``gained``: see there. ``proven``: labels have shown that the champion got worse. That needs no
+    more proof; but where the gate has refused a candidate since, the next one waits, ever longer.
 
-    In this order: it waits ``WAIT`` periods, so that it trains at a quarter of them at most; a benefit of
-    ``GAIN`` that is likely is a reason; so is a gain of ``PAID`` that may be expected from the last
-    candidates' (it grows with the periods that have passed), unless the gate refused some, which doubles the
-    wait for each; so are ``GROWTH`` times the rows, where the curve does not say that they gain nothing.
+    It waits ``WAIT`` periods, so that it trains at a quarter of them at most. Then a benefit of ``GAIN`` that
+    is likely is a reason. These are reasons too, unless the gate refused some, which doubles the wait for
+    each: a gain of ``PAID`` that may be expected from the last candidates' (it grows with the periods that
+    have passed); rows that change in time for sure; and ``GROWTH`` times the rows.
     """
     if proven and (not refused or steps >= WAIT * 2 ** min(refused - 1, MOST_DOUBLED)):
         return True, "Labels have shown that the model got worse."
     if steps < WAIT:
         return False, (
-            f"The last candidate was trained {steps:.3g} windows (monitoring.window) ago. Unless labels "
+            f"The last candidate was trained {_count(steps)} windows (monitoring.window) ago. Unless labels "
             f"prove that the model got worse, the next one waits for {WAIT:g}."
         )
     if benefit is not None and benefit.low > 0 and benefit.gain >= GAIN * benefit.loss:
         return True, benefit.message
-    wait = WAIT * 2 ** min(refused, MOST_DOUBLED)
+    again = steps >= WAIT * 2 ** min(refused, MOST_DOUBLED)
     expected = None if gained is None else gained * steps / WAIT
-    if expected is not None and expected >= PAID and steps >= wait:
+    if again and expected is not None and expected >= PAID:
         return True, (
             f"The last candidates gained {gained:.1%} of the model's loss, so {expected:.1%} may be expected "
-            f"after {steps:.3g} windows."
+            f"after {_count(steps)} windows."
         )
-    promised = None if curve is None else curve * float(np.log2(max(growth, 1.0)))
-    if growth >= GROWTH and steps >= wait and (promised is None or promised >= PAID):
+    if again and moves is not None and moves.sure:
+        return True, moves.message
+    if again and growth >= GROWTH:
         return True, f"There are {growth:.2f} times the labelled rows that the model learnt from."
     known = "Too few labelled rows to foresee a benefit." if benefit is None else benefit.message
+    still = "" if moves is None else f" {moves.message}"
     paid = "" if gained is None else f" The last candidates gained {gained:.1%} of its loss."
-    return False, f"{known}{paid} There are {growth:.2f} times the rows that it learnt from."
+    late = "" if again else f" Refused in a row: {refused}, each of which doubles the wait."
+    return False, f"{known}{still}{paid}{late} There are {growth:.2f} times the rows that it learnt from."
+
+
+def _count(steps: float) -> str:
+    return f"{steps:.2g}" if steps < 10 else f"{steps:.0f}"

@@ -48,8 +48,8 @@ def decide(
     4. recipe, target or columns have ``changed`` (how, in words) -> retrain;
     5. no fresh rows -> keep: training on the same rows by the same recipe gives the same model;
     6. performance worse than ``performance_min`` -> retrain (not judged on fewer than ``min_samples`` rows);
-    7. in a turn that the loop has ordered: labels have shown that it got worse, or the champion's own errors
-       that training would help (``helps``) -> retrain;
+    7. in a turn that the loop has ordered: people have approved it, labels have shown that the model got
+       worse, or its own errors or rows that training would help (``helps``) -> retrain;
     8. in any other turn: drift over ``drift_threshold``, on enough rows -> retrain;
     9. otherwise keep.
 
@@ -85,7 +85,8 @@ def _not_asked(champion: str | None, forced: bool) -> Evidence:
 
 def _ordered(order: Order) -> Evidence:
     """What called for the turn; drift is no reason by itself in it."""
-    return Evidence("loop", False, order.because)
+    said = f"Its training was approved: {order.because}" if order.approved else order.because
+    return Evidence("loop", order.approved, said)
 
 
 def _forced(forced: bool) -> Evidence:

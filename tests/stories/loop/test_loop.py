@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
@@ -172,6 +173,43 @@ def test_people_are_asked_before_it_trains_and_before_it_is_released(open_town: 
     assert models.find(town.project, f"{MODEL}@champion").version.version == "1.0.1"
     with pytest.raises(Conflict, match="has ended: promoted"):
         advancing.approve(town.project, waits.decision_id)
+
+
+def test_what_people_have_approved_is_trained_though_nothing_shows_that_it_helps(open_town: Open) -> None:
+    town = open_town(approve=["train"], on=["labels"], new_labels=200)
+    town.live(4)
+    (waits,) = town.decisions()
+    assert (waits.stage, waits.code) == ("approval", "new_data")
+    advancing.approve(town.project, waits.decision_id, "owner")
+    work(town.project)
+    done = showing.find(town.project, waits.decision_id)
+    assert (done.action, done.outcome) == ("retrain", "kept")  # nothing changed: the gate keeps the champion
+    told = {each.check: each for each in done.evidence}
+    assert told["loop"].message.startswith("Its training was approved: ")
+    assert not told["benefit"].fired
+
+
+def test_rows_that_change_in_time_are_a_reason_to_try(open_town: Open) -> None:
+    """Ever fewer customers from Germany: nothing shows harm, and what learns it has never been tried."""
+    town = open_town(on=["labels"], new_labels=200, cooldown="1h")
+    begin = town.day
+
+    def fewer(table: pa.Table) -> pa.Table:
+        at = table.column_names.index("country")
+        gone = np.arange(table.num_rows) % 20 < town.day - begin
+        named = [
+            "FR" if each == "DE" and out else each
+            for each, out in zip(table.column("country").to_pylist(), gone, strict=True)
+        ]
+        return table.set_column(at, "country", pa.array(named))
+
+    for _ in range(18):
+        town.day_of(change=fewer)
+    work(town.project)
+    (tried,) = town.decisions()
+    assert tried.run_id
+    why = next(each.message for each in tried.evidence if each.check == "benefit")
+    assert why.startswith("The rows change in time: 'country' most surely (p = 0.00")
 
 
 def test_the_schedule_is_one_trigger_however_often_it_was_missed(open_town: Open) -> None:

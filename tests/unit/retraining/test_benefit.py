@@ -7,6 +7,7 @@ import pytest
 
 from everloop.core.errors import Invalid, TooFewRows
 from everloop.retraining import benefit
+from everloop.retraining.moving import Moves
 
 
 def world(seed, rows=3_000, *, change=0.0, shift=0.0, slow=False):
@@ -134,11 +135,15 @@ NOTHING = benefit.Benefit(0.0, -0.1, 0.1, 0.5, 1_000, 5, "Nothing shows it.")
 CLEAR = benefit.Benefit(0.02, 0.01, 0.03, 0.5, 1_000, 5, "The errors can be foreseen.")
 
 
+MOVING = Moves(0.0004, "x1", 1_000, "The rows change in time.")
+STILL = Moves(0.4, "x1", 1_000, "Nothing shows that the rows change.")
+
+
 def test_a_clear_benefit_is_worth_a_training_after_the_wait():
     assert benefit.worth(CLEAR, growth=1.1, steps=4) == (True, "The errors can be foreseen.")
-    good, why = benefit.worth(CLEAR, growth=1.1, steps=3)
+    good, why = benefit.worth(CLEAR, growth=1.1, steps=0.00109)
     assert not good
-    assert why.startswith("The last candidate was trained 3 windows (monitoring.window) ago.")
+    assert why.startswith("The last candidate was trained 0.0011 windows (monitoring.window) ago.")
     assert why.endswith("the next one waits for 4.")
 
 
@@ -165,18 +170,36 @@ def test_candidates_that_gained_are_a_reason_for_the_next():
     assert not benefit.worth(NOTHING, growth=1.1, steps=500, gained=-0.001)[0]
 
 
-def test_each_refusal_doubles_the_wait_but_not_for_a_benefit():
+def test_rows_that_change_in_time_are_a_reason():
+    assert benefit.worth(NOTHING, growth=1.1, steps=4, moves=MOVING) == (True, "The rows change in time.")
+    assert not benefit.worth(NOTHING, growth=1.1, steps=3.9, moves=MOVING)[0]
+    good, why = benefit.worth(NOTHING, growth=1.2, steps=30, moves=STILL)
+    assert not good
+    assert why == (
+        "Nothing shows it. Nothing shows that the rows change. There are 1.20 times the rows that it learnt "
+        "from."
+    )
+
+
+@pytest.mark.parametrize("why", [{"moves": MOVING}, {"gained": 0.1}, {"growth": 3.5}])
+def test_each_refusal_doubles_the_wait_but_not_for_a_benefit(why):
+    told = {"growth": 1.1} | why
     waits = [
-        next(n for n in range(100) if benefit.worth(NOTHING, growth=1, steps=n, gained=0.1, refused=k)[0])
-        for k in range(5)
+        next(n for n in range(100) if benefit.worth(NOTHING, steps=n, refused=refused, **told)[0])
+        for refused in range(5)
     ]
     assert waits == [4, 8, 16, 16, 16]
-    assert benefit.worth(CLEAR, growth=1, steps=4, gained=0.1, refused=4)[0]
+    assert benefit.worth(CLEAR, steps=4, refused=4, **told)[0]
+    assert "Refused in a row: 2" in benefit.worth(None, steps=4, refused=2, **told)[1]
 
 
-def test_many_more_rows_are_a_reason_unless_the_curve_is_flat():
+def test_labels_that_prove_it_wait_for_refusals_alone():
+    assert benefit.worth(None, growth=1, steps=0, proven=True)[0]
+    assert not benefit.worth(None, growth=1, steps=3, proven=True, refused=1)[0]
+    assert benefit.worth(None, growth=1, steps=4, proven=True, refused=1)[0]
+
+
+def test_many_more_rows_are_a_reason():
     good, why = benefit.worth(NOTHING, growth=3.5, steps=9)
     assert good
     assert why == "There are 3.50 times the labelled rows that the model learnt from."
-    assert not benefit.worth(NOTHING, growth=3.5, steps=9, curve=0.001)[0]
-    assert benefit.worth(NOTHING, growth=3.5, steps=9, curve=0.01)[0]

@@ -159,7 +159,8 @@ def _opened(project: Project, job: Job, owner: str, record: DecisionRecord, wait
 def _order(project: Project, record: DecisionRecord) -> Order:
     approval = "release" in project.model(record.model).retraining.approve
     proven = record.code == "changed_world"
-    return Order(record.reason, proven, following.held(record.rollout, approval))
+    approved = any(each.step == "train" for each in record.approvals)
+    return Order(record.reason, proven, following.held(record.rollout, approval), approved)
 
 
 @contextmanager

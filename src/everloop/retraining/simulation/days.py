@@ -10,7 +10,7 @@ import numpy as np
 
 from everloop.core.loop import Trigger, TriggerKind
 from everloop.retraining import records, schedule, triage
-from everloop.retraining.benefit import Floats
+from everloop.retraining.columns import Floats
 
 from .kept import Job, Kept, Plan, Version
 from .world import DAY, Rows, World, losses

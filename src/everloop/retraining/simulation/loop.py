@@ -23,7 +23,7 @@ import numpy as np
 from everloop.core.decisions import Decision, Evidence, GateVerdict, RetrainPolicy
 from everloop.core.errors import Invalid, TooFewRows
 from everloop.core.loop import Action, DecisionRecord, Order, Outcome
-from everloop.retraining import benefit, policy, records, triage
+from everloop.retraining import benefit, moving, policy, records, triage
 from everloop.retraining.triage import Before, Facts, Ruling, Sign
 
 from .days import Days
@@ -224,15 +224,18 @@ class Loop(Days):
 
     def _helps(self, serving: Version, rows: Rows, proven: bool) -> Evidence:
         unseen = rows[~serving.has_seen(len(self.world.times))[rows]]
-        found = self._benefit(serving, unseen)
+        new = unseen[~serving.had(len(self.world.times))[unseen]]
+        found = self._benefit(serving, new if len(new) >= benefit.BLOCKS * benefit.LEAST else unseen)
         learnt = len(serving.trained.learnt) + len(serving.trained.held)
         newer = self.kept.versions[self.kept.versions.index(serving) + 1 :]
         last = max([serving.at, *(each.at for each in newer)])
         judged = [each.verdict for each in self.kept.versions[-benefit.MEMORY :] if each.challenged]
+        growth, steps = len(rows) / max(1, learnt), (self.now - last).total_seconds() / self.plan.window
         good, why = benefit.worth(
             found,
-            growth=len(rows) / max(1, learnt),
-            steps=(self.now - last).total_seconds() / self.plan.window,
+            growth=growth,
+            steps=steps,
+            moves=self._moves(rows) if steps >= benefit.WAIT else None,
             refused=len(newer),
             gained=benefit.gained(judged),
             proven=proven,
@@ -247,6 +250,11 @@ class Loop(Days):
             return benefit.estimate(answers, world.truth[rows], world.features(rows), times, kind=world.kind)
         except (TooFewRows, Invalid):
             return None
+
+    def _moves(self, rows: Rows) -> moving.Moves | None:
+        rows = rows[np.isfinite(self.world.times[rows])]
+        known = {**self.world.features(rows), "label": self.world.truth[rows]}
+        return moving.judge(known, self.world.times[rows])
 
     def _put_decision(self, job: Job, decision: Decision) -> Decision:
         record = self.kept.records[self.kept.of_job[job.number]]

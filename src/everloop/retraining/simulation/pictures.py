@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from everloop.retraining.benefit import Floats
+from everloop.retraining.columns import Floats
 
 _COLOURS = ("#1f5fa8", "#c8553d", "#3a8f5c", "#8a63b0", "#b8860b")
 _NEVER = "#9aa5b1"

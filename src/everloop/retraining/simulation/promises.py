@@ -13,7 +13,7 @@ import numpy as np
 
 from everloop.core.loop import DecisionRecord
 from everloop.retraining import triage
-from everloop.retraining.benefit import Floats
+from everloop.retraining.columns import Floats
 
 from .kept import Deaths, Plan, Version
 from .loop import Consider, Loop

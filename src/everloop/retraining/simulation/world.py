@@ -16,7 +16,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from everloop.core.decisions import GateVerdict
-from everloop.retraining.benefit import Floats, Kind
+from everloop.retraining.benefit import Kind
+from everloop.retraining.columns import Floats
 
 DAY = 86_400.0
 SURE = 1e-6  # the smallest probability that a loss tells apart
