@@ -207,6 +207,7 @@ def _validate(tree: Tree, origins: Mapping[str, str]) -> Settings:
         more = len(wrong) - 1
         path = ".".join(str(part) for part in first["loc"])
         message, remedy = _explain(path, first)
+        message = message.rstrip(".")
         origin = _origin(path, origins)
         raise InvalidSettings(
             f"{message} (from {origin})." if origin else f"{message}.",

@@ -8,7 +8,6 @@ can write, so nothing is done twice.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from asyncio.subprocess import Process
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -79,7 +78,7 @@ async def keep(
     pause = errand.every
     try:
         while True:
-            with contextlib.suppress(MLOpsError):  # the database does not answer: others tell that
+            try:
                 if await looker.do(lambda: errand.due(project)):
                     process = await starter.start(stays=True)
                     try:
@@ -91,6 +90,10 @@ async def keep(
                     pause = after(errand, code, pause, say)
                 else:
                     await starter.keep_ready(errand.near())
+            except MLOpsError:
+                pass  # the database does not answer: others tell that
+            except Exception as error:  # noqa: BLE001 (one errand that fails does not end what answers)
+                pause = _failed(errand, error, pause, say)
             await within(pause, nudge)
             nudge.clear()
     finally:
@@ -117,9 +120,8 @@ async def attend(errand: Errand, project: Project, shift: Shift) -> None:
         while not stopping.is_set():
             try:
                 due = await looker.do(lambda: errand.due(project))
-            except MLOpsError as error:
-                pause = _longer(errand, pause)
-                say(f"{errand.name}: {error} It is looked at again in {pause:g} s.")
+            except Exception as error:  # noqa: BLE001 (one errand that fails does not end the others)
+                pause = _failed(errand, error, pause, say)
             else:
                 if due and not stopping.is_set():
                     code = await _see_through(errand, project, shift, starter)
@@ -152,6 +154,14 @@ def after(errand: Errand, code: int, pause: float, say: Say) -> float:
     if pause > before or code != AWAY:
         what = "what it needs is away or busy" if code == AWAY else f"its process {ending(code)}"
         say(f"{errand.name}: {what}. It is tried again in {pause:g} s.")
+    return pause
+
+
+def _failed(errand: Errand, error: Exception, pause: float, say: Say) -> float:
+    """Seconds until the next look after one that failed, which is said."""
+    pause = _longer(errand, pause)
+    what = str(error) if isinstance(error, MLOpsError) else f"{type(error).__name__}: {error}."
+    say(f"{errand.name}: {what} It is looked at again in {pause:g} s.")
     return pause
 
 
