@@ -14,10 +14,13 @@ import traceback
 from importlib import import_module
 from typing import Any
 
+from everloop.training import plots
 from tests.drills import deeds as deeds  # imported before the children are born
 
 
 def main() -> None:
+    """Pictures are files as any other here, and drawing them would be a third of a turn's time."""
+    plots._draw = lambda paint: f"picture {paint.__code__.co_firstlineno}".encode()
     for line in sys.stdin:
         tasks = json.loads(line)
         print(json.dumps(serve(tasks)), flush=True)

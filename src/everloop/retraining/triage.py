@@ -93,7 +93,8 @@ class Facts:
     ``broken`` are faults of its feed; ``worse`` shows from labels that it got worse, ``estimated`` that it
     may have, ``moved`` that inputs or answers are others. ``harm``: in words what the drift is expected to
     cost. ``retrained`` are the times of past retrainings. ``untold``: there is something to learn that no
-    count tells (a new version of the data, another recipe, no model yet).
+    count tells (a new version of the data, another recipe, no model yet). ``gone``: in words, data that are
+    not where the settings say.
     """
 
     now: datetime
@@ -107,6 +108,7 @@ class Facts:
     before: Before | None = None
     rows: Rows = Rows()
     untold: str = ""
+    gone: str = ""
     retrained: tuple[datetime, ...] = ()
 
 
@@ -150,6 +152,8 @@ def consider(rules: Rules, facts: Facts, triggers: Sequence[Trigger], *, forced:
         _rows(rules, facts),
     )
     evidence = tuple(each.evidence for each in checks)
+    if facts.gone:
+        evidence = (*evidence, Evidence("data", False, facts.gone))
     for each in checks:
         if each.ruling is not None:
             action, code, changes = each.ruling

@@ -5,21 +5,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 from tests.stories.loop.town import MODEL, Town, turned, work
 
 from everloop.core.errors import Conflict, StorageFull
 from everloop.core.loop import DecisionRecord
-from everloop.flows import data, models, steps
+from everloop.data.examples.customers import customers
+from everloop.flows import data, models, steps, turn
 from everloop.flows.loop import advancing, asking, lookout, pausing, showing
 from everloop.flows.releases import deploying
 from everloop.flows.releases.planning import Wishes
+from everloop.settings import folder_settings
 from everloop.store import datasets
+from everloop.wiring import connect
 
 Open = Callable[..., Town]
 
@@ -133,6 +138,20 @@ def test_several_triggers_are_one_retraining(open_town: Open) -> None:
     (decided,) = town.decisions()
     assert [each.kind for each in decided.triggers] == ["manual"] * 3 + ["webhook"]
     assert decided.run_id is not None
+
+
+def test_a_file_that_is_gone_is_told_where_it_trains_all_the_same(tmp_path: Path) -> None:
+    pq.write_table(customers(600, 1), tmp_path / "shop.parquet")
+    model = {"data": {"path": "shop.parquet"}, "target": "churned", "retraining": {"on": []}}
+    project = connect(folder_settings(tmp_path, {"tracking": {"enabled": False}, "models": {MODEL: model}}))
+    turn.run(project, MODEL)
+    (tmp_path / "shop.parquet").unlink()
+    asking.ask(project, MODEL, force=True)
+    work(project)
+    (decided,) = showing.decisions(project, MODEL)
+    told = {each.check: each.message for each in decided.evidence}
+    assert told["data"] == "shop.parquet is gone: its newest version that is known, of churn, stands in."
+    assert decided.run_id
 
 
 def test_rows_that_were_refused_once_are_asked_again(open_town: Open) -> None:

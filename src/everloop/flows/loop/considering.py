@@ -149,6 +149,7 @@ def _facts(project: Project, model: str, triggers: list[Trigger]) -> Facts:
         before=_before(project, model, now) if not signs["broken"] else None,
         rows=gathering.count(project, model, until) if serving else Rows(),
         untold=_untold(project, model, triggers),
+        gone=_gone(project, model),
         retrained=retrained,
     )
 
@@ -196,6 +197,16 @@ def _untold(project: Project, model: str, triggers: list[Trigger]) -> str:
     if head and seen and head.version_id != seen.version_id and not head.origin.get("base"):
         return f"The data have a new version, {head.version_id[:12]}."
     return ""
+
+
+def _gone(project: Project, model: str) -> str:
+    """Of a file that is not there: what stands in for it."""
+    settings = project.model(model)
+    if settings.data.path is None or (project.settings.root / settings.data.path).is_file():
+        return ""
+    return (
+        f"{settings.data.path} is gone: its newest version that is known, of {settings.dataset}, stands in."
+    )
 
 
 def _before(project: Project, model: str, now: datetime) -> Before | None:
