@@ -44,6 +44,9 @@ PENALTIES = (10.0, 100.0, 1000.0)  # 1 / variance of a standardised feature's ef
 WAIT = 4.0  # periods between two trainings of candidates
 MEMORY = 3  # candidates whose gains tell what another may gain
 MOST_DOUBLED = 2  # times that refusals double the wait, at most
+MOST_PROVEN = (
+    4  # the same where labels have proven that the champion got worse: then it is one period at first
+)
 GAIN = 0.01  # of the champion's loss, that a correction must gain
 PAID = 0.005  # of the champion's loss, that may be expected from what the last candidates gained
 GROWTH = 3.0  # times the labelled rows: a reason of its own
@@ -222,14 +225,15 @@ def worth(
     labelled rows by those that the champion learnt from. ``steps``: periods of labels (a week, or what the
     policy looks at) since a candidate was last trained. ``refused``: candidates in a row that the gate has
     refused. ``gained``: see there. ``proven``: labels have shown that the champion got worse. That needs no
-    more proof; but where the gate has refused a candidate since, the next one waits, ever longer.
+    more proof; but where the gate has refused candidates since, the next one waits a period, and twice as
+    long after each: right after a change there are few rows of the new world to learn and to judge by.
 
     It waits ``WAIT`` periods, so that it trains at a quarter of them at most. Then a benefit of ``GAIN`` that
     is likely is a reason. These are reasons too, unless the gate refused some, which doubles the wait for
     each: a gain of ``PAID`` that may be expected from the last candidates' (it grows with the periods that
     have passed); rows that change in time for sure; and ``GROWTH`` times the rows.
     """
-    if proven and (not refused or steps >= WAIT * 2 ** min(refused - 1, MOST_DOUBLED)):
+    if proven and (not refused or steps >= 2 ** min(refused - 1, MOST_PROVEN)):
         return True, "Labels have shown that the model got worse."
     if steps < WAIT:
         return False, (

@@ -194,9 +194,11 @@ def test_each_refusal_doubles_the_wait_but_not_for_a_benefit(why):
 
 
 def test_labels_that_prove_it_wait_for_refusals_alone():
-    assert benefit.worth(None, growth=1, steps=0, proven=True)[0]
-    assert not benefit.worth(None, growth=1, steps=3, proven=True, refused=1)[0]
-    assert benefit.worth(None, growth=1, steps=4, proven=True, refused=1)[0]
+    waits = [
+        next(n for n in range(100) if benefit.worth(None, growth=1, steps=n, refused=refused, proven=True)[0])
+        for refused in range(8)
+    ]
+    assert waits == [0, 1, 2, 4, 8, 16, 16, 16]
 
 
 def test_many_more_rows_are_a_reason():
