@@ -201,7 +201,7 @@ def worth(
     except TooFewRows:
         found = None
     known = {name: each[:end] for name, each in features.items()} | {"label": stream.truth[:end]}
-    moves = moving.judge(known, stream.times[:end])
+    moves = moving.judge(known, stream.times[:end], end - new.start)
     gained = benefit.gained(verdicts[-benefit.MEMORY :])
     return benefit.worth(found, moves=moves, gained=gained, **about)
 

@@ -60,14 +60,13 @@ def _moves(material: Material, run: Run, known: About) -> moving.Moves | None:
     if times is None:
         return None
     rows = np.flatnonzero(there)
-    rows = rows[np.argsort(times[rows], kind="stable")]
-    rows = rows[:: -(-len(rows) // moving.MOST) or 1]
+    new = int((there & ~material.had(run)).sum())
     table = material.table.take(pa.array(rows))
     kinds = {each: table.schema.field(each).type for each in run.features if each != name}
     told = {
         each: column_of(table.column(each)) for each, kind in kinds.items() if not pa.types.is_temporal(kind)
     }
-    return moving.judge(told | {material.model.target: material.truth(run, rows)}, times[rows])
+    return moving.judge(told | {material.model.target: material.truth(run, rows)}, times[rows], new)
 
 
 def _benefit(material: Material, run: Run, rows: np.ndarray) -> benefit.Benefit | None:

@@ -28,6 +28,7 @@ from .columns import Floats, numbers
 BLOCKS = 50  # consecutive in time, with equally many rows
 FEWEST = 10  # blocks: of fewer no order is strange enough
 LEAST = 30  # rows in a block, at least
+REACH = 4  # times the new rows: a change of long ago is learnt, or was not worth it
 MOST = 30_000  # rows that are looked at; of more, every second, third … one is taken
 NEAR = {1: 2 / 3, 2: 1 / 3}  # how far apart, and how much that counts
 ORDERS = 5_000  # random orders of the blocks, at most
@@ -54,12 +55,13 @@ class Moves:
         return self.p <= SURE
 
 
-def judge(features: Mapping[str, Any], times: Any) -> Moves | None:
+def judge(features: Mapping[str, Any], times: Any, new: int) -> Moves | None:
     """Whether the rows' columns move in time: ``features`` maps names to columns (n,), labels among them:
     numbers (NaN is missing), or anything else, which is taken as categories. ``times`` (n,) in seconds since
-    the epoch, in any order. None below 300 rows, and where no column varies."""
+    the epoch, in any order. So many of the latest rows are ``new`` to the champion: four times as many are
+    looked at. None below 300 rows, and where no column varies."""
     at = np.asarray(times, dtype=np.float64)
-    order = np.argsort(at, kind="stable")
+    order = np.argsort(at, kind="stable")[-REACH * new :] if new else np.array([], dtype=int)
     order = order[:: -(-len(order) // MOST) or 1]
     blocks = min(BLOCKS, len(order) // LEAST)
     if blocks < FEWEST:

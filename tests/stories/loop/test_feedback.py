@@ -108,7 +108,7 @@ def test_who_believes_its_own_effect_sees_a_change_where_there_is_none(
 def test_those_who_are_held_out_show_a_change_and_judge_what_was_learnt_of_it(town: Calling) -> None:
     town.live(3)
     before = town.right()
-    town.live(8, turned)
+    town.live(12, turned)
     (promoted,) = [one for one in town.decisions() if one.outcome == "promoted"]
     assert promoted.code == "changed_world"
     assert town.right() > before + 0.1

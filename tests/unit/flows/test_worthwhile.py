@@ -27,6 +27,7 @@ def material(draw: np.random.Generator, time_column: str | None = None) -> Any:
         model=SimpleNamespace(time_column=time_column, target="y"),
         recipe=Recipe("y"),
         truth=lambda run, rows: table.column("y").to_numpy()[rows],
+        had=lambda run: np.arange(BASE + NEW) < BASE,
     )
 
 

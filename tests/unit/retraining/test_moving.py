@@ -21,7 +21,7 @@ def still(seed, rows=ROWS, burst=0):
 
 
 def judged(features, rows=ROWS):
-    found = moving.judge(features, np.arange(rows, dtype=float))
+    found = moving.judge(features, np.arange(rows, dtype=float), rows)
     assert found is not None
     return found
 
@@ -68,7 +68,7 @@ def test_the_order_of_rows_does_not_matter_but_their_times_do():
     features["x2"] = features["x2"] + np.linspace(0, 1, ROWS)
     order = draw.permutation(ROWS)
     mixed = {name: column[order] for name, column in features.items()}
-    assert moving.judge(mixed, order.astype(float)) == judged(features)
+    assert moving.judge(mixed, order.astype(float), ROWS) == judged(features)
     assert not judged(mixed).sure
 
 
@@ -88,7 +88,7 @@ def test_hours_and_weekdays_are_no_change():
         features["x1"] = features["x1"] + (day > 4)
         features["x2"] = features["x2"] + np.sin(hour / 24 * 2 * np.pi)
         features["busy"] = np.where(hour > 8, "yes", "no")
-        chances.append(moving.judge(features, seconds).p)
+        chances.append(moving.judge(features, seconds, ROWS).p)
     assert np.mean(np.array(chances) <= 0.05) <= 0.1
     assert min(chances) > moving.SURE / 2
 
@@ -100,8 +100,21 @@ def test_missing_numbers_can_move():
     assert judged(features).sure
 
 
+def test_a_change_of_long_ago_is_none():
+    """The champion has learnt what came of it: of 3,000 rows the last 400 are new to it."""
+    _, features = still(0)
+    features["x2"] = features["x2"] + 2.0 * (np.arange(ROWS) > 1_000)
+    times = np.arange(ROWS, dtype=float)
+    assert moving.judge(features, times, 2_000).sure
+    lately = moving.judge(features, times, 400)
+    assert (lately.rows, lately.sure) == (1_600, False)
+
+
 def test_few_rows_and_nothing_that_varies_say_nothing():
-    assert moving.judge(still(0, rows=299)[1], np.arange(299.0)) is None
-    assert moving.judge(still(0, rows=300)[1], np.arange(300.0)) is not None
-    assert moving.judge({"same": np.full(600, 7.0), "none": np.full(600, np.nan)}, np.arange(600.0)) is None
-    assert moving.judge({}, np.array([])) is None
+    assert moving.judge(still(0, rows=299)[1], np.arange(299.0), 299) is None
+    assert moving.judge(still(0, rows=300)[1], np.arange(300.0), 300) is not None
+    assert moving.judge(still(0)[1], np.arange(3000.0), 74) is None
+    assert moving.judge(still(0)[1], np.arange(3000.0), 0) is None
+    constant = {"same": np.full(600, 7.0), "none": np.full(600, np.nan)}
+    assert moving.judge(constant, np.arange(600.0), 600) is None
+    assert moving.judge({}, np.array([]), 0) is None

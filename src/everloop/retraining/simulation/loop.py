@@ -235,7 +235,7 @@ class Loop(Days):
             found,
             growth=growth,
             steps=steps,
-            moves=self._moves(rows) if steps >= benefit.WAIT else None,
+            moves=self._moves(serving, rows) if steps >= benefit.WAIT else None,
             refused=len(newer),
             gained=benefit.gained(judged),
             proven=proven,
@@ -251,10 +251,11 @@ class Loop(Days):
         except (TooFewRows, Invalid):
             return None
 
-    def _moves(self, rows: Rows) -> moving.Moves | None:
+    def _moves(self, serving: Version, rows: Rows) -> moving.Moves | None:
         rows = rows[np.isfinite(self.world.times[rows])]
         known = {**self.world.features(rows), "label": self.world.truth[rows]}
-        return moving.judge(known, self.world.times[rows])
+        new = int((~serving.had(len(self.world.times))[rows]).sum())
+        return moving.judge(known, self.world.times[rows], new)
 
     def _put_decision(self, job: Job, decision: Decision) -> Decision:
         record = self.kept.records[self.kept.of_job[job.number]]
