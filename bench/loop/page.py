@@ -53,8 +53,8 @@ FOUND = """### What it shows
 
 Ours trains no more than a quarter of the time and never without drift. It does not reach 90 % everywhere.
 
-- On flights every candidate is asked for and every one is promoted, each fourth week: there it is a
-  calendar, which gives 79 to 90 % by the week of its beginning. What remains is to choose better weeks.
+- On flights every candidate that is asked for is promoted, nearly each fourth week: there it is a calendar,
+  which gives 79 to 90 % by the week of its beginning. What remains is to choose better weeks.
 - On employment nearly all that training again gains is of more rows of much the same world (1 % of the
   loss). Its rows change in time for sure only from the 31st step on; before, three times the rows are its
   only reason. What more rows gain tells it (0.4 % of the loss each time they double) from no drift (0.5 to
@@ -64,7 +64,7 @@ Ours trains no more than a quarter of the time and never without drift. It does 
   % for each of eight streams, .4 are expected where no promotion ever harms.
 
 That rows change in time takes the luck of the beginning out of flights (80 to 90 % from four first models,
-48 to 88 % without) and leaves the others much as they were. It is sure on all eight streams, on five of
+48 to 88 % without) and leaves the others much as they were. It is sure on all eight streams, on three of
 them at the first look, and at none of 840 looks at streams without drift.
 
 Tried and not taken. A wait of three steps, where the rows have grown by 15 %, and of six at the most: hotel
