@@ -1,16 +1,13 @@
-"""From the last label that was needed to the new champion serving: ``python -m bench.loop.delay``.
+"""From the last label that was needed to the new champion serving: ``python -m bench.loop.delay [ROUNDS]``.
 
-    python -m bench.loop.delay --rounds 5            one label is missing, and is sent
-    python -m bench.loop.delay --rounds 5 --batch    a day's labels come in one request
-
-A real server, default settings but without canary. A shop's world has changed. The last labels are sent, and
-the server is asked until another version answers. The seconds of the step ``train`` are taken off: they
-depend on the model alone. What each part of the way took is read from the records.
+A real server, default settings but without canary. A shop's world has changed; all labels are there but one.
+That one is sent, and the server is asked until another version answers. The seconds of the step ``train`` are
+taken off: they depend on the model alone. What each part of the way took is read from the records.
 """
 
 from __future__ import annotations
 
-import argparse
+import sys
 import tempfile
 import time
 from datetime import UTC, datetime, timedelta
@@ -43,12 +40,12 @@ class Shop(Today):
     begin = Today.begin - timedelta(days=SERVED)
 
 
-def main(rounds: int, batch: bool) -> None:
+def main(rounds: int) -> None:
     found = []
     for number in range(rounds):
         load = psutil.getloadavg()[0]
         with tempfile.TemporaryDirectory() as folder:
-            parts = once(Path(folder), batch)
+            parts = once(Path(folder))
         found.append(parts)
         took = sum(parts.values()) - parts[TRAINING]
         told = ", ".join(f"{name} {seconds:.2f}" for name, seconds in parts.items())
@@ -58,27 +55,28 @@ def main(rounds: int, batch: bool) -> None:
     print(f"median {median(without):.2f} s, {without[0]:.2f} to {without[-1]:.2f}")
 
 
-def once(folder: Path, batch: bool) -> dict[str, float]:
+def once(folder: Path) -> dict[str, float]:
     """Seconds of each part of the way from the label to the new champion, in their order."""
     town = Shop(folder, rollout="direct", on=["labels"])
     names = town.features()
     for _ in range(SERVED):
         town.day_of(turned)
-    late = town._due if batch else town._due[:1]
+    late, *last = town._due
     town.clock.at += timedelta(hours=12)
-    labels.add(town.project, town._due[len(late) :])
+    labels.add(town.project, last)
     town.clock.at = datetime.now(UTC)
     rows = gathering.count(town.project, MODEL, gathering.until(town.project, MODEL)).new
     town.close()
-    tree = Shop.tree(rollout="direct", on=["labels"], new_labels=rows + len(late))
+    tree = Shop.tree(rollout="direct", on=["labels"], new_labels=rows + 1)
     (folder / "everloop.yaml").write_text(yaml.safe_dump(tree))
     with running(folder) as server:
         time.sleep(QUIET)  # nothing is to be done
         assert not server.ask("GET", "/decisions").json["decisions"]
         body = _question(names)
-        sent = [{"prediction_id": each.prediction_id, "label": each.label} for each in late]
         begun, since = time.monotonic(), datetime.now(UTC)
-        server.ask("POST", "/labels", {"labels": sent})
+        server.ask(
+            "POST", "/labels", {"labels": [{"prediction_id": late.prediction_id, "label": late.label}]}
+        )
         while _version(server, body) == "1.0.0":
             assert time.monotonic() - begun < PATIENCE, server.ask("GET", "/decisions").json
             time.sleep(0.02)
@@ -114,7 +112,4 @@ def _version(server: Server, body: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    told = argparse.ArgumentParser(prog="python -m bench.loop.delay")
-    told.add_argument("--rounds", type=int, default=ROUNDS)
-    told.add_argument("--batch", action="store_true", help="a day's labels come in one request")
-    main(**vars(told.parse_args()))
+    main(int(sys.argv[1]) if sys.argv[1:] else ROUNDS)
