@@ -13,6 +13,7 @@ import numpy as np
 from everloop.core.decisions import GatePolicy, GateVerdict
 from everloop.core.runs import Preparation, Recipe
 from everloop.deployment import gate
+from everloop.flows.gating import FRESH
 from everloop.training import choices, trying
 from everloop.training.estimators import build
 from everloop.training.preparation import prepare
@@ -23,7 +24,6 @@ from .streams import FOLDER, Stream
 DELAY = 1  # steps that a label is late
 Model = tuple[int, str]  # the step at which it was trained, and the choice of rows
 RECIPE = Recipe("target", estimator="lightgbm", preparation=Preparation(numeric_missing="keep"), seed=42)
-FRESH = 100  # new rows to judge by; of fewer it judges by all that were held out: as flows.gating does
 
 
 class Bank:

@@ -20,15 +20,13 @@ from everloop.training import trying
 from .fitted import About
 from .material import Material
 
-FEWEST = benefit.BLOCKS * benefit.LEAST  # rows that are new since the champion's, to judge by them alone
-
 
 def judge(material: Material, run: Run, proven: bool, known: About) -> Evidence:
     """``fired``: a candidate is worth training. ``run`` made the champion; ``proven``: labels have shown that
     it got worse. ``known`` of the rows: the time of those that were there before the rest is the first."""
     there = material.labelled & ~material.seen(run)
     new = there & ~material.had(run)
-    there = new if new.sum() >= FEWEST else there
+    there = new if new.sum() >= benefit.FEWEST else there
     if run.task == "classification":
         there &= np.isin(_labels(material, run, there), run.classes)
     found = _benefit(material, run, np.flatnonzero(there))
@@ -62,10 +60,8 @@ def _moves(material: Material, run: Run, known: About) -> moving.Moves | None:
     rows = np.flatnonzero(there)
     new = int((there & ~material.had(run)).sum())
     table = material.table.take(pa.array(rows))
-    kinds = {each: table.schema.field(each).type for each in run.features if each != name}
-    told = {
-        each: column_of(table.column(each)) for each, kind in kinds.items() if not pa.types.is_temporal(kind)
-    }
+    columns = {each: table.column(each) for each in run.features if each != name}
+    told = {each: column_of(one) for each, one in columns.items() if not pa.types.is_temporal(one.type)}
     return moving.judge(told | {material.model.target: material.truth(run, rows)}, times[rows], new)
 
 

@@ -14,7 +14,7 @@ express, and that a model would learn more from more rows of the same world.
 The constants are of bench/loop (RESULTS.md), chosen on its flights and its streams without drift. There the
 gain of a correction stayed below 0.4 % of the loss in 176 looks at models of independent rows; on the flights
 of 2013, where fresh models gain 5 %, it was mostly 0.3 to 4 %: ``GAIN`` lies between. Trained every 4 steps,
-a model has most of what it has trained at every step (85 % on flights, 88 to 99 % on seven more): ``WAIT``.
+a model has most of what it has trained at every step (83 % on flights, 92 to 98 % on seven more): ``WAIT``.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ from .moving import Moves
 
 BLOCKS = 6  # consecutive in time, with equally many rows
 LEAST = 30  # rows in a block, at least
+FEWEST = BLOCKS * LEAST  # rows that it takes
 MOST = 10_000  # rows that are looked at; of more, every second, third … one is taken
 CONFIDENCE = 0.8  # of the two-sided interval
 PENALTIES = (10.0, 100.0, 1000.0)  # 1 / variance of a standardised feature's effect, as believed beforehand

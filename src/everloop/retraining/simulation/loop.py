@@ -225,7 +225,7 @@ class Loop(Days):
     def _helps(self, serving: Version, rows: Rows, proven: bool) -> Evidence:
         unseen = rows[~serving.has_seen(len(self.world.times))[rows]]
         new = unseen[~serving.had(len(self.world.times))[unseen]]
-        found = self._benefit(serving, new if len(new) >= benefit.BLOCKS * benefit.LEAST else unseen)
+        found = self._benefit(serving, new if len(new) >= benefit.FEWEST else unseen)
         learnt = len(serving.trained.learnt) + len(serving.trained.held)
         newer = self.kept.versions[self.kept.versions.index(serving) + 1 :]
         last = max([serving.at, *(each.at for each in newer)])
