@@ -11,6 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+import uvloop
 from tests.stories.serving.releasing import (
     DIRECT,
     NEW,
@@ -129,6 +130,27 @@ def test_a_version_comes_to_one_worker_after_the_other(project: Project) -> None
     asyncio.run(roll())
     assert (True, True, True) in steps
     assert len(steps) > 2
+
+
+def test_a_worker_that_answers_within_a_tick_of_the_clock_has_answered(project: Project) -> None:
+    told: list[str] = []
+    office = Office(project, told.append)
+
+    async def ask() -> None:
+        task = asyncio.create_task(office.run(told.append))
+        try:
+            await until(lambda: len(told) > 0 and office.workers[0].ready.is_set(), task=task)
+            worker = office.workers[0]
+            assert [await worker.count(PATIENCE) for _ in range(200)] == [True] * 200
+            os.kill(worker.process.pid, signal.SIGSTOP)
+            assert not await worker.count(0.5)
+            os.kill(worker.process.pid, signal.SIGCONT)
+            assert await worker.count(PATIENCE)
+        finally:
+            office._stopping.set()
+            await task
+
+    uvloop.run(ask())  # whose clock ticks in milliseconds
 
 
 def test_where_the_first_worker_cannot_take_it_the_others_keep_what_they_have(project: Project) -> None:

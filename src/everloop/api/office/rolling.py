@@ -48,6 +48,5 @@ async def _taken(worker: WorkerProcess, number: int, coming: set[str]) -> str:
     failed = next((worker.failed[name] for name in coming if name in worker.failed), "")
     if failed:
         return failed
-    heard = worker.heard
-    await worker.count(ANSWERS)
-    return "" if worker.heard > heard else f"Worker {worker.slot} does not answer since it has it."
+    answers = await worker.count(ANSWERS)
+    return "" if answers else f"Worker {worker.slot} does not answer since it has it."

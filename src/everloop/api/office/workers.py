@@ -85,8 +85,8 @@ class WorkerProcess:
     def send(self, kind: str, **given: Any) -> None:
         self._channel.send(kind, **given)
 
-    async def count(self, patience: float) -> None:
-        """Bring ``counts`` up to date, if the worker answers in time."""
+    async def count(self, patience: float) -> bool:
+        """Bring ``counts`` up to date; False where the worker did not answer in time."""
         self._number += 1
         number = self._number  # of this question: others may be asked before it is answered
         done: asyncio.Future[None] = self._loop.create_future()
@@ -95,8 +95,9 @@ class WorkerProcess:
         try:
             async with asyncio.timeout(patience):
                 await done
+            return True
         except TimeoutError:
-            pass
+            return False
         finally:
             self._counted.pop(number, None)
 
