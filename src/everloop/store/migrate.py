@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from alembic import command
-from alembic.config import Config
 from sqlalchemy import Connection, Engine, inspect, text
 
 from everloop.core.errors import Corrupt
 
+from . import migrations
 from .engine import transaction
 from .migrations import HEAD
 
@@ -33,10 +30,7 @@ def upgrade(engine: Engine, target: str = HEAD) -> None:
             return
         if now is not None and now > HEAD:
             raise newer(now)
-        config = Config()
-        config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-        config.attributes["connection"] = connection
-        command.upgrade(config, target)
+        migrations.running.run(connection, target)
 
 
 def newer(found: str) -> Corrupt:

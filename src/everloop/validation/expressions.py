@@ -6,11 +6,12 @@ import ast
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import cast
-
-import pandas as pd
+from typing import TYPE_CHECKING, cast
 
 from everloop.core.errors import InvalidSettings, nearest
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MAX_LENGTH = 1000
 MAX_DEPTH = 25

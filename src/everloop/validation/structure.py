@@ -10,8 +10,9 @@ import pyarrow.compute as pc
 from everloop.core.contracts import ColumnRule, Contract, Finding
 from everloop.core.errors import nearest
 
+from .encodings import logical_type
 from .findings import SHOWN
-from .types import family, logical_type
+from .types import family
 
 
 def check_structure(table: pa.Table, contract: Contract) -> Iterator[Finding]:

@@ -16,9 +16,10 @@ import pyarrow as pa
 
 from everloop.core.contracts import ColumnRule, Finding, Severity
 
+from .encodings import logical_type
 from .expressions import RowRule
 from .findings import SHOWN, failures, name_values, outcome
-from .types import family, logical_type
+from .types import family
 
 _NULLABLE = {
     pa.int8(): pd.Int8Dtype(),

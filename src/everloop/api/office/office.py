@@ -24,7 +24,7 @@ from everloop.flows.serving import planning, recording
 from everloop.flows.serving.planning import Plan
 from everloop.serving.counts import Counts
 
-from . import beside, extras, sockets
+from . import extras, sockets
 from .hand import Hand, within
 from .plans import Plans
 from .recorder import Recorder, Recording
@@ -106,7 +106,7 @@ class Office:
             await self._any_ready()
             if not self._stopping.is_set():
                 ready(f"http://{f'[{host}]' if ':' in host else host}:{port}")
-                self._app = await asyncio.to_thread(self._load_app)
+                self._app, beside = await asyncio.to_thread(self._load_rest)
                 self._spawn(self._app.state.board.run())
                 self._spawn(beside.guard(self.project, self._recorder))
                 for errand in beside.work(self.project, self._tell, self._queued):
@@ -410,8 +410,10 @@ class Office:
 
     # -- requests that workers forward -----------------------------------------------------------------------
 
-    def _load_app(self) -> Any:
-        return import_module("everloop.api.office.app").make_app(self)
+    def _load_rest(self) -> tuple[Any, Any]:
+        """The application and what is done beside it: their libraries take longer to load than workers do."""
+        beside = import_module("everloop.api.office.beside")
+        return import_module("everloop.api.office.app").make_app(self), beside
 
     async def answer(self, message: Message) -> dict[str, Any]:
         """The answer of the office's application to a request."""

@@ -1,3 +1,7 @@
-"""Numbered, append-only migrations, run by Alembic. ``HEAD`` is the number this release works with."""
+"""Numbered, append-only migrations, run by Alembic, which loads when one is missing. ``HEAD`` is the number
+this release works with."""
+
+from everloop.core.lazy import submodules
 
 HEAD = "0010"
+__getattr__ = submodules(__name__, ["running"])
