@@ -11,6 +11,9 @@ no finding; where those before prove it without the window, it has to speak loud
 would be found again in the next ones. Distributions (``data``, ``joint``) are judged so wherever there is a
 window before. One that would be found in the window alone says so (``details["alone"]``): that is reason
 enough to look for a broken feed.
+
+Half of the evidence, at least, is for missing values of the columns that lack some in the reference: they are
+few tests beside all others, and what they find is a fault.
 """
 
 from __future__ import annotations
@@ -134,7 +137,8 @@ def spans_of(recent: int) -> list[int]:
 
 def _found(tests: dict[Key, Compared], alpha: float) -> dict[Key, Compared]:
     tried = [each for each in tests.values() if not each.certain]
-    rejected = evidence.holm(np.asarray([each.p_value for each in tried]), alpha) if tried else []
+    weights = evidence.weights([each.statistic == "missing" and bool(each.usual) for each in tried])
+    rejected = evidence.holm(np.asarray([each.p_value for each in tried]), weights, alpha)
     sure = [each for each, is_rejected in zip(tried, rejected, strict=True) if is_rejected and each.beyond]
     return {
         each.key: each for each in (*sure, *(one for one in tests.values() if one.certain and one.beyond))

@@ -97,12 +97,21 @@ def settled(shares: Floats, components: Floats, rows: Any) -> Any:
     return np.abs(peaked - 1.5 * lean**2) <= 0.05 * np.asarray(rows)
 
 
-def holm(p_values: Floats, alpha: float) -> Any:
-    """Which are rejected so that all are right with probability 1 - alpha (Holm 1979)."""
-    order = np.argsort(p_values, kind="stable")
-    limits = alpha / np.arange(len(p_values), 0, -1)
-    over = p_values[order] > limits
+def holm(p_values: Floats, weights: Floats, alpha: float) -> Any:
+    """Which are rejected so that all are right with probability 1 - alpha; those of more weight need less
+    evidence (the weighted procedure of Holm 1979)."""
+    order = np.argsort(p_values / weights, kind="stable")
+    left = np.cumsum(weights[order][::-1])[::-1]  # of this one and all that come after it
+    over = p_values[order] > alpha * weights[order] / left
     first = int(np.argmax(over)) if over.any() else len(p_values)
     rejected = np.zeros(len(p_values), dtype=bool)
     rejected[order[:first]] = True
     return rejected
+
+
+def weights(known: Any) -> Floats:
+    """``known``: of which tests it is known that they have something to tell. They get as much weight as all
+    others together, at least."""
+    known = np.asarray(known, dtype=bool)
+    ours = known.sum()
+    return np.where(known, max(1.0, (len(known) - ours) / max(ours, 1)), 1.0)

@@ -74,14 +74,17 @@ def promise(
 
 
 class _Plan:
-    """``span`` windows judged together; ``level``: of one test where all others are quiet."""
+    """``span`` windows judged together; ``level``: of one test where all others are quiet, ``gaps`` of one of
+    missing values where the reference has some."""
 
     def __init__(self, reference: Reference, rows: float, alpha: float, span: int) -> None:
         self.reference, self.rows, self.span = reference, rows, span
         features = reference.features.values()
-        tests = sum(1 + (feature.missing > 0) for feature in features) + 1
+        known = sum(feature.missing > 0 for feature in features)
+        weights = evidence.weights([True] * known + [False] * (len(features) + 2))  # two: pairs, what changed
         share = (1 - ALONE) / (len(spans_of(REACH - 1)) - 1)
-        self.level = alpha * share / (tests + 1)
+        self.level = alpha * share * float(weights[-1] / weights.sum())
+        self.gaps = alpha * share * float(weights[0] / weights.sum())
 
     def pieces(self) -> tuple[tuple[float, float], ...]:
         """Rows of all windows, of the last, of those before; with the standard errors that each must show."""
@@ -200,7 +203,7 @@ def _needed(plan: _Plan, feature: FeatureReference, rows: float, is_voice: bool)
     before, there = feature.missing / feature.rows, feature.dependence.at(feature.rows)
     usual = feature.dependence.at(rows)
     free, free_there = rows / float(usual.effect[-1]), feature.rows / float(there.effect[-1])
-    level = VOICE if is_voice else plan.level
+    level = VOICE if is_voice else plan.gaps if feature.missing else plan.level
     counts = np.unique(np.rint(np.linspace(0, np.floor(free), 4_000)))
     enough = counts > before * free + (0.0 if is_voice else MISSING * free)
     enough &= evidence.of_rare(counts, free, before * free_there, free_there) <= level

@@ -106,6 +106,28 @@ def test_few_ranks_prove_little():
 
 def test_holm_rejects_as_he_says():
     p = np.asarray([0.001, 0.04, 0.012, 0.2])
-    assert evidence.holm(p, 0.05).tolist() == [True, False, True, False]
-    assert evidence.holm(np.asarray([0.05]), 0.05).tolist() == [True]
-    assert evidence.holm(np.asarray([]), 0.05).tolist() == []
+    assert evidence.holm(p, np.ones(4), 0.05).tolist() == [True, False, True, False]
+    assert evidence.holm(np.asarray([0.05]), np.ones(1), 0.05).tolist() == [True]
+    assert evidence.holm(np.asarray([]), evidence.weights([]), 0.05).tolist() == []
+
+
+def test_those_of_more_weight_need_less_evidence():
+    p = np.asarray([0.03, 0.04])
+    assert evidence.holm(p, np.ones(2), 0.05).tolist() == [False, False]
+    assert evidence.holm(p, np.asarray([3.0, 1.0]), 0.05).tolist() == [True, True]
+    assert evidence.holm(p, np.asarray([1.0, 9.0]), 0.05).tolist() == [True, True]
+    assert evidence.holm(p, np.asarray([1.0, 2.0]), 0.05).tolist() == [False, False]
+    assert evidence.weights([True, False, False, False, True]).tolist() == [1.5, 1, 1, 1, 1.5]
+    assert evidence.weights([True, True, False]).tolist() == [1, 1, 1]
+    assert evidence.weights([False, False]).tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("correlated", [0.0, 0.9])
+def test_weights_keep_the_promise(correlated: float):
+    """Ten tests of which nothing is true, three with more weight: any is rejected as often as said."""
+    rng = np.random.default_rng(20)
+    weights = evidence.weights([True] * 3 + [False] * 7)
+    shared = rng.standard_normal((4_000, 1)) * np.sqrt(correlated)
+    own = rng.standard_normal((4_000, 10)) * np.sqrt(1 - correlated)
+    wrong = [evidence.holm(stats.norm.sf(row), weights, 0.05).any() for row in shared + own]
+    assert np.mean(wrong) <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 4_000)
