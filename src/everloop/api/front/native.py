@@ -1,7 +1,7 @@
 """Models that could not be compiled, in a process of their own: what they do there never holds up the loop.
 
-While the process works on a batch, requests gather; the next batch takes all of them. So a lone request never
-waits, and the more come, the larger the batches.
+While the process works on a batch, requests gather; the next batch takes all of them (``waiting``). So a lone
+request never waits, and the more come, the larger the batches.
 
 A model that ends the process, as a fault in C code does, is never asked the same rows again. It rests, ever
 longer, while it is started again in a process of its own: meanwhile its requests are refused at once, so that
@@ -28,16 +28,15 @@ from everloop.core.errors import MLOpsError, TimedOut, Unavailable
 from everloop.serving.desk import Scores, Served
 
 from .loading import Native
+from .waiting import Waiting
 
 MODULE = "everloop.worker.native"
-MOST = 1_024  # rows in one batch
 LOAD_WITHIN = 120.0  # seconds
 ENDS_WITHIN = 1.0  # a process that says nothing any more
 SHARED = ""  # where models are that have ended no process
 FIRST_PAUSE, LONGEST_PAUSE = 0.25, 30.0  # seconds that a model rests; twice as long each time
 FORGIVEN = 60.0  # seconds without a crash, and the next one counts as the first
 T = TypeVar("T")
-_Waiting = tuple[list[Any], asyncio.Future[Scores]]
 
 
 class _Died(Unavailable):
@@ -156,8 +155,7 @@ class NativeProcess:
         self._rooms: defaultdict[str, _Room] = defaultdict(_Room)  # by model, and SHARED
         self._crashes: dict[str, _Crashes] = {}
         self._models: dict[str, Native] = {}
-        self._waiting: dict[str, list[_Waiting]] = {}
-        self._busy: set[str] = set()
+        self._waiting: defaultdict[str, Waiting] = defaultdict(Waiting)
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def load(self, natives: list[Native]) -> dict[str, str]:
@@ -195,10 +193,11 @@ class NativeProcess:
         is killed. Raises Unavailable when the model fails, TimedOut."""
         key = f"{model.name}@{model.version}"
         done: asyncio.Future[Scores] = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(key, []).append((rows, done))
-        if key not in self._busy:
-            self._busy.add(key)
-            self._spawn(self._work(key, timeout))
+        waiting = self._waiting[key]
+        waiting.add((rows, done))
+        if not waiting.busy:
+            waiting.busy = True
+            self._spawn(self._work(key, waiting, timeout))
         return await done
 
     async def close(self) -> None:
@@ -213,34 +212,27 @@ class NativeProcess:
                 running.end()
                 await running.process.wait()
 
-    async def _work(self, key: str, timeout: float) -> None:
+    async def _work(self, key: str, waiting: Waiting, timeout: float) -> None:
         """Batch after batch, until nothing waits."""
+        loop = asyncio.get_running_loop()
         try:
-            while waiting := self._waiting.get(key):
-                taken: list[_Waiting] = []
-                rows: list[Any] = []
-                while waiting and len(rows) < MOST:
-                    one = waiting.pop(0)
-                    if one[1].done():
-                        continue  # its client went, or its deadline passed
-                    taken.append(one)
-                    rows += one[0]
-                if not taken:
-                    continue
+            while taken := waiting.take():
+                began = loop.time()
                 try:
-                    scores = await self._ask(key, rows, timeout)
+                    scores = await self._ask(key, [row for rows, _ in taken for row in rows], timeout)
                 except Exception as error:  # noqa: BLE001 (whatever it was, it is what the requests get)
                     for _, done in taken:
                         if not done.done():
                             done.set_exception(error)
                     continue
                 start = 0
-                for some, done in taken:
+                for rows, done in taken:
                     if not done.done():
-                        done.set_result(scores[start : start + len(some)])
-                    start += len(some)
+                        done.set_result(scores[start : start + len(rows)])
+                    start += len(rows)
+                await waiting.come_back(len(taken), loop.time() - began)
         finally:
-            self._busy.discard(key)
+            waiting.busy = False
 
     async def _ask(self, key: str, rows: list[Any], timeout: float) -> Scores:
         async def asked() -> Message:
