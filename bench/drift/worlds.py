@@ -149,11 +149,19 @@ NEW = -2
 
 
 def changed(
-    world: World, columns: Columns, change: str, usual: Columns, draw: int, fresh: Callable[[], Columns]
+    world: World,
+    columns: Columns,
+    change: str,
+    usual: Columns,
+    draw: int,
+    fresh: Callable[[], Columns],
+    place: int = 0,
 ) -> tuple[Columns, tuple[str, ...]]:
     """The rows after a change, and the columns that it is in. ``fresh``: rows with the pair's other
-    correlation; ``usual``: the reference, of which mean and standard deviation are taken."""
+    correlation; ``usual``: the reference, of which mean and standard deviation are taken. ``place``: the windows
+    of one draw change the same column, each in rows of its own."""
     rng = np.random.default_rng([2_027, world.seed, draw])
+    chance = np.random.default_rng([2_028, world.seed, draw, place])
     rows = len(columns["x00"])
     if change == "correlation .6 to .3":
         return fresh(), PAIR
@@ -162,14 +170,14 @@ def changed(
         share = np.bincount(usual[CATEGORY], minlength=levels) / len(usual[CATEGORY])
         gains = int(rng.integers(levels))
         others = codes != gains
-        codes[others & (rng.random(rows) < 0.1 / (1 - share[gains]))] = gains
+        codes[others & (chance.random(rows) < 0.1 / (1 - share[gains]))] = gains
         return {**columns, CATEGORY: codes}, (CATEGORY,)
     if change == "new level 1 %":
         name = f"k{int(rng.integers(CATEGORIES)):02}"
-        return {**columns, name: np.where(rng.random(rows) < 0.01, NEW, columns[name])}, (name,)
+        return {**columns, name: np.where(chance.random(rows) < 0.01, NEW, columns[name])}, (name,)
     if change == "missing 1 to 3 %":
         name = GAPPY[int(rng.integers(3))]
-        gone = rng.random(rows) < 0.02 / 0.99
+        gone = chance.random(rows) < 0.02 / 0.99
         return {**columns, name: np.where(gone, np.nan, columns[name])}, (name,)
     name = world.smooth[int(rng.integers(len(world.smooth)))]
     centre, spread = float(usual[name].mean()), float(usual[name].std())
@@ -187,7 +195,7 @@ def change_at(
     part = 1_000 * draw + 500 + 10 * CHANGES.index(change) + place
     columns = world.rows(rows, part=part)
     return changed(
-        world, columns, change, usual, 1_000 * draw, lambda: world.rows(rows, part=part, factor=0.3)
+        world, columns, change, usual, 1_000 * draw, lambda: world.rows(rows, part=part, factor=0.3), place
     )
 
 

@@ -33,6 +33,7 @@ from .serving_load import BODY, Account
 
 Figures = dict[str, Any]
 PATIENCE = 40.0  # seconds, until a drill gives up
+ANSWERS = 60.0  # seconds for one answer: the machine may be busy
 WORKER, NATIVE = "everloop.api.front.worker", "everloop.worker.native"
 NAMES = ("sepal_length", "sepal_width", "petal_length", "petal_width")
 
@@ -160,7 +161,7 @@ class Serving:
     def get(self, path: str) -> tuple[int, Any]:
         """Status and JSON of one GET; 0 where there was no connection."""
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=10) as found:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=ANSWERS) as found:
                 return found.status, json.loads(found.read())
         except urllib.error.HTTPError as error:
             return error.code, json.loads(error.read())
@@ -174,7 +175,7 @@ class Serving:
             {"Content-Type": "application/json"},
         )
         try:
-            with urllib.request.urlopen(request, timeout=10) as found:
+            with urllib.request.urlopen(request, timeout=ANSWERS) as found:
                 return found.status, json.loads(found.read())
         except urllib.error.HTTPError as error:
             return error.code, json.loads(error.read())
@@ -182,7 +183,7 @@ class Serving:
             return 0, None
 
     def text(self, path: str) -> str:
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=10) as found:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=ANSWERS) as found:
             return str(found.read().decode())
 
     def event(self, name: str) -> float:

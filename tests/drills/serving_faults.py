@@ -64,7 +64,8 @@ def _replaced(server: Serving, dead: int) -> bool:
     workers = server.children(WORKER)
     if len(workers) != 2 or any(one.pid == dead for one in workers):
         return False
-    return bool(server.get("/metrics")[1]["workers"]["ready"] == 2)
+    told = server.get("/metrics")[1]  # None where the worker that died had the connection
+    return bool(told and told["workers"]["ready"] == 2)
 
 
 def killed_office(folder: Path, times: int) -> Figures:
