@@ -158,7 +158,7 @@ def changed(
     place: int = 0,
 ) -> tuple[Columns, tuple[str, ...]]:
     """The rows after a change, and the columns that it is in. ``fresh``: rows with the pair's other
-    correlation; ``usual``: the reference, of which mean and standard deviation are taken. ``place``: the windows
+    correlation; ``usual``: the reference, of which mean and standard deviation are taken. ``place``: windows
     of one draw change the same column, each in rows of its own."""
     rng = np.random.default_rng([2_027, world.seed, draw])
     chance = np.random.default_rng([2_028, world.seed, draw, place])
