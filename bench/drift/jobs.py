@@ -168,7 +168,7 @@ def _quiet(quick: bool) -> list[Job]:
 
 
 def _power(quick: bool) -> list[Job]:
-    seeds, each = ([201], 1) if quick else (list(range(201, 206)), 12)
+    seeds, each = ([201], 1) if quick else (list(range(201, 206)), 30)
     jobs = [_ours("power", "1,000 rows", "power", rows=1_000, seeds=seeds, each=each)]
     for tool in DRIFT:
         if tool == "scipy":
