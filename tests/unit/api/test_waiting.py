@@ -5,10 +5,19 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
+
+from everloop.api.front import waiting as module
 from everloop.api.front.waiting import MOST, Waiting
 from everloop.serving.desk import Scores
 
 FOREVER, AT_ONCE = 1e9, 1e-9  # seconds that the last batch took
+
+
+@pytest.fixture(autouse=True)
+def without_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that stands still for a moment is no reason to give up waiting."""
+    monkeypatch.setattr(module, "LONGEST", FOREVER)
 
 
 def ask(waiting: Waiting, rows: int = 1) -> asyncio.Future[Scores]:
@@ -58,6 +67,26 @@ def test_the_next_batch_waits_for_those_that_were_just_answered() -> None:
         ask(waiting)
         assert await ready(back)
         assert len(waiting.take()) == 3
+
+    asyncio.run(told())
+
+
+def test_a_full_batch_waits_for_nobody_and_a_slow_model_waits_little(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def told() -> None:
+        waiting = Waiting()
+        ask(waiting, MOST)
+        await waiting.come_back(2, FOREVER)
+        waiting.take()
+        ask(waiting)
+        back = asyncio.create_task(waiting.come_back(9, FOREVER))
+        assert not await ready(back)
+        ask(waiting, MOST)
+        assert await ready(back)
+        monkeypatch.setattr(module, "LONGEST", AT_ONCE)
+        waiting.take()
+        await Waiting().come_back(2, FOREVER)
 
     asyncio.run(told())
 

@@ -16,6 +16,7 @@ from everloop.serving.desk import Scores
 
 MOST = 1_024  # rows in one batch
 RETURN = 0.35  # of the time that the last batch took: so long it waits for those that were answered
+LONGEST = 0.05  # seconds; who asks again at once is back by then, also where a batch takes seconds
 LONGEST_BREAK = 64  # batches that do not wait where nobody came back
 
 Request = tuple[list[Any], asyncio.Future[Scores]]
@@ -27,13 +28,14 @@ class Waiting:
     def __init__(self) -> None:
         self.busy = False
         self._requests: list[Request] = []
-        self._wanted = 0
+        self._rows = self._wanted = 0
         self._there = asyncio.Event()
         self._break = self._left = 0  # batches that do not wait, and how many of them are to come
 
     def add(self, request: Request) -> None:
         self._requests.append(request)
-        if len(self._requests) >= self._wanted:
+        self._rows += len(request[0])
+        if len(self._requests) >= self._wanted or self._rows >= MOST:
             self._there.set()
 
     def take(self) -> list[Request]:
@@ -43,6 +45,7 @@ class Waiting:
         rows = 0
         while self._requests and rows < MOST:
             one = self._requests.pop(0)
+            self._rows -= len(one[0])
             if not one[1].done():
                 taken.append(one)
                 rows += len(one[0])
@@ -51,7 +54,7 @@ class Waiting:
     async def come_back(self, answered: int, took: float) -> None:
         """Wait for the clients of a batch that took so many seconds, which have just been answered."""
         before = len(self._requests)
-        if before + answered < 2:
+        if before + answered < 2 or self._rows >= MOST:
             return
         if self._left:
             self._left -= 1
@@ -59,7 +62,7 @@ class Waiting:
         self._wanted = before + answered
         self._there.clear()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(RETURN * took):
+            async with asyncio.timeout(min(RETURN * took, LONGEST)):
                 await self._there.wait()
         came = len(self._requests) - before
         self._break = 0 if 2 * came >= answered else min(max(1, 2 * self._break), LONGEST_BREAK)
