@@ -146,10 +146,10 @@ class Inputs:
         for number, row in enumerate(rows):
             at = number if many else None
             if len(row) != width:
-                wrong.append(
-                    Wrong("features", f"{len(row)} values", "do not fit this model",
-                          f"{width} values: {', '.join(self.names[:_NAMES])}", at)
-                )  # fmt: skip
+                allowed = f"{width} values: {', '.join(self.names[:_NAMES])}"
+                if any(isinstance(value, list) for value in row):
+                    allowed += "; rows in a list are sent as 'instances'"
+                wrong.append(Wrong("features", f"{len(row)} values", "do not fit this model", allowed, at))
                 continue
             out: list[Any] = []
             warnings: list[str] = []

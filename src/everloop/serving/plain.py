@@ -80,8 +80,13 @@ def _rows(asked: _Body, inputs: Inputs, most: int) -> Question:
             return Question((asked.features,))
         row, warned = inputs.ordered(asked.features)
         return Question((row,), warnings=[warned] if warned else None)
-    if asked.instances is None or asked.features is not None:
-        raise Invalid("The body has to have either 'features' or 'instances'.", remedy=EXAMPLE)
+    if asked.features is not None:
+        raise Invalid(
+            "The body has both 'features' and 'instances'.",
+            remedy="Send 'features' for one row, or 'instances' for several.",
+        )
+    if asked.instances is None:
+        raise Invalid("The body has neither 'features' nor 'instances'.", remedy=EXAMPLE)
     if not asked.instances:
         raise Invalid("'instances' is empty.", remedy="Send at least one row.")
     if len(asked.instances) > most:

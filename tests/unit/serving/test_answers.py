@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from itertools import count
 from typing import Any
 
@@ -93,6 +94,20 @@ def test_requests_of_one_batch_get_their_own_answers() -> None:
     assert [line["prediction_id"] for line in logged] == ["pred_1", "pred_2.0", "pred_2.1", "pred_3"]
     assert [line["inputs"] for line in logged][2] == {"a": 0.3, "b": 9}
     assert {line["latency_ms"] for line in logged} == {500.0}
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({"features": [1, 2], "instances": [[1, 2]]}, "both 'features' and 'instances'"),
+        ({}, "neither 'features' nor 'instances'"),
+        ({"features": [[1, 2]]}, "1 values do not fit this model.*rows in a list are sent as 'instances'"),
+    ],
+)
+def test_a_body_of_another_form_is_told_which_one_it_should_have(body: Any, said: str) -> None:
+    (one,), _ = ask(body)
+    assert one.reply is not None
+    assert re.search(said, str(one.reply.error)), one.reply.error
 
 
 def test_warnings_are_of_their_row() -> None:
