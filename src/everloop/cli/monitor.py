@@ -87,7 +87,7 @@ def show(
     limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many checks.")] = 10,
     everything: Annotated[bool, typer.Option("--all", help="Also what did not fire.")] = False,
 ) -> None:
-    """Show the checks of a model, the newest first, and what fired.
+    """Show the checks of a model, the newest window first, and what fired.
 
     \b
     Example:

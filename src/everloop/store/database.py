@@ -66,10 +66,12 @@ class Tx:
         limit: int | None = None,
         only: Sequence[str] | None = None,
     ) -> Sequence[Row]:
-        """The tenant's rows, oldest first, or newest first; of all columns or ``only`` these."""
-        order = table.c[by].desc() if newest else table.c[by]
+        """The tenant's rows, oldest first, or newest first; of all columns or ``only`` these. Where ``by`` is
+        the same, a table's ``sequence`` says which came first."""
+        order = [table.c[name] for name in dict.fromkeys((by, "sequence")) if name in table.c]
         columns = table.c if only is None else [table.c[name] for name in only]
-        query = self.mine(select(*columns), table).where(*conditions).order_by(order).limit(limit)
+        query = self.mine(select(*columns), table).where(*conditions).limit(limit)
+        query = query.order_by(*(each.desc() for each in order) if newest else order)
         with self._understood(table):
             return self._connection.execute(query).mappings().all()
 

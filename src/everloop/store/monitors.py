@@ -150,16 +150,18 @@ def checks(
     until: datetime | None = None,
     since: datetime | None = None,
     limit: int | None = None,
+    by_window: bool = False,
 ) -> list[Checked]:
-    """Newest first; ``before``: made before then; ``until``: of windows that ended by then; ``since``: that
-    ended after then."""
+    """The last one made first, or ``by_window`` that of the newest window; ``before``: made before then;
+    ``until``: of windows that ended by then; ``since``: that ended after then."""
     wanted = [_C.model == model]
     wanted += [_C.version == version] if version else []
     wanted += [_C.kind == kind] if kind else []
     wanted += [_C.at <= to_text(before)] if before else []
     wanted += [_C.until <= to_text(until)] if until else []
     wanted += [_C.until > to_text(since)] if since else []
-    rows = tx.rows(monitor_checks, *wanted, newest=True, by="at" if before else "sequence", limit=limit)
+    by = "until" if by_window else "at" if before else "sequence"
+    rows = tx.rows(monitor_checks, *wanted, newest=True, by=by, limit=limit)
     return [load(Checked, row["document"]) for row in rows]
 
 

@@ -96,9 +96,9 @@ def history(
     *,
     until: datetime | None = None,
 ) -> list[Checked]:
-    """Newest first; of windows that ended ``until`` then. Raises NotFound where nothing was checked."""
+    """The newest window first; of windows that ended ``until`` then. Raises NotFound where nothing was checked."""
     with project.store.reading() as tx:
-        found = monitors.checks(tx, model, version=version, until=until, limit=limit)
+        found = monitors.checks(tx, model, version=version, until=until, limit=limit, by_window=True)
     if not found:
         of = f"{model}@{version}" if version else f"'{model}'"
         by = "yet" if until is None else f"that had ended by {until:%Y-%m-%d %H:%M} UTC"
