@@ -36,7 +36,7 @@ async def model_checks(
     version: Version = None,
     limit: Annotated[int, Query(ge=1, le=1_000)] = 20,
 ) -> dict[str, Any]:
-    """The checks of a model, the newest window first: all that was looked at in each window, and what fired."""
+    """The checks of a model, the newest window first: all that was looked at in each, and what fired."""
     found = await do(showing.history, _project(request), model, version, limit)
     return {"model": model, "checks": [asdict(one) for one in found]}
 

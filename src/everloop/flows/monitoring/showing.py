@@ -96,7 +96,8 @@ def history(
     *,
     until: datetime | None = None,
 ) -> list[Checked]:
-    """The newest window first; of windows that ended ``until`` then. Raises NotFound where nothing was checked."""
+    """The newest window first; of windows that ended ``until`` then. Raises NotFound where nothing was
+    checked."""
     with project.store.reading() as tx:
         found = monitors.checks(tx, model, version=version, until=until, limit=limit, by_window=True)
     if not found:
