@@ -263,8 +263,9 @@ def _constant(beside: _Beside) -> list[Compared]:
     if feature.kind == "text":
         value = f"{value} letters long" if here.minimum else "empty"
     if feature.levels is not None:
-        named = feature.levels.names[at[0]] if at[0] < len(feature.levels.names) else next(iter(here.named))
-        value = f"'{named}'"
+        listed = feature.levels.names
+        named = listed[at[0]] if at[0] < len(listed) else next(iter(here.named), None)
+        value = "of rare levels" if named is None else f"'{named}'"
     return [
         Compared(
             "quality", feature.name, "constant", chance, True,
@@ -326,25 +327,26 @@ def _moved(levels: Levels, before: Floats, after: Floats) -> dict[str | None, tu
 
 
 def _new(beside: _Beside) -> list[Compared]:
-    """Levels that the reference does not list. How often such come is told by levels it has seen once (Good
-    1953), or, where it could not list all, by the rarest that it lists."""
+    """Levels that the reference has never seen. How often such come is told by levels it has seen once (Good
+    1953), or, where it only knows those that it lists, by the rarest of them."""
     feature, here, levels = beside.feature, beside.window, beside.feature.levels
     if levels is None or not here.named:
         return []
     free = float(feature.dependence.at(here.rows).effect[:-1].max(initial=1.0))
-    listed = levels.counts[: len(levels.names)]
     name, count = max(here.named.items(), key=lambda each: (each[1], each[0]))
-    if levels.complete:
-        before, times = int((listed == 1).sum()), 1
-        count_all = int(here.counts[len(levels.names) :].sum())
+    if levels.others is not None:
+        before, times, count_all = levels.singles, 1, here.new
+    elif levels.complete:
+        before, times, count_all = levels.singles, 1, int(here.counts[len(levels.names) :].sum())
     else:
-        before, times, count_all = int(listed.min()), max(len(here.named), 100), count
+        rarest = int(levels.counts[: len(levels.names)].min())
+        before, times, count_all = rarest, max(len(here.named), 100), count
     p_value = times * float(
         evidence.of_rare(count_all / free, here.present / free, before / free, beside.present / free)
     )
     share = count_all / here.present
     low, high = _wilson(share, here.present / free)
-    known = "never seen in the reference" if levels.complete else "not among its 256 most frequent levels"
+    known = "never seen in the reference" if levels.knows_new else "not among its 256 most frequent levels"
     few = dict(sorted(here.named.items(), key=lambda each: -each[1])[:5])
     return [
         Compared(

@@ -161,9 +161,12 @@ def _levels_back(
     codes = _placed(names, held)
     shares = np.zeros(len(names) + 1)  # the last place is a missing value
     shares[: len(levels.names)] = levels.counts[: len(levels.names)]
-    others = np.flatnonzero(np.bincount(codes, minlength=shares.size)[len(levels.names) : -1])
-    if others.size and not levels.complete:  # levels that the reference has seen, but does not list
-        shares[len(levels.names) + others] = levels.counts[len(levels.names) :].sum() / others.size
+    there_now = np.bincount(codes, minlength=shares.size)[:-1] > 0
+    others = [
+        at for at in range(len(levels.names), len(names)) if there_now[at] and levels.is_other(names[at])
+    ]
+    if others:  # levels that the reference has seen, but does not list
+        shares[others] = levels.counts[len(levels.names) :].sum() / len(others)
     shares[-1] = shares[:-1].sum() * feature.missing / max(feature.rows - feature.missing, 1)
     codes = _coupled(codes, shares / shares.sum(), rng)
     there: list[Any] = [*names, None]

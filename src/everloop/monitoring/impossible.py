@@ -145,10 +145,10 @@ def degrees(name: str, sample: Sample, usual: FeatureTexture | None) -> Iterator
 def _new_names(name: str, sample: Sample, held: Coded) -> Iterator[Result]:
     """Levels that are new, again and again over the window, where the reference has a closed list."""
     levels = sample.feature.levels
-    if levels is None or not levels.complete or int((levels.counts == 1).sum()) > _OPEN * levels.total:
+    if levels is None or not levels.knows_new or levels.singles > _OPEN * levels.total:
         return
-    closed = int((levels.counts == 1).sum()) <= _CLOSED * levels.total
-    new = np.array([key_of(level) not in levels.places for level in held.levels], dtype=bool)
+    closed = levels.singles <= _CLOSED * levels.total
+    new = np.array([levels.is_new(key_of(level)) for level in held.levels], dtype=bool)
     if not new.any():
         return
     is_new: Ints = np.where(held.codes >= 0, np.append(new, False)[held.codes], False).astype(np.int64)

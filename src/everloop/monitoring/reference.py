@@ -355,9 +355,7 @@ def _feature_tree(feature: FeatureReference) -> dict[str, Any]:
     return {
         **{each: getattr(feature, each) for each in _PLAIN},
         "bins": {"edges": feature.bins.edges, "counts": feature.bins.counts} if feature.bins else None,
-        "levels": {"names": list(feature.levels.names), "counts": feature.levels.counts}
-        if feature.levels
-        else None,
+        "levels": _levels_tree(feature.levels) if feature.levels else None,
         "dependence": _dependence_tree(feature.dependence),
     }
 
@@ -366,8 +364,16 @@ def _dependence_tree(dependence: Dependence) -> dict[str, Any]:
     return {each: getattr(dependence, each) for each in ("sizes", "counts", "effects", "peaks")}
 
 
+def _levels_tree(levels: Levels) -> dict[str, Any]:
+    return {
+        "names": list(levels.names), "counts": levels.counts, "others": levels.others, "once": levels.once
+    }  # fmt: skip
+
+
 def _levels(tree: dict[str, Any] | None) -> Levels | None:
-    return Levels(tuple(tree["names"]), tree["counts"]) if tree else None
+    if tree is None:
+        return None
+    return Levels(tuple(tree["names"]), tree["counts"], tree.get("others"), tree.get("once", 0))
 
 
 def _reference(tree: dict[str, Any]) -> Reference:

@@ -36,8 +36,9 @@ _BLOCK = 1_024
 class FeatureWindow:
     """``counts`` are those of the reference's bins or levels. ``total`` and ``squares`` sum the values as
     distances from the reference's mean in its standard deviations, in whole steps so that they add exactly.
-    ``named`` holds levels that the reference does not list (at most 64), ``strange`` rows whose type does
-    not fit, by type: of those nothing else is counted."""
+    ``named`` holds levels that are new to the reference (at most 64), ``new`` counts the rows of all such
+    (in earlier releases 0), ``strange`` rows whose type does not fit, by type: of those nothing else is
+    counted."""
 
     rows: int
     missing: int
@@ -51,6 +52,7 @@ class FeatureWindow:
     maximum: float | None = None
     named: Mapping[str, int] = field(default_factory=dict)
     strange: Mapping[str, int] = field(default_factory=dict)
+    new: int = 0
 
     @property
     def present(self) -> int:
@@ -86,6 +88,7 @@ class FeatureWindow:
             max((each.maximum for each in (self, other) if each.maximum is not None), default=None),
             kept(Counter(self.named) + Counter(other.named)),
             dict(sorted((Counter(self.strange) + Counter(other.strange)).items())),
+            self.new + other.new,
         )
 
 
@@ -246,11 +249,12 @@ def _of_levels(feature: FeatureReference, held: Coded) -> FeatureWindow:
     places, keys = levels.located(held)
     counts = np.zeros(levels.counts.size, dtype=np.int64)
     np.add.at(counts, places, rows[: len(places)])
-    others = Counter[str]()
+    new = Counter[str]()
     for place in np.flatnonzero((places >= len(levels.names)) & (rows[: len(places)] > 0)):
-        others[keys[place]] += int(rows[place])
+        if levels.is_new(keys[place]):
+            new[keys[place]] += int(rows[place])
     present = int(counts.sum())
-    return FeatureWindow(len(held.codes), len(held.codes) - present, counts, named=kept(others))
+    return FeatureWindow(len(held.codes), len(held.codes) - present, counts, named=kept(new), new=new.total())
 
 
 def _of_numbers(feature: FeatureReference, held: Numbers) -> tuple[FeatureWindow, Ints]:
