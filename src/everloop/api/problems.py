@@ -55,11 +55,11 @@ class BadRequest(HttpError):
     """A request whose parts are not as described; ``errors`` names each, ``known`` the fields there are where
     the first has one that there is not."""
 
-    def __init__(self, errors: list[dict[str, str]], known: Iterable[str] = ()) -> None:
+    def __init__(self, errors: list[dict[str, str]], known: Iterable[str] = (), *, remedy: str = "") -> None:
         first = errors[0]
         value = "" if first["reason"] == "is missing" else f"is {first['value']}: "
         more = f" And {len(errors) - 1} more." if len(errors) > 1 else ""
-        remedy = nearest(first["field"], known) if known else _SEE
+        remedy = nearest(first["field"], known) if known else remedy or _SEE
         super().__init__(
             422, "invalid_request", f"'{first['field']}' {value}{first['reason']}.{more}",
             remedy=remedy,
@@ -119,3 +119,23 @@ def headers(error: MLOpsError) -> list[tuple[bytes, bytes]]:
     if isinstance(error, HttpError) and error.allow:
         found.append((b"allow", error.allow.encode()))
     return found
+
+
+def unforeseen(error: Exception) -> Unavailable:
+    """What is told of a failure that nobody foresaw, with its cause."""
+    told = unexpected()
+    told.__cause__ = error
+    return told
+
+
+def not_logged() -> HttpError:
+    return HttpError(
+        503, "log_unavailable", "Predictions cannot be logged now, so none are made.",
+        remedy="Try again later; serving.log.when_full: shed answers without logging.",
+    )  # fmt: skip
+
+
+def overloaded() -> HttpError:
+    return HttpError(
+        503, "overloaded", "More requests wait than this worker may hold.", remedy="Try again soon."
+    )

@@ -35,6 +35,14 @@ _TOLD = 200  # characters of the fields in a failure
 _line = msgspec.json.Encoder().encode
 
 
+class Raised(Unavailable):
+    """A model that runs elsewhere raised an ``error`` of this name. The message may quote what was asked."""
+
+    def __init__(self, error: str, message: str) -> None:
+        super().__init__(message, remedy="Look at the model and its inputs.")
+        self.error = error
+
+
 @dataclass(frozen=True, eq=False)
 class Served:
     """A model version that is ready to answer.
@@ -313,7 +321,8 @@ def failure(model: Served, ask: Ask, name: str, at: str) -> bytes | None:
         fields = dict.fromkeys(one.field if one.field in known else "(unknown)" for one in error.wrong)
         said += f": {', '.join(fields)}"[:_TOLD]
     elif error.__cause__ is not None:
-        said += f": {type(error.__cause__).__name__}"
+        cause = error.__cause__
+        said += f": {cause.error if isinstance(cause, Raised) else type(cause).__name__}"
     return (
         _line(
             Failed(

@@ -52,8 +52,8 @@ async def serve(channel: Channel) -> None:
         try:
             answer = _answer(models, message)
         except Exception as error:  # noqa: BLE001 (a model may raise anything: it is the answer)
-            said = " ".join(str(error).split())[:300]
-            answer = {"kind": "failed", "message": f"The model failed ({type(error).__name__}: {said})."}
+            kind, said = type(error).__name__, " ".join(str(error).split())[:300]
+            answer = {"kind": "failed", "error": kind, "message": f"The model failed ({kind}: {said})."}
         channel.send(answer.pop("kind"), number=message["number"], **answer)
         try:
             await channel.drained()

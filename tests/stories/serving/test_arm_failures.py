@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from everloop.core.releases import BUCKETS, Arm, Range, Traffic
 from everloop.flows.project import Project
 from everloop.flows.serving import history, recording
 from everloop.serving import desk
-from everloop.serving.desk import Ask, Reply, Served
+from everloop.serving.desk import Ask, Raised, Reply, Served
 from everloop.store import failures
 from everloop.wiring import open_project
 
@@ -171,6 +172,37 @@ def test_without_a_fallback_it_is_an_error_and_counts_all_the_same(tmp_path: Pat
     wrong = sum(reply.error is not None for reply in replies)
     assert 0 < wrong < 20
     assert sum("failure_id" in one for one in logged) == wrong
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_the_words_of_a_model_are_in_the_log_alone_and_of_masked_fields_nowhere(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, elsewhere: bool, masked: bool
+) -> None:
+    class Native:
+        async def run(self, model: Served, rows: list[Any], timeout: float) -> Any:
+            raise Raised("ValueError", f"The model failed (ValueError: {rows}).")
+
+    def wrong(matrix: Any) -> Any:
+        raise ValueError(f"{matrix.tolist()}")
+
+    async def asked() -> list[Reply]:
+        front = Front(asyncio.get_running_loop(), SystemClock(), Journal(tmp_path, "w", 1_000_000), Limits())
+        model = served("1", "ab", None if elsewhere else wrong)
+        front.native = Native()
+        shown = Shown("sum", {"1": replace(model, masked={"a": "hide"} if masked else {})}, "1", None, None)
+        front.table = table_of({"sum": shown}, "sum")
+        lines = [Line(), Line()]
+        for one in lines:
+            body = json.dumps({"features": [7654321.0, 2.0]}).encode()
+            front.ask(one, front.table.hot[b"/predict"], Ask(body, "r"))
+        return [await asyncio.wait_for(one.answered, 10) for one in lines]
+
+    replies = asyncio.run(asked())
+    assert {str(reply.error).split(".")[0] for reply in replies} == {"The model sum@1 failed (ValueError)"}
+    assert "7654321" not in "".join(map(str, (reply.error for reply in replies)))
+    assert len(caplog.messages) == 1
+    assert ("7654321" in caplog.text) == (not masked)
 
 
 def test_refusals_name_fields_and_never_values(tmp_path: Path) -> None:

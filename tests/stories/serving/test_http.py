@@ -305,7 +305,8 @@ def test_a_deadline_that_is_none(server: Server, given: str) -> None:
 def test_a_deadline_that_is_kept(server: Server) -> None:
     assert server.predict(BODY, HOT, request_timeout="5").status == 200
     large = json.dumps(BATCH).encode() + b" " * 100_000  # read beside the loop
-    told = check_problem(server.predict(large, COLD, request_timeout="1e-9"), 504)
+    for body in (BODY, large):
+        told = check_problem(server.predict(body, COLD, request_timeout="1e-9"), 504)
     assert "1e-09 s" in told["detail"]
 
 

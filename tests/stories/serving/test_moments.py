@@ -63,6 +63,14 @@ def test_a_label_of_such_a_time_is_invalid_and_the_others_are_kept(server: Serve
     assert "1970 to 9000" in answer.json["results"][0]["error"]
 
 
+def test_where_no_label_is_kept_the_request_is_refused(server: Server) -> None:
+    label = {"prediction_id": "pred_lost", "label": "setosa", "at": LATE}
+    told = check_problem(server.ask("POST", "/labels", {"labels": [label, label]}), 422)
+    assert [one["field"] for one in told["errors"]] == ["labels.0", "labels.1"]
+    assert "no time that can be used" in told["detail"]
+    assert "1970 to 9000" in told["remedy"]
+
+
 @pytest.mark.parametrize(
     "command",
     [

@@ -18,7 +18,7 @@ from everloop.serving import bodies, desk, openinference
 from everloop.serving.desk import Ask, Batch, Target
 
 from .call import Call, Gone, Headers, Receive, Scope, Send
-from .front import Front, Shown, overloaded, unforeseen
+from .front import Front, Shown
 from .line import SMALL
 
 T = TypeVar("T")
@@ -200,7 +200,7 @@ class App:
         call.counted, call.scope["target"] = True, target
         try:
             if self._running >= front.limits.waiting:
-                raise overloaded()
+                raise problems.overloaded()
             self._running += 1
             try:
                 await self._predict_now(call, target, ask)
@@ -212,7 +212,7 @@ class App:
             raise
         except Exception as error:  # noqa: BLE001 (nobody foresaw it; the request still gets an answer)
             _log.exception("request %s failed: %s %.200r", call.request_id, call.method, call.path)
-            ask.failed = unforeseen(error)
+            ask.failed = problems.unforeseen(error)
             ask.reply = desk.Reply(error=ask.failed)
         target = call.scope["target"]
         front.log([], [], front.failures([(target, ask)] if ask.unit else []))
@@ -247,6 +247,8 @@ class App:
                 else:
                     batch = desk.prepare(target, [ask], front.limits.rows)
                 lines = await self._run(batch, deadline, large) if batch.asks else []
+            if front.now() - ask.received > deadline:  # what ran on this loop is not interrupted
+                raise TimeoutError
         except TimeoutError:
             error = TimedOut(
                 f"No answer within {deadline:g} s.",

@@ -10,8 +10,9 @@ from functools import cached_property, partial
 from typing import Any, Protocol
 
 from everloop.adapters.predictionlog.journal import Journal
+from everloop.api import problems
 from everloop.api.logs import Events
-from everloop.api.problems import HttpError, status_of, unexpected
+from everloop.api.problems import status_of
 from everloop.api.rates import Rates
 from everloop.core.clock import Clock
 from everloop.core.errors import MLOpsError, TimedOut, Unavailable
@@ -191,7 +192,7 @@ class Front:
         waiting, self._waiting = self._waiting, []
         if len(waiting) > self.limits.waiting:
             for _, _, ask in waiting[self.limits.waiting :]:
-                ask.reply = desk.Reply(error=overloaded())
+                ask.reply = desk.Reply(error=problems.overloaded())
         groups: dict[Target, list[Ask]] = {}
         for _, target, ask in waiting:
             if ask.reply is None:
@@ -219,7 +220,7 @@ class Front:
         except Exception as error:  # noqa: BLE001 (nobody foresaw it; each request still gets an answer)
             _log.exception("requests could not be read: %s", [ask.request_id for ask in asks])
             for ask in asks:
-                ask.failed = unforeseen(error)
+                ask.failed = problems.unforeseen(error)
                 ask.reply = desk.Reply(error=ask.failed)
             return Batch(target)
 
@@ -243,7 +244,7 @@ class Front:
     def _answer_later(self, batch: Batch, waiting: list[tuple[Connection, Target, Ask]], run: Runner) -> None:
         """Answer those of the waiting that are in the batch when ``run`` has their lines."""
         if self._later >= self.limits.waiting:
-            desk.fail(batch, overloaded())
+            desk.fail(batch, problems.overloaded())
             return
         self._later += len(batch.asks)
         pending = set(map(id, batch.asks))
@@ -289,16 +290,21 @@ class Front:
         try:
             async with asyncio.timeout(deadline):
                 return await self.native.run(model, rows, self.limits.deadline)
+        except desk.Raised as error:
+            raise self._failed(model, error) from error
         except TimeoutError:
-            raise TimedOut(
-                f"No answer within {deadline:g} s.", remedy="Raise serving.limits.deadline."
-            ) from None
+            late = f"No answer within {deadline:g} s."
+            raise TimedOut(late, remedy="Raise serving.limits.deadline.") from None
 
     def _failed(self, model: Served, error: Exception) -> Unavailable:
-        """What is told of it; what it was is in the log, once and not for every request."""
-        shown = f"The model {model.name}@{model.version} failed ({type(error).__name__})."
+        """What is told of it. The model's own words are in the log, once and not for every request; where
+        fields are masked nowhere, since they may quote them."""
+        kind = error.error if isinstance(error, desk.Raised) else type(error).__name__
+        shown = f"The model {model.name}@{model.version} failed ({kind})."
         if self.problem is None or shown not in self.problem:
-            _log.error("%s@%s failed", model.name, model.version, exc_info=error)
+            said = "what it said is not shown, since fields are masked" if model.masked else f"{error}"
+            trace = None if model.masked or isinstance(error, desk.Raised) else error
+            _log.error("%s@%s failed (%s): %s", model.name, model.version, kind, said, exc_info=trace)
         return Unavailable(shown, remedy="The server's log has the cause; another version may answer.")
 
     def finish(self, batch: Batch, scores: Scores, by: Served | None = None) -> list[bytes]:
@@ -367,12 +373,8 @@ class Front:
             self.counts.events["log_shed" if not self._refuse else "log_refused", "", ""] += len(lines)
             self.problem = error.message
             if self._refuse:
-                refusal = HttpError(
-                    503, "log_unavailable", "Predictions cannot be logged now, so none are made.",
-                    remedy="Try again later; serving.log.when_full: shed answers without logging.",
-                )  # fmt: skip
                 for ask in asks:
-                    ask.reply = desk.Reply(error=refusal)
+                    ask.reply = desk.Reply(error=problems.not_logged())
             return False
 
     def _sync_soon(self) -> None:
@@ -435,16 +437,3 @@ class Front:
 
     def moment(self) -> str:
         return self._clock.now().isoformat(timespec="microseconds").replace("+00:00", "Z")
-
-
-def unforeseen(error: Exception) -> Unavailable:
-    """What is told of a failure that nobody foresaw, with its cause."""
-    told = unexpected()
-    told.__cause__ = error
-    return told
-
-
-def overloaded() -> HttpError:
-    return HttpError(
-        503, "overloaded", "More requests wait than this worker may hold.", remedy="Try again soon."
-    )

@@ -25,7 +25,7 @@ import numpy as np
 from everloop.api.channel import Channel, Message
 from everloop.core.documents import dump
 from everloop.core.errors import MLOpsError, TimedOut, Unavailable
-from everloop.serving.desk import Scores, Served
+from everloop.serving.desk import Raised, Scores, Served
 
 from .loading import Native
 from .waiting import Waiting
@@ -71,7 +71,7 @@ class _Running:
         return cls(await Channel.open(ours), process)
 
     async def ask(self, kind: str, timeout: float, key: str, **given: Any) -> Message:
-        """Raises _Died, TimedOut, and Unavailable for what the model raised or where it ended the process."""
+        """Raises _Died, TimedOut, Raised, and Unavailable where the model ended the process."""
         self._number += 1
         number = self._number
         answer: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
@@ -86,7 +86,7 @@ class _Running:
         finally:
             self._asked.pop(number, None)
         if found["kind"] == "failed":
-            raise Unavailable(found["message"], remedy="Look at the model and its inputs.")
+            raise Raised(found["error"], found["message"])
         return found
 
     async def listen(self) -> str | None:

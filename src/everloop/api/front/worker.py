@@ -31,13 +31,14 @@ from everloop.api import rates
 from everloop.api.channel import Channel, Message
 from everloop.api.logs import EVERY, Handler
 from everloop.api.office.sockets import BACKLOG, refuse_new
+from everloop.api.problems import overloaded
 from everloop.core.clock import SystemClock
 from everloop.core.errors import MLOpsError, Unavailable
 from everloop.core.ids import token
 
 from .app import App
 from .call import Headers
-from .front import Front, Limits, overloaded
+from .front import Front, Limits
 from .line import Line
 from .loading import Loaded, Loader
 from .native import NativeProcess

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
@@ -11,6 +11,7 @@ from fastapi.responses import Response
 from starlette.concurrency import run_in_threadpool
 
 from everloop.api.media import is_json, unsupported
+from everloop.api.problems import BadRequest
 from everloop.core import moments
 from everloop.core.errors import NotFound, UnknownModel, nearest
 from everloop.core.serving import Prediction
@@ -71,11 +72,13 @@ async def add_labels(body: Labels, request: Request) -> dict[str, Any]:
     """Tell the true outcomes of predictions: late, corrected, in part or in bulk.
 
     Each label has a status of its own: new, corrected, unchanged, unmatched (no such prediction is recorded
-    yet: kept, and joined when it comes) or invalid (not kept).
+    yet: kept, and joined when it comes) or invalid (not kept). Where all are invalid, the request is.
     """
     office = _office(request)
     items = [serving.labels.LabelItem(one.prediction_id, one.label, one.at) for one in body.labels]
     outcome = await do(serving.labels.add, office.project, items)
+    if outcome.counts.get("invalid") == len(items):
+        raise _no_label(items, outcome.results)
     return {
         "counts": outcome.counts,
         "results": [
@@ -84,6 +87,23 @@ async def add_labels(body: Labels, request: Request) -> dict[str, Any]:
             for one in outcome.results
         ],
     }
+
+
+def _no_label(
+    items: Sequence[serving.labels.LabelItem], results: Sequence[serving.labels.LabelResult]
+) -> BadRequest:
+    """Who only looks at the status must not take labels for kept of which none was."""
+    wrong = [
+        {"field": f"labels.{place}", "value": f"{item.label!r}"[:80], "reason": _within(one.error.message)}
+        for place, (item, one) in enumerate(zip(items, results, strict=True))
+        if one.error
+    ]
+    remedy = next((one.error.remedy for one in results if one.error), "")
+    return BadRequest(wrong, remedy=remedy)
+
+
+def _within(sentence: str) -> str:
+    return f"{sentence[:1].lower()}{sentence[1:].rstrip('.')}"
 
 
 @router.get("/labels/maturity", tags=["labels"], responses=READING)
