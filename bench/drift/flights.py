@@ -33,6 +33,7 @@ LIMIT = 0.02  # below the reference's ROC AUC: as a user would set performance_m
 class Year:
     """All flights with a label, in the order of time. ``held``: rows of the reference, ``later``: watched."""
 
+    day: Any
     inputs: Any
     truth: Any
     scores: Any
@@ -46,7 +47,8 @@ def year() -> Year:
     table = flights().to_pandas()
     table = table[table["late"].notna()]
     truth = table["late"].astype(int).to_numpy()
-    week = ((table["scheduled"] - table["scheduled"].min()).dt.days // 7).to_numpy()
+    day = (table["scheduled"] - table["scheduled"].min()).dt.days.to_numpy()
+    week = day // 7
     X = table.drop(columns=["late", "scheduled", "month", "day"])
     for column in X.columns:
         if X[column].dtype.kind not in "iufb":
@@ -56,16 +58,38 @@ def year() -> Year:
         n_estimators=200, learning_rate=0.05, num_leaves=31, verbose=-1, n_jobs=1, random_state=0
     )
     scores = model.fit(X[trained], truth[trained]).predict_proba(X)[:, 1]
-    return Year(X, truth, scores, week, held, later)
+    return Year(day, X, truth, scores, week, held, later)
 
 
 def auc(truth: Any, scores: Any) -> tuple[float, float]:
     """ROC AUC and its variance (DeLong, DeLong & Clarke-Pearson 1988)."""
+    over, under = _placements(truth, scores)
+    return float(over.mean()), float(over.var(ddof=1) / len(over) + under.var(ddof=1) / len(under))
+
+
+def _placements(truth: Any, scores: Any) -> tuple[Any, Any]:
+    """For each late flight the share of others that it is ranked above, and the reverse."""
     yes, no = scores[truth == 1], scores[truth == 0]
     ranks = rankdata(np.concatenate([yes, no]))
     over = (ranks[: len(yes)] - rankdata(yes)) / len(no)
-    under = 1 - (ranks[len(yes) :] - rankdata(no)) / len(yes)
-    return float(over.mean()), float(over.var(ddof=1) / len(yes) + under.var(ddof=1) / len(no))
+    return over, 1 - (ranks[len(yes) :] - rankdata(no)) / len(yes)
+
+
+def errors(it: Year) -> tuple[float, float]:
+    """Standard error of a watched week's ROC AUC, the median of all: with flights independent, and with days
+    independent instead (the same placements, summed by day)."""
+    of_flights, of_days = [], []
+    for number in range(16, 16 + WEEKS):
+        rows = it.week == number
+        truth, day = it.truth[rows], it.day[rows] - it.day[rows].min()
+        over, under = _placements(truth, it.scores[rows])
+        of_flights.append(np.sqrt(auc(truth, it.scores[rows])[1]))
+        influence = np.empty(len(truth))
+        influence[truth == 1] = (over - over.mean()) / len(over)
+        influence[truth == 0] = (under - under.mean()) / len(under)
+        sums = np.bincount(day, influence)
+        of_days.append(np.sqrt((sums**2).sum() * len(sums) / (len(sums) - 1)))
+    return float(np.median(of_flights)), float(np.median(of_days))
 
 
 def drops(it: Year) -> list[bool]:
@@ -154,7 +178,7 @@ def main(folder: str) -> None:
         window_y=it.truth[it.later], window_p=it.scores[it.later], window=it.week[it.later] - 16,
     )  # fmt: skip
     real = {"drops": [bool(each) for each in drops(it)], "losses": losses(it)}
-    print(json.dumps({**real, "held": held_weeks(it), "told": told(it)}))
+    print(json.dumps({**real, "held": held_weeks(it), "errors": errors(it), "told": told(it)}))
 
 
 if __name__ == "__main__":

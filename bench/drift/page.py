@@ -150,9 +150,11 @@ def flights(lines: Lines) -> str:
         **{f"{each.tool}: {each.key}": each.found["alarms"] for each in lines if "alarms" in each.found},
     }
     held = ", ".join(f"{each:.3f}" for each in year["held"])
+    of_flights, of_days = year["errors"]
     return "\n".join(
         [
-            f"ROC AUC of the reference's own eight weeks: {held}.\n",
+            f"ROC AUC of the reference's own eight weeks: {held}. Standard error of a watched week's, "
+            f"median: {of_flights:.3f} where flights are independent, {of_days:.3f} where days are.\n",
             _weeks("ROC AUC", year["drops"], alerts),
             _weeks("log loss", year["losses"], alerts),
         ]

@@ -85,9 +85,9 @@ class DriftDetector:
         missing values, new and vanished categories, columns, and how they go together.
 
         ``threshold`` is the probability of finding drift where there is none, over all that is looked at; a
-        change must also be large enough to count. Data are tables (pandas, Polars, Arrow, a file), or arrays
-        of (rows,) or (rows, features), whose columns are then ``feature_0``, ``feature_1`` … ``to`` is a
-        file that gets a page of HTML with both distributions of each feature that drifted. Raises
+        change must also be large enough to count. Data are tables (pandas, Polars, Arrow, a file), lists of
+        dicts, or arrays of (rows,) or (rows, features), whose columns are then ``feature_0``, ``feature_1`` …
+        ``to`` is a file that gets a page of HTML with both distributions of each feature that drifted. Raises
         DriftDetectionError.
         """
         level = _number("The threshold", threshold)

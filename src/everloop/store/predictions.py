@@ -69,8 +69,15 @@ def offsets(tx: Tx) -> dict[str, int]:
     return {row["name"]: int(row["offset"]) for row in tx.rows(prediction_files, by="name")}
 
 
-def reach(tx: Tx, name: str, offset: int) -> None:
-    tx.put(prediction_files, name=name, offset=offset)
+def last_line(tx: Tx, name: str) -> str | None:
+    """The digest of the last line that was recorded; None where an earlier release did it."""
+    row = tx.row(prediction_files, prediction_files.c.name == name)
+    return row["last"] if row else None
+
+
+def reach(tx: Tx, name: str, offset: int, last: str | None) -> None:
+    """``last``: the digest of the line that ends at ``offset``."""
+    tx.put(prediction_files, name=name, offset=offset, last=last)
 
 
 def forget(tx: Tx, name: str) -> None:

@@ -40,6 +40,8 @@ def main(source: BinaryIO) -> None:
                     checking.look(project, model, checked)
                 except MLOpsError as error:
                     log.error("monitor", model=model, error=f"{error}")
+                except Exception as error:
+                    log.exception("monitor", model=model, error=f"{type(error).__name__}: {error}")
     finally:
         project.close()
 

@@ -313,6 +313,14 @@ def test_a_deadline_that_is_kept(server: Server) -> None:
 # -- what the office is asked -------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("path", ["/predictions/history?sinc=2h", "/metrics?limit=1", "/releases?x=1"])
+def test_a_parameter_that_there_is_not_is_refused(server: Server, path: str) -> None:
+    told = check_problem(server.ask("GET", path), 422)
+    assert told["errors"][0]["reason"] == "is no parameter of this path"
+    if "sinc" in path:
+        assert "since" in told["remedy"]
+
+
 def test_each_wrong_part_is_named_once(server: Server) -> None:
     labels = [{"prediction_id": "p", "label": None}, {"prediction_id": "p", "label": [1]}]
     told = check_problem(server.ask("POST", "/labels", {"labels": labels}), 422)

@@ -401,6 +401,17 @@ def test_old_predictions_go_and_new_ones_stay(project: Project) -> None:
     assert ids(project) == names(range(10))
 
 
+def test_what_was_removed_does_not_come_back_with_the_next_line_of_its_file(project: Project) -> None:
+    path = write(project, lines(range(5)))
+    recording.record(project)
+    recording.retain(project, days=0)
+    with path.open("ab") as file:
+        file.write(line(7))
+    done = recording.record(project)
+    assert (done.rows, done.known) == (1, 0)
+    assert ids(project) == names([7])
+
+
 def test_tenants_do_not_see_each_others_predictions(open_project: Open) -> None:
     ours, theirs = open_project(), open_project(tenant="theirs")
     write(ours, lines(range(3)))

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from fastapi_offline import FastAPIOffline
@@ -55,7 +55,8 @@ def make_app(office: Office) -> FastAPI:
     app.state.board = Board(office, app.state.host)
     app.state.monitored = Monitored(office.project)
     for router in _ROUTERS:
-        app.include_router(router)
+        described = router.include_in_schema  # pages read their addresses themselves
+        app.include_router(router, dependencies=[Depends(_known_parameters)] if described else [])
     app.add_exception_handler(MLOpsError, _problem)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _plain)
@@ -113,6 +114,22 @@ async def _invalid(request: Request, error: Exception) -> Response:
     if found[0]["type"] == "json_invalid":
         return problem(Invalid(f"The body is no JSON: {found[0]['ctx']['error']}.", remedy=_SEE), request)
     return problem(BadRequest(_wrong(found), _known(request, found[0])), request)
+
+
+async def _known_parameters(request: Request) -> None:
+    """A filter that is misspelled would be none: it is refused. Raises BadRequest."""
+    if not request.query_params:
+        return
+    paths = request.app.openapi()["paths"]
+    described = paths.get(request.scope["route"].path, {}).get(request.method.lower(), {})
+    known = [each["name"] for each in described.get("parameters", ()) if each["in"] == "query"]
+    wrong = [
+        {"field": name[:80], "value": _shown.repr(value), "reason": "is no parameter of this path"}
+        for name, value in request.query_params.multi_items()
+        if name not in known
+    ]
+    if wrong:
+        raise BadRequest(wrong, known)
 
 
 def _known(request: Request, wrong: Mapping[str, Any]) -> Sequence[str]:

@@ -15,7 +15,7 @@ from everloop.flows.project import Project
 from everloop.monitoring import checks, estimated
 from everloop.monitoring.backtest import Track
 from everloop.settings.monitoring import Watch
-from everloop.store import monitors
+from everloop.store import monitors, predictions
 
 from . import contracting, damaging, production, referring, spans, summing
 from .looked import Looked
@@ -51,9 +51,29 @@ def check(
         results += _estimated(project, known, version, span, alpha)
     results += damaging.explain(project, known, version, span, window.inputs, results)
     results += contracting.of_window(project, known, version, span)
+    results += _of_the_future(project, known.run.model, version)
+    hidden = spans.masked(project, known.run.model)
+    results = [each for each in results if each.subject not in hidden]
+    results += [_masked(name) for name in sorted(hidden)]
     missing = [f"{text[0].upper()}{text[1:]}." for text in known.without]
     results += [Result("check", "reference", "reference", False, each, unable=True) for each in missing]
     return Looked(results, window.rows, window=window)
+
+
+def _of_the_future(project: Project, model: str, version: str) -> list[Result]:
+    """Such rows come into no window before their time."""
+    late = project.clock.now() + summing.HOUR
+    with project.store.reading() as tx:
+        rows = predictions.count(tx, predictions.Wanted(model=model, version=version, since=late))
+    if not rows:
+        return []
+    text = f"{rows:,} predictions have times after {late:%Y-%m-%d %H:%M} UTC: a server's clock is wrong."
+    return [Result("check", "time", "future", False, text, "warning", value=float(rows), unable=True)]
+
+
+def _masked(name: str) -> Result:
+    text = f"'{name}' is masked: its values are not in the log, so it is not watched."
+    return Result("check", name, "masked", False, text)
 
 
 def before(project: Project, known: References, version: str) -> list[Summed]:

@@ -157,6 +157,10 @@ def _table(source: object) -> pa.Table:
             source = source.reset_index(drop=True)
     if not isinstance(source, (np.ndarray, list, tuple)):
         return reading.to_table(source)
+    if len(source) and all(isinstance(row, Mapping) for row in source):
+        names = dict.fromkeys(name for row in source for name in row)
+        records = {name: np.array([row.get(name) for row in source], dtype=object) for name in names}
+        return reading.checked(pa.table({f"{name}": _column(values) for name, values in records.items()}))
     rows = np.asarray(source)
     if rows.ndim == 1:
         rows = rows.reshape(-1, 1)
@@ -173,9 +177,7 @@ def _column(values: np.ndarray) -> pa.Array:
     try:
         return pa.array(values.tolist(), from_pandas=True)
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-        raise WrongType(
-            f"The array has a column of mixed types ({error}).", remedy="Give it one type."
-        ) from error
+        raise WrongType(f"There is a column of mixed types ({error}).", remedy="Give it one type.") from error
 
 
 def _losses(values: object, what: str) -> np.ndarray:

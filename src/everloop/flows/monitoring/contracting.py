@@ -21,7 +21,7 @@ from everloop.validation import checking, expressions, python_schema
 
 from . import expecting, production
 from .referring import References
-from .spans import Span, rules_of
+from .spans import Span, masked, rules_of
 
 MOST_ROWS = 20_000  # of a window, the newest
 BY_VALUE = ("minimum", "maximum", "allowed")
@@ -32,7 +32,7 @@ def of_window(project: Project, known: References, version: str, span: Span) -> 
     model = known.run.model
     with project.store.snapshot() as tx:
         found = monitors.answers(tx, model, version, span.since, span.until, newest=MOST_ROWS)
-        table = production.inputs(found, known.kinds)
+        table = production.inputs(found, known.kinds, masked(project, model))
     return check(project, known.run, table, until=span.until)
 
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from itertools import islice
+from itertools import dropwhile, islice
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from everloop.core.documents import dump, load
-from everloop.core.monitoring import Result
+from everloop.core.monitoring import Checked, Level, Result
 from everloop.flows.project import Project
 from everloop.monitoring import backtest, concept, performance
 from everloop.monitoring.backtest import Track
@@ -23,9 +23,10 @@ from everloop.store.database import Row
 from . import production, referring
 from .looked import Looked
 from .referring import References
-from .spans import Span
+from .spans import MOST_WAITING, Span, masked
 
 MOST_ROWS = 200_000  # of a window
+_USUAL, _MANY = 3, 20  # so many windows with so many labels each: a window without any is no chance
 
 
 def check(
@@ -40,14 +41,15 @@ def check(
         rows = list(islice(found, MOST_ROWS))
         mark = monitors.mark(tx, model, version)
         past = monitors.check_of(tx, model, version, "answers", span.since)
-    if not span.mature:
-        return Looked(_given_up(rows, span, rules), len(rows))
-    if known.baseline is None or not rows:
+        judged = monitors.checks(tx, model, version=version, kind="labels", limit=MOST_WAITING)
+    if not rows or (not span.mature and len(rows) < span.rows):
+        return Looked(_given_up(rows, span, rules, judged), len(rows))
+    if known.baseline is None:
         return Looked([], len(rows))
     said = production.of_rows(known.run, known.positive, rows)
     given = referring.given_to_judge(said)
     when = _times(rows)
-    slices = _slices(known, rows, rules)
+    slices = _slices(known, rows, rules, masked(project, model))
     measured = performance.measure(
         known.baseline, said.truth, **given, order=when, slices=slices, alpha=alpha / 2
     )
@@ -70,15 +72,19 @@ def _bounded(known: References, rules: Watch, measured: Sequence[Result]) -> lis
     return [performance.bounded(measured, rules.metric or usual, limit)]
 
 
-def _given_up(rows: Sequence[Row], span: Span, rules: Watch) -> list[Result]:
-    """Nothing is said of a model that gets no labels at all."""
-    if not rows:
+def _given_up(rows: Sequence[Row], span: Span, rules: Watch, judged: Sequence[Checked]) -> list[Result]:
+    """Nothing is said of a model that never got a label, or only now and then. ``judged``: windows before
+    this one, the newest first."""
+    before = list(dropwhile(lambda one: not one.rows, judged))[:_USUAL]
+    if not rows and not (before and all(one.rows >= _MANY for one in before)):
         return []
-    text = (
-        f"{len(rows):,} of {span.rows:,} predictions had a label after {rules.label_wait}: whether more come "
-        "is not known, so performance is not judged."
-    )
-    return [Result("check", "labels", "labels", False, text, value=float(len(rows)), unable=True)]
+    why = (
+        "whether more come is not known" if rows
+        else "earlier windows had labels, so see whether what brings them still runs"
+    )  # fmt: skip
+    text = f"{len(rows):,} of {span.rows:,} predictions had a label: {why}; performance is not judged."
+    level: Level = "info" if rows else "warning"
+    return [Result("check", "labels", "labels", False, text, level, value=float(len(rows)), unable=True)]
 
 
 def _errors(
@@ -98,10 +104,12 @@ def _errors(
     return [concept.judged(detector, alarms, len(there))]
 
 
-def _slices(known: References, rows: Sequence[Row], rules: Watch) -> Mapping[str, Any] | None:
+def _slices(
+    known: References, rows: Sequence[Row], rules: Watch, hidden: Collection[str]
+) -> Mapping[str, Any] | None:
     if not rules.slices:
         return None
-    inputs = production.inputs(rows, known.kinds)
+    inputs = production.inputs(rows, known.kinds, hidden)
     empty = pa.nulls(inputs.num_rows)
     return {
         name: inputs.column(name) if name in inputs.column_names else empty

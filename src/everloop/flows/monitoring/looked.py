@@ -25,4 +25,5 @@ class Looked:
 
 def unable(error: MLOpsError) -> Result:
     """A check that cannot be made is a finding."""
-    return Result("check", "check", "check", False, str(error), unable=True, details={"code": error.code})
+    details = {"code": error.code}
+    return Result("check", "check", "check", False, str(error), "warning", unable=True, details=details)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,11 +79,14 @@ def of_rows(run: Run, positive: str | None, rows: Sequence[Row]) -> Answers:
     return Answers(run.classes, positive, said.reshape(len(rows), len(run.classes)), decided, truth)
 
 
-def inputs(rows: Iterable[Row], kinds: Mapping[str, str]) -> pa.Table:
-    """The recorded inputs, a column for each that any row has. ``kinds`` of the reference: a column whose
-    values are of another kind stays as it came, so that the change is seen."""
+def inputs(rows: Iterable[Row], kinds: Mapping[str, str], masked: Collection[str] = ()) -> pa.Table:
+    """The recorded inputs, a column for each that any row has but those that are ``masked``: what is logged
+    of them is no value. Where no column is left, those of ``kinds``, all missing. ``kinds`` of the reference:
+    a column whose values are of another kind stays as it came, so that the change is seen."""
     given = [json.loads(row["inputs"]) for row in rows]
-    names = dict.fromkeys(name for row in given for name in row)
+    names = dict.fromkeys(name for row in given for name in row if name not in masked)
+    if not names:
+        return pa.table({name: pa.nulls(len(given)) for name in kinds})
     return pa.table({name: column([row.get(name) for row in given], kinds.get(name)) for name in names})
 
 

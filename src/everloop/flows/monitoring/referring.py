@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from everloop.core.documents import dump, load
-from everloop.core.errors import MLOpsError, Refused, TooFewRows, UnknownVersion
+from everloop.core.errors import Corrupt, MLOpsError, Refused, TooFewRows, UnknownVersion
 from everloop.core.runs import Run
 from everloop.data import identity, reading
 from everloop.flows import artifacts, champion, data
@@ -110,10 +110,23 @@ def _run(tx: Any, model: str, version: str) -> Run:
 
 
 def _read(run: Run, kept: Mapping[str, Any]) -> References:
-    parts = {name: load(kind, kept[name]) if kept.get(name) else None for name, kind in _PARTS.items()}
-    answers = Reference.from_document(kept["answers"]) if kept["answers"] else None
-    inputs = Reference.from_document(kept["inputs"])
-    return References(run, inputs, answers, **parts, season=kept["season"], without=tuple(kept["without"]))
+    """Raises Corrupt where the document is damaged or of a newer release."""
+    if kept.get("format", FORMAT) != FORMAT:
+        raise Corrupt(
+            f"What {run.model} is compared with has format {kept['format']!r}; this release reads {FORMAT}.",
+            remedy="Upgrade everloop.",
+        )
+    try:
+        parts = {name: load(kind, kept[name]) if kept.get(name) else None for name, kind in _PARTS.items()}
+        answers = Reference.from_document(kept["answers"]) if kept["answers"] else None
+        inputs = Reference.from_document(kept["inputs"])
+        without, season = tuple(kept["without"]), kept["season"]
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise Corrupt(
+            f"What {run.model} is compared with is damaged: {error!r}.",
+            remedy=f"Restore a backup, or tell it again: everloop monitor reference {run.model} FILE.",
+        ) from error
+    return References(run, inputs, answers, **parts, season=season, without=without)
 
 
 def _keep(project: Project, model: str, version: str, made: References) -> References:

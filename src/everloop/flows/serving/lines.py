@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from hashlib import sha256
 from typing import Any, Literal
 
 import msgspec
@@ -156,6 +157,10 @@ def take_last(line: bytes, read: Read) -> None:
     if at > 0:  # cannot be in a text: there its quotes are escaped
         with suppress(*DAMAGE):
             take(line[at:], read)
+
+
+def digest(line: bytes) -> str:
+    return sha256(line).hexdigest()
 
 
 def is_recorded(tx: Tx, line: bytes) -> bool:

@@ -160,7 +160,7 @@ def _record_file(project: Project, path: Path, start: int, limit: int | None, do
         return
     try:
         with path.open("rb") as file:
-            if start and not _continues(project, file, start):
+            if start and not _continues(project, file, path.name, start):
                 start = _begin_again(project, path.name, start)
             done.files += 1
             file.seek(start)
@@ -216,7 +216,7 @@ def _record_batch(
             return False
         new = predictions.add(tx, read.predictions)
         fallen = failures.add(tx, read.failures)
-        predictions.reach(tx, path.name, end)
+        predictions.reach(tx, path.name, end, lines.digest(written[-1]))
     done.rows += new
     done.known += len(read.predictions) - new
     done.failures += fallen
@@ -250,9 +250,9 @@ def _keep_damaged(path: Path, damaged: list[tuple[int, bytes, str]]) -> None:
         os.fsync(file.fileno())
 
 
-def _continues(project: Project, file: BinaryIO, start: int) -> bool:
-    """Whether what stands before ``start`` is what was recorded: a worker without space on its disk takes
-    back what it could not write whole."""
+def _continues(project: Project, file: BinaryIO, name: str, start: int) -> bool:
+    """Whether what stands before ``start`` is what was recorded, though it may have been removed since: a
+    worker without space on its disk takes back what it could not write whole."""
     file.seek(max(0, start - _CHUNK))
     before = file.read(start - file.tell())
     if file.tell() < start or not before.endswith(b"\n"):
@@ -260,7 +260,8 @@ def _continues(project: Project, file: BinaryIO, start: int) -> bool:
     line = before[before.rfind(b"\n", 0, -1) + 1 : -1]
     try:
         with project.store.reading() as tx:
-            return lines.is_recorded(tx, line)
+            last = predictions.last_line(tx, name)
+            return lines.is_recorded(tx, line) if last is None else lines.digest(line) == last
     except lines.DAMAGE:
         return True  # damaged, and told so already
 
@@ -269,7 +270,7 @@ def _begin_again(project: Project, name: str, start: int) -> int:
     """Read a file from its beginning once more: what is recorded stays there once."""
     with project.store.writing() as tx:
         if predictions.offset(tx, name) == start:
-            predictions.reach(tx, name, 0)
+            predictions.reach(tx, name, 0, None)
             return 0
         return predictions.offset(tx, name)
 

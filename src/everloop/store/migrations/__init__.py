@@ -3,5 +3,5 @@ this release works with."""
 
 from everloop.core.lazy import submodules
 
-HEAD = "0010"
+HEAD = "0011"
 __getattr__ = submodules(__name__, ["running"])

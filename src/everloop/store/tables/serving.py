@@ -90,6 +90,7 @@ prediction_files = Table(
     Column("tenant", Text, nullable=False),
     Column("name", Text, nullable=False),
     Column("offset", BigInteger, nullable=False),
+    Column("last", Text),
     PrimaryKeyConstraint("tenant", "name"),
 )
 
