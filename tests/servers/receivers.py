@@ -85,11 +85,12 @@ class Smtp:
 
 
 @contextmanager
-def smtp(folder: Path, user: str, password: str) -> Iterator[Smtp]:
-    """A process, which takes letters only of who gives the password, and puts them into a folder."""
+def smtp(folder: Path, user: str, password: str, answer: str = "250 OK") -> Iterator[Smtp]:
+    """A process, which takes letters only of who gives the password, and puts them into a folder. ``answer``
+    is what it says of a letter."""
     folder.mkdir()
     port = free_port()
-    command = [sys.executable, "-m", "tests.servers.smtpd", str(port), user, password, str(folder)]
+    command = [sys.executable, "-m", "tests.servers.smtpd", str(port), user, password, str(folder), answer]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     assert process.stdout is not None
     assert process.stdout.readline() == b"ready\n"

@@ -126,8 +126,9 @@ class Alert:
 
     ``times``: in how many windows something was found; ``quiet``: of each kind of check that found something,
     how long it has not; ``proposal``: what the system did or proposes; ``told``: the level at which each
-    channel was told of it, and ``notices`` when; ``held``: why nobody was told of the newest (silenced, below
-    the level of the rules, over the budget); ``digest``: whom the next digest tells, at which level.
+    channel was told of it, and ``notices`` when; ``held``: why nobody was told at once of the newest
+    (silenced, below the level of the rules, over the budget), and what became of it; ``digest``: whom the
+    next digest tells, at which level.
     """
 
     alert_id: str

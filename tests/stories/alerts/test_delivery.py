@@ -130,6 +130,7 @@ def test_it_gives_up_after_the_time_that_is_set(tmp_path: Path, clock: Hands, ho
     last = history.events(here, "iris")[-1]
     assert last.kind == "undelivered"
     assert "127.0.0.1 answered 503" in last.summary
+    assert "undelivered" in showing.timeline(here, showing.listed(here)[0])[-1].words
     ((key, error),) = showing.undelivered(here).given_up
     assert key.endswith("/hook")
     assert "503" in (error or "")
@@ -241,6 +242,31 @@ def test_one_process_delivers_at_a_time(tmp_path: Path, clock: Hands, hook: rece
     assert hook.requests == []
 
 
+@pytest.mark.parametrize("now", [True, False])
+def test_of_an_alert_the_older_message_comes_first(
+    tmp_path: Path, clock: Hands, hook: receivers.Http, now: bool
+) -> None:
+    """Of another alert nothing waits for it."""
+    here = here_with(tmp_path, clock, hook)
+    hook.status = 503
+    (alert,) = take(here, worse())
+    delivering.deliver(here)
+    clock.at = NOON + timedelta(seconds=31)
+    delivering.deliver(here)  # opened is put off by a minute
+    clock.at = NOON + timedelta(seconds=40)
+    closing.close(here, alert.alert_id, "seen")
+    take(here, worse(), model="flights")
+    hook.status = 200
+    del hook.requests[:]
+    delivering.deliver(here, now=now)
+    clock.at = NOON + timedelta(seconds=95)
+    delivering.deliver(here, now=now)
+    said = [(each["subject"].partition("/")[0], each["type"].rpartition(".")[2]) for each in events(hook)]
+    assert [each for model, each in said if model == "iris"] == ["opened", "closed"]
+    assert said[0] == ("flights", "opened")
+    assert not delivering.is_due(here)
+
+
 # -- MLflow's entries --------------------------------------------------------------------------------------
 
 
@@ -291,11 +317,27 @@ def test_a_letter_that_is_refused_waits_and_no_password_is_told(
         done = delivering.deliver(here)
     assert (done.delivered, done.waiting) == (0, 1)
     assert done.problems["team"].startswith("mailto://… did not take the message: ")
+    assert "535" in done.problems["team"]
     assert "127.0.0.1" not in done.problems["team"]  # of some services that part is a token
     with here.store.reading() as tx:
         kept = str([dict(row) for row in outbox.messages(tx)])
     out = capfd.readouterr()
     assert SECRET not in "".join([str(done), kept, out.out, out.err, caplog.text, repr(here.settings)])
+
+
+def test_why_a_letter_was_refused_is_told(
+    tmp_path: Path, clock: Hands, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    with receivers.smtp(tmp_path / "box", "ops", SECRET, "451 4.3.0 The queue is full") as server:
+        address = f"mailto://ops:{SECRET}@127.0.0.1:{server.port}?from=ml@example.org&to=team@example.org&mode=insecure"
+        here = project(tmp_path, clock, channels={"team": address})
+        take(here, worse())
+        with caplog.at_level("DEBUG"):
+            done = delivering.deliver(here)
+    said = 'mailto://… did not take the message: Sending email to "…@…" failed: 451 4.3.0 The queue is full'
+    assert done.problems["team"] == said
+    assert {each.levelname for each in caplog.records if each.name == "apprise"} == {"WARNING"}
+    assert SECRET not in "".join([str(done), *capfd.readouterr(), caplog.text])
 
 
 def test_apprise_reaches_webhooks_of_its_own_kind(tmp_path: Path, clock: Hands, hook: receivers.Http) -> None:

@@ -269,7 +269,7 @@ def test_beyond_the_budget_all_go_into_one_digest_a_day(tmp_path: Path, clock: H
             incident(here, hour, level=level) for hour, level in enumerate(["critical"] * 3 + ["warning"])
         ]
         assert [alert.held is None for alert in alerts] == [True, True, False, False]
-        assert alerts[2].held == "over the budget of 2 messages in 7 days: told in a digest"
+        assert alerts[2].held == "over the budget of 2 messages in 7 days: held for the next digest"
         incident(here, 0, model="flights")  # has a budget of its own
         assert delivering.deliver(here).delivered == 4
         events = [json.loads(body) for _, _, body in receiver.requests]

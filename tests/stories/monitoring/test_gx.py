@@ -114,6 +114,22 @@ def test_a_finding_of_the_suite_is_in_the_alert(shop: Shop) -> None:
     assert "it is 4" in finding.message
 
 
+def test_what_is_of_the_table_is_proposed_as_no_column(shop: Shop) -> None:
+    expectations = [
+        {"type": "expect_table_row_count_to_be_between", "kwargs": {"max_value": 1}},
+        {"type": "expect_column_mean_to_be_between", "kwargs": {"column": "age", "max_value": 1}},
+    ]
+    suite = {"name": "asked", "expectations": expectations}
+    (shop.project.settings.root / "suite.json").write_text(json.dumps(suite))
+    shop.serve(1)
+    shop.look()
+
+    (watched,) = showing.overview(shop.project)
+
+    assert {each.result.subject for alert in watched.alerts for each in alert.findings} >= {"age", "table"}
+    assert watched.alerts[0].proposal.startswith("Repair what feeds 'age' first.")
+
+
 def test_a_table_by_hand_is_judged_and_nothing_is_written(shop: Shop) -> None:
     found = showing.against(shop.project, MODEL, shop.version, first("age", 300, 50)(customers(ROWS, seed=5)))
 

@@ -83,3 +83,23 @@ def test_a_quiet_window_says_nothing() -> None:
 def test_fewer_missing_values_are_no_broken_feed() -> None:
     better = Result("quality", "fee", "missing", True, "fewer are missing", "info")
     assert damage(checked(better, USUAL)).startswith("Performance is expected to be as usual")
+
+
+def test_what_breaks_the_feed_is_named_first_and_what_is_no_fault_not_at_all() -> None:
+    better = [Result("quality", name, "missing", True, "fewer are missing") for name in "abcdefgh"]
+    new = Result("quality", "plan", "new_level", True, "'gold' is new", "warning", value=0.01)
+    first = "Repair what feeds 'fee' first. Do not train on these rows."
+    assert proposal(checked(*better, FAULT)) == first
+    assert proposal(checked(*better), [FAULT]) == first
+    assert proposal(checked(new, *better, FAULT)) == first.replace("'fee'", "'fee', 'plan'")
+    assert proposal(checked(new), [FAULT]) == first.replace("'fee'", "'fee', 'plan'")
+    assert proposal(checked(*better, MEASURED, kind="labels")).startswith("Train on newer labelled rows")
+
+
+def test_a_table_is_no_column() -> None:
+    few = Result("check", "table", "row_count", True, "too few", "warning", details={"columns": []})
+    pair = replace(few, subject="fee, plan", details={"columns": ["fee", "plan"]})
+    assert proposal(checked(few)) == "Repair the feed first. Do not train on these rows."
+    assert proposal(checked(few, pair)).startswith("Repair what feeds 'fee', 'plan' first.")
+    named_so = Result("quality", "table", "fault", True, "'table' is empty", "critical")
+    assert proposal(checked(few, named_so)).startswith("Repair what feeds 'table' first.")

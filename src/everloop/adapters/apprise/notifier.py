@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import warnings
+from contextvars import ContextVar
 from importlib import import_module
 from typing import Any
 
@@ -14,7 +15,40 @@ from everloop.core.monitoring import Message
 from everloop.settings import masked
 
 _TYPES = {"info": "info", "warning": "warning", "critical": "failure"}
+_MAIL = ("mailto", "mailtos")
 _LEAST = 3  # characters: shorter parts of an address say nothing, and stand in every text
+
+
+_ANSWER = re.compile(r"""\((\d{3}), b(['"])(.*?)\2\)""")  # of an SMTP server, as its library writes it
+
+_HEARD: ContextVar[list[str] | None] = ContextVar("heard", default=None)  # the library hands contexts on
+
+
+class _Reasons(logging.Filter):
+    """Hears why a letter was not taken. The library says so below the level of warnings, among lines with
+    addresses and bodies: none of those gets any further."""
+
+    _BEGINS = "Socket Exception: "
+
+    def listen(self) -> list[str]:
+        """Where what this thread, and those that work for it, hear from now on is put."""
+        logger = logging.getLogger("apprise")
+        logger.addFilter(self)  # once, however often it is called
+        logger.setLevel(logging.DEBUG)
+        heard: list[str] = []
+        _HEARD.set(heard)
+        return heard
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        said, heard = record.getMessage(), _HEARD.get()
+        if heard is not None and said.startswith(self._BEGINS):
+            said = said.removeprefix(self._BEGINS)
+            answer = _ANSWER.search(said)
+            heard.append(f"{answer[1]} {answer[3]}" if answer else said)
+        return record.levelno >= logging.WARNING
+
+
+_REASONS = _Reasons()
 
 
 class AppriseNotifier:
@@ -48,7 +82,9 @@ class AppriseNotifier:
             )
 
     def _notify(self, message: Message, kind: str, said: list[str]) -> bool:
+        mail = self._address.partition("://")[0].lower() in _MAIL
         with _library().LogCapture(level=logging.WARNING, fmt="%(message)s") as log:
+            heard = _REASONS.listen() if mail else []
             try:
                 done = self._channels.notify(
                     body=message.text, title=message.title, notify_type=kind, body_format="text"
@@ -56,7 +92,10 @@ class AppriseNotifier:
             except Exception as error:  # noqa: BLE001 (a hundred services: whatever it was, it is tried again)
                 said.append(type(error).__name__)
                 return False
-            said += [_without(self._address, line) for line in log.getvalue().splitlines()[-1:]]
+            lines = log.getvalue().splitlines()[-1:]
+        if heard:
+            lines = [": ".join([*(line.rstrip(".") for line in lines), heard[-1]])]
+        said += [_without(self._address, line) for line in lines]
         return bool(done)
 
 

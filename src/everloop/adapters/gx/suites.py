@@ -98,6 +98,8 @@ def _result(one: Any, level: Level, rows: int, page: Path | None) -> Result:
     asked, told = one.expectation_config, one.to_json_dict()
     found, about = told.get("result") or {}, {"subject": _subject(asked.kwargs), "statistic": asked.type}
     details: dict[str, Any] = {"data_docs": str(page)} if page else {}
+    if len(columns := columns_of(asked.kwargs)) != 1:
+        details["columns"] = columns  # the subject is no column
     words = _words(one)
     if failure := _failure(told.get("exception_info") or {}):
         text = f"'{asked.type}' of {about['subject']} could not be judged: {failure}."

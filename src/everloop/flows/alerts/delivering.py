@@ -3,7 +3,7 @@ settings say. A channel that does not answer keeps nobody else's messages waitin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -38,7 +38,8 @@ class Delivery:
 def is_due(project: Project) -> bool:
     """Whether a message can be delivered now."""
     with project.store.reading() as tx:
-        return any(_due(entry) <= project.clock.now() for entry in outbox.messages(tx, MOST))
+        waiting = outbox.messages(tx, MOST)
+    return any(due <= project.clock.now() for due, _ in _in_order(waiting))
 
 
 def deliver(project: Project, *, now: bool = False, stop: Callable[[], bool] = lambda: False) -> Delivery:
@@ -142,21 +143,44 @@ class _Pass:
         now, document = self._project.clock.now(), entry["document"]
         with self._project.store.writing() as tx:
             outbox.mark_rejected(tx, entry["sequence"], error, now)
-            if "model" in document:
-                said = f"{document['message']['title']} to {document['channel']}: {error}"
+            if "digest" in document:
+                digests.given_up(tx, self._project, entry, error)
+            else:
+                message, channel = document["message"], document["channel"]
                 history.append(
-                    tx, document["model"], "undelivered", said, at=now, by="everloop",
-                    details={"channel": document["channel"], "message_id": document["message"]["message_id"]},
+                    tx, document["model"], "undelivered", f"{message['title']} to {channel}: {error}",
+                    at=now, by="everloop",
+                    details={
+                        "channel": channel, "message_id": message["message_id"], "alert_id": _alert(entry),
+                    },
                 )  # fmt: skip
         self.rejected += 1
 
 
 def _entries(project: Project, *, everything: bool) -> Iterator[Row]:
-    """Those due, the longest due first: what has failed gives way to what has not been tried."""
+    """Those due, the longest due first: what has failed gives way to what has not been tried, but for what is
+    newer of the same alert."""
     with project.store.reading() as tx:
         waiting = outbox.messages(tx, MOST)
     until = project.clock.now()
-    yield from sorted((each for each in waiting if everything or _due(each) <= until), key=_due)
+    yield from (entry for due, entry in _in_order(waiting) if everything or due <= until)
+
+
+def _in_order(waiting: Iterable[Row]) -> list[tuple[datetime, Row]]:
+    """When each is due: of an alert and a channel none before those that are older."""
+    latest: dict[tuple[str, str], datetime] = {}
+    found = []
+    for entry in waiting:
+        of = entry["document"]["channel"], _alert(entry)
+        latest[of] = max(_due(entry), latest.get(of, _due(entry)))
+        found.append((latest[of], entry))
+    return sorted(found, key=lambda each: each[0])
+
+
+def _alert(entry: Row) -> str:
+    """The id of the alert that a message is about; none of a digest."""
+    subject: str = entry["document"].get("message", {}).get("subject", "")
+    return subject.rpartition("/")[2]
 
 
 def _begun(entry: Row) -> datetime:

@@ -47,11 +47,12 @@ def tell(tx: Tx, project: Project, alert: Alert, fresh: Sequence[Finding]) -> Al
         return replace(alert, held=why)
     if alerts.told_since(tx, alert.model, now - WEEK) >= settings.weekly:
         digests.plan(tx, now, due)
-        why = f"over the budget of {settings.weekly} messages in 7 days: told in a digest"
+        why = digests.held(project, "held for the next digest")
         return replace(alert, held=why, digest={**alert.digest, **due})
     told = replace(
         alert,
         told={**alert.told, **due},
+        digest={name: level for name, level in alert.digest.items() if name not in due},
         notices=(*alert.notices, now),
         held=None,
         messages=alert.messages + 1,

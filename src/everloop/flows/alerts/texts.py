@@ -49,7 +49,7 @@ def digest(project: Project, message_id: str, alerts: Sequence[Alert]) -> Messag
     models = sorted({alert.model for alert in alerts})
     lines = [f"The budget of {project.settings.alerts.weekly} messages in 7 days is used up. Held back:", ""]
     for alert in alerts:
-        lines.append(f"- [{alert.level}] {alert.title} ({alert.status}, {alert.alert_id})")
+        lines.append(f"- [{alert.level}] {alert.title} ({_course(alert)}, {alert.alert_id})")
         if found := link(project, alert):
             lines.append(f"  {found}")
     lines += ["", f"Message {message_id}"]
@@ -97,6 +97,14 @@ def found(finding: Finding) -> str:
     often = f", in {finding.times} windows" if finding.times > 1 else ""
     window = f"{moment(finding.since)} to {moment(finding.until)}"
     return f"[{result.level}] {_clipped(result.message)} ({finding.version}, {window}{often})"
+
+
+def _course(alert: Alert) -> str:
+    """Since when, until when, and in how many windows something was found."""
+    times = f"found in {alert.times} window{'' if alert.times == 1 else 's'}"
+    if alert.closed_at is None:
+        return f"open since {moment(alert.opened_at)}, {times}"
+    return f"opened {moment(alert.opened_at)}, closed {moment(alert.closed_at)}, {times}"
 
 
 def _lines(project: Project, alert: Alert) -> list[str]:

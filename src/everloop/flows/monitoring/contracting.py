@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -166,6 +167,9 @@ def _python(project: Project, run: Run, name: str, table: pa.Table) -> list[Resu
 def _result(finding: Finding, verdict: ContractVerdict, limit: float | None) -> Result:
     """Of a broken rule, or of one that makes no sense for the column as it is now."""
     judged = finding.failed_rows > 0
+    details: dict[str, Any] = {"values": finding.values} if finding.values else {}
+    if not finding.column:
+        details["columns"] = []  # the subject is no column
     return Result(
         "check",
         finding.column or "rows",
@@ -176,7 +180,7 @@ def _result(finding: Finding, verdict: ContractVerdict, limit: float | None) -> 
         value=finding.failed_rows / max(1, verdict.rows) if judged else None,
         floor=limit,
         unable=not judged,
-        details={"values": finding.values} if finding.values else {},
+        details=details,
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from everloop.core.monitoring import Checked, Result
+from everloop.core.monitoring import LEVELS, Checked, Result
 
 MOST_NAMED = 3
 MOST_ROOMS = 5
@@ -40,10 +40,11 @@ def proposal(checked: Checked, incident: Sequence[Result] = ()) -> str:
     fired = [each for each in checked.findings if each.fired]
     families = {each.family for each in fired}
     model = checked.model
-    feeds = [each for each in fired if each.family in ("quality", "check")]
-    feeds += [each for each in incident if each.breaks_feed]
+    feeds = _feeds(fired, incident)
     if fired and feeds:
-        return f"Repair what feeds {_named(feeds)} first. Do not train on these rows."
+        named = _named(feeds)
+        what = f"what feeds {named}" if named else "the feed"
+        return f"Repair {what} first. Do not train on these rows."
     if families & {"performance", "concept"}:
         return f"Train on newer labelled rows: everloop retrain {model}. Its gate decides if that is better."
     if families & {"estimated", "prediction"}:
@@ -51,6 +52,15 @@ def proposal(checked: Checked, incident: Sequence[Result] = ()) -> str:
     if families & {"data", "joint"}:
         return "Nothing: inputs that moved are no harm by themselves. The labels will tell."
     return ""
+
+
+def _feeds(fired: Sequence[Result], incident: Sequence[Result]) -> list[Result]:
+    """What is wrong with the feed, the worst first; what is only news where nothing else was found."""
+    found = [each for each in fired if each.family in ("quality", "check")]
+    found += [each for each in incident if each.breaks_feed]
+    if any(each.level != "info" for each in (*fired, *found)):
+        found = [each for each in found if each.level != "info"]
+    return sorted(found, key=lambda each: (each.breaks_feed, LEVELS.index(each.level)), reverse=True)
 
 
 def _first(results: Iterable[Result], *families: str) -> str:
@@ -93,6 +103,8 @@ def _is_near(result: Result) -> bool:
 
 
 def _named(results: Iterable[Result]) -> str:
-    names = list(dict.fromkeys(f"'{each.subject}'" for each in results))
+    """The columns, where a check says which: the subject of one may be the table."""
+    columns = [name for each in results for name in each.details.get("columns", [each.subject])]
+    names = list(dict.fromkeys(f"'{name}'" for name in columns))
     more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
     return ", ".join(names[:MOST_NAMED]) + more
