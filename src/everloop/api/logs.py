@@ -14,6 +14,8 @@ from everloop.core.errors import MLOpsError
 
 EVERY = 0.2  # seconds between handing over
 MOST = 200  # events in that time; of more only the number is told
+FEW = 5  # requests of a kind in a second; of more only the number is told
+_KIND = ("level", "status", "code", "model", "version")
 
 
 class Events:
@@ -24,6 +26,8 @@ class Events:
         self._moment = moment
         self._events: list[dict[str, Any]] = []
         self._more = 0
+        self._alike: dict[tuple[Any, ...], int] = {}  # requests of a kind in the second that is now
+        self._second = ""
 
     def request(
         self, request_id: str, status: int, seconds: float, *, model: str = "", version: str = "",
@@ -47,24 +51,47 @@ class Events:
                 told["fields"] = sorted({str(one.field)[:100] for one in wrong})[:20]
             if status >= 500:
                 told["message"] = error.message
-        self._add("error" if status >= 500 else "warning" if status >= 400 else "debug", told)
+        level = "error" if status >= 500 else "warning" if status >= 400 else "debug"
+        if self.every or self._is_new({"level": level, **told}):
+            self._add(level, told)
 
     def note(self, level: str, message: str, **more: Any) -> None:
         self._add(level, {"event": message, **more})
 
-    def take(self) -> list[dict[str, Any]]:
-        """All since the last time, oldest first."""
+    def take(self, *, last: bool = False) -> list[dict[str, Any]]:
+        """All since the last time, oldest first. ``last``: also what was left out in a second that is not
+        over."""
+        if last or self._moment()[:19] != self._second:
+            self._tell_alike()
         if self._more:
-            self._events.append(
-                {
-                    "at": self._moment(),
-                    "level": "warning",
-                    "event": f"{self._more} more events",
-                    "left_out": self._more,
-                }
-            )
+            self._left_out("warning", f"{self._more} more events", self._more)
         found, self._events, self._more = self._events, [], 0
         return found
+
+    def _is_new(self, told: Mapping[str, Any]) -> bool:
+        """Whether it is among the first of its kind in this second."""
+        second = self._moment()[:19]
+        if second != self._second:
+            self._tell_alike()
+            self._second = second
+        kind = tuple(told.get(name) for name in _KIND)
+        if kind not in self._alike and len(self._alike) >= MOST:
+            return True  # so many kinds: all together are few enough, see _add
+        self._alike[kind] = self._alike.get(kind, 0) + 1
+        return self._alike[kind] <= FEW
+
+    def _tell_alike(self) -> None:
+        """How many of each kind were left out."""
+        alike, self._alike = self._alike, {}
+        for kind, count in alike.items():
+            if count > FEW:
+                level, *told = (one or "" for one in kind)
+                named = {name: one for name, one in zip(_KIND[1:], told, strict=True) if one}
+                self._left_out(level, "request", count - FEW, **named)
+
+    def _left_out(self, level: str, event: str, count: int, **more: Any) -> None:
+        told = {"at": self._moment(), "level": level, "event": event, **more, "left_out": count}
+        self._events.append(told)
 
     def _add(self, level: str, told: dict[str, Any]) -> None:
         if len(self._events) >= (50 * MOST if self.every else MOST):
@@ -74,14 +101,14 @@ class Events:
 
 
 class Handler(logging.Handler):
-    """Records of the standard library's loggers, as events."""
+    """Records of the standard library's loggers, as events. What they have as ``told`` comes along."""
 
     def __init__(self, note: Callable[..., None]) -> None:
         super().__init__(logging.WARNING)
         self._note = note
 
     def emit(self, record: logging.LogRecord) -> None:
-        more: dict[str, Any] = {"logger": record.name}
+        more: dict[str, Any] = {"logger": record.name, **getattr(record, "told", {})}
         if record.exc_info:
             more["exception"] = logging.Formatter().formatException(record.exc_info)
         self._note(record.levelname.lower(), record.getMessage(), **more)

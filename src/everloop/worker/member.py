@@ -40,7 +40,7 @@ def _serve(settings: Settings) -> None:
     project = wiring.connect(settings)
     try:
         with open_log(settings, project.clock, sys.stderr) as log:
-            office.run(project, log.info, lambda address: log.info(f"Serving at {address}"), log)
+            office.run(project, log.info, lambda address: None, log)  # the log has it
     finally:
         project.close()
 

@@ -55,13 +55,15 @@ def canary(weight: int) -> tuple[Arm, ...]:
     )
 
 
-def direct(project: Project, arms: tuple[Arm, ...], release: str = "rel_test", **more: Any) -> int:
+def direct(
+    project: Project, arms: tuple[Arm, ...], release: str = "rel_test", champion: str = OLD, **more: Any
+) -> int:
     """Put traffic in force; returns its number."""
     with project.store.writing() as tx:
         before = releases.in_force(tx, "iris", "prod")
         number = before.sequence + 1 if before else 1
         entry = Traffic(
-            "iris", "prod", number, datetime.now(UTC), "shifted", OLD, arms, release_id=release, **more
+            "iris", "prod", number, datetime.now(UTC), "shifted", champion, arms, release_id=release, **more
         )
         releases.direct(tx, entry)
     return number

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ from everloop.adapters.predictionlog.journal import Journal
 from everloop.api.front.front import Front, Limits, Shown, table_of
 from everloop.api.problems import status_of
 from everloop.core.clock import SystemClock
+from everloop.core.errors import TimedOut
 from everloop.core.serving import Field, Form
+from everloop.serving import desk
 from everloop.serving.desk import Ask, Reply, Served
 
 NUMBERS = {"a": 1.0, "b": 2.0}
@@ -119,3 +122,67 @@ def test_for_a_version_that_was_named_no_other_answers(tmp_path: Path, path: byt
         assert front.counts.events["model_failed", "sum", "2.0.0"] == 1
     else:
         assert json.loads(reply.body)["model_version"] == "1.0.0"
+
+
+class Silent:
+    """The other process, which never answers in time."""
+
+    async def run(self, model: Served, rows: list[Any], timeout: float) -> Any:
+        raise TimedOut("The model gave no answer within 30 s.")
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize(
+    ("fails", "reason"),
+    [
+        (broken, "failed (RuntimeError)"),
+        (nothing, "gave a result that is no number"),
+        (None, "gave no answer within 30 s"),
+    ],
+)
+def test_why_a_model_failed_is_logged_once_also_where_another_answers(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, fails: Any, reason: str, masked: bool
+) -> None:
+    champion = replace(served("2.0.0", "ab", fails), masked={"a": "hide"} if masked else {})
+
+    async def asked() -> tuple[list[Reply], Front]:
+        front = Front(asyncio.get_running_loop(), SystemClock(), Journal(tmp_path, "w", 1_000_000), Limits())
+        front.native = Silent()
+        before = served("1.0.0", "ab", broken)
+        versions = {"2.0.0": champion, "1.0.0": before}
+        front.table = table_of({"sum": Shown("sum", versions, "2.0.0", "1.0.0", (7.0,))}, "sum")
+        replies = []
+        for _ in range(3):  # one after the other
+            line = Line()
+            body = json.dumps({"features": NUMBERS}).encode()
+            front.ask(line, front.table.hot[b"/predict"], Ask(body, "r"))
+            replies.append(await asyncio.wait_for(line.answered, 10))
+        return replies, front
+
+    replies, front = asyncio.run(asked())
+    assert {json.loads(reply.body)["model_version"] for reply in replies} == {"constant"}
+    by = {}
+    for record in caplog.records:
+        told = record.told  # type: ignore[attr-defined]
+        assert told["version"] not in by
+        by[told["version"]] = told["model"], told["reason"], record.getMessage()
+    assert set(by) == {"2.0.0", "1.0.0"}
+    model, why, said = by["2.0.0"]
+    assert model == "sum"
+    assert reason in why
+    assert reason in said
+    assert ("out of order" in said) == (fails is broken and not masked)
+    assert front.problem is not None
+    assert "out of order" not in front.problem  # /health shows it to all
+
+
+def test_a_client_in_a_hurry_is_no_failure_to_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def asked() -> None:
+        front = Front(asyncio.get_running_loop(), SystemClock(), Journal(tmp_path, "w", 1_000_000), Limits())
+        front.native = Silent()
+        front.table = table_of({"sum": Shown("sum", {"1": served("1", "ab", None)}, "1")}, "sum")
+        asks = [Ask(json.dumps({"features": NUMBERS}).encode(), "r")]
+        await front.run_native(desk.prepare(front.table.hot[b"/predict"], asks, 10), 0.01)
+
+    asyncio.run(asked())
+    assert caplog.messages == []

@@ -98,6 +98,8 @@ def test_a_worker_that_dies_is_logged(folder: Path) -> None:
             assert time.monotonic() < until
             time.sleep(0.05)
         assert "Worker 0 ended (code -9)" in server.errors
+        (event,) = logged(folder, level="warning", worker=0, pid=int(worker), code=-9)
+        assert event["event"] == "Worker 0 ended (code -9). Another one starts now."
 
 
 def test_on_a_terminal_notes_are_coloured_and_elsewhere_not(folder: Path) -> None:

@@ -111,7 +111,7 @@ def test_a_version_comes_to_one_worker_after_the_other(project: Project) -> None
         try:
             await until(lambda: len(told) > 0 and all(w.plan for w in office.workers.values()), task=task)
             await until(lambda: len(office.workers) == 3, task=task)
-            before = office._plans.number
+            before = office.plans.number
             direct(project, ALL_NEW, "rel_roll", one_by_one=True, warm=(OLD,))
 
             def done() -> bool:
@@ -119,7 +119,7 @@ def test_a_version_comes_to_one_worker_after_the_other(project: Project) -> None
                 for one, after in pairwise(workers):
                     assert after.told <= before or one.plan > before  # not before the last one has it
                 steps.add(tuple(worker.plan > before for worker in workers))
-                return "rel_roll" in office._plans.rolled
+                return "rel_roll" in office.plans.rolled
 
             await until(done, task=task)
             assert [worker.failed for worker in office.workers.values()] == [{}, {}, {}]
@@ -163,13 +163,13 @@ def test_where_the_first_worker_cannot_take_it_the_others_keep_what_they_have(pr
         try:
             await until(lambda: len(told) > 0 and len(office.workers) == 3, task=task)
             await until(lambda: all(worker.plan for worker in office.workers.values()), task=task)
-            before = office._plans.number
+            before = office.plans.number
             direct(project, ALL_NEW, "rel_roll", one_by_one=True, warm=(OLD,))
-            await until(lambda: office._plans.number > before and office._plans.unloadable, task=task)
-            assert list(office._plans.unloadable) == [f"iris@{NEW}"]
-            await until(lambda: office._plans.number > before + 1, task=task)  # it is tried again
+            await until(lambda: office.plans.number > before and office.plans.unloadable, task=task)
+            assert list(office.plans.unloadable) == [f"iris@{NEW}"]
+            await until(lambda: office.plans.number > before + 1, task=task)  # it is tried again
             assert [office.workers[slot].told > before for slot in range(3)] == [True, False, False]
-            assert office._plans.rolled == set()
+            assert office.plans.rolled == set()
             os.kill(office.workers[2].process.pid, signal.SIGKILL)
             await until(lambda: office.restarts == 1, task=task)
         finally:

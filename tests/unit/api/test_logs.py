@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from everloop.api.logs import MOST, Events, Handler
+from everloop.api.logs import FEW, MOST, Events, Handler
 from everloop.core.errors import Unavailable
 from everloop.serving.inputs import Rejected, Wrong
 
@@ -29,14 +29,49 @@ def test_of_a_failure_the_message_is_told_and_of_what_went_well_nothing() -> Non
     assert (event["level"], event["message"], event["code"]) == ("error", "The model failed.", "unavailable")
 
 
-def test_a_flood_is_counted_and_not_kept() -> None:
+def test_of_a_flood_the_first_few_a_second_are_kept_and_the_others_counted() -> None:
+    now = ["2026-11-21T09:30:00.100000Z"]
+    events = Events(lambda: now[0])
+    busy = Unavailable("More requests wait.")
+    for number in range(FEW + 70):
+        events.request(f"r{number}", 503, 0.0, model="m", version="1", error=busy)
+    events.request("other", 422, 0.0, model="m", version="1")
+    assert [one["request_id"] for one in events.take()] == [*(f"r{n}" for n in range(FEW)), "other"]
+    events.request("late", 503, 0.0, model="m", version="1", error=busy)
+    assert events.take() == []  # the second is not over
+    now[0] = "2026-11-21T09:30:01.000000Z"
+    events.request("next", 503, 0.0, model="m", version="1", error=busy)
+    more, told = events.take()
+    assert told["request_id"] == "next"
+    kept = ("level", "event", "status", "code", "model", "version", "left_out")
+    assert [more[name] for name in kept] == ["error", "request", 503, "unavailable", "m", "1", 71]
+    assert "request_id" not in more
+    assert events.take() == []
+
+
+def test_what_is_left_out_in_the_last_second_is_told_too() -> None:
+    events = Events(lambda: "now")
+    for number in range(FEW + 1):
+        events.request(f"r{number}", 429, 0.0)
+    assert len(events.take()) == FEW
+    assert [one["left_out"] for one in events.take(last=True)] == [1]
+
+
+def test_a_flood_of_many_kinds_is_counted_and_not_kept() -> None:
     events = Events(lambda: "now")
     for number in range(MOST + 70):
-        events.request(f"r{number}", 429, 0.0)
+        events.request(f"r{number}", 404, 0.0, model=f"m{number}")
     found = events.take()
     assert len(found) == MOST + 1
     assert found[-1]["left_out"] == 70
     assert events.take() == []
+
+
+def test_at_level_debug_nothing_of_a_flood_is_left_out() -> None:
+    events = Events(lambda: "now", every=True)
+    for number in range(FEW + 70):
+        events.request(f"r{number}", 429, 0.0)
+    assert len(events.take(last=True)) == FEW + 70
 
 
 def test_what_the_standard_library_logs_comes_along_with_its_traceback() -> None:
@@ -47,7 +82,8 @@ def test_what_the_standard_library_logs_comes_along_with_its_traceback() -> None
     try:
         raise ValueError("why")
     except ValueError:
-        logger.exception("it %s", "failed")
+        logger.exception("it %s", "failed", extra={"told": {"model": "m"}})
     (event,) = events.take()
     assert (event["event"], event["level"], event["logger"]) == ("it failed", "error", "a")
+    assert event["model"] == "m"
     assert "ValueError: why" in event["exception"]

@@ -137,6 +137,8 @@ class App:
         if not version and shown.targets:
             return shown.targets[protocol]
         served = shown.versions.get(version or shown.default)
+        if served is None and not version:
+            raise Unavailable(f"{name}@{shown.default} cannot be loaded.", remedy="Promote another version.")
         if served is None:
             raise NotFound(
                 f"There is no version '{version}' of '{name}'.", remedy=nearest(version or "", shown.versions)
@@ -154,8 +156,9 @@ class App:
         front = self._front
         shown = {name: _told(one) for name, one in front.table.models.items()}
         problem = self._not_ready()
+        well = not any(one.wanted for one in front.table.models.values())
         return {
-            "status": "healthy" if problem is None else "unavailable",
+            "status": "unavailable" if problem else "healthy" if well else "degraded",
             "timestamp": front.moment(),
             "ready": problem is None,
             **({"problem": problem} if problem else {}),
@@ -178,7 +181,8 @@ class App:
                 else "there is no model"
             )
         if shown.default not in shown.versions:
-            return f"no version of '{shown.name}' is promoted yet"
+            lost = f"{shown.name}@{shown.default} cannot be loaded"
+            return lost if shown.default else f"no version of '{shown.name}' is promoted yet"
         if front.log_full:
             return "the prediction log is further ahead of the database than allowed"
         return None
@@ -304,11 +308,14 @@ def _model_path(path: str) -> tuple[bool, str, str, str] | None:
 
 
 def _told(shown: Shown) -> dict[str, Any]:
+    """``wanted``: the champion, where another version answers in its place."""
     served = shown.versions.get(shown.default)
+    release = shown.traffic.release_id if shown.traffic and not shown.wanted else ""
     return {
         "version": shown.default or None,
+        **({"wanted": shown.wanted} if shown.wanted else {}),
         "versions": list(shown.versions),
         **({"route": served.form.route} if served else {}),
         **({"fallback": shown.fallback} if shown.fallback else {}),
-        **({"release": shown.traffic.release_id} if shown.traffic and shown.traffic.release_id else {}),
+        **({"release": release} if release else {}),
     }

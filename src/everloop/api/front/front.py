@@ -23,6 +23,8 @@ from everloop.serving.counts import Counts
 from everloop.serving.desk import Ask, Batch, Scores, Served, Target
 from everloop.serving.routing import ELSEWHERE, NO_ENTITY, Split
 
+from .failing import Failing
+
 _log = logging.getLogger("everloop.worker")
 
 FALLBACK = "fallback"
@@ -61,7 +63,8 @@ class Limits:
 class Shown:
     """A model as it is served: its versions by number, which one answers where none is asked for, and what
     answers when that one fails: another version, or a constant. ``traffic`` says who answers under a release;
-    ``rescued``: the champion answers for another version that it chose and that fails."""
+    ``rescued``: the champion answers for another version that it chose and that fails. ``wanted``: the
+    champion, where it cannot be loaded and the default stands in for it."""
 
     name: str
     versions: Mapping[str, Served]
@@ -70,6 +73,7 @@ class Shown:
     constant: tuple[float, ...] | None = None
     traffic: Traffic | None = None
     rescued: bool = False
+    wanted: str = ""
 
     @cached_property
     def targets(self) -> Mapping[desk.Protocol, Target]:
@@ -77,13 +81,14 @@ class Shown:
         champion = self.versions.get(self.default)
         if champion is None:
             return {}
+        instead = champion.under("", FALLBACK, None) if self.wanted else champion
         if self.traffic is None:
-            return {protocol: Target(champion, protocol) for protocol in _PROTOCOLS}
+            return {protocol: Target(instead, protocol) for protocol in _PROTOCOLS}
         split = Split(self.traffic, self.versions)
         served = {
-            name: self.versions.get(share.version, champion).under(
-                split.release, share.variant, share.probability
-            )
+            name: self.versions[share.version].under(split.release, share.variant, share.probability)
+            if share.version in self.versions
+            else instead
             for name, share in split.shares.items()
         }
         if not split.gradual:
@@ -141,6 +146,7 @@ class Front:
         self.rates: Rates | None = None
         self.direct = True  # predictions may be answered without ASGI
         self.events = Events(self.moment)
+        self._failing = Failing(self.now)
         self._loop = loop
         self._clock = clock
         self._journal = journal
@@ -259,7 +265,7 @@ class Front:
         try:
             lines = await run(batch, self.limits.deadline)
         except Exception as error:  # noqa: BLE001 (whatever it was, each request gets an answer)
-            failed = self._failed(batch.target.model, error)
+            failed = self._failing.raised(batch.target.model, error)
             desk.fail(batch, failed)
             for ask in batch.asks:
                 ask.failed = ask.failed or failed
@@ -275,7 +281,7 @@ class Front:
         except MLOpsError:
             raise
         except Exception as error:
-            raise self._failed(batch.target.model, error) from error
+            raise self._failing.raised(batch.target.model, error) from error
 
     async def run_native(self, batch: Batch, deadline: float) -> list[bytes]:
         """The lines of a batch whose model runs in a process of its own, or of its fallback."""
@@ -291,21 +297,10 @@ class Front:
             async with asyncio.timeout(deadline):
                 return await self.native.run(model, rows, self.limits.deadline)
         except desk.Raised as error:
-            raise self._failed(model, error) from error
+            raise self._failing.raised(model, error) from error
         except TimeoutError:
             late = f"No answer within {deadline:g} s."
             raise TimedOut(late, remedy="Raise serving.limits.deadline.") from None
-
-    def _failed(self, model: Served, error: Exception) -> Unavailable:
-        """What is told of it. The model's own words are in the log, once and not for every request; where
-        fields are masked nowhere, since they may quote them."""
-        kind = error.error if isinstance(error, desk.Raised) else type(error).__name__
-        shown = f"The model {model.name}@{model.version} failed ({kind})."
-        if self.problem is None or shown not in self.problem:
-            said = "what it said is not shown, since fields are masked" if model.masked else f"{error}"
-            trace = None if model.masked or isinstance(error, desk.Raised) else error
-            _log.error("%s@%s failed (%s): %s", model.name, model.version, kind, said, exc_info=trace)
-        return Unavailable(shown, remedy="The server's log has the cause; another version may answer.")
 
     def finish(self, batch: Batch, scores: Scores, by: Served | None = None) -> list[bytes]:
         self.counts.batch[batch.target.model.name].observe(len(batch.rows))
@@ -318,6 +313,7 @@ class Front:
         shown = self.table.models.get(model.name)
         self.counts.events["model_failed", model.name, model.version] += 1
         if deadline >= self.limits.deadline or not isinstance(error, TimedOut):  # not the client's own haste
+            self._failing.note(model, error)
             for ask in batch.asks:
                 ask.failed = error
         self.problem = f"{model.name}@{model.version}: {error.message}"
@@ -335,7 +331,10 @@ class Front:
                 self.counts.events["fallback", model.name, other.version] += len(batch.asks)
                 return lines
             except Exception as second:  # noqa: BLE001 (the constant, if there is one, answers)
-                self.problem = f"{other.name}@{other.version}: {second}"
+                if not isinstance(second, MLOpsError):
+                    second = self._failing.raised(other, second)
+                self._failing.note(other, second)
+                self.problem = f"{other.name}@{other.version}: {second.message}"
         if shown is not None and shown.constant is not None:
             scores = desk.constant(model.form, shown.constant, len(batch.rows))
             self.counts.events["fallback", model.name, "constant"] += len(batch.asks)

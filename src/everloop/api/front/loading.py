@@ -102,7 +102,7 @@ class Loader:
                 waits = full in loaded.pending and known is not None and known.default != one["version"]
                 if waits or full in loaded.failed:
                     versions.pop(one["version"], None)
-            shown = _shown(model, versions, known)
+            shown = _shown(model, versions, known, waits=f"{name}@{model['default']}" in loaded.pending)
             if shown is not None:
                 models[name] = shown
         return table_of(models, message["default"])
@@ -148,22 +148,30 @@ def _feedback(told: Mapping[str, Any] | None) -> Feedback | None:
     return Feedback(None if told["answers"] == "all" else told["answers"], told["hold_out"])
 
 
-def _shown(model: Mapping[str, Any], versions: dict[str, Served], known: Shown | None) -> Shown | None:
-    """A model with the versions that could be loaded. Where its default could not, the one that serves goes
-    on, or in a worker that has just begun the one that serves elsewhere, or its fallback."""
+def _shown(
+    model: Mapping[str, Any], versions: dict[str, Served], known: Shown | None, *, waits: bool
+) -> Shown | None:
+    """A model with the versions that could be loaded. Where its default could not, the one that serves stands
+    in for it, or in a worker that has just begun the one that serves elsewhere, or its fallback. While the
+    default only ``waits`` to be loaded, what serves goes on as it is."""
+    traffic = load(Traffic, model["traffic"]) if model["traffic"] else None
     default = model["default"]
+    wanted = traffic.champion if traffic else default
     if default not in versions:
         if known is not None and known.default in known.versions:
             default = known.default
             versions = {default: known.versions[default], **versions}
+            if waits:
+                traffic, wanted = known.traffic, known.wanted or default
         else:
             default = next((one for one in model["instead"] if one in versions), default)
     if not versions:
         return None
-    constant, traffic = model["constant"], model["traffic"]
+    fallback, constant = model["fallback"], model["constant"]
     return Shown(
-        model["name"], versions, default, model["fallback"], tuple(constant) if constant else None,
-        load(Traffic, traffic) if traffic else None, model["rescued"],
+        model["name"], versions, default, fallback if fallback in versions and fallback != default else None,
+        tuple(constant) if constant else None, traffic, model["rescued"],
+        wanted if wanted != default else "",
     )  # fmt: skip
 
 

@@ -241,8 +241,9 @@ class NativeProcess:
 
         crashes = self._crashes.get(key)
         if crashes is not None and crashes.rests:
+            times = "once" if crashes.count == 1 else f"{crashes.count} times in a row"
             raise Unavailable(
-                f"{key} rests: its process died {crashes.count} times in a row.",
+                f"{key} rests: its process died {times}.",
                 remedy="It is started again; look at the model and its inputs.",
             )
 

@@ -159,7 +159,7 @@ class Worker:
             self._channel.send("problem", message=error.message)
         if self._tracing is not None:
             await asyncio.to_thread(self._tracing.close)
-        self._tell_events()
+        self._tell_events(last=True)
         self._channel.send("counts", number=0, document=self._front.counts.document())
         await self._leave()
         return int(self._failed)
@@ -281,21 +281,22 @@ class Worker:
         if not loaded.pending or (default and f"{default.name}@{default.default}" not in loaded.pending):
             self._planned.set()
         if not loaded.pending:
-            self._tell_of({**message["problems"], **loaded.failed})
+            failed = {name: f"{name} is not served: {problem}" for name, problem in loaded.failed.items()}
+            self._tell_of({**message["problems"], **failed})
             serving = {name: shown.default for name, shown in table.models.items()}
-            number, failed = message["number"], loaded.failed
-            self._channel.send("planned", number=number, failed=failed, serving=serving)
+            self._channel.send(
+                "planned", number=message["number"], failed=loaded.failed, serving=serving
+            )  # fmt: skip
 
     def _tell_of(self, problems: Mapping[str, str]) -> None:
-        """In the metrics and in /health, as long as it is so."""
+        """What is wrong with versions: in the metrics and in /health, as long as it is so."""
         front = self._front
         for name in problems:
             model, _, version = name.rpartition("@")
             front.counts.events["load_failed", model, version] += 1
         if front.problem == self._load_problem:
             front.problem = None
-        said = [f"{name} is not served: {problem}" for name, problem in problems.items()]
-        self._load_problem = " ".join(said) or None
+        self._load_problem = " ".join(problems.values()) or None
         front.problem = self._load_problem or front.problem
 
     async def _forward(
@@ -354,8 +355,8 @@ class Worker:
             await asyncio.sleep(EVERY)
             self._tell_events()
 
-    def _tell_events(self) -> None:
-        if events := self._front.events.take():
+    def _tell_events(self, *, last: bool = False) -> None:
+        if events := self._front.events.take(last=last):
             self._channel.send("log", events=events)
 
     async def _sync(self) -> None:

@@ -107,7 +107,7 @@ class Board:
                     {
                         "version": one.version,
                         "variant": one.variant,
-                        "serves": one.version == model.default,
+                        "serves": one.version == self._office.plans.serving(model),
                         "failed": failed.get(f"{model.name}@{one.version}"),
                         **_route(one.form),
                         **usage.get(model.name, {}).get(one.version, {}),
@@ -129,14 +129,16 @@ class Board:
 
     def _problems(self, more: list[str | None]) -> list[str]:
         office = self._office
+        shown = office.plans.shown
         found = [
             office.problem,
             office.recording.problem,
             *more,
-            *(f"{name}: {why}" for name, why in (office.plan.problems if office.plan else {}).items()),
+            *shown.values(),
         ]
         for worker in office.workers.values():
-            found += [f"{name} could not be loaded: {why}" for name, why in worker.failed.items()]
+            unloaded = {name: why for name, why in worker.failed.items() if name not in shown}
+            found += [f"{name} could not be loaded: {why}" for name, why in unloaded.items()]
         return list(dict.fromkeys(text for text in found if text))
 
 

@@ -201,7 +201,9 @@ class InferResponse(Shape):
 
 
 class Health(Shape):
-    status: Literal["healthy", "unavailable"]
+    """`degraded`: a champion cannot be loaded, and another version answers in its place."""
+
+    status: Literal["healthy", "degraded", "unavailable"]
     timestamp: datetime
     ready: bool
     problem: str | None = None

@@ -196,7 +196,7 @@ def _versions(office: Office) -> Metric:
     for model in office.plan.models if office.plan else ():
         for one in model.versions:
             labels = [model.name, one.version, one.variant, one.form.route]
-            metric.add_metric(labels, float(one.version == model.default))
+            metric.add_metric(labels, float(one.version == office.plans.serving(model)))
     return metric
 
 

@@ -29,6 +29,7 @@ from .hand import Hand, within
 from .plans import Plans
 from .recorder import Recorder, Recording
 from .rolling import one_by_one
+from .telling import Words
 from .workers import WorkerProcess
 
 LOOK_EVERY = 0.25  # seconds between looks at what is to be served
@@ -56,11 +57,12 @@ class Office:
         self.problem: str | None = None
         self.restarts = 0
         self.started = project.clock.now()
+        self._words = Words(tell, log)
         self._tell = tell
         self._log = log
         self._extras = extras.told(project.settings, tell)
         self._past = Counts()  # of workers that are gone
-        self._plans = Plans(project)
+        self.plans = Plans(project)
         self._recorder = Recorder(project, self.settings.log.backlog, self.settings.log.keep_days)
         self._looker = Hand("everloop-look")
         self._living: set[WorkerProcess] = set()  # all, also those that only begin or end
@@ -76,7 +78,7 @@ class Office:
 
     @property
     def plan(self) -> Plan | None:
-        return self._plans.plan
+        return self.plans.plan
 
     @property
     def recording(self) -> Recording:
@@ -105,7 +107,9 @@ class Office:
             self._spawn(self._pulse())
             await self._any_ready()
             if not self._stopping.is_set():
-                ready(f"http://{f'[{host}]' if ':' in host else host}:{port}")
+                address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+                ready(address)
+                self._words.begun(address, self.plans)
                 self._app, beside = await asyncio.to_thread(self._load_rest)
                 self._spawn(self._app.state.board.run())
                 self._spawn(beside.guard(self.project, self._recorder))
@@ -148,8 +152,9 @@ class Office:
         loop = asyncio.get_running_loop()
         short = 0
         while not self._stopping.is_set():
+            worker = None
             try:
-                worker = self.workers[slot] = await self._start(slot)
+                self.workers[slot] = await self._start(slot)
                 worker = await self._outlived(slot)
             except OSError as error:
                 said, lasted = f"cannot be started: {error.strerror}", False
@@ -169,7 +174,7 @@ class Office:
                 )
             pause = 0.0 if short <= 1 else min(0.25 * 2 ** (short - 2), LONGEST_PAUSE)
             then = f"in {pause:g} s" if pause else "now"
-            self._tell(f"Worker {slot} {said}. Another one starts {then}.")
+            self._words.of_worker(slot, worker, f"{said}. Another one starts {then}.")
             await within(pause, self._stopping)
 
     async def _crashed(self, worker: WorkerProcess) -> None:
@@ -215,7 +220,7 @@ class Office:
         self._spawn(self._bury(worker))
         if self._stopping.is_set():
             await self._stop(worker, last=True)
-        elif self._plans.number:
+        elif self.plans.number:
             self._send_plan(worker)
         return worker
 
@@ -254,7 +259,7 @@ class Office:
         try:
             new = await self._start(slot)
         except OSError as error:
-            self._tell(f"Worker {slot} was not replaced: {error.strerror}.")
+            self._words.of_worker(slot, None, f"was not replaced: {error.strerror}.")
             return False
         either = [asyncio.create_task(event.wait()) for event in (new.ready, new.gone, self._stopping)]
         await asyncio.wait(either, timeout=READY_WITHIN, return_when=asyncio.FIRST_COMPLETED)
@@ -265,7 +270,7 @@ class Office:
         if not new.ready.is_set() or new.gone.is_set():
             why = new.problem or "its successor did not become ready"
             await new.stop(1.0)
-            self._tell(f"Worker {slot} was not replaced: {why}.")
+            self._words.of_worker(slot, new, f"was not replaced: {why}.")
             return False
         old, self.workers[slot] = self.workers[slot], new
         await self._stop(old)
@@ -300,7 +305,8 @@ class Office:
                 if number % COUNT_EVERY:
                     continue
                 if worker.ready.is_set() and loop.time() - worker.heard > SILENT:
-                    self._tell(f"Worker {worker.slot} has said nothing for {SILENT:g} s: it is killed.")
+                    said = f"has said nothing for {SILENT:g} s: it is killed."
+                    self._words.of_worker(worker.slot, worker, said)
                     worker.kill()
                 worker.ask_counts()
             await asyncio.sleep(PULSE_EVERY)
@@ -314,9 +320,9 @@ class Office:
         while True:
             await asyncio.sleep(LOOK_EVERY)
             now = await self._mark()
-            for name, problem in self._plans.unloadable.items():
+            for name, problem in self.plans.unloadable.items():
                 await self._about_releases(partial(releases.faults.unloadable, self.project, name, problem))
-            failed = self._plans.problems or any(worker.failed for worker in self.workers.values())
+            failed = self.plans.problems or any(worker.failed for worker in self.workers.values())
             again = failed and loop.time() - looked > LOOK_AGAIN
             if (now is not None and now != seen) or again:
                 looked = loop.time()
@@ -332,7 +338,7 @@ class Office:
 
     async def _look(self) -> bool:
         """Whether what is to be served is known; it is told to all workers. Raises what is wrong at first."""
-        plans, before = self._plans, self._plans.problems
+        plans = self.plans
         try:
             await self._looker.do(plans.look)
         except MLOpsError as error:
@@ -348,14 +354,12 @@ class Office:
             return False
         self.problem = None
         self._send_plans()
-        for name, problem in plans.problems.items():
-            if before.get(name) != problem:
-                self._tell(f"{name} is not served: {problem}")
+        self._words.problems(plans)
         return True
 
     def _send_plans(self) -> None:
         """To all workers at once; where a version comes to one after the other, to those that have none."""
-        rolling = bool(self._plans.rolling())
+        rolling = bool(self.plans.rolling())
         for worker in list(self._living):
             if not rolling or not worker.told:
                 self._send_plan(worker)
@@ -363,33 +367,30 @@ class Office:
             self._spawn(self._roll())
 
     async def _roll(self) -> None:
-        for release_id in await one_by_one(self._plans, lambda: self._living, self._send_plan):
+        for release_id in await one_by_one(self.plans, lambda: self._living, self._send_plan):
             await self._about_releases(partial(releases.faults.rolled_out, self.project, release_id))
 
     def _send_plan(self, worker: WorkerProcess) -> None:
-        plans = self._plans
+        plans = self.plans
         fresh = {key: data for key, data in plans.content.items() if key not in worker.sent}
         worker.sent, worker.told = set(plans.content), plans.number
         worker.send("plan", number=plans.number, data=fresh, **plans.message)
 
     def loaded(self, worker: WorkerProcess, serving: dict[str, str]) -> None:
         """A worker has loaded a plan and answers with these versions, by model."""
-        plan = self._plans.plan
+        plan = self.plans.plan
         if worker.stopping or self._stopping.is_set():
             return
+        answers: dict[str, str] = {}
         for model in plan.models if plan else ():
             for one in model.versions:
                 name = f"{model.name}@{one.version}"
+                answers[name] = f"{model.name}@{serving.get(model.name) or 'nothing'}"
                 if name in worker.failed:
                     worker.sent.discard(one.address)  # it comes along with the next plan once more
-                    known = self._plans.problems.get(name)
-                    if known != worker.failed[name]:
-                        self._plans.problems[name] = worker.failed[name]
-                        instead = serving.get(model.name) or "nothing"
-                        self._tell(
-                            f"{name} cannot be loaded: {worker.failed[name]} {model.name}@{instead} answers."
-                        )
-        self._plans.serves(worker.plan, serving)
+                    self.plans.fails(name, worker.failed[name])
+        self._words.loaded(worker.failed, answers)
+        self.plans.serves(worker.plan, serving)
 
     # -- counting --------------------------------------------------------------------------------------------
 

@@ -9,16 +9,19 @@ from dataclasses import replace
 from typing import Any
 
 from everloop.core.documents import dump
-from everloop.core.errors import MLOpsError
+from everloop.core.errors import Corrupt, MLOpsError
 from everloop.flows.project import Project
 from everloop.flows.serving import planning
 from everloop.flows.serving.planning import Plan, PlannedModel, PlannedVersion
 
+_ANY = "any"  # the address of an artifact
+
 
 class Plans:
     """The newest plan: its ``number``, the ``message`` for workers, the ``content`` of each address in it.
-    ``problems`` tells of versions that are not served, by ``model@version``; ``rolled`` are the releases
-    whose version all workers have taken, one after the other."""
+    ``problems`` tells why versions are not served, or not by what they were compiled to (``originals``), by
+    ``model@version``; ``rolled`` are the releases whose version all workers have taken, one after the
+    other."""
 
     def __init__(self, project: Project) -> None:
         self.plan: Plan | None = None
@@ -26,6 +29,7 @@ class Plans:
         self.message: dict[str, Any] = {}
         self.content: dict[str, bytes] = {}
         self.problems: dict[str, str] = {}
+        self.originals: set[str] = set()
         self.rolled: set[str] = set()
         self._project = project
         self._serving: dict[str, PlannedVersion] = {}  # by model: what answers by default, proven by a worker
@@ -34,20 +38,36 @@ class Plans:
         """Plan anew, and read what is not in memory. Raises MLOpsError when nothing can be planned."""
         plan = planning.plan(self._project)
         content: dict[str, bytes] = {}
-        problems = dict(plan.problems)
-        models = tuple(self._with_content(model, content, problems) for model in plan.models)
+        problems, originals = dict(plan.problems), set[str]()
+        models = tuple(self._with_content(model, content, problems, originals) for model in plan.models)
         self.plan = replace(plan, models=models)
-        self.content, self.problems = content, problems
+        self.content, self.problems, self.originals = content, problems, originals
         self.number += 1
         self.message = {
             "default": plan.default,
             "salt": plan.salt,
             "models": [self._told(model) for model in models],
-            "problems": problems,
+            "problems": self.shown,
         }
 
+    @property
+    def shown(self) -> dict[str, str]:
+        """The same problems for all to read: without where artifacts are."""
+        place = self._project.artifacts.where(_ANY).removesuffix(_ANY)
+        return {name: self.said(name).replace(place, "") for name in self.problems}
+
+    def said(self, name: str) -> str:
+        """What is wrong with a version."""
+        how = "served by its original" if name in self.originals else "not served"
+        return f"{name} is {how}: {self.problems[name]}"
+
+    def fails(self, name: str, problem: str) -> None:
+        """No worker can load a version."""
+        self.problems[name] = problem
+        self.originals.discard(name)
+
     def _with_content(
-        self, model: PlannedModel, content: dict[str, bytes], problems: dict[str, str]
+        self, model: PlannedModel, content: dict[str, bytes], problems: dict[str, str], originals: set[str]
     ) -> PlannedModel:
         """The model with the versions whose content is there, and with the one that serves now."""
         planned = {version.version: version for version in model.versions}
@@ -59,11 +79,14 @@ class Plans:
             try:
                 there.append(self._fetched(version, content))
             except (MLOpsError, OSError) as error:
-                said = error.message if isinstance(error, MLOpsError) else str(error)
-                problems[f"{model.name}@{version.version}"] = said
+                name, said = f"{model.name}@{version.version}", _reason(error)
+                problems[name] = said
                 if version.format == "onnx":
                     with suppress(MLOpsError, OSError):
                         there.append(self._fetched(planning.as_original(version), content))
+                        originals.add(name)
+                        state = "damaged" if isinstance(error, Corrupt) else "not to be had"
+                        problems[name] = f"its compiled form is {state}. {said}"
         return replace(model, versions=tuple(there))
 
     def _fetched(self, version: PlannedVersion, content: dict[str, bytes]) -> PlannedVersion:
@@ -80,6 +103,11 @@ class Plans:
             for version in model.versions:
                 if version.version == serving.get(model.name):
                     self._serving[model.name] = version
+
+    def serving(self, model: PlannedModel) -> str:
+        """The version that answers where none is asked for."""
+        serving = self._serving.get(model.name)
+        return serving.version if serving else model.default
 
     @property
     def unloadable(self) -> dict[str, str]:
@@ -129,3 +157,7 @@ class Plans:
                 for version in model.versions
             ],
         }
+
+
+def _reason(error: MLOpsError | OSError) -> str:
+    return error.message if isinstance(error, MLOpsError) else f"{error.strerror or type(error).__name__}."

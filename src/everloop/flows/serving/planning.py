@@ -41,7 +41,8 @@ class PlannedVersion:
 @dataclass(frozen=True)
 class PlannedModel:
     """``default`` answers where no version is asked for, unless ``traffic`` says who does; empty while no
-    version was promoted. ``fallback`` and ``constant`` answer when it fails."""
+    version was promoted, and not among the ``versions`` where it cannot be served. ``fallback`` and
+    ``constant`` answer when it fails."""
 
     name: str
     default: str
@@ -132,7 +133,7 @@ def _model(project: Project, name: str, problems: dict[str, str]) -> PlannedMode
     there = {version.version for version in found}
     return PlannedModel(
         name=name,
-        default=champion if champion in there else "",
+        default=champion,
         versions=tuple(found),
         serving=serving,
         fallback=before if serving.fallback == "previous" and before in there else None,
