@@ -273,6 +273,8 @@ def _result(
     low, high = value - reach, value + reach
     if not metric.relative:
         low, high = max(low, 0.0), min(high, 1.0)
+    elif metric.sign < 0:  # losses
+        low = max(low, 0.0)
     fired = p <= alpha and compared.harm >= floor
     text = (
         f"{metric.words} is estimated at {value:.4g} ({low:.4g} to {high:.4g}; {rows:,} answers without "

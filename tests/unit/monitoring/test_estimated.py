@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,13 @@ def by_name(results: list[Result]) -> dict[str, Result]:
 def truth_of(window: Given, **kind: Any) -> dict[str, float]:
     truth, given = window
     return {name: each.value for name, each in baseline(truth, **given, **kind).usual["model"].items()}
+
+
+def test_the_interval_of_a_loss_begins_at_nothing(estimator: Estimator) -> None:
+    _, given = two_classes(np.random.default_rng(3), 200)
+    wide = replace(estimator, widen={name: 50.0 for name in METRICS})
+    found = by_name(estimate(wide, **given, order=np.arange(200), alpha=0.01))
+    assert found["log_loss"].low == 0.0 < found["log_loss"].value < found["log_loss"].high
 
 
 def test_calibration_is_isotonic_regression():
