@@ -47,7 +47,7 @@ def truth_of(window: Given, **kind: Any) -> dict[str, float]:
 
 def test_the_interval_of_a_loss_begins_at_nothing(estimator: Estimator) -> None:
     _, given = two_classes(np.random.default_rng(3), 200)
-    wide = replace(estimator, widen={name: 50.0 for name in METRICS})
+    wide = replace(estimator, widen=dict.fromkeys(METRICS, 50.0))
     found = by_name(estimate(wide, **given, order=np.arange(200), alpha=0.01))
     assert found["log_loss"].low == 0.0 < found["log_loss"].value < found["log_loss"].high
 
