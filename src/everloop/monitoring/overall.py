@@ -8,7 +8,7 @@ from everloop.core.monitoring import Result
 
 from . import checks, judgement
 from .columns import words_of
-from .reference import Reference
+from .reference import FeatureReference, Reference
 from .windows import Window
 
 
@@ -28,14 +28,18 @@ def p_value(usual: Reference, window: Window, results: Sequence[Result]) -> floa
 
 
 def unread(usual: Reference) -> list[Result]:
-    """The columns of which only missing values are compared."""
+    """The columns whose values are not compared, and why."""
     return [
-        Result(
-            "data", name, "type", False,
-            f"'{name}' could not be compared: it holds {words_of(feature.type)} in the reference; only "
-            "missing values are counted of these.",
-            unable=True,
-        )
+        Result("data", name, "type", False, f"'{name}' could not be compared: {why}.", unable=True)
         for name, feature in usual.features.items()
-        if feature.kind == "other" and feature.type != "null"
-    ]  # fmt: skip
+        if (why := _unread(feature))
+    ]
+
+
+def _unread(feature: FeatureReference) -> str:
+    if feature.kind == "other" and feature.type != "null":
+        return f"it holds {words_of(feature.type)} in the reference; only missing values are counted of these"
+    held = feature.bins or feature.levels
+    if held is not None and not held.total and feature.missing < feature.rows:
+        return "it has no finite value in the reference; only missing and infinite ones are counted"
+    return ""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+import numpy as np
 import pytest
 from sqlalchemy import update
 from tests.stories.monitoring.shop import MODEL, Shop
@@ -144,3 +145,9 @@ def test_records_are_a_table() -> None:
     assert not detector.detect_data_drift(usual, now)["drift_detected"]
     moved = [{**row, "monthly_fee": (row["monthly_fee"] or 0) * 1.5} for row in now]
     assert "monthly_fee" in detector.detect_data_drift(usual, moved)["features"]
+
+
+def test_a_column_without_a_finite_value_is_told() -> None:
+    usual = customers(500, 1).to_pandas().assign(odd=np.inf)
+    (told,) = [each for each in DriftDetector().detect_data_drift(usual, usual)["results"] if each.unable]
+    assert told.message.startswith("'odd' could not be compared: it has no finite value")
