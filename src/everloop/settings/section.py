@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Iterator
+from typing import Annotated, Any, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from everloop.core.spans import PATTERN
 
@@ -15,3 +16,19 @@ class Section(BaseModel):
     model_config = ConfigDict(
         extra="forbid", frozen=True, protected_namespaces=(), coerce_numbers_to_str=True
     )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_switch(cls, value: Any, info: ValidationInfo) -> Any:
+        """``true`` is no number, though Python takes it for 1."""
+        kinds = set(_kinds(cls.model_fields[info.field_name or ""].annotation))
+        if isinstance(value, bool) and kinds & {int, float} and not kinds & {bool, Any}:
+            raise ValueError(f"it is {value}, a switch, and a number is wanted")
+        return value
+
+
+def _kinds(annotation: Any) -> Iterator[Any]:
+    """The types that an annotation names."""
+    yield annotation
+    for part in get_args(annotation):
+        yield from _kinds(part)

@@ -157,6 +157,10 @@ def test_the_file_is_found_from_a_folder_below(tmp_path: Path) -> None:
         ("environments: {prod: {}, production: {approval: a}}", "has 'prod' twice, once as 'production'"),
         ("serving: {environment: porduction}", "serving.environment is 'porduction'"),
         ("training: 5", "is 5, which is not a section"),
+        (
+            "retraining: {new_labels: true}",
+            "retraining.new_labels: it is True, a switch, and a number is wanted",
+        ),
         ("models:", "not a mapping of names"),
     ],
 )
