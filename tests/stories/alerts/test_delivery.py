@@ -8,7 +8,6 @@ import multiprocessing
 import os
 import signal
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from email.header import decode_header, make_header
@@ -27,17 +26,6 @@ from everloop.flows.project import Project
 from everloop.store import outbox
 
 SECRET = "hunter2secret"
-
-
-@pytest.fixture
-def clock() -> Hands:
-    return Hands(NOON)
-
-
-@pytest.fixture
-def hook() -> Iterator[receivers.Http]:
-    with receivers.http() as receiver:
-        yield receiver
 
 
 def here_with(folder: Path, clock: Hands, receiver: receivers.Http, **more: Any) -> Project:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import pytest
 from tests.clocks import Hands
 from tests.servers import receivers
 from tests.stories.alerts.incidents import NOON, project, take, worse
@@ -22,17 +20,6 @@ from everloop.flows.project import Project
 
 OVER = "over the budget of 1 messages in 7 days"
 DAY = timedelta(days=1)
-
-
-@pytest.fixture
-def clock() -> Hands:
-    return Hands(NOON)
-
-
-@pytest.fixture
-def hook() -> Iterator[receivers.Http]:
-    with receivers.http() as receiver:
-        yield receiver
 
 
 def here_with(folder: Path, clock: Hands, *hooks: receivers.Http, **more: Any) -> Project:

@@ -19,12 +19,6 @@ from everloop.wiring import open_project
 SECRET = "hunter2secret"
 
 
-@pytest.fixture
-def hook() -> Iterator[receivers.Http]:
-    with receivers.http() as receiver:
-        yield receiver
-
-
 def write(folder: Path, **alerts: object) -> Path:
     tree = {"models": MODELS, "tracking": {"enabled": False}, "alerts": alerts}
     folder.mkdir(exist_ok=True)

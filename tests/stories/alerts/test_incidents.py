@@ -25,11 +25,6 @@ from everloop.store.database import Row
 NOBODY = {"team": "cloudevents+http://127.0.0.1:9/"}
 
 
-@pytest.fixture
-def clock() -> Hands:
-    return Hands(NOON)
-
-
 def posted(here: Project) -> list[Row]:
     with here.store.reading() as tx:
         return outbox.messages(tx)

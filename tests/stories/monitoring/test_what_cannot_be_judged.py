@@ -14,7 +14,7 @@ from tests.stories.monitoring.shop import MODEL, Shop
 from everloop import DriftDetector
 from everloop.core.errors import Corrupt
 from everloop.data.examples.customers import customers
-from everloop.flows.monitoring import production, referring
+from everloop.flows.monitoring import production, referring, showing
 from everloop.flows.serving import labels
 from everloop.store import alerts
 from everloop.store.tables import monitor_references
@@ -85,6 +85,8 @@ def test_masked_features_are_not_watched_and_raise_no_alarm(tmp_path: Any) -> No
         said = {each.subject: each for each in answers[-1].results if each.statistic == "masked"}
         assert set(said) == {"monthly_fee", "country"}
         assert "not watched" in said["country"].message
+        plan = showing.plan(shop.project, MODEL, shop.version)
+        assert "Not watched: 'country', which is masked" in plan.words
         assert {"age", "weekly_hours"} <= {each.subject for each in answers[-1].results}
 
         shop.serve(2, lambda table: customers(table.num_rows, 99, drift=0.8))

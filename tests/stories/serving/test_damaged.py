@@ -43,8 +43,14 @@ def promote(project: Project) -> None:
     deploying.deploy(project, deploying.Request(f"iris@{NEW}", reason="a test"))
 
 
+def status(server: Server) -> str:
+    return str(server.ask("GET", "/health").json["status"])
+
+
 def check_stands_in(server: Server, folder: Path) -> None:
-    """The old version answers, and nobody takes it for the champion."""
+    """The old version comes to answer, and nobody takes it for the champion."""
+    while status(server) != "degraded":
+        pass
     for path, body in ((HOT, BODY), (COLD, BODY), ("/models/iris/predict", BODY), (V2_HOT, V2_BODY)):
         answer = server.predict(body, path).json
         said = answer.get("parameters") or answer
@@ -59,10 +65,6 @@ def check_stands_in(server: Server, folder: Path) -> None:
     assert "fallback" not in told  # no version is its own
     assert f"iris@{NEW} is not served: " in health.json["last_problem"]
     assert str(folder) not in health.body.decode()
-
-
-def status(server: Server) -> str:
-    return str(server.ask("GET", "/health").json["status"])
 
 
 def test_a_champion_that_is_damaged_at_start_is_answered_for_by_a_fallback(
@@ -88,8 +90,6 @@ def test_one_that_is_promoted_on_a_running_server_and_comes_back(tmp_path: Path,
     with running(tmp_path) as server:
         assert server.predict(BODY).json["variant"] == "champion"
         promote(project)
-        while status(server) != "degraded":
-            pass
         check_stands_in(server, tmp_path)
         path.write_bytes(good)
         while status(server) == "degraded":
@@ -109,8 +109,6 @@ def test_an_arm_beside_a_damaged_champion_still_answers_in_its_own_name(
     with running(tmp_path) as server:
         assert server.predict(BODY).json["variant"] == "champion"
         direct(project, arms, champion=NEW, overrides={"me": "canary"})
-        while status(server) != "degraded":
-            pass
         check_stands_in(server, tmp_path)
         answer = server.predict(BODY, X_Entity_ID="me").json
         assert (answer["model_version"], answer["variant"]) == (OLD, "override:canary")

@@ -17,7 +17,6 @@ from everloop.deployment import gate
 from everloop.flows import champion, states
 from everloop.flows.material import Material
 from everloop.flows.monitoring import production, referring, unchecked
-from everloop.flows.monitoring.spans import masked
 from everloop.flows.project import Project
 from everloop.flows.serving.jobs import Job
 from everloop.retraining import records, triage
@@ -234,10 +233,10 @@ def _compared(
     known = referring.of_version(project, model, version)
     said = production.of_rows(known.run, known.positive, rows)
     there = said.known()
-    if run is None or int(there.sum()) < LEAST_COMPARED or masked(project, model):
+    if run is None or int(there.sum()) < LEAST_COMPARED or known.masked:
         return None
     chosen = [row for row, usable in zip(rows, there, strict=True) if usable]
-    table: pa.Table = production.inputs(chosen, known.kinds)
+    table: pa.Table = known.table(chosen)
     material = Material(project, project.model(model))
     said = said.take(there)
     answers = champion.aligned(material.answers(run, table), run, known.run)

@@ -52,9 +52,8 @@ def check(
     results += damaging.explain(project, known, version, span, window.inputs, results)
     results += contracting.of_window(project, known, version, span)
     results += _of_the_future(project, known.run.model, version)
-    hidden = spans.masked(project, known.run.model)
-    results = [each for each in results if each.subject not in hidden]
-    results += [_masked(name) for name in sorted(hidden)]
+    results = [each for each in results if each.subject not in known.masked]
+    results += [_masked(name) for name in sorted(known.masked)]
     missing = [f"{text[0].upper()}{text[1:]}." for text in known.without]
     results += [Result("check", "reference", "reference", False, each, unable=True) for each in missing]
     return Looked(results, window.rows, window=window)

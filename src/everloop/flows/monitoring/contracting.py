@@ -20,9 +20,9 @@ from everloop.flows.project import Project
 from everloop.store import monitors
 from everloop.validation import checking, expressions, python_schema
 
-from . import expecting, production
+from . import expecting
 from .referring import References
-from .spans import Span, masked, rules_of
+from .spans import Span, rules_of
 
 MOST_ROWS = 20_000  # of a window, the newest
 BY_VALUE = ("minimum", "maximum", "allowed")
@@ -33,7 +33,7 @@ def of_window(project: Project, known: References, version: str, span: Span) -> 
     model = known.run.model
     with project.store.snapshot() as tx:
         found = monitors.answers(tx, model, version, span.since, span.until, newest=MOST_ROWS)
-        table = production.inputs(found, known.kinds, masked(project, model))
+        table = known.table(found)
     return check(project, known.run, table, until=span.until)
 
 

@@ -19,9 +19,9 @@ from everloop.store import monitors
 from everloop.store.database import Row
 from everloop.training import fitting
 
-from . import production, referring
+from . import referring
 from .referring import References
-from .spans import Span, masked
+from .spans import Span
 
 RANKED = ("data", "quality", "joint", "prediction")
 _NAMED = 3
@@ -35,7 +35,7 @@ def explain(
     rows = _newest(project, known, version, span)
     if not rows:
         return []
-    table = production.inputs(rows, known.kinds, masked(project, known.run.model))
+    table = known.table(rows)
     times = [datetime.fromisoformat(row["at"]).timestamp() for row in rows]
     found = faults.diagnose(known.inputs, window, table, results, texture=known.texture, times=times)
     fired = [each for each in (*results, *found) if each.fired and each.family in RANKED]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from itertools import dropwhile, islice
 from typing import Any
@@ -23,7 +23,7 @@ from everloop.store.database import Row
 from . import production, referring
 from .looked import Looked
 from .referring import References
-from .spans import MOST_WAITING, Span, masked
+from .spans import MOST_WAITING, Span
 
 MOST_ROWS = 200_000  # of a window
 _USUAL, _MANY = 3, 20  # so many windows with so many labels each: a window without any is no chance
@@ -49,7 +49,7 @@ def check(
     said = production.of_rows(known.run, known.positive, rows)
     given = referring.given_to_judge(said)
     when = _times(rows)
-    slices = _slices(known, rows, rules, masked(project, model))
+    slices = _slices(known, rows, rules)
     measured = performance.measure(
         known.baseline, said.truth, **given, order=when, slices=slices, alpha=alpha / 2
     )
@@ -104,12 +104,10 @@ def _errors(
     return [concept.judged(detector, alarms, len(there))]
 
 
-def _slices(
-    known: References, rows: Sequence[Row], rules: Watch, hidden: Collection[str]
-) -> Mapping[str, Any] | None:
+def _slices(known: References, rows: Sequence[Row], rules: Watch) -> Mapping[str, Any] | None:
     if not rules.slices:
         return None
-    inputs = production.inputs(rows, known.kinds, hidden)
+    inputs = known.table(rows)
     empty = pa.nulls(inputs.num_rows)
     return {
         name: inputs.column(name) if name in inputs.column_names else empty

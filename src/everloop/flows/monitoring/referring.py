@@ -3,8 +3,8 @@ were held out. Made once per version from its run, or given as a table for a mod
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -26,6 +26,7 @@ from everloop.monitoring.reference import Reference
 from everloop.monitoring.texture import Texture
 from everloop.settings.monitoring import Watch
 from everloop.store import models, monitors
+from everloop.store.database import Row
 from everloop.training import fitting, serialise, targets
 
 from . import production
@@ -38,7 +39,8 @@ MOST_HELD_OUT = 200_000  # rows that the model is asked again for
 
 @dataclass(frozen=True)
 class References:
-    """``answers``, ``baseline`` and ``estimator`` are None where ``without`` says why."""
+    """``answers``, ``baseline`` and ``estimator`` are None where ``without`` says why. ``masked``: features
+    whose values are not in the log."""
 
     run: Run
     inputs: Reference
@@ -49,6 +51,7 @@ class References:
     texture: Texture | None = None
     season: str | None = None
     without: tuple[str, ...] = ()
+    masked: frozenset[str] = frozenset()
 
     @property
     def positive(self) -> str | None:
@@ -60,9 +63,10 @@ class References:
             return None
         return f"{hour.hour}" if self.season == "hour" else f"{hour.weekday()}"
 
-    @property
-    def kinds(self) -> dict[str, str]:
-        return {name: feature.kind for name, feature in self.inputs.features.items()}
+    def table(self, rows: Iterable[Row]) -> pa.Table:
+        """What the version was asked, as far as it was logged; see ``production.inputs``."""
+        kinds = {name: feature.kind for name, feature in self.inputs.features.items()}
+        return production.inputs(rows, kinds, self.masked)
 
     def document(self) -> dict[str, Any]:
         told: dict[str, Any] = {
@@ -88,9 +92,12 @@ def of_version(project: Project, model: str, version: str) -> References:
         run = _run(tx, model, version)
         kept = monitors.reference(tx, model, version)
     if kept is not None:
-        return _read(run, kept)
-    table, rows = _trained_on(project, run)
-    return _keep(project, model, version, _made(project, run, table, rows))
+        found = _read(run, kept)
+    else:
+        table, rows = _trained_on(project, run)
+        found = _keep(project, model, version, _made(project, run, table, rows))
+    settings = project.settings.models.get(model)
+    return replace(found, masked=frozenset(settings.serving.mask if settings else ()))
 
 
 def give(project: Project, model: str, version: str, source: object) -> References:
@@ -117,7 +124,9 @@ def _read(run: Run, kept: Mapping[str, Any]) -> References:
             remedy="Upgrade everloop.",
         )
     try:
-        parts = {name: load(kind, kept[name]) if kept.get(name) else None for name, kind in _PARTS.items()}
+        parts: dict[str, Any] = {
+            name: load(kind, kept[name]) if kept.get(name) else None for name, kind in _PARTS.items()
+        }
         answers = Reference.from_document(kept["answers"]) if kept["answers"] else None
         inputs = Reference.from_document(kept["inputs"])
         without, season = tuple(kept["without"]), kept["season"]

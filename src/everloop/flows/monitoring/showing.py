@@ -170,7 +170,7 @@ def plan(project: Project, model: str, version: str, hourly: float | None = None
         inputs=promise.promise(known.inputs, rows, count, share),
         answers=promise.promise(known.answers, rows, count, share) if known.answers else None,
         performance=harm,
-        without=known.without,
+        without=(*known.without, *(f"'{name}', which is masked" for name in sorted(known.masked))),
         alarms={part: share for part in checking.PARTS if watched[part]},
     )
 

@@ -49,12 +49,6 @@ def rules_of(project: Project, model: str) -> Watch:
     return settings.monitoring if settings else project.settings.monitoring
 
 
-def masked(project: Project, model: str) -> frozenset[str]:
-    """The features whose values are not in the log."""
-    settings = project.settings.models.get(model)
-    return frozenset(settings.serving.mask if settings else ())
-
-
 def length(rules: Watch) -> timedelta:
     return timedelta(seconds=spans.seconds(rules.window))
 

@@ -6,7 +6,7 @@ that dies between leaves nothing half done.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -21,7 +21,7 @@ from everloop.store.predictions import Wanted
 
 from . import production
 from .referring import References
-from .spans import Span, begin_of, masked
+from .spans import Span, begin_of
 
 HOUR = timedelta(hours=1)
 BATCH = 5_000  # rows in memory
@@ -99,15 +99,15 @@ def _sum_hour(project: Project, known: References, version: str, start: datetime
         answers = monitors.answers(tx, model, version, start, start + HOUR)
         while some := list(islice(answers, BATCH)):
             rows += len(some)
-            summed = _summed(known, some, start, masked(project, model))
+            summed = _summed(known, some, start)
             made = merged([made, summed]) if made else summed
     if made is not None:
         with project.store.writing() as tx:
             monitors.put_window(tx, model, version, hour_name(start), 1, rows, made.document())
 
 
-def _summed(known: References, rows: Sequence[Row], start: datetime, hidden: Collection[str]) -> Summed:
-    table = production.inputs(rows, known.kinds, hidden)
+def _summed(known: References, rows: Sequence[Row], start: datetime) -> Summed:
+    table = known.table(rows)
     inputs = windows.summarise(known.inputs, table, phases=known.phase_of(start))
     if known.answers is None:
         return Summed(inputs, None)
