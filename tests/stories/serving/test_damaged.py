@@ -132,10 +132,11 @@ def test_a_damaged_compiled_form_is_told_once_and_its_original_serves(
             shown = server.ask("GET", path).body.decode()
             assert "is not served" not in shown
             assert str(tmp_path) not in shown
+            assert shown.count("its compiled form is damaged") == 1
         (event,) = logged(tmp_path, level="warning", model="iris", version=NEW)
         assert event["event"].startswith(said)
         (begun,) = logged(tmp_path, event="Serving.")
         assert (begun["level"], begun["address"]) == ("info", f"http://{server.address}")
-        assert (begun["models"], begun["versions"]) == ({"iris": NEW}, {"iris": [OLD, NEW]})
+        assert (begun["champions"], begun["versions"]) == ({"iris": NEW}, {"iris": [OLD, NEW]})
     lines = [json.loads(line) for line in (tmp_path / "logs" / "server.log").read_text().splitlines()]
     assert sum(NEW in str(one["event"]) for one in lines) == 1

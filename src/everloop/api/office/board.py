@@ -119,12 +119,13 @@ class Board:
         ]
 
     def _notices(self) -> list[str]:
-        """What went wrong last, which may be long ago."""
-        workers = sorted(self._office.workers.items())
+        """What went wrong last, which may be long ago; but for what is wrong with versions, which is among
+        the problems as long as it is so."""
+        workers, known = sorted(self._office.workers.items()), tuple(self._office.plans.shown.values())
         return [
-            f"At {one.now['problem_at']} in worker {n}: {one.now['problem']}"
+            f"At {one.now['problem_at']} in worker {n}: {problem}"
             for n, one in workers
-            if one.now.get("problem")
+            if (problem := one.now.get("problem")) and not problem.startswith(known)
         ]
 
     def _problems(self, more: list[str | None]) -> list[str]:

@@ -34,7 +34,7 @@ class Words:
         if self._log is not None:
             models = plans.plan.models if plans.plan else ()
             self._log.info(
-                "Serving.", address=address, models={one.name: plans.serving(one) for one in models},
+                "Serving.", address=address, champions={one.name: one.default for one in models},
                 versions={one.name: [each.version for each in one.versions] for one in models},
             )  # fmt: skip
 
