@@ -30,6 +30,7 @@ from .routing import NOTHING, Split
 Protocol = Literal["plain", "v2"]
 Scores = npt.NDArray[Any]
 Mask = Literal["hide", "hash"]
+FALLBACK, CONSTANT = "fallback", "constant"  # the variant, and the version, of what answers for another
 _TOLD = 200  # characters of the fields in a failure
 
 _line = msgspec.json.Encoder().encode

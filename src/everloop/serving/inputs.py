@@ -93,7 +93,9 @@ class Inputs:
         self._masked = frozenset(masked)
         self._readers = [_reader(field, self._policy, field.name in masked) for field in form.fields]
         self.booleans = tuple(at for at, field in enumerate(form.fields) if field.kind == "boolean")
-        self._numeric = all(field.kind == "number" for field in form.fields)
+        self._codes = [_plain_codes(field, self._policy) for field in form.fields]
+        self._categories = any(codes is not None for codes in self._codes)
+        self._simple = all(field.kind in ("number", "category") for field in form.fields)
         bounds = [_bounds(field) for field in form.fields]
         self._low = np.array([low for low, _ in bounds])
         self._high = np.array([high for _, high in bounds])
@@ -116,20 +118,32 @@ class Inputs:
 
     def encode(self, rows: Sequence[Row]) -> tuple[Any, list[list[str]] | None]:
         """The tensors of rows and their warnings (None: there are none). Raises Rejected."""
-        if self._numeric and self._layout == "matrix":
+        if self._simple and self._layout == "matrix":
             matrix = self._plain(rows)
             if matrix is not None:
                 return matrix, None
         return self._carefully(rows)
 
     def _plain(self, rows: Sequence[Row]) -> npt.NDArray[np.float64] | None:
-        """The matrix of rows of numbers that break no rule; None where one may."""
+        """The matrix of rows of numbers and known categories that break no rule; None where one may."""
         width = len(self.names)
+        plain: list[Row] = []
         for row in rows:
-            if len(row) != width or not _PLAIN.issuperset(map(type, row)):
+            if len(row) != width:
                 return None
+            if self._categories:
+                try:
+                    row = [
+                        value if codes is None else codes[value]
+                        for codes, value in zip(self._codes, row, strict=True)
+                    ]
+                except (KeyError, TypeError):  # a category without a code, or what is no text
+                    return None
+            if not _PLAIN.issuperset(map(type, row)):
+                return None
+            plain.append(row)
         try:
-            values: npt.NDArray[np.float64] = np.array(rows, dtype=np.float64)
+            values: npt.NDArray[np.float64] = np.array(plain, dtype=np.float64)
         except OverflowError:
             return None
         if not ((values >= self._low) & (values <= self._high)).all():
@@ -272,6 +286,19 @@ def _anything(value: Any, warnings: list[str]) -> Sequence[Any]:
     if isinstance(value, str | bool) or (isinstance(value, int | float) and -LARGEST <= value <= LARGEST):
         return (math.nan,)  # the original takes the value itself
     raise _Refusal("is no plain value", "a number, a text, true or false")
+
+
+def _plain_codes(field: Field, policy: InputPolicy) -> Mapping[str, float] | None:
+    """The codes of a field's categories that break no rule; None of a number."""
+    if field.kind != "category":
+        return None
+    rule = field.rule
+    allowed = rule.allowed if rule and (policy.category or _severity(rule)) != "allow" else None
+    return {
+        level: float(code)
+        for code, level in enumerate(field.levels or (), 1)
+        if (allowed is None or level in allowed) and "\0" not in level and len(level) <= LONGEST
+    }
 
 
 def _category(field: Field, policy: InputPolicy, masked: bool) -> Reader:

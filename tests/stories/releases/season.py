@@ -79,6 +79,9 @@ class _Answers:
         assert ask.reply.error is None, ask.reply.error
         self.ids.append(json.loads(ask.reply.body)["prediction_id"])
 
+    def send(self) -> None:
+        assert self.ids
+
 
 class Season:
     """A project whose model ``late`` answers each flight of a day; labels come a day later."""

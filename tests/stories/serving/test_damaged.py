@@ -30,8 +30,8 @@ def project(tmp_path: Path) -> Iterator[Project]:
         yield project
 
 
-def damage(project: Project, *, original: bool) -> None:
-    found = models.find(project, f"iris@{NEW}")
+def damage(project: Project, *, original: bool, version: str = NEW) -> None:
+    found = models.find(project, f"iris@{version}")
     assert found.version.form is not None
     for address in [found.version.form.artifact, *([found.run.artifact] if original else [])]:
         path = Path(project.artifacts.where(address))
@@ -140,3 +140,33 @@ def test_a_damaged_compiled_form_is_told_once_and_its_original_serves(
         assert (begun["champions"], begun["versions"]) == ({"iris": NEW}, {"iris": [OLD, NEW]})
     lines = [json.loads(line) for line in (tmp_path / "logs" / "server.log").read_text().splitlines()]
     assert sum(NEW in str(one["event"]) for one in lines) == 1
+
+
+def test_where_no_version_can_be_loaded_the_constant_answers(tmp_path: Path, project: Project) -> None:
+    found = models.find(project, f"iris@{OLD}")
+    assert found.version.form is not None
+    path = Path(project.artifacts.where(found.version.form.artifact))
+    good = path.read_bytes()
+    for version in (OLD, NEW):
+        damage(project, original=True, version=version)
+    with running(tmp_path, "--set", "models.iris.serving.fallback=constant") as server:
+        for where, body in ((HOT, BODY), (COLD, BODY), (V2_HOT, V2_BODY)):
+            answer = server.predict(body, where).json
+            said = answer.get("parameters") or answer
+            assert (answer.get("model_version"), said["variant"]) == ("constant", "fallback")
+        shares = server.predict(BODY).json["probabilities"]
+        assert shares == pytest.approx(dict.fromkeys(shares, 1 / 3), abs=0.02)
+        named = server.ask("POST", f"/models/iris/versions/{OLD}/predict", BODY)
+        assert named.status == 404
+        assert str(tmp_path) not in named.body.decode()
+        wrong = server.ask("POST", HOT, {"features": [5.1, 3.5, 1.4]})
+        assert (wrong.status, wrong.json["errors"][0]["field"]) == (422, "features")
+        health = server.ask("GET", "/health").json
+        assert (health["status"], health["ready"]) == ("degraded", True)
+        assert (health["models"]["iris"]["version"], health["models"]["iris"]["wanted"]) == ("constant", OLD)
+        assert f"iris@{OLD} is not served: " in health["last_problem"]
+        path.write_bytes(good)
+        while status(server) == "degraded":
+            pass
+        answer = server.predict(BODY).json
+        assert (answer["model_version"], answer["variant"]) == (OLD, "champion")

@@ -52,6 +52,9 @@ class Line:
         assert ask.reply is not None
         self.answered.set_result(ask.reply)
 
+    def send(self) -> None:
+        assert self.answered.done()
+
 
 class Elsewhere:
     """The other process, where 10 a + b is computed of rows of b and a."""

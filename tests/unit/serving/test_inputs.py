@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any
 
@@ -75,6 +76,32 @@ def test_categories_are_codes_as_in_training() -> None:
     assert matrix.tolist() == [[2.0], [3.0], [1.0], [0.0]]
     unknown = Field("city", "category", ("Oslo", "Rome"), nullable=True)
     assert inputs(unknown, category="allow").encode([[None]])[0].tolist() == [[0.0]]
+
+
+def _found(some: Inputs, row: list[Any]) -> object:
+    """A row's first three codes as text (NaN is itself there), or what is wrong with it; and its warnings."""
+    try:
+        matrix, warned = some.encode([row])
+    except Rejected as refused:
+        return refused.wrong
+    return str(matrix[:, :3].tolist()), warned
+
+
+@pytest.mark.parametrize("policy", [{}, {"category": "refuse"}, {"category": "allow", "range": "refuse"}])
+def test_what_goes_by_a_table_is_as_what_is_read_value_by_value(policy: dict[str, Any]) -> None:
+    """A boolean beside them, and no row goes by a table."""
+    strict = Field("strict", "category", ("Oslo", "Lima", "a\0b"), rule=RULE)
+    table = inputs(AGE, CITY, strict, **policy)
+    singly = inputs(AGE, CITY, strict, MEMBER, **policy)
+    ages = (30, 40.5, -1, 10**40, 10**400, math.nan, None, True, "30", [30])
+    cities = ("Oslo", "Rome", "Lima", "(missing)", "a\0b", "x" * 10_001, None, 1, 1.5, True, [], {})
+    for age, city, other in itertools.product(ages, cities, ("Oslo", "Rome", "Lima", "a\0b", 1, None)):
+        row = [age, city, other]
+        assert _found(table, row) == _found(singly, [*row, True])
+    rows = [[30, "Oslo", "Oslo"], [40.5, "Rome", "Oslo"]]
+    assert table.encode(rows)[0].tolist() == [[30.0, 2.0, 1.0], [40.5, 3.0, 1.0]]
+    with pytest.raises(Rejected, match="2 values do not fit this model"):
+        table.encode([*rows, [30, "Oslo"]])
 
 
 def test_categories_beyond_the_rule() -> None:

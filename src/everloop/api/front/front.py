@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Iterable, Mapping
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any, Protocol
@@ -20,21 +20,21 @@ from everloop.core.ids import token
 from everloop.core.releases import Traffic
 from everloop.serving import desk
 from everloop.serving.counts import Counts
-from everloop.serving.desk import Ask, Batch, Scores, Served, Target
+from everloop.serving.desk import CONSTANT, FALLBACK, Ask, Batch, Scores, Served, Target
 from everloop.serving.routing import ELSEWHERE, NO_ENTITY, Split
 
 from .failing import Failing
 
 _log = logging.getLogger("everloop.worker")
 
-FALLBACK = "fallback"
 _PROTOCOLS: tuple[desk.Protocol, ...] = ("plain", "v2")
 
 
 class Connection(Protocol):
-    """Where an answer goes."""
+    """Where an answer goes: it is made ready by ``reply``."""
 
     def reply(self, ask: Ask) -> None: ...
+    def send(self) -> None: ...
 
 
 class Native(Protocol):
@@ -242,8 +242,7 @@ class Front:
             self._unsynced += [(connection, ask) for connection, _, ask in waiting]
             self._sync_soon()
             return
-        for connection, _, ask in waiting:
-            connection.reply(ask)
+        _send([(connection, ask) for connection, _, ask in waiting])
 
     # -- running models --------------------------------------------------------------------------------------
 
@@ -337,8 +336,8 @@ class Front:
                 self.problem = f"{other.name}@{other.version}: {second.message}"
         if shown is not None and shown.constant is not None:
             scores = desk.constant(model.form, shown.constant, len(batch.rows))
-            self.counts.events["fallback", model.name, "constant"] += len(batch.asks)
-            return self.finish(batch, scores, replace(model, version="constant", variant=FALLBACK))
+            self.counts.events["fallback", model.name, CONSTANT] += len(batch.asks)
+            return self.finish(batch, scores, replace(model, version=CONSTANT, variant=FALLBACK))
         desk.fail(batch, error)
         return []
 
@@ -386,10 +385,10 @@ class Front:
     def _synced(self, done: asyncio.Future[None], waiting: list[tuple[Connection, Ask]]) -> None:
         self._syncing = False
         error = done.exception()
-        for connection, ask in waiting:
+        for _, ask in waiting:
             if error is not None:
                 ask.reply = desk.Reply(error=Unavailable(f"The prediction log failed: {error}."))
-            connection.reply(ask)
+        _send(waiting)
         if self._unsynced:
             self._sync_soon()
 
@@ -436,3 +435,12 @@ class Front:
 
     def moment(self) -> str:
         return self._clock.now().isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def _send(answered: Sequence[tuple[Connection, Ask]]) -> None:
+    """All are ready before the first is sent: a client with many connections that sleeps and is woken by each
+    answer costs a third of what answering does."""
+    for connection, ask in answered:
+        connection.reply(ask)
+    for connection, _ in answered:
+        connection.send()

@@ -61,6 +61,8 @@ class Line(HttpToolsProtocol):
         self.seen = 0  # bytes, at most, of a head that is not complete
         self.head = 0  # the same, at least; -1 when it is complete
         self.offered = False  # another protocol, by the request now being read
+        self.ready = b""  # the answer to send
+        self.final = False  # and whether it is the last
         self.last = False  # close after the next answer
         self.ended = False  # the client said that nothing follows
         self.refusal: MLOpsError | None = None  # of what cannot be read on: the last answer
@@ -211,6 +213,7 @@ class Line(HttpToolsProtocol):
         ask.reply = Reply(error=refusal)
         self.front.count(target, ask, ask.received)
         self.reply(ask)
+        self.send()
         return False
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
@@ -232,22 +235,31 @@ class Line(HttpToolsProtocol):
     # -- answering ---------------------------------------------------------------------------------------
 
     def reply(self, ask: Ask, content: bytes = b"", how: bytes = b"") -> None:
-        """A large answer is compressed first, beside the loop, where the client asks for it: then it comes
-        here once more, with that ``content``."""
+        """Make the answer ready to be sent. A large one is compressed first, beside the loop, where the
+        client asks for it: then it comes here once more, with that ``content``, and is sent."""
         if not how and ask.reply is not None and len(ask.reply.body) >= COMPRESSED_FROM:
             how = accepted(next((value for name, value in self.given if name == b"accept-encoding"), b""))
             if how:
                 packing = self.loop.run_in_executor(None, packed, ask.reply.body, how)
                 packing.add_done_callback(lambda done: self.reply(ask, done.result(), how))
                 return
+        self.final = self.ended or (self.last and not self.pipeline)
+        self.ready = self._answer(ask, self.final, content, how)
+        if content:
+            self.send()
+
+    def send(self) -> None:
+        """Send the answer that is ready, if one is."""
+        ready, self.ready = self.ready, b""
+        if not ready:
+            return
         self.asked = None
         if self.transport.is_closing():
             return
         self.server_state.total_requests += 1
-        final = self.ended or (self.last and not self.pipeline)
-        self.transport.write(self._answer(ask, final, content, how))
+        self.transport.write(ready)
         self.quiet = self.front.now()
-        if final:
+        if self.final:
             self.transport.close()
         elif self.pipeline:
             self.flow.resume_reading()

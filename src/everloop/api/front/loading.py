@@ -14,7 +14,7 @@ from everloop.core.documents import load
 from everloop.core.errors import MLOpsError, Unavailable
 from everloop.core.releases import Traffic
 from everloop.core.serving import Form
-from everloop.serving.desk import Served
+from everloop.serving.desk import CONSTANT, FALLBACK, Served, constant
 from everloop.serving.feedback import Feedback
 from everloop.serving.inputs import InputPolicy
 
@@ -102,6 +102,8 @@ class Loader:
                 waits = full in loaded.pending and known is not None and known.default != one["version"]
                 if waits or full in loaded.failed:
                     versions.pop(one["version"], None)
+            if not versions and model["constant"] and known is None:
+                versions = _constant(model, message["salt"])
             shown = _shown(model, versions, known, waits=f"{name}@{model['default']}" in loaded.pending)
             if shown is not None:
                 models[name] = shown
@@ -121,25 +123,44 @@ class Loader:
         return known[1]
 
     def _served(self, model: Mapping[str, Any], one: Mapping[str, Any], salt: bytes) -> Served:
-        form = load(Form, one["form"])
-        served = Served(
-            name=model["name"],
-            version=one["version"],
-            variant=one["variant"],
-            form=form,
-            run=None,
-            policy=InputPolicy(**model["inputs"]),
-            masked=model["mask"],
-            salt=salt,
-            feedback=_feedback(model["feedback"]),
-        )
-        key = one["key"]
+        served, key = _described(model, one, salt), one["key"]
         if one["format"] != "onnx":
             return served
         compiled = self._compiled.get(key) or Compiled(self._content_of(key))
-        _prove(compiled, form)
+        _prove(compiled, served.form)
         self._compiled[key] = compiled
         return replace(served, run=compiled.run_matrix)
+
+
+def _described(model: Mapping[str, Any], one: Mapping[str, Any], salt: bytes) -> Served:
+    """A version without what runs it."""
+    return Served(
+        name=model["name"],
+        version=one["version"],
+        variant=one["variant"],
+        form=load(Form, one["form"]),
+        run=None,
+        policy=InputPolicy(**model["inputs"]),
+        masked=model["mask"],
+        salt=salt,
+        feedback=_feedback(model["feedback"]),
+    )
+
+
+def _constant(model: Mapping[str, Any], salt: bytes) -> dict[str, Served]:
+    """The constant, which checks what is asked as the default would that cannot be loaded."""
+    known = [*model["versions"], *([model["absent"]] if model["absent"] else [])]
+    one = next((each for each in known if each["version"] == model["default"]), None)
+    if one is None:
+        return {}
+    lost = _described(model, one, salt)
+    fields = tuple(replace(each, levels=each.levels or ()) for each in lost.form.fields)  # a matrix of codes
+    form = replace(lost.form, layout="matrix", fields=fields)
+
+    def run(X: np.ndarray) -> np.ndarray:
+        return constant(form, model["constant"], len(X))
+
+    return {CONSTANT: replace(lost, version=CONSTANT, variant=FALLBACK, form=form, run=run)}
 
 
 def _feedback(told: Mapping[str, Any] | None) -> Feedback | None:
@@ -152,7 +173,7 @@ def _shown(
     model: Mapping[str, Any], versions: dict[str, Served], known: Shown | None, *, waits: bool
 ) -> Shown | None:
     """A model with the versions that could be loaded. Where its default could not, the one that serves stands
-    in for it, or in a worker that has just begun the one that serves elsewhere, or its fallback. While the
+    in for it, or in a worker that has just begun the one that serves elsewhere, or a fallback. While the
     default only ``waits`` to be loaded, what serves goes on as it is."""
     traffic = load(Traffic, model["traffic"]) if model["traffic"] else None
     default = model["default"]
@@ -164,13 +185,13 @@ def _shown(
             if waits:
                 traffic, wanted = known.traffic, known.wanted or default
         else:
-            default = next((one for one in model["instead"] if one in versions), default)
+            default = next((one for one in (*model["instead"], CONSTANT) if one in versions), default)
     if not versions:
         return None
-    fallback, constant = model["fallback"], model["constant"]
+    fallback, answer = model["fallback"], model["constant"]
     return Shown(
         model["name"], versions, default, fallback if fallback in versions and fallback != default else None,
-        tuple(constant) if constant else None, traffic, model["rescued"],
+        tuple(answer) if answer else None, traffic, model["rescued"],
         wanted if wanted != default else "",
     )  # fmt: skip
 

@@ -87,7 +87,9 @@ class Plans:
                         originals.add(name)
                         state = "damaged" if isinstance(error, Corrupt) else "not to be had"
                         problems[name] = f"its compiled form is {state}. {said}"
-        return replace(model, versions=tuple(there))
+        names = {version.version for version in there}
+        absent = planned.get(model.default) if model.default not in names else None
+        return replace(model, versions=tuple(there), absent=absent)
 
     def _fetched(self, version: PlannedVersion, content: dict[str, bytes]) -> PlannedVersion:
         """The version, when its content is there: then it is in ``content``."""
@@ -146,17 +148,19 @@ class Plans:
             "inputs": model.serving.inputs.model_dump(),
             "mask": model.serving.mask,
             "feedback": model.serving.feedback.model_dump() if model.serving.feedback.answers else None,
-            "versions": [
-                {
-                    "version": version.version,
-                    "variant": version.variant,
-                    "form": dump(version.form),
-                    "key": version.address,
-                    "format": version.format,
-                }
-                for version in model.versions
-            ],
+            "versions": [_told(version) for version in model.versions],
+            "absent": _told(model.absent) if model.absent is not None else None,
         }
+
+
+def _told(version: PlannedVersion) -> dict[str, Any]:
+    return {
+        "version": version.version,
+        "variant": version.variant,
+        "form": dump(version.form),
+        "key": version.address,
+        "format": version.format,
+    }
 
 
 def _reason(error: MLOpsError | OSError) -> str:

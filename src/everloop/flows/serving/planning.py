@@ -41,8 +41,8 @@ class PlannedVersion:
 @dataclass(frozen=True)
 class PlannedModel:
     """``default`` answers where no version is asked for, unless ``traffic`` says who does; empty while no
-    version was promoted, and not among the ``versions`` where it cannot be served. ``fallback`` and
-    ``constant`` answer when it fails."""
+    version was promoted, and not among the ``versions`` where it cannot be served (``absent``, where its
+    content is lost). ``fallback`` and ``constant`` answer when it fails."""
 
     name: str
     default: str
@@ -51,6 +51,7 @@ class PlannedModel:
     fallback: str | None = None
     constant: tuple[float, ...] | None = None
     traffic: Traffic | None = None
+    absent: PlannedVersion | None = None
 
 
 @dataclass(frozen=True)

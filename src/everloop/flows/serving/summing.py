@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -66,11 +68,16 @@ class FieldSummary:
         self.maximum = high if self.maximum is None else max(high, self.maximum)
 
     def _add_levels(self, values: list[Any]) -> None:
-        for value, many in Counter(map(_level, values)).items():
-            if value in self.levels:
-                self.levels[value] += many
-            elif value is not None and len(self.levels) < MOST_LEVELS:
-                self.levels[value] = many
+        try:
+            counted = Counter(values)
+        except TypeError:  # lists and objects
+            counted = Counter(map(_level, values))
+        for value, many in counted.items():
+            level = _level(value)
+            if level in self.levels:
+                self.levels[level] += many
+            elif level is not None and len(self.levels) < MOST_LEVELS:
+                self.levels[level] = many
             else:
                 self.other += many
 
@@ -107,10 +114,7 @@ class ModelSummary:
     def add(self, inputs: list[Mapping[str, Any]], predicted: list[Any]) -> None:
         rows = len(inputs)
         self.predictions.add(predicted, rows)
-        columns: dict[str, list[Any]] = defaultdict(list)
-        for row in inputs:
-            for name, value in row.items():
-                columns[name].append(value)
+        columns = _columns(inputs)
         for name in columns:
             if name not in self.fields and len(self.fields) < MOST_FIELDS:
                 self.fields[name] = FieldSummary(missing=self.rows)
@@ -127,3 +131,16 @@ class ModelSummary:
         for name, mine in self.fields.items():
             mine.merge(other.fields.get(name) or FieldSummary(missing=other.rows))
         self.rows += other.rows
+
+
+def _columns(rows: list[Mapping[str, Any]]) -> Mapping[str, Sequence[Any]]:
+    """The values by name; of a name that some rows lack, fewer."""
+    names = list(rows[0]) if rows else []
+    if len(names) > 1 and set(map(len, rows)) == {len(names)}:
+        with suppress(KeyError):
+            return dict(zip(names, zip(*map(itemgetter(*names), rows), strict=True), strict=True))
+    columns: dict[str, list[Any]] = defaultdict(list)
+    for row in rows:
+        for name, value in row.items():
+            columns[name].append(value)
+    return columns
