@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from everloop.core.contracts import Contract, ContractVerdict
+from everloop.core.contracts import ColumnRule, Contract, ContractVerdict
 from everloop.core.decisions import Decision, GateVerdict
 from everloop.core.documents import dump, load
 from everloop.core.errors import Refused, TooFewRows
@@ -111,7 +111,31 @@ class Steps:
         if isinstance(model.contract, str):
             schema = usercode.load(project, model.contract, usercode.keep_source(project, model.contract))
             return python_schema.check_python(self.material.table, schema, f"python:{model.contract}")
-        return checking.check(self.material.table, self._contract())
+        contract, table = self._contract(), self.material.table
+        alone = self._alone()
+        if not alone:
+            return checking.check(table, contract)
+        # Rows that were added to a file have what the model is asked for; other columns are the file's.
+        anywhere = [replace(one, max_missing=None) if one.name in alone else one for one in contract.columns]
+        found = checking.check(table, replace(contract, columns=tuple(anywhere)))
+        of_file = [
+            ColumnRule(one.name, max_missing=one.max_missing) for one in contract.columns if one.name in alone
+        ]
+        there = checking.check(table.slice(0, self._rows_of_file()), Contract(tuple(of_file)))
+        return checking.verdict(table, contract.origin, [*found.findings, *there.findings])
+
+    def _alone(self) -> set[str]:
+        """The columns with rules that only the file has, where rows of production or samples were added."""
+        material = self.material
+        if not material.version.origin.get("base"):
+            return set()
+        asked = {*prepared.chosen_features(material.table, material.recipe), material.model.target}
+        asked |= {material.recipe.split.column or "", material.model.time_column or ""}
+        return {one.name for one in self._contract().columns} & set(material.table.column_names) - asked
+
+    def _rows_of_file(self) -> int:
+        version = self.material.version
+        return data.find(self.material.project, version.origin["base"], self.material.model.dataset).rows
 
     def _contract(self) -> Contract:
         known = agreed.contract(self.material.project, self.material.model.name)

@@ -69,6 +69,25 @@ def test_a_changed_world_is_learnt_and_a_broken_feed_is_not(open_town: Open) -> 
     assert models.find(town.project, f"{MODEL}@champion").version.version == "1.0.1"
 
 
+def test_a_world_that_changes_after_a_feed_was_broken_is_learnt(open_town: Open) -> None:
+    town = open_town()
+    town.live(3)
+    town.live(2, change=in_cents)
+    town.live(1)
+    for _ in range(9):
+        town.live(1, turned)
+        if trained(town):
+            break
+    (learnt,) = trained(town)
+    assert (learnt.code, learnt.outcome) == ("changed_world", "promoted")
+    assert any(one.code == "broken_feed" for one in town.decisions())
+    new, feed = town.alerts()
+    assert (feed.status, feed.closed_by) == ("closed", "everloop")
+    assert "monthly_fee" in feed.title
+    assert {each.result.family for each in new.findings} <= {"performance", "concept", "estimated"}
+    assert "monthly_fee" not in new.title
+
+
 def test_a_feed_that_nobody_has_checked_yet_is_not_learnt_either(open_town: Open) -> None:
     """Labels may be complete before the window is over, or before somebody looks."""
     town = open_town(on=())
@@ -93,6 +112,20 @@ def test_a_feed_that_nobody_has_checked_yet_is_not_learnt_either(open_town: Open
     assert pc.max(fees).as_py() < 100  # those of the day in cents are not among them
     assert 10_000 < len(fees) < 11_000  # two days before it, and what is complete of the day after
     assert learnt.forced
+
+
+def test_what_the_model_is_not_asked_for_may_be_missing_in_production(open_town: Open) -> None:
+    """A column of the file that is excluded, which its contract does not let be missing."""
+    town = open_town(exclude=("signup_date",), on=())
+    for _ in range(4):
+        town.day_of()
+    asking.ask(town.project, MODEL, force=True)
+    work(town.project)
+    (learnt,) = trained(town)
+    assert town.alerts() == []
+    found = models.find(town.project, f"{MODEL}@{learnt.version}")
+    table = data.load(town.project, data.find(town.project, found.version.data_version, MODEL))
+    assert table.column("signup_date").null_count > 1_000
 
 
 def test_a_bad_release_is_taken_back_and_not_retrained_over(open_town: Open) -> None:

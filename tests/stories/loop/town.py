@@ -56,15 +56,18 @@ class Town(Shop):
     def __init__(
         self, folder: Path, url: str | None = None, *, known: bool = False, **retraining: Any
     ) -> None:
-        """``known``: the project is there, and its last day was served."""
+        """``known``: the project is there, and its last day was served. ``exclude``: columns of the data that
+        the model is not asked for; the rest are settings of retraining."""
         super().__init__(folder, url, **retraining)
         if known:
             self.day = (self.clock_of_last() - self.begin).days + 1
             self.clock.at = self.begin + timedelta(days=self.day, hours=1)
 
     @classmethod
-    def tree(cls, **retraining: Any) -> dict[str, Any]:
-        return settings(window="1d", retraining={"rollout": "direct", **retraining})
+    def tree(cls, *, exclude: tuple[str, ...] = (), **retraining: Any) -> dict[str, Any]:
+        tree = settings(window="1d", retraining={"rollout": "direct", **retraining})
+        tree["models"][MODEL]["exclude"] = list(exclude)
+        return tree
 
     def clock_of_last(self) -> datetime:
         """When somebody last asked."""

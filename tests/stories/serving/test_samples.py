@@ -18,7 +18,9 @@ from everloop.core.errors import (
     UnknownVersion,
     WrongType,
 )
-from everloop.flows import data
+from everloop.data import writing
+from everloop.data.examples.iris import iris
+from everloop.flows import data, turn
 from everloop.flows.project import Project
 from everloop.flows.serving import samples
 from everloop.store import samples as stored
@@ -113,6 +115,31 @@ def test_the_data_with_samples_are_a_version_of_their_own(trained: Project) -> N
     samples.add(trained, "iris", FLOWER, "setosa")
     assert samples.merge(trained, "iris", newest(trained)).num_rows == 153
     assert data.find(trained, "iris@latest").origin["base"] == base.version_id
+
+
+def test_columns_that_only_the_file_has_are_asked_of_the_file_alone(open_project: Any) -> None:
+    rules = {"columns": {"note": {"max_missing": 0}, "petal_width": {"max_missing": 0.01}}}
+    model = {"data": {"path": "iris.csv"}, "target": "species", "contract": rules, "exclude": ["note"]}
+    project = open_project(models={"iris": model})
+    flowers = iris()
+    path = project.settings.root / "iris.csv"
+    path.write_bytes(writing.to_bytes(flowers.append_column("note", pa.array(["a"] * 150)), ".csv"))
+    assert turn.run(project, "iris").model_version == "1.0.0"
+    samples.add(project, "iris", FLOWER, "setosa")
+    both = samples.merge(project, "iris", newest(project))
+    assert both.column("note").null_count == 1
+    assert turn.run(project, "iris", source=both).status == "done"
+
+    samples.add_all(project, "iris", [({**FLOWER, "petal_width": None}, "setosa")] * 2)
+    stopped = turn.run(project, "iris", source=samples.merge(project, "iris", newest(project)))
+    assert [(one["rule"], one["column"]) for one in stopped.findings] == [("max_missing", "petal_width")]
+
+    path.write_bytes(writing.to_bytes(flowers.append_column("note", pa.array(["a"] * 149 + [None])), ".csv"))
+    stopped = turn.run(project, "iris", source=samples.merge(project, "iris", newest(project)))
+    assert {(one["rule"], one["column"]) for one in stopped.findings} == {
+        ("max_missing", "note"), ("max_missing", "petal_width"),
+    }  # fmt: skip
+    assert "(1 of 150 rows)" in str(stopped.findings)
 
 
 def test_where_the_file_is_gone_the_version_without_samples_is_the_base(trained: Project) -> None:

@@ -11,7 +11,7 @@ from everloop.flows.project import Project
 from everloop.store import alerts, history
 from everloop.store.database import Tx
 
-from . import closing, routing, telling, texts
+from . import closing, feeds, routing, telling, texts
 
 BY_ITSELF = "everloop"
 RECENT = 20  # closed alerts that labels may belong to
@@ -33,7 +33,14 @@ def take(tx: Tx, project: Project, checked: Checked, *, damage: str = "", propos
         fresh = [
             Finding(each, checked.version, checked.kind, checked.since, checked.until) for each in results
         ]
-        before = opened.pop(key, None) or _of_these(tx, project, checked, key)
+        before = opened.pop(key, None)
+        if before is not None and _is_another(tx, before, checked, settings.quiet):
+            said = (
+                f"its feed was sound in {settings.quiet} windows in a row, and what is found now is not of it"
+            )
+            changed.append(closing.ended(tx, project, before, said, by=BY_ITSELF))
+            before = None
+        before = before or _of_these(tx, project, checked, key)
         alert = _updated(before or _opened(project, checked, key, fresh), checked, fresh, damage, proposal)
         if before is None:
             _tell(tx, project, alert, "alerted", f"{alert.level}: {alert.title}")
@@ -45,6 +52,13 @@ def take(tx: Tx, project: Project, checked: Checked, *, damage: str = "", propos
     for alert in opened.values():
         changed += _quiet(tx, project, alert, checked)
     return changed
+
+
+def _is_another(tx: Tx, alert: Alert, checked: Checked, quiet: int) -> bool:
+    """Whether a window that something is found in has nothing to do with a feed that was broken before it."""
+    feeds_of = [each for each in alert.findings if each.result.breaks_feed]
+    later = all(each.until <= checked.since for each in feeds_of)
+    return later and feeds.sound_again(tx, alert, quiet)
 
 
 def _of_these(tx: Tx, project: Project, checked: Checked, key: str) -> Alert | None:

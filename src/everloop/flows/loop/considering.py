@@ -15,6 +15,7 @@ from everloop.core.monitoring import Alert
 from everloop.core.releases import PROD
 from everloop.deployment import gate
 from everloop.flows import champion, states
+from everloop.flows.alerts import feeds
 from everloop.flows.material import Material
 from everloop.flows.monitoring import production, referring, unchecked
 from everloop.flows.project import Project
@@ -129,10 +130,10 @@ def _facts(project: Project, model: str, triggers: list[Trigger]) -> Facts:
         running = releases.open_release(tx, model, PROD)
         others = [one for one in loop.under_way(tx, model) if one.stage != "approval"]
         retrained = loop.retrained(tx, model)
+        signs = _signs(tx, opened, serving.version if serving else None, project.settings.alerts.quiet)
     on_its_way = running.release_id if running else None
     if on_its_way is None and others:
         on_its_way = others[0].releases[-1] if others[0].releases else others[0].decision_id
-    signs = _signs(opened, serving.version if serving else None)
     until = gathering.until(project, model)
     if until is not None and not signs["broken"]:
         faults = unchecked.faults(project, model, until)
@@ -154,18 +155,21 @@ def _facts(project: Project, model: str, triggers: list[Trigger]) -> Facts:
     )
 
 
-def _signs(opened: list[Alert], version: str | None) -> dict[str, list[Sign]]:
-    """What open alerts have found; faults of the feed of any version, the rest of the champion alone."""
+def _signs(tx: Tx, opened: list[Alert], version: str | None, quiet: int) -> dict[str, list[Sign]]:
+    """What open alerts have found: feeds of any version that are still broken; the rest of the champion
+    alone, and not what came of a broken feed."""
     found: dict[str, list[Sign]] = {"broken": [], "worse": [], "estimated": [], "moved": []}
     for alert in opened:
+        still = feeds.broken(tx, alert, quiet)
+        spans = gathering.broken_spans(tx, alert.model, min(each.since for each in alert.findings))
         for each in alert.findings:
             result = each.result
             if not result.fired:
                 continue
             sign = Sign(result.subject, result.message, alert.alert_id)
             if result.breaks_feed:
-                found["broken"].append(sign)
-            elif each.version != version:
+                found["broken"] += [sign] if each in still else []
+            elif each.version != version or any(s.since < each.until and each.since < s.until for s in spans):
                 continue
             elif result.family in ("performance", "concept"):
                 found["worse"].append(sign)
