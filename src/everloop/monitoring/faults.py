@@ -21,7 +21,7 @@ import pyarrow as pa
 
 from everloop.core.monitoring import Level, Result
 
-from . import clocks, fits, impossible, renamed, repeats, spikes, swapped, units, words
+from . import clocks, fits, impossible, renamed, repeats, spikes, stretches, swapped, units, words
 from .columns import Coded, Numbers
 from .fits import Sample
 from .reference import Reference
@@ -32,7 +32,6 @@ MOST_ROWS = 20_000
 SUDDEN = 0.1  # of the rows: more missing values than usual
 _LEAST = 30
 _COARSE = 0.02  # standard deviations
-_STARTS = (0.0, 0.5, 0.75)  # a fault began here, in parts of the rows
 
 
 def diagnose(
@@ -133,38 +132,22 @@ def _gone(window: Window, results: Sequence[Result]) -> Iterator[Result]:
             yield fault(each.subject, "missing", text, value=now, usual=before)
 
 
-def _parts(sample: Sample) -> Iterator[tuple[float, Sample]]:
-    """All rows, then the newest ones after rows that are as usual."""
-    held = sample.held
-    if not isinstance(held, Numbers):
-        return
-    for start in _STARTS:
-        at = int(start * held.values.size)
-        late = Sample(sample.feature, Numbers(held.values[at:]))
-        if start:
-            early = held.values[:at]
-            early = early[np.isfinite(early)]
-            near = 2 * fits.limit(fits.free_rows(sample.feature, early.size))
-            if not early.size or fits.distance(sample.feature, early) > max(near, 0.1):
-                continue
-        yield start, late
-
-
 def _other_unit(name: str, sample: Sample) -> Iterator[Result]:
-    if sample.feature.kind != "number":
+    held = sample.held
+    if sample.feature.kind != "number" or not isinstance(held, Numbers):
         return
-    for start, part in _parts(sample):
-        found = units.find(part)
+    for part in stretches.candidates(sample.feature, held):
+        found = units.find(Sample(sample.feature, Numbers(held.values[part.first : part.last])))
         if found is not None:
-            since = _since(start)
             text = (
-                f"'{name}' comes in another unit{since}: {found.words} "
+                f"'{name}' comes in another unit{part.words}: {found.words} "
                 f"(now = {found.factor:g} · usual{f' {found.offset:+g}' if found.offset else ''}); undone, "
                 "it is distributed as usual."
             )
             yield fault(
                 name, "unit change", text,
-                factor=found.factor, offset=found.offset, conversion=found.words, since=start,
+                factor=found.factor, offset=found.offset, conversion=found.words, since=part.since,
+                until=part.until,
             )  # fmt: skip
             return
 
@@ -199,7 +182,3 @@ def _rounded(name: str, sample: Sample) -> Iterator[Result]:
     before = "unrounded" if usual is None else f"{usual} decimals"
     text = f"'{name}' is rounded to {now} decimals; usual is {before}."
     yield fault(name, "rounded", text, level="warning", decimals=now, usual_decimals=usual)
-
-
-def _since(start: float) -> str:
-    return f" in the newest {1 - start:.0%} of the rows" if start else ""

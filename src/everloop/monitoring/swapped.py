@@ -8,12 +8,13 @@ import pyarrow as pa
 
 from everloop.core.monitoring import Result
 
-from . import fits
+from . import fits, stretches
+from .columns import read
 from .reference import FeatureReference, Reference
+from .stretches import Stretch
 
 _OWN = 0.15  # from its own reference
 _SCREEN = 2_000  # rows that a first look takes
-_STARTS = (0.0, 0.5)
 
 
 def find(
@@ -27,32 +28,46 @@ def find(
         name for name, feature in reference.features.items()
         if name in table.column_names and name not in leave and _judged(feature)
     ]  # fmt: skip
-    late = table.slice(table.num_rows // 2)
-    here = [name for name in here if fits.apart(reference.features[name], late.column(name)) >= _OWN]
+    parts = {name: _parts(reference.features[name], table.column(name)) for name in here}
+    here = [name for name in here if parts[name]]
     done: set[str] = set()
     for place, one in enumerate(here):
         for other in here[place + 1 :]:
             if {one, other} & done or (one not in names and other not in names):
                 continue
-            start = _crossed(reference, table, one, other)
-            if start is not None:
+            part = _crossed(reference, table, one, other, [*parts[one], *parts[other]])
+            if part is not None:
                 done |= {one, other}
-                yield _told(one, other, start)
+                yield _told(one, other, part)
 
 
 def _judged(feature: FeatureReference) -> bool:
     return feature.bins is not None or feature.levels is not None
 
 
-def _crossed(reference: Reference, table: pa.Table, one: str, other: str) -> float | None:
-    """From which part of the rows on."""
-    for start in _STARTS:
-        rows = table.slice(int(start * table.num_rows))
+def _parts(feature: FeatureReference, column: pa.ChunkedArray) -> list[Stretch]:
+    """Where a column is not as it was."""
+    held = read(column, feature.kind)
+    if held is None:
+        return [Stretch(0, len(column), len(column))]
+    return [
+        part
+        for part in stretches.candidates(feature, held)
+        if fits.apart(feature, column.slice(part.first, part.last - part.first)) >= _OWN
+    ]
+
+
+def _crossed(
+    reference: Reference, table: pa.Table, one: str, other: str, parts: list[Stretch]
+) -> Stretch | None:
+    """In which part of the rows."""
+    for part in parts:
+        rows = table.slice(part.first, part.last - part.first)
         if rows.num_rows < fits.LEAST:
-            return None
+            continue
         few = rows.slice(max(0, rows.num_rows - _SCREEN))
         if _fits(reference, few, one, other, 1.5) and _fits(reference, rows, one, other, 1.0):
-            return start
+            return part
     return None
 
 
@@ -67,10 +82,11 @@ def _fits(reference: Reference, table: pa.Table, one: str, other: str, slack: fl
     return True
 
 
-def _told(one: str, other: str, start: float) -> Result:
-    since = f" in the newest {1 - start:.0%} of the rows" if start else ""
-    text = f"'{one}' and '{other}' came in each other's place{since}: each is distributed as the other was."
+def _told(one: str, other: str, part: Stretch) -> Result:
+    text = (
+        f"'{one}' and '{other}' came in each other's place{part.words}: each is distributed as the other was."
+    )
     return Result(
         "quality", one, "fault", True, text, "critical",
-        details={"fault": "swapped", "features": [one, other], "since": start},
+        details={"fault": "swapped", "features": [one, other], "since": part.since, "until": part.until},
     )  # fmt: skip

@@ -137,6 +137,39 @@ def test_a_broken_feed_is_found_and_named_and_nothing_else_is(name: str) -> None
         assert subject in found[0].message or subject == "rows"
 
 
+@pytest.mark.parametrize("since", [0.05, 0.125, 0.3, 0.45, 0.6, 0.8, 0.9])
+@pytest.mark.parametrize("ends", ["later", "earlier", "within"])
+def test_it_begins_and_ends_when_it_likes(since: float, ends: str) -> None:
+    """From then on, until then, or for two fifths of the rows."""
+    rng = np.random.default_rng([35, int(since * 1000)])
+    table = feeds.table(feeds.scores(rng, 3_000))
+    first, last = {"later": (since, 1), "earlier": (0, 1 - since), "within": (since / 2, since / 2 + 0.4)}[
+        ends
+    ]
+    rows = slice(int(first * 3_000), int(last * 3_000))
+    hours, one, other = (numbers(table, name) for name in ("n2", "n1", "n4"))
+    hours[rows] *= 60
+    (found,) = diagnosed(put(table, "n2", hours))
+    assert (found.subject, found.details["fault"]) == ("n2", "unit change")
+    assert found.details["factor"] == pytest.approx(60, rel=0.05)  # of few rows 57.3 fits as well
+    assert abs(found.details["since"] - first) < 0.06
+    assert abs(found.details["until"] - last) < 0.06
+    crossed = [
+        np.where(np.isin(np.arange(3_000), np.r_[rows]), b, a) for a, b in ((one, other), (other, one))
+    ]
+    (found,) = diagnosed(put(put(table, "n1", crossed[0]), "n4", crossed[1]))
+    assert (found.subject, found.details["fault"]) == ("n1", "swapped")
+
+
+def test_a_change_for_a_while_is_no_fault() -> None:
+    for seed in range(10):
+        rng = np.random.default_rng([36, seed])
+        table = feeds.table(feeds.scores(rng, 3_000))
+        values = numbers(table, "n2")
+        values[900:2_000] *= 1.5 + 0.1 * seed
+        assert diagnosed(put(table, "n2", values)) == []
+
+
 @pytest.mark.parametrize("name", ["a thousandfold", "-999 for missing", "stuck", "half of the rows twice"])
 def test_so_it_is_where_rows_depend_on_each_other(name: str) -> None:
     subject, kind, broken = CASES[name]
