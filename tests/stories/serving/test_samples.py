@@ -80,6 +80,22 @@ def test_a_sample_that_would_break_the_contract_is_refused(open_project: Any, tr
     assert samples.add(strict, "iris", FLOWER, "setosa").count == 1
 
 
+def test_what_a_contract_warns_of_is_kept_and_told(open_project: Any, trained: Project) -> None:
+    rules = {"columns": {"sepal_width": {"maximum": 5, "severity": "warning"}}}
+    model = {"data": {"path": "iris.csv"}, "target": "species", "contract": rules}
+    here = open_project(models={"iris": model})
+    wide = {**FLOWER, "sepal_width": 50.0}
+    stored = samples.add_all(here, "iris", [(FLOWER, "setosa"), (wide, "setosa")])
+    assert stored.count == 2
+    (told,) = stored.warnings
+    assert told.startswith("Row 1: ")
+    assert "'sepal_width'" in told
+    assert "50" in told
+    masked = open_project(models={"iris": {**model, "serving": {"mask": {"sepal_width": "hide"}}}})
+    assert samples.add(masked, "iris", wide, "setosa").warnings == ("The field 'sepal_width' is unusual.",)
+    assert samples.add(masked, "iris", FLOWER, "setosa").warnings == ()
+
+
 def test_of_a_masked_field_no_error_tells_the_value(open_project: Any, trained: Project) -> None:
     rules = {"columns": {"sepal_width": {"minimum": 0}}}
     model = {"data": {"path": "iris.csv"}, "target": "species", "contract": rules}

@@ -174,6 +174,7 @@ async def add_training_data(body: TrainingSample, request: Request) -> dict[str,
         "samples": stored.count,
         "waiting": stored.waiting,
         "threshold": stored.threshold,
+        **({"warnings": stored.warnings} if stored.warnings else {}),
     }
     if stored.due:
         reason = f"{stored.waiting} new samples"

@@ -40,13 +40,16 @@ const ago = (text, now) => text ? `${duration(Math.max(0, (new Date(now) - new D
 function chart(where, lines, {from, to, most = 0, mark = null, least = 0, label = clock, gap = Infinity, dots = false} = {}) {
   const shown = lines.slice(0, MOST_LINES), ys = shown.flatMap(l => l.values.map(v => v[1])).filter(y => y !== null && isFinite(y));
   if (!ys.length) { where.replaceChildren(none('nothing yet')); return; }
-  const W = Math.max(240, Math.round(where.clientWidth || 560)), H = W < 330 ? 110 : 150, left = 40, right = 6, top = 6, bottom = 18;
+  const W = Math.max(240, Math.round(where.clientWidth || 560)), H = W < 330 ? 110 : 150, right = 6, top = 6, bottom = 18;
   const [low, high, step] = scale(Math.min(least, ...ys, mark ?? Infinity), Math.max(most, ...ys, mark ?? -Infinity));
+  const ticks = [];
+  for (let y = low; y <= high + step / 2; y += step) ticks.push([y, short(Math.abs(y) < step / 1e6 ? 0 : y)]);
+  const left = Math.max(40, 10 + 7 * Math.max(...ticks.map(tick => tick[1].length)));
   const X = x => left + (W - left - right) * (x - from) / (to - from || 1), Y = y => H - bottom - (H - top - bottom) * (y - low) / (high - low);
   const root = svg('svg', {viewBox: `0 0 ${W} ${H}`, role: 'img', 'aria-label': shown.map(l => l.name).join(', ')});
-  for (let y = low; y <= high + step / 2; y += step) {
+  for (const [y, words] of ticks) {
     root.append(svg('line', {x1: left, x2: W - right, y1: Y(y), y2: Y(y), class: 'grid'}));
-    root.append(svg('text', {x: left - 5, y: Y(y) + 4, 'text-anchor': 'end'}, short(Math.abs(y) < step / 1e6 ? 0 : y)));
+    root.append(svg('text', {x: left - 5, y: Y(y) + 4, 'text-anchor': 'end'}, words));
   }
   for (const [share, anchor] of to > from ? [[0, 'start'], [0.5, 'middle'], [1, 'end']] : [[0, 'start']])
     root.append(svg('text', {x: left + (W - left - right) * share, y: H - 4, 'text-anchor': anchor}, label(from + (to - from) * share)));

@@ -29,18 +29,21 @@ from everloop.validation import checking
 from .texts import is_storable
 
 _LONGEST = 100_000  # characters of a text
+MOST_WARNED = 20
 _REMEDY = "Send a value of the column's type, or null where it is not known."
 
 
 @dataclass(frozen=True)
 class Stored:
     """``count`` samples of the model are kept in all, ``waiting`` of them not used by a turn yet; with
-    ``threshold`` waiting ones a retraining is due. ``ids`` are of those just added."""
+    ``threshold`` waiting ones a retraining is due. ``ids`` are of those just added, ``warnings`` what is odd
+    about them."""
 
     ids: tuple[str, ...]
     count: int
     waiting: int
     threshold: int
+    warnings: tuple[str, ...] = ()
 
     @property
     def due(self) -> bool:
@@ -90,12 +93,14 @@ def add_all(
     form = _form(project, model)
     now = project.clock.now()
     kept: list[dict[str, Any]] = []
+    warnings: list[str] = []
     for number, (inputs, target) in enumerate(rows):
         where = f"Row {number}: " if len(rows) > 1 else ""
         try:
-            values, label = _checked(form, inputs, target)
+            values, label, odd = _checked(form, inputs, target)
         except (Invalid, ContractFailed) as error:
             raise type(error)(f"{where}{error.message}", remedy=error.remedy) from error
+        warnings += [f"{where}{each}" for each in odd]
         kept.append(
             {
                 "sample_id": new_id("sample", now),
@@ -111,7 +116,8 @@ def add_all(
         samples.add(tx, kept)
         count, waiting = samples.count(tx, model), samples.count(tx, model, waiting=True)
     threshold = project.settings.serving.samples_to_retrain
-    return Stored(tuple(str(row["sample_id"]) for row in kept), count, waiting, threshold)
+    ids = tuple(str(row["sample_id"]) for row in kept)
+    return Stored(ids, count, waiting, threshold, tuple(warnings[:MOST_WARNED]))
 
 
 def merge(
@@ -206,8 +212,8 @@ def _contract(project: Project, name: str) -> Contract | None:
 # -- checking ------------------------------------------------------------------------------------------------
 
 
-def _checked(form: _Form, inputs: Any, target: Any) -> tuple[dict[str, Any], str]:
-    """The values by column as they are kept, and the target as text."""
+def _checked(form: _Form, inputs: Any, target: Any) -> tuple[dict[str, Any], str, list[str]]:
+    """The values by column as they are kept, the target as text, and what is odd about them."""
     if isinstance(inputs, Mapping):
         given = dict(inputs)
     elif isinstance(inputs, Sequence) and not isinstance(inputs, (str, bytes)):
@@ -241,8 +247,7 @@ def _checked(form: _Form, inputs: Any, target: Any) -> tuple[dict[str, Any], str
     masked = form.model.serving.mask
     values = {name: _value(name, form.types[name], value, name in masked) for name, value in given.items()}
     label = _target(form, target)
-    _keeps_contract(form, values, label)
-    return values, label
+    return values, label, _odd(form, values, label)
 
 
 def _value(name: str, kind: str, value: Any, masked: bool) -> Any:
@@ -320,9 +325,10 @@ def _target(form: _Form, given: Any) -> str:
     return text
 
 
-def _keeps_contract(form: _Form, values: Mapping[str, Any], label: str) -> None:
+def _odd(form: _Form, values: Mapping[str, Any], label: str) -> list[str]:
+    """What the contract warns of. Raises ContractFailed for what it refuses."""
     if form.contract is None:
-        return
+        return []
     row = {"inputs": values, "target": label}
     fields = [pa.field(name, _arrow(kind)) for name, kind in form.types.items() if _is_simple(kind)]
     columns = [_column([_stored(form.model, field.name, row)], field) for field in fields]
@@ -339,6 +345,11 @@ def _keeps_contract(form: _Form, values: Mapping[str, Any], label: str) -> None:
             f"The field '{first.column}' breaks the contract of {form.model.name}{said}",
             remedy=f"'everloop contract show {form.model.name}' says what is asked for.",
         )
+    masked = form.model.serving.mask
+    return [
+        f"The field '{one.column}' is unusual." if one.column in masked else one.message
+        for one in verdict.findings
+    ]
 
 
 def _is_asked(form: _Form, name: str, values: Mapping[str, Any]) -> bool:
