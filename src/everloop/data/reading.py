@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import warnings
 from collections import Counter
-from datetime import date, datetime
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from os import PathLike
 from pathlib import Path
@@ -17,9 +17,14 @@ import pyarrow.types as kinds
 from everloop.core.errors import DuplicateColumns, EmptyTable, WrongType
 
 from . import files
+from .objects import first_change, is_missing
 from .types import type_name
 
 _ONE_TYPE = "Give every value of the column one type, for example with astype(str) or pandas.to_numeric."
+_TIMES = (
+    "Give all times a zone or none of them, convert the column with pandas.to_datetime or "
+    "pandas.to_timedelta, or make it text with astype(str)."
+)
 
 
 def to_table(source: object) -> pa.Table:
@@ -106,38 +111,48 @@ def _from_pandas(frame: Any) -> pa.Table:
     _refuse_duplicates(names)
     if frame.columns.nlevels == 1 and len({type(name) for name in frame.columns}) > 1:
         frame = frame.set_axis(names, axis=1)
-    for position, name in enumerate(names):
-        column = frame.iloc[:, position]
-        if column.dtype == object:
-            _refuse_changed(column, name)
     try:
         with warnings.catch_warnings():
             # pyarrow still takes times with a zone in a way that pandas 3.1 announces the end of
             warnings.simplefilter("ignore", DeprecationWarning)
-            return pa.Table.from_pandas(frame)
+            table = pa.Table.from_pandas(frame)
     except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
         raise _pandas_error(frame, error) from error
+    columns = [frame.iloc[:, position] for position in range(len(names))]
+    if table.num_columns > len(names):
+        columns.extend(frame.index.get_level_values(level) for level in range(frame.index.nlevels))
+    for name, column, kept in zip(table.column_names, columns, table.columns, strict=True):
+        if column.dtype == object:
+            _refuse_changed(column, name, kept)
+    return table
 
 
-def _refuse_changed(column: Any, name: str) -> None:
-    """Raises WrongType for Python objects that Arrow would take, and change without a word."""
-    types = set(map(type, column)) - {type(None), float}
-    dates = {each for each in types if issubclass(each, date) and each.__name__ != "NaTType"}
-    times = {each for each in dates if issubclass(each, datetime)}
-    if (times and dates - times) or (bytes in types and str in types):
+def _refuse_changed(column: Any, name: str, kept: pa.ChunkedArray) -> None:
+    """Raises WrongType for Python objects that Arrow took, and changed without a word."""
+    change = first_change(column, kept)
+    if change is None:
+        return
+    row, value, back = change
+    if isinstance(value, (set, frozenset)):
+        raise WrongType(
+            f"Column '{name}' holds a {type(value).__name__}, which has no order, in row {row}: "
+            f"{_shown(value)}.",
+            remedy="Make a list of each: .map(sorted).",
+        )
+    if isinstance(value, Decimal) and not value.is_finite():
+        raise WrongType(
+            f"Column '{name}' holds {_shown(value)} in row {row}, which is no number.",
+            remedy="Put None where a value is missing.",
+        )
+    first = next(each for each in column if not is_missing(each))
+    here = list(column)[row]
+    related = isinstance(here, type(first)) or isinstance(first, type(here))
+    if not related or isinstance(here, datetime) != isinstance(first, datetime):
         raise WrongType(f"Column '{name}' {_offence(column)}", remedy=_ONE_TYPE)
-    for row, value in enumerate(column) if types & {set, frozenset, Decimal} else ():
-        if isinstance(value, (set, frozenset)):
-            raise WrongType(
-                f"Column '{name}' holds a {type(value).__name__}, which has no order, in row {row}: "
-                f"{_shown(value)}.",
-                remedy="Make a list of each: .map(sorted).",
-            )
-        if isinstance(value, Decimal) and not value.is_finite():
-            raise WrongType(
-                f"Column '{name}' holds {_shown(value)} in row {row}, which is no number.",
-                remedy="Put None where a value is missing.",
-            )
+    raise WrongType(
+        f"Column '{name}' holds {_shown(value)} in row {row}, which would come back as {_shown(back)}.",
+        remedy=_TIMES if isinstance(value, (date, time, timedelta)) else _ONE_TYPE,
+    )
 
 
 def _pandas_error(frame: Any, error: Exception) -> WrongType:
@@ -154,7 +169,8 @@ def _offence(column: Any) -> str:
     """What stands in the way: the first value of another type than the first, if any."""
     if column.dtype != object:
         return f"has the type {column.dtype}, which cannot be stored."
-    present = [(row, value) for row, value in enumerate(column) if value is not None and value == value]
+    held = [(row, value) for row, value in enumerate(column) if value is not None]
+    present = [(row, value) for row, value in held if not is_missing(value)] or held
     _, first = present[0]
     for row, value in present:
         if type(value) is not type(first):
@@ -171,7 +187,7 @@ def _offence(column: Any) -> str:
 
 
 def _shown(value: object) -> str:
-    text = repr(value)
+    text = repr(value).replace("\n", "")
     return text if len(text) <= 60 else text[:57] + "..."
 
 
