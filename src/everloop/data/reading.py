@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import warnings
 from collections import Counter
+from collections.abc import Iterator
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from os import PathLike
@@ -78,7 +79,30 @@ def checked(table: pa.Table, what: str = "The table") -> pa.Table:
             type_name(field)
         except WrongType as error:
             raise WrongType(f"Column '{field.name}': {error.message}", remedy=error.remedy) from error
+        if _holds_text(field.type):
+            _refuse_other_text(table.column(field.name), field.name)
     return _without_views(table)
+
+
+def _holds_text(kind: pa.DataType) -> bool:
+    if isinstance(kind, pa.BaseExtensionType):
+        return _holds_text(kind.storage_type)
+    if kinds.is_dictionary(kind) or kinds.is_run_end_encoded(kind):
+        return _holds_text(kind.value_type)
+    if kinds.is_nested(kind):
+        return any(_holds_text(kind.field(i).type) for i in range(kind.num_fields))
+    return bool(kinds.is_string(kind) or kinds.is_large_string(kind) or kinds.is_string_view(kind))
+
+
+def _refuse_other_text(column: pa.ChunkedArray, name: str) -> None:
+    """Raises WrongType for text that is not UTF-8: other programs can put it into an Arrow table or file."""
+    try:
+        column.validate(full=True)
+    except pa.ArrowInvalid as error:
+        raise WrongType(
+            f"Column '{name}' holds something other than its type {column.type} says: {error}",
+            remedy="Write text as UTF-8, or give the column the type binary.",
+        ) from error
 
 
 def _refuse_duplicates(names: list[str], what: str = "The table") -> None:
@@ -92,6 +116,11 @@ def _refuse_duplicates(names: list[str], what: str = "The table") -> None:
 
 def _from_stream(source: Any) -> pa.Table:
     for name, kind in zip(source.columns, getattr(source, "dtypes", ()), strict=False):
+        for each in (name, *_names_within(kind)):
+            if "\0" in each:  # Polars then ends the process
+                raise WrongType(
+                    f"The name {each!r} has a zero in it, which ends names in Arrow.", remedy="Rename it."
+                )
         if str(kind) == "Object":
             raise WrongType(
                 f"Column '{name}' holds Python objects, which have no stable content.",
@@ -104,6 +133,15 @@ def _from_stream(source: Any) -> pa.Table:
             f"The table cannot be read as Arrow: {error}",
             remedy="Convert the column to a type that Arrow has, such as Int64, Float64 or String.",
         ) from error
+
+
+def _names_within(kind: Any) -> Iterator[str]:
+    """Names of fields in a type of Polars."""
+    for field in getattr(kind, "fields", ()):
+        yield field.name
+        yield from _names_within(field.dtype)
+    if hasattr(kind, "inner"):
+        yield from _names_within(kind.inner)
 
 
 def _from_pandas(frame: Any) -> pa.Table:

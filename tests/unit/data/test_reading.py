@@ -384,6 +384,52 @@ def test_what_has_no_stable_content_is_refused() -> None:
         to_table(pa.table({"u": union}))
 
 
+def _latin_1() -> pa.Array:
+    return pa.Array.from_buffers(
+        pa.string(), 2, [None, pa.array([0, 1, 3], pa.int32()).buffers()[1], pa.py_buffer(b"a\xe9z")]
+    )
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        _latin_1(),
+        pa.DictionaryArray.from_arrays([0, 1, 1], _latin_1()),
+        pa.ListArray.from_arrays([0, 2], _latin_1()),
+        pa.StructArray.from_arrays([_latin_1()], ["z"]),
+        pa.ExtensionArray.from_storage(pa.json_(), _latin_1()),
+    ],
+    ids=lambda column: str(column.type),
+)
+def test_text_in_arrow_that_is_not_utf8_is_refused_with_its_column(column: pa.Array, tmp_path: Path) -> None:
+    table = pa.table({"ok": range(len(column)), "x": column})
+    with pytest.raises(
+        WrongType, match=r"Column 'x' holds something other than its type .* says: .*UTF8"
+    ) as e:
+        to_table(table)
+    assert "UTF-8" in e.value.remedy
+    with pa.OSFile(str(tmp_path / "x.arrow"), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+        writer.write_table(table)
+    for read in (read_file, lambda path: list(batches.open_file(path).each())):
+        with pytest.raises(WrongType, match="Column 'x'"):
+            read(tmp_path / "x.arrow")
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        pl.DataFrame({"x\0y": [1]}),
+        pl.DataFrame({"a": [{"x\0y": 1}]}),
+        pl.DataFrame({"a": [[[{"b": {"x\0y": 1}}]]]}),
+    ],
+    ids=["column", "field", "deep"],
+)
+def test_a_name_with_a_zero_does_not_end_the_process(frame: pl.DataFrame) -> None:
+    with pytest.raises(WrongType, match=r"'x\\x00y' has a zero in it") as caught:
+        to_table(frame)
+    assert "Rename" in caught.value.remedy
+
+
 @pytest.mark.parametrize(
     ("source", "lacks"),
     [
