@@ -19,9 +19,10 @@ from . import files, reading
 
 _ROWS, _BYTES = 65_536, 16 << 20  # of a batch, at most
 _BLOCK = 4 << 20  # bytes of CSV text that are parsed at once
-_LADDER = (  # in the order in which Arrow tries the types of CSV columns
+_LADDER = (  # in the order in which Arrow tries the types of CSV columns; uint64 is ours (``files``)
     pa.null(),
     pa.int64(),
+    pa.uint64(),
     pa.bool_(),
     pa.date32(),
     pa.time32("s"),
@@ -160,16 +161,20 @@ def _settled(
     is not UTF-8, and for a quote that is not closed."""
     while True:
         empty: set[str] = set()
+        vast: set[str] = set()
         last: list[pa.RecordBatch] = []
         try:
             with _opened(path, types, alone=alone, quoted_gaps=quoted_gaps) as (batches, _):
                 for batch in batches:
                     texts = [f.name for f in batch.schema if kinds.is_string(f.type) and f.name not in empty]
                     empty.update(n for n in texts if pc.index(batch[n], "").as_py() >= 0)
+                    floats = [f.name for f in batch.schema if kinds.is_float64(f.type) and f.name not in vast]
+                    vast.update(n for n in floats if files.is_vast(batch[n]))
                     last = [batch] if batch.num_rows else last
             if last and not quoted_gaps:
                 files.refuse_open_quote(path, pa.Table.from_batches(last))
-            return types, [name for name in types if name in empty]
+            whole = _whole(path, vast, alone=alone, quoted_gaps=quoted_gaps)
+            return {**types, **dict.fromkeys(whole, pa.string())}, [name for name in types if name in empty]
         except pa.ArrowInvalid as error:
             refused = _REFUSED.search(str(error))
             if refused is None:
@@ -179,6 +184,16 @@ def _settled(
                 files.refuse_other_encoding(path)
                 raise
             types = {**types, name: _LADDER[_LADDER.index(types[name]) + 1]}
+
+
+def _whole(path: Path, names: set[str], *, alone: bool, quoted_gaps: bool) -> set[str]:
+    """Which columns hold whole numbers only."""
+    if not names:
+        return names
+    texts: dict[str, pa.DataType] = dict.fromkeys(sorted(names), pa.string())
+    with _opened(path, texts, alone=alone, quoted_gaps=quoted_gaps) as (batches, _):
+        others = {name for batch in batches for name in names if not files.is_whole(batch.column(name))}
+    return names - others
 
 
 @contextmanager

@@ -25,6 +25,8 @@ _PARQUET = (".parquet",)
 _FEATHER = (".feather", ".arrow")
 _BLOCK = 4 << 20  # bytes
 _LONGEST = 256 << 20  # bytes of a row
+_EXACT = 2**53  # up to here a float holds every whole number
+_WHOLE = r"^[ \t]*[+-]?[0-9]+[ \t]*$"
 _ENCODING = "Set `encoding` to the encoding of the file (for example latin-1 or cp1252), or convert it: "
 
 
@@ -115,7 +117,19 @@ def _read_csv(path: Path, encoding: str) -> pa.Table:
     if any(kinds.is_binary(kind) for kind in types.values()):  # so pyarrow takes text that is not UTF-8
         refuse_other_encoding(path)
     refuse_open_quote(path, table, encoding)
+    table = _with_whole_numbers(table, path, encoding, alone=alone)
     return _with_quoted_gaps(table, path, encoding, alone=alone)
+
+
+def is_vast(column: pa.ChunkedArray) -> bool:
+    """Whether floats are so large that they may be whole numbers which lost digits."""
+    ends = pc.min_max(column).as_py().values()
+    return any(end is not None and abs(end) >= _EXACT for end in ends)
+
+
+def is_whole(texts: pa.ChunkedArray) -> bool:
+    """Whether every text is a whole number."""
+    return bool(pc.all(pc.match_substring_regex(texts, _WHOLE), min_count=0).as_py())
 
 
 def refuse_open_quote(path: Path, table: pa.Table, encoding: str = "utf-8") -> None:
@@ -161,6 +175,34 @@ def _is_text(kind: pa.DataType) -> bool:
     return bool(kinds.is_string(kind) or kinds.is_large_string(kind))
 
 
+def _with_whole_numbers(
+    table: pa.Table, path: Path, encoding: str, *, alone: bool, quoted_gaps: bool = False
+) -> pa.Table:
+    """Whole numbers beyond int64, which pyarrow rounds to floats, as uint64, or as text where that does not
+    hold them."""
+    if len(set(table.column_names)) < table.num_columns:
+        return table
+    vast = [f.name for f in table.schema if kinds.is_float64(f.type) and is_vast(table[f.name])]
+    if not vast:
+        return table
+    types = dict.fromkeys(vast, pa.string())
+    texts = _parse(
+        path, encoding, alone=alone, quoted_gaps=quoted_gaps, include_columns=vast, column_types=types
+    )
+    for name in vast:
+        if is_whole(texts[name]):
+            at = table.column_names.index(name)
+            table = table.set_column(at, name, _as_unsigned(texts[name]))
+    return table
+
+
+def _as_unsigned(texts: pa.ChunkedArray) -> pa.ChunkedArray:
+    try:
+        return pc.cast(pc.ascii_trim(texts, " \t"), pa.uint64())
+    except pa.ArrowInvalid:
+        return texts
+
+
 def _with_quoted_gaps(table: pa.Table, path: Path, encoding: str, *, alone: bool) -> pa.Table:
     """Exports that quote every field write a missing number as "", which makes all of its column text. Where
     a column is something other than text but for such fields, they are taken as missing."""
@@ -172,6 +214,7 @@ def _with_quoted_gaps(table: pa.Table, path: Path, encoding: str, *, alone: bool
     if not texts:
         return table
     again = _parse(path, encoding, alone=alone, quoted_gaps=True, include_columns=texts)
+    again = _with_whole_numbers(again, path, encoding, alone=alone, quoted_gaps=True)
     for name in texts:
         if not (kinds.is_string(again[name].type) or kinds.is_null(again[name].type)):
             table = table.set_column(table.column_names.index(name), name, again[name])

@@ -57,8 +57,9 @@ def read_file(path: Path, *, encoding: str = "utf-8") -> pa.Table:
 
     In a CSV file an unquoted empty field is missing, and so are unquoted NA, N/A, NaN, null and their kind;
     quoted ones are text, but "" in a column that is not text otherwise is missing. Types come from whole
-    columns. Raises FileMissing, Unreadable, EmptyTable for a file with nothing in it, DuplicateColumns, and
-    InvalidSettings for an unknown encoding.
+    columns; whole numbers too large for int64 are uint64, or text. Raises FileMissing,
+    Unreadable, EmptyTable for a file with nothing in it, DuplicateColumns, and InvalidSettings for an unknown
+    encoding.
     """
     return checked(files.read(path, encoding), f"'{path}'")
 

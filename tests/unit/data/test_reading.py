@@ -98,6 +98,45 @@ def test_a_column_that_was_exported_is_read_back(tmp_path: Path, values: list[An
         assert table["a"].to_pylist() == values
 
 
+@pytest.mark.parametrize(
+    ("fields", "column"),
+    [
+        (["18446744073709551615", "1"], pa.array([2**64 - 1, 1], pa.uint64())),
+        (["1", "", "9223372036854775808"], pa.array([1, None, 2**63], pa.uint64())),
+        (['"18446744073709551615"', '""'], pa.array([2**64 - 1, None], pa.uint64())),
+        (["007", " 18446744073709551615\t"], pa.array([7, 2**64 - 1], pa.uint64())),
+        (["123456789012345678901234567890", "1", "NA"], ["123456789012345678901234567890", "1", None]),
+        (["-9223372036854775809", "1"], ["-9223372036854775809", "1"]),
+        (["-1", "18446744073709551615"], ["-1", "18446744073709551615"]),
+        (["+9007199254740993"], ["+9007199254740993"]),
+        (["9" * 400], ["9" * 400]),
+        (['"' + "1" * 30 + '"', '""'], ["1" * 30, ""]),
+        (["-9223372036854775808", "9223372036854775807"], [-(2**63), 2**63 - 1]),
+        (["18446744073709551615", "1.5"], [2.0**64, 1.5]),
+        (["1" * 30, "1e30"], [float("1" * 30), 1e30]),
+        (["18446744073709551615", "x"], ["18446744073709551615", "x"]),
+    ],
+    ids=lambda each: repr(each)[:30] if isinstance(each, list) else "uint64",
+)
+@pytest.mark.parametrize("rows", [0, 500_000], ids=["small", "blocks"])
+def test_whole_numbers_of_any_size_keep_their_digits(
+    tmp_path: Path, fields: list[str], column: list[Any] | pa.Array, rows: int
+) -> None:
+    expected = column if isinstance(column, pa.Array) else pa.array(column)
+    few = "".join(f"{n},{field}\n" for n, field in enumerate(fields))
+    path = _file(tmp_path, "a.csv", "n,a\n" + "0,1234567\n" * rows + few + "0,1234567\n" * rows)
+    for table in both_ways(path):
+        assert table["a"].type == expected.type
+        assert table["a"].slice(rows, len(fields)).combine_chunks().equals(expected)
+
+
+def test_whole_numbers_beyond_int64_in_a_column_alone_and_in_an_encoding(tmp_path: Path) -> None:
+    for table in both_ways(_file(tmp_path, "a.csv", "a\n18446744073709551615\n\n1\n")):
+        assert table["a"].to_pylist() == [2**64 - 1, None, 1]
+    path = _file(tmp_path, "b.csv", f"é,b\n{2**64},x\n".encode("latin-1"))
+    assert read_file(path, encoding="latin-1").to_pydict() == {"é": [str(2**64)], "b": ["x"]}
+
+
 @pytest.mark.parametrize("text", ['a,b\n1,"x\n2,y\n3,z\n', 'a,b\n1,"x\n2,y\n3,"", z\n'])
 def test_a_quote_that_is_not_closed_does_not_swallow_rows(tmp_path: Path, text: str) -> None:
     path = _file(tmp_path, "a.csv", text)
