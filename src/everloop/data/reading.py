@@ -100,8 +100,9 @@ def _refuse_other_text(column: pa.ChunkedArray, name: str) -> None:
     try:
         column.validate(full=True)
     except pa.ArrowInvalid as error:
+        reason = str(error).rpartition(": ")[2]
         raise WrongType(
-            f"Column '{name}' holds something other than its type {column.type} says: {error}",
+            f"Column '{name}' holds something other than its type {column.type} says: {reason}.",
             remedy="Write text as UTF-8, or give the column the type binary.",
         ) from error
 
