@@ -110,8 +110,8 @@ def _feather(path: Path) -> Batches:
 def _csv(path: Path) -> Batches:
     try:
         names = _names(path, alone=False)
-    except UnicodeDecodeError:
-        files.refuse_other_encoding(path)
+    except (pa.ArrowInvalid, UnicodeDecodeError) as error:
+        files.explain(path, error)
         raise
     reading.checked(pa.schema([pa.field(n, pa.null()) for n in names]).empty_table(), f"'{path}'")
     alone = len(names) == 1 and _names(path, alone=True) == names  # else blank lines are before the header
@@ -178,6 +178,7 @@ def _settled(
         except pa.ArrowInvalid as error:
             refused = _REFUSED.search(str(error))
             if refused is None:
+                files.explain(path, error)
                 raise
             name = names[int(refused.group(1))]
             if kinds.is_string(types[name]):

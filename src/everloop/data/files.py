@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import codecs
+import csv
+import io
+import re
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -27,7 +30,15 @@ _BLOCK = 4 << 20  # bytes
 _LONGEST = 256 << 20  # bytes of a row
 _EXACT = 2**53  # up to here a float holds every whole number
 _WHOLE = r"^[ \t]*[+-]?[0-9]+[ \t]*$"
-_ENCODING = "Set `encoding` to the encoding of the file (for example latin-1 or cp1252), or convert it: "
+_TORN = re.compile(r"Expected (\d+) columns, got \d+")
+_SEARCHED = 5_000_000  # lines, for a row that is not like the others: seconds
+_HEAD = 1024  # bytes
+_KINDS = {  # how files begin
+    b"PAR1": ("a Parquet file", ".parquet"),
+    b"ARROW1": ("a Feather file", ".feather"),
+    b"PK\3\4": ("a zip archive", ".csv.zip"),
+    b"\x1f\x8b": ("packed by gzip", ".csv.gz"),
+}
 
 
 def parse_options(*, alone: bool) -> pacsv.ParseOptions:
@@ -106,19 +117,25 @@ def _read_csv(path: Path, encoding: str) -> pa.Table:
             again = _parse(path, encoding, alone=True)
             if again.column_names == table.column_names:  # else there are blank lines before the header
                 table, alone = again, True
-    except pa.ArrowInvalid as error:
-        if "Empty CSV file" in str(error):
-            raise _empty(path) from error
-        refuse_other_encoding(path)
-        raise
-    except UnicodeDecodeError:
-        refuse_other_encoding(path)
+    except (pa.ArrowInvalid, UnicodeDecodeError) as error:
+        explain(path, error, encoding)
         raise
     if any(kinds.is_binary(kind) for kind in types.values()):  # so pyarrow takes text that is not UTF-8
         refuse_other_encoding(path)
     refuse_open_quote(path, table, encoding)
     table = _with_whole_numbers(table, path, encoding, alone=alone)
     return _with_quoted_gaps(table, path, encoding, alone=alone)
+
+
+def explain(path: Path, error: Exception, encoding: str = "utf-8") -> None:
+    """Raises what is wrong with a CSV file that pyarrow does not take, where it can be told."""
+    _refuse_other_kind(path)
+    if "Empty CSV file" in str(error):
+        raise _empty(path) from error
+    if codecs.lookup(encoding).name == "utf-8":
+        refuse_other_encoding(path)
+    if torn := _TORN.search(str(error)):
+        _refuse_torn_row(path, encoding, int(torn[1]))
 
 
 def is_vast(column: pa.ChunkedArray) -> bool:
@@ -153,7 +170,8 @@ def refuse_open_quote(path: Path, table: pa.Table, encoding: str = "utf-8") -> N
 
 
 def refuse_other_encoding(path: Path) -> None:
-    """Raises Unreadable with the first byte of a CSV file that is not UTF-8."""
+    """Raises Unreadable with the first byte of a CSV file that is not UTF-8, or for another kind of file."""
+    _refuse_other_kind(path)
     at, rest = 0, b""
     with _open(path) as stream:
         while True:
@@ -164,7 +182,7 @@ def refuse_other_encoding(path: Path) -> None:
                 rest = b""
             except UnicodeDecodeError as error:
                 if not block or len(data) - error.start > 3:  # not the beginning of a letter
-                    raise _other_encoding(path, "utf-8", data[error.start], at + error.start) from error
+                    raise _other_encoding(path, "utf-8", data[error.start :], at + error.start) from error
                 rest = data[error.start :]
             at += len(data) - len(rest)
             if not block:
@@ -284,19 +302,56 @@ def _decoded(path: Path, codec: str) -> str:
     try:
         return data.decode(codec)
     except UnicodeDecodeError as error:
-        raise _other_encoding(path, codec, data[error.start], error.start) from error
+        raise _other_encoding(path, codec, data[error.start :], error.start) from error
 
 
-def _other_encoding(path: Path, codec: str, byte: int, position: int) -> Unreadable:
+def _other_encoding(path: Path, codec: str, data: bytes, position: int) -> Unreadable:
+    likely, name = "the encoding of the file (for example latin-1 or cp1252)", "latin1"
+    if position == 0 and data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        likely = name = "utf-16"
     return Unreadable(
-        f"'{path}' is not {codec} text: byte {byte:#04x} at position {position}.",
-        remedy=f"{_ENCODING}iconv -f latin1 -t utf-8 '{path.name}' > converted.csv",
+        f"'{path}' is not {codec} text: byte {data[0]:#04x} at position {position}.",
+        remedy=f"Set `encoding` to {likely}, or convert it: "
+        f"iconv -f {name} -t utf-8 '{path.name}' > converted.csv",
     )
 
 
+def _refuse_other_kind(path: Path) -> None:
+    """Raises Unreadable for a file of another kind that is named like a CSV file."""
+    with _open(path) as stream:
+        head = stream.read(_HEAD)
+    for begin, (kind, ending) in _KINDS.items():
+        if head.startswith(begin) and b"\0" in head:  # CSV may begin with the same letters
+            raise Unreadable(
+                f"'{path}' is {kind}, not CSV text.", remedy=f"Rename it: its name must end in {ending}."
+            )
+
+
+def _refuse_torn_row(path: Path, encoding: str, expected: int) -> None:
+    """Raises Unreadable with the first line that has more or fewer fields, if it is among the first ones."""
+    with _utf8(path, encoding) as stream:
+        rows, begin = csv.reader(io.TextIOWrapper(stream, "utf-8", errors="replace", newline="")), 1
+        try:
+            for row in rows:
+                if row and len(row) != expected:
+                    raise Unreadable(
+                        f"'{path}' cannot be read: line {begin}: Expected {expected} columns, "
+                        f"got {len(row)}: {_cut(','.join(row))}.",
+                        remedy=_hint(path.name.lower()),
+                    )
+                begin = rows.line_num + 1
+                if begin > _SEARCHED:
+                    return
+        except csv.Error:  # a field longer than that module takes
+            return
+
+
 def _first_line(error: BaseException) -> str:
-    text = str(error).strip().split("\n")[0]
-    return (text if len(text) <= 200 else text[:197] + "...") or type(error).__name__
+    return _cut(str(error).strip().split("\n")[0]) or type(error).__name__
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= 200 else text[:197] + "..."
 
 
 def _hint(name: str) -> str:

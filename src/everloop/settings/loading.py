@@ -245,6 +245,11 @@ def _explain(path: str, error: Mapping[str, Any]) -> tuple[str, str]:
     if kind in ("tuple_type", "model_type"):
         form = "a list, such as [a, b]" if kind == "tuple_type" else "a section, with settings under it"
         return f"'{path}' is {value!r}, which is not {form}", "Correct the value."
+    if kind in ("int_parsing", "float_parsing"):
+        section, name = _section_at(path.split(".")[:-1]), path.split(".")[-1]
+        field = section.model_fields.get(name) if section else None
+        usual = f", such as {field.default}" if field and isinstance(field.default, (int, float)) else ""
+        return f"'{path}' is {value!r}, which is no number", f"Write digits alone{usual}."
     said = str(error["msg"]).removeprefix("Value error, ")
     if kind == "value_error":
         remedy = "Correct the value." if isinstance(value, str) else "Correct the settings."
@@ -253,6 +258,11 @@ def _explain(path: str, error: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def _fields_at(path: Sequence[str]) -> list[str]:
+    kind = _section_at(path)
+    return [name for name in kind.model_fields if name != "name" or kind is not Model] if kind else []
+
+
+def _section_at(path: Sequence[str]) -> type[Section] | None:
     kind: type[Section] | None = Settings
     parts = list(path)
     while parts and kind is not None:
@@ -261,4 +271,4 @@ def _fields_at(path: Sequence[str]) -> list[str]:
         if field is not None and get_origin(field.annotation) is dict:
             parts = parts[1:]  # a name that the user gave
         kind = _kind_of(kind, name)
-    return [name for name in kind.model_fields if name != "name" or kind is not Model] if kind else []
+    return kind

@@ -14,6 +14,7 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pyarrow.csv as pacsv
+import pyarrow.feather as feather
 import pyarrow.parquet as pq
 import pytest
 
@@ -288,6 +289,60 @@ def test_bad_files_are_refused(
         to_table(_file(tmp_path, name, data))
     assert type(caught.value) is error
     assert caught.value.remedy
+
+
+def test_files_of_another_kind_that_are_named_csv_are_told(tmp_path: Path) -> None:
+    table = pa.table({"a": range(50), "b": ["x,\ny"] * 50})
+    pq.write_table(table, tmp_path / "p.csv")
+    feather.write_feather(table, tmp_path / "f.csv")
+    with zipfile.ZipFile(tmp_path / "z.csv", "w") as archive:
+        archive.writestr("a.csv", "a\n1\n")
+    _file(tmp_path, "g.csv", gzip.compress(b"a,b\n1,2\n", mtime=0))
+    _file(tmp_path, "h.csv.gz", gzip.compress((tmp_path / "p.csv").read_bytes()))
+    for name, kind, ending in (
+        ("p.csv", "a Parquet file", ".parquet"),
+        ("f.csv", "a Feather file", ".feather"),
+        ("z.csv", "a zip archive", ".csv.zip"),
+        ("g.csv", "packed by gzip", ".csv.gz"),
+        ("h.csv.gz", "a Parquet file", ".parquet"),
+    ):
+        for read in (read_file, batches.open_file):
+            with pytest.raises(Unreadable, match=f"{name}' is {kind}, not CSV text") as caught:
+                read(tmp_path / name)
+            assert ending in caught.value.remedy
+    for table in both_ways(_file(tmp_path, "names.csv", "PAR1,PK\n1,2\n")):
+        assert table.column_names == ["PAR1", "PK"]
+
+
+@pytest.mark.parametrize("codec", ["utf-16", "utf-16-be"])
+def test_utf_16_is_recognised_by_its_mark(tmp_path: Path, codec: str) -> None:
+    mark = "" if codec == "utf-16" else "\ufeff"
+    path = _file(tmp_path, "a.csv", f"{mark}a,b\n1,é\n".encode(codec))
+    for read in (read_file, batches.open_file):
+        with pytest.raises(Unreadable, match="not utf-8 text") as caught:
+            read(path)
+        assert "`encoding` to utf-16, or" in caught.value.remedy
+        assert "iconv -f utf-16 -t utf-8 'a.csv'" in caught.value.remedy
+    assert read_file(path, encoding="utf-16").to_pydict() == {"a": [1], "b": ["é"]}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a,b\n1,2\n3\n4,5\n", "line 3: Expected 2 columns, got 1: 3"),
+        ('a,b\n1,"x\ny"\n\n2,3\n4,5,é\n', "line 6: Expected 2 columns, got 3: 4,5,é"),
+        ("a\n" + "1\n" * 700_000 + "2,3\n" + "1\n" * 9, "line 700002: Expected 1 columns, got 2: 2,3"),
+    ],
+    ids=["plain", "lines in quotes", "far"],
+)
+def test_a_row_unlike_the_others_is_named_by_its_line(tmp_path: Path, text: str, said: str) -> None:
+    path = _file(tmp_path, "a.csv", text)
+    for read in (read_file, batches.open_file):
+        with pytest.raises(Unreadable, match=said):
+            read(path)
+    other = _file(tmp_path, "b.csv", text.encode("latin-1"))
+    with pytest.raises(Unreadable, match=said):
+        read_file(other, encoding="latin-1")
 
 
 def test_parquet_whose_pages_do_not_fit_their_checksum_is_refused(tmp_path: Path) -> None:

@@ -162,6 +162,12 @@ def test_the_file_is_found_from_a_folder_below(tmp_path: Path) -> None:
             "retraining.new_labels: it is True, a switch, and a number is wanted",
         ),
         ("models:", "not a mapping of names"),
+        (
+            "data_versioning: {memory: 100MB}",
+            r"'data_versioning.memory' is '100MB', which is no number .*digits alone, such as 2000000000\.",
+        ),
+        ("models: {m: {data: {path: a}, target: y, training: {C: much}}}", r"is 'much'.*digits alone\."),
+        ("tracking: {wait: 30s}", r"'tracking.wait' is '30s', which is no number .*such as 30\.0"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_sentence(load: Any, text: str, said: str) -> None:
