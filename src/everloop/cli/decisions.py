@@ -119,6 +119,7 @@ def tell(one: DecisionRecord) -> None:
         "found again": f"{one.times} times, last at {out.moment(one.newest)} UTC" if one.newest else None,
         "what would change it": one.changes,
         "what came of it": late.loop.telling.outcome(one),
+        "to go on": late.loop.telling.to_go_on(one),
         "turn": one.turn_id,
         "run": one.run_id,
         "releases": ", ".join(one.releases),

@@ -73,16 +73,14 @@ def _show(found: list[Standing], now: datetime) -> None:
         facts: dict[str, object] = {
             "paused": _paused(each),
             "under way, waiting": "; ".join(told.waits(each, now)),
-            "to go on": f"everloop decisions approve {going.decision_id}, or reject"
-            if going and going.stage in told.ASKED
-            else None,
+            "to go on": "; ".join(filter(None, map(told.to_go_on, going))),
             "not considered yet": "; ".join(one.message for one in each.waiting),
             "next of schedule": f"{out.moment(each.due)} UTC" if each.due else None,
             **(told.leeway(each.leeway) if each.leeway else {}),
             "last decision": f"{last.action}, {out.moment(last.at)} UTC: {last.reason}"
             if last
             else "none yet",
-            "what came of it": told.outcome(last) if last and last != going else None,
+            "what came of it": told.outcome(last) if last and last not in going else None,
             "what would change it": last.changes if last else None,
         }
         out.pairs({name: str(value) for name, value in facts.items() if value})

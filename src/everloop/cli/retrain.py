@@ -30,7 +30,8 @@ def retrain(
 
     What monitoring found, labels, new rows, the time since the last one and the budget are looked at, then
     the errors of the champion on labelled rows that it has not seen. Everything is written down, whatever
-    the decision is. What passes the gate goes out as retraining.rollout says.
+    the decision is. What passes the gate goes out as retraining.rollout says. Where a retraining of the
+    model waits for approval, this one joins it, and it is said how to approve. Exit code 6: not trained.
 
     \b
     Example:
@@ -49,7 +50,8 @@ def retrain(
     call.answer({"job": done, "decision": record}, lambda: _show(done, record))
     if done.status == "failed":
         return errors.UNEXPECTED
-    return errors.OK if record is None or record.version else errors.NOT_TRAINED
+    going_on = record is None or record.is_open or record.version
+    return errors.OK if going_on else errors.NOT_TRAINED
 
 
 def _show(job: Job, record: DecisionRecord | None) -> None:

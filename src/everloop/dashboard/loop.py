@@ -56,11 +56,17 @@ def render(
         limit=limit,
         leeway=telling.leeway,
         waits=lambda one: telling.waits(one, now),
+        link=_link,
         outcome=telling.outcome,
         badge=badge,
         asked=telling.ASKED,
         nonce=nonce,
     )
+
+
+def _link(one: Standing, words: str) -> str:
+    """The decision under way that the words begin with; empty where it is none."""
+    return next((each.decision_id for each in one.under_way if words.startswith(each.decision_id)), "")
 
 
 def render_decision(one: DecisionRecord, nonce: str) -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from everloop.core.loop import DecisionRecord
+from everloop.core.loop import DecisionRecord, Trigger
 
 LOOK_AGAIN = timedelta(hours=1)  # at what was put off until something changes
 MOST_TRIGGERS = 50  # that a record names
@@ -17,17 +18,22 @@ def joined(record: DecisionRecord, before: DecisionRecord | None) -> DecisionRec
         return record
     if (before.action, before.code) != (record.action, record.code):
         return record
-    known = {each.key for each in before.triggers}
-    more = tuple(each for each in record.triggers if each.key not in known)
     return replace(
         record,
         decision_id=before.decision_id,
         number=before.number,
         at=before.at,
-        triggers=(*before.triggers, *more)[-MOST_TRIGGERS:],
+        triggers=with_triggers(before, record.triggers).triggers,
         times=before.times + 1,
         newest=record.at,
     )
+
+
+def with_triggers(record: DecisionRecord, triggers: Sequence[Trigger]) -> DecisionRecord:
+    """Those that it does not have yet come to it."""
+    known = {each.key for each in record.triggers}
+    more = (each for each in triggers if each.key not in known)
+    return replace(record, triggers=(*record.triggers, *more)[-MOST_TRIGGERS:])
 
 
 def is_due(before: DecisionRecord | None, now: datetime, *, released: bool = False) -> bool:

@@ -92,9 +92,10 @@ class Facts:
 
     ``broken`` are faults of its feed; ``worse`` shows from labels that it got worse, ``estimated`` that it
     may have, ``moved`` that inputs or answers are others. ``harm``: in words what the drift is expected to
-    cost. ``retrained`` are the times of past retrainings. ``untold``: there is something to learn that no
-    count tells (a new version of the data, another recipe, no model yet). ``gone``: in words, data that are
-    not where the settings say.
+    cost. ``release`` is on its way, and ``asked`` a retraining whose release waits for people. ``retrained``
+    are the times of past retrainings. ``untold``: there is something to learn that no count tells (a new
+    version of the data, another recipe, no model yet). ``gone``: in words, data that are not where the
+    settings say.
     """
 
     now: datetime
@@ -105,6 +106,7 @@ class Facts:
     moved: tuple[Sign, ...] = ()
     harm: str = ""
     release: str | None = None
+    asked: str | None = None
     before: Before | None = None
     rows: Rows = Rows()
     untold: str = ""
@@ -129,7 +131,7 @@ class Ruling:
 def consider(rules: Rules, facts: Facts, triggers: Sequence[Trigger], *, forced: bool = False) -> Ruling:
     """Whether to go on to training. The first of these that applies decides; all are in the evidence:
 
-    1. it was forced -> retrain;
+    1. it was forced, and no release of an earlier retraining waits for people -> retrain;
     2. there is no model yet -> retrain;
     3. the feed is broken -> refuse: the rows are wrong, and so would be what learns from them;
     4. the version before is better on the same rows -> refuse, and go back to it;
@@ -141,7 +143,7 @@ def consider(rules: Rules, facts: Facts, triggers: Sequence[Trigger], *, forced:
     10. otherwise retrain: the turn asks whether that helps before it trains, and its gate after it.
     """
     checks = (
-        _forced(forced),
+        _forced(facts, forced),
         _no_model(facts),
         _feed(facts),
         _release_problem(facts),
@@ -179,9 +181,11 @@ def _why(facts: Facts, triggers: Sequence[Trigger]) -> str:
     return "asked" if kinds & {*_ASKED} else "new_data"
 
 
-def _forced(forced: bool) -> _Check:
+def _forced(facts: Facts, forced: bool) -> _Check:
     if not forced:
         return _Check(Evidence("forced", False, "Retraining was not forced."))
+    if facts.asked is not None:
+        return _Check(Evidence("forced", False, "Retraining was forced, which is no approval of a release."))
     said = Evidence("forced", True, "Retraining was forced: nothing else was held against it.")
     return _Check(said, ("retrain", "forced", ""))
 
@@ -233,6 +237,10 @@ def _release_problem(facts: Facts) -> _Check:
 def _release(facts: Facts) -> _Check:
     if facts.release is None:
         return _Check(Evidence("release", False, "No release is on its way."))
+    if facts.asked is not None:
+        said = f"{facts.asked} waits for approval before its release."
+        changes = f"It is considered again after: everloop decisions approve {facts.asked}, or reject."
+        return _Check(Evidence("release", True, said), ("defer", "release_under_way", changes))
     said = f"Release {facts.release} is on its way."
     changes = f"It is considered again when that has ended: everloop release status {facts.release}"
     return _Check(Evidence("release", True, said), ("defer", "release_under_way", changes))

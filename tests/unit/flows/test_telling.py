@@ -17,7 +17,7 @@ HOUR = timedelta(hours=1)
 DECIDED = DecisionRecord(
     "dec_1", "iris", 1, NOW, "retrain", "changed_world", "It got worse.", "", (), (), "ann", stage="train"
 )
-IDLE = Standing("iris", "1.0.0", None, (), None, None)
+IDLE = Standing("iris", "1.0.0", None, (), (), None)
 TAKEN = Work(
     "job_1", "running", NOW - HOUR, "worker-7", NOW - timedelta(minutes=1), NOW + timedelta(minutes=1)
 )
@@ -31,7 +31,7 @@ def test_nothing_is_under_way() -> None:
 
 def test_people_are_waited_for() -> None:
     asked = replace(DECIDED, stage="approval")
-    told = telling.waits(replace(IDLE, under_way=asked, last=asked), NOW)
+    told = telling.waits(replace(IDLE, under_way=(asked,), last=asked), NOW)
     assert told == ["dec_1 waits for approval before it trains"]
 
 
@@ -57,7 +57,7 @@ def test_what_was_put_off(again: datetime | None, said: str) -> None:
 
 def test_a_failure_that_passes() -> None:
     failed = replace(DECIDED, said="The disk is full.", again_at=NOW + HOUR)
-    told = telling.waits(replace(IDLE, under_way=failed), NOW)
+    told = telling.waits(replace(IDLE, under_way=(failed,)), NOW)
     assert told == ["dec_1 trains; The disk is full.", "it is tried again at 2026-03-02 13:00 UTC"]
 
 

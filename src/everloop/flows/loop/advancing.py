@@ -145,7 +145,7 @@ def after_failure(tx: Tx, project: Project, job: Job, turn_id: str | None, error
         return
     said = error.message if isinstance(error, MLOpsError) else f"{type(error).__name__}: {error}"
     record = _locked(tx, known.decision_id)
-    if record.stage != "train":
+    if record.stage != "train" or record.job_id != job.job_id:
         return
     registered = _result(tx, turn_id, "register")
     if registered is not None:

@@ -19,6 +19,7 @@ from everloop.flows.alerts import feeds
 from everloop.flows.material import Material
 from everloop.flows.monitoring import production, referring, unchecked
 from everloop.flows.project import Project
+from everloop.flows.serving import jobs
 from everloop.flows.serving.jobs import Job
 from everloop.retraining import records, triage
 from everloop.retraining.triage import Before, Facts, Rows, Ruling, Sign
@@ -36,8 +37,9 @@ ASKED_LATELY = timedelta(days=1)
 
 def consider(project: Project, job: Job) -> DecisionRecord:
     """The decision of a job, made once: a process that takes it over finds it."""
-    with project.store.reading() as tx:
-        known = loop.of_job(tx, job.job_id)
+    with project.store.writing() as tx:
+        loop.begin(tx, job.model)
+        known = loop.of_job(tx, job.job_id) or _joined(tx, project, job)
         triggers = loop.waiting(tx, job.model)
     if known is not None:
         return known
@@ -60,6 +62,25 @@ def consider(project: Project, job: Job) -> DecisionRecord:
         if kept.times == 1:
             _tell(tx, project, kept)
     return kept
+
+
+def _joined(tx: Tx, project: Project, job: Job) -> DecisionRecord | None:
+    """The retraining whose training waits for approval, with what calls for another one: both are one. None
+    where none waits."""
+    waits = next((one for one in loop.under_way(tx, job.model) if one.stage == "approval"), None)
+    if waits is None:
+        return None
+    triggers = loop.waiting(tx, job.model)
+    record = records.with_triggers(waits, triggers)
+    loop.put(tx, record)
+    loop.settle(tx, job.model, record.decision_id, [each.key for each in triggers])
+    jobs.join_decision(tx, job.job_id, record.decision_id)
+    said = f"joins {record.decision_id}, which waits for approval before it trains: {job.reason}"
+    details = {"decision_id": record.decision_id, "job_id": job.job_id}
+    history.append(
+        tx, job.model, "considered", said, at=project.clock.now(), by=project.user, details=details
+    )
+    return record
 
 
 def _record(
@@ -147,6 +168,7 @@ def _facts(project: Project, model: str, triggers: list[Trigger]) -> Facts:
         moved=tuple(signs["moved"]),
         harm=next((each.damage for each in opened if each.damage and signs["moved"]), ""),
         release=on_its_way,
+        asked=next((one.decision_id for one in others if one.stage == "release_approval"), None),
         before=_before(project, model, now) if not signs["broken"] else None,
         rows=gathering.count(project, model, until) if serving else Rows(),
         untold=_untold(project, model, triggers),

@@ -47,13 +47,13 @@ class Leeway:
 @dataclass(frozen=True)
 class Standing:
     """Where the loop of a model is. ``work``: the job that waits or is done; ``due``: when its schedule comes
-    next; ``leeway`` where it was asked for, of a model that has a champion."""
+    next; ``under_way`` oldest first; ``leeway`` where it was asked for, of a model with a champion."""
 
     model: str
     champion: str | None
     pause: Pause | None
     waiting: tuple[Trigger, ...]
-    under_way: DecisionRecord | None
+    under_way: tuple[DecisionRecord, ...]
     last: DecisionRecord | None
     work: Work | None = None
     due: datetime | None = None
@@ -81,7 +81,7 @@ def _standing(project: Project, model: str, counted: bool) -> Standing:
         serving.version if serving else None,
         pause,
         tuple(waiting),
-        going[0] if going else None,
+        tuple(going),
         last[0] if last else None,
         work,
         schedule.next_due(rules.schedule, project.clock.now()) if rules.schedule else None,

@@ -41,6 +41,11 @@ def outcome(one: DecisionRecord) -> str:
     return ""
 
 
+def to_go_on(one: DecisionRecord) -> str:
+    """What people do about one that waits for them; empty where it does not."""
+    return f"everloop decisions approve {one.decision_id}, or reject" if one.stage in ASKED else ""
+
+
 def waits(one: Standing, now: datetime) -> list[str]:
     """What is under way and what waits, for whom or until when."""
     return list(_waits(one, now))
@@ -48,13 +53,13 @@ def waits(one: Standing, now: datetime) -> list[str]:
 
 def _waits(one: Standing, now: datetime) -> Iterator[str]:
     going, last = one.under_way, one.last
-    if going is not None:
-        yield f"{going.decision_id} {outcome(going)}"
-        if going.again_at is not None:
-            yield f"it is tried again at {moment(going.again_at)}"
+    for each in going:
+        yield f"{each.decision_id} {outcome(each)}"
+        if each.again_at is not None:
+            yield f"it is tried again at {moment(each.again_at)}"
     if one.work is not None:
         yield job(one.work, now)
-    if going is None and one.waiting and last is not None and last.action == "defer":
+    if not going and one.waiting and last is not None and last.action == "defer":
         again = f"at {moment(last.again_at)}" if last.again_at else "when that has changed"
         yield f"{last.decision_id} was put off, and is considered again {again}"
 

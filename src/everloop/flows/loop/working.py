@@ -59,7 +59,8 @@ def run_next(
             _check_that_it_can_be_done(job)
             record = advancing.decided(project, job) or considering.consider(project, job)
             listener("consider", "done", f"{record.action}: {record.reason}")
-            if record.stage != "train" and record.turn_id is None:
+            joined = record.job_id != job.job_id  # another job does it, when people have approved it
+            if joined or (record.stage != "train" and record.turn_id is None):
                 return jobs.finish(project, job.job_id, owner, {"decision_id": record.decision_id})
             turn_id = _opened(project, job, owner, record, wait)
             result = _walked(project, job, turn_id, listener, wait)

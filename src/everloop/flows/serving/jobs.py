@@ -92,6 +92,12 @@ def enqueue(
     return _job(_known(jobs.find(tx, job_id)))
 
 
+def join_decision(tx: Tx, job_id: str, decision_id: str) -> None:
+    """What the job asks for is part of a decision that was made before."""
+    request = _known(jobs.find(tx, job_id))["request"]
+    jobs.replace_request(tx, job_id, {**request, "decision_id": decision_id})
+
+
 def find(project: Project, job_id: str) -> Job:
     """Raises NotFound."""
     with project.store.reading() as tx:

@@ -1,0 +1,102 @@
+"""People are asked before a retraining goes on: what comes meanwhile, what they have said, what they are
+shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import yaml
+from tests.stories.loop.town import MODEL, Town, turned, work
+from tests.stories.test_cli import everloop
+
+from everloop.core.loop import DecisionRecord
+from everloop.flows.loop import advancing, asking, considering, showing
+from everloop.flows.serving import jobs
+
+Open = Callable[..., Town]
+
+
+def waits_to_train(open_town: Open) -> tuple[Town, DecisionRecord]:
+    town = open_town(approve=["train", "release"], on=(), new_labels=200)
+    town.live(4)
+    asking.ask(town.project, MODEL, reason="the week is over")
+    work(town.project)
+    (waits,) = town.decisions()
+    assert waits.stage == "approval"
+    return town, waits
+
+
+def waits_to_release(open_town: Open, **retraining: object) -> tuple[Town, DecisionRecord]:
+    town = open_town(**{"approve": ["release"], "on": (), **retraining})
+    town.day_of()
+    for _ in range(6):
+        town.day_of(turned)
+    asking.ask(town.project, MODEL, force=True)
+    work(town.project)
+    (waits,) = town.decisions()
+    assert waits.stage == "release_approval"
+    return town, waits
+
+
+def test_what_comes_while_one_waits_for_approval_joins_it(open_town: Open) -> None:
+    town, waits = waits_to_train(open_town)
+    for force in (False, True):  # a person's --force is no approval
+        job = asking.ask(town.project, MODEL, force=force, reason=f"again, force {force}")
+        work(town.project)
+        done = jobs.find(town.project, job.job_id)
+        assert (done.status, done.decision_id) == ("done", waits.decision_id)
+    (joined,) = town.decisions()
+    assert (joined.decision_id, joined.stage, joined.run_id) == (waits.decision_id, "approval", None)
+    assert [each.message for each in joined.triggers] == [
+        "the week is over", "again, force False", "again, force True",
+    ]  # fmt: skip
+    (standing,) = showing.standings(town.project, MODEL)
+    assert (standing.under_way, standing.waiting) == ((joined,), ())
+    advancing.approve(town.project, waits.decision_id, "owner")
+    work(town.project)
+    (done_one,) = town.decisions()
+    assert done_one.run_id
+    assert done_one.job_id not in (waits.job_id, job.job_id)
+
+
+def test_a_job_that_joined_and_is_taken_over_does_not_do_what_it_joined(open_town: Open) -> None:
+    town, waits = waits_to_train(open_town)
+    job = asking.ask(town.project, MODEL)
+    held = jobs.claim(town.project, "a process that dies")
+    assert held is not None
+    assert considering.consider(town.project, held).decision_id == waits.decision_id
+    advancing.approve(town.project, waits.decision_id)
+    jobs.release(town.project, job.job_id, "a process that dies")
+    town.clock.sleep(60)
+    work(town.project)
+    found = {one.job_id: one for one in jobs.list_jobs(town.project)}
+    assert (found[job.job_id].decision_id, found[job.job_id].turn_id) == (waits.decision_id, None)
+    (trained,) = town.decisions()
+    assert found[trained.job_id].turn_id == trained.turn_id
+
+
+def test_what_is_asked_while_a_release_waits_for_approval_is_considered_after_it(open_town: Open) -> None:
+    town, waits = waits_to_release(open_town)
+    asking.ask(town.project, MODEL, force=True)
+    work(town.project)
+    first, later = town.decisions()
+    assert (first.stage, later.action, later.code) == ("release_approval", "defer", "release_under_way")
+    assert later.changes.endswith(f"everloop decisions approve {waits.decision_id}, or reject.")
+    advancing.reject(town.project, waits.decision_id, "a holiday week")
+    work(town.project)
+    assert town.decisions()[-1].code != "release_under_way"
+
+
+def test_status_and_the_command_say_how_to_go_on(open_town: Open) -> None:
+    town, waits = waits_to_train(open_town)
+    root = town.project.settings.root
+    tree = Town.tree(approve=["train", "release"], on=[])
+    (root / "everloop.yaml").write_text(yaml.safe_dump(tree))
+    approve = f"everloop decisions approve {waits.decision_id}, or reject"
+    asked = everloop(root, "retrain", MODEL, "--force")
+    assert asked.code == 0
+    assert "waits for approval before it trains" in asked.out
+    assert approve in asked.out
+    assert approve in everloop(root, "loop", "status").out
+    (shown,) = everloop(root, "loop", "status", "--json").json["models"]
+    assert [one["decision_id"] for one in shown["under_way"]] == [waits.decision_id]
