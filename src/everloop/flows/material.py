@@ -85,12 +85,24 @@ class Material:
         return self._rows_in({*self._versions_of(made), *({str(last)} if last else ())})
 
     @cached_property
-    def tried(self) -> np.ndarray:
-        """Hashes of the rows that the champion or the newest candidate was made of."""
+    def known(self) -> np.ndarray:
+        """Hashes of the rows in the champion's data."""
+        return self._rows_in(self._versions_of([self.champion[1]] if self.champion else []))
+
+    @cached_property
+    def refused(self) -> np.ndarray:
+        """Hashes of the rows in the data of the newest candidate, where the gate has refused it. One that
+        passed and is no champion was stopped by people or in its release."""
         with self.project.store.reading() as tx:
             newest = models.list_model_versions(tx, self.model.name)[-1:]
             made = [models.find_run(tx, one.run_id) for one in newest]
-        return self._rows_in(self._versions_of(made + ([self.champion[1]] if self.champion else [])))
+            judged = [turns.finished_step(tx, run.turn_id, "gate") for run in made]
+        chosen = [
+            run
+            for run, gate in zip(made, judged, strict=True)
+            if gate is None or not gate["result"]["verdict"]["promote"]
+        ]
+        return self._rows_in(self._versions_of(chosen))
 
     def _versions_of(self, made: Iterable[Run]) -> set[str]:
         return {run.data_version for run in made if run.dataset == self.model.dataset}  # not from outside

@@ -152,8 +152,11 @@ class Steps:
     def decide(self) -> Document:
         material, known = self.material, self.material.champion
         fresh = ~np.isin(material.rows, material.considered)
-        # What the loop has refused to train on may be worth it later: labels have proven it, time has passed.
-        new = fresh if self.order is None else ~np.isin(material.rows, material.tried)
+        new, untried = fresh, None
+        if self.order is not None:
+            # What the loop refused to train on may be worth it later: labels have proven it, time has passed.
+            new = ~np.isin(material.rows, material.known)
+            untried = int((new & ~np.isin(material.rows, material.refused)).sum())
         metrics: dict[str, float] = {}
         measured, moved, changed, helps = None, None, None, None
         if known:
@@ -172,6 +175,7 @@ class Steps:
             champion=known[0].version if known else None,
             rows=int(material.labelled.sum()),
             fresh_rows=int(new.sum()),
+            untried_rows=untried,
             performance=metrics.get(watched.metric),
             performance_rows=measured,
             drift=moved,

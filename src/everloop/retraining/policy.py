@@ -25,6 +25,7 @@ def decide(
     champion: str | None,
     rows: int | None,
     fresh_rows: int | None,
+    untried_rows: int | None = None,
     performance: float | None,
     performance_rows: int | None,
     drift: Drift | None,
@@ -35,7 +36,8 @@ def decide(
 ) -> Decision:
     """Whether to train now. ``champion`` is the model version that serves, None when there is none.
 
-    ``rows`` are there to train on, ``fresh_rows`` of them the champion has not seen; ``performance`` is the
+    ``rows`` are there to train on, ``fresh_rows`` of them the champion has not seen, ``untried_rows`` neither
+    it nor the newest candidate that the gate refused; ``performance`` is the
     champion's ``policy.metric`` on ``performance_rows`` labelled rows. Counts that are None are unknown: what
     needs them is then taken as met.
 
@@ -46,7 +48,8 @@ def decide(
     2. fewer than ``min_samples`` rows -> refuse, even when there is no model;
     3. no model yet -> retrain;
     4. recipe, target or columns have ``changed`` (how, in words) -> retrain;
-    5. no fresh rows -> keep: training on the same rows by the same recipe gives the same model;
+    5. no fresh rows, or none that is untried -> keep, unless people have approved it: training on the same
+       rows by the same recipe gives the same model;
     6. performance worse than ``performance_min`` -> retrain (not judged on fewer than ``min_samples`` rows);
     7. in a turn that the loop has ordered: people have approved it, labels have shown that the model got
        worse, or its own errors or rows that training would help (``helps``) -> retrain;
@@ -61,14 +64,15 @@ def decide(
     other = _changed(champion, changed)
     worse = _performance(policy, performance, performance_rows)
     drifted = _drift(policy if order is None else replace(policy, drift_threshold=None), drift)
-    fresh = _fresh(fresh_rows)
+    fresh = _fresh(fresh_rows, untried_rows)
     ordered = () if order is None else (_ordered(order), helps or _not_asked(champion, forced))
     evidence = (was_forced, samples, no_model, other, worse, *ordered, drifted, fresh)
     if was_forced.fired:
         return Decision("retrain", was_forced.message, evidence)
     if samples.fired:
         return Decision("refuse", samples.message, evidence)
-    if not (no_model.fired or other.fired) and fresh_rows == 0:
+    approved = order is not None and order.approved
+    if not (no_model.fired or other.fired or approved) and 0 in (fresh_rows, untried_rows):
         return Decision("keep", fresh.message, evidence)
     for check in (no_model, other, worse, *ordered, drifted):
         if check.fired:
@@ -183,10 +187,12 @@ def _drift(policy: RetrainPolicy, drift: Drift | None) -> Evidence:
     return Evidence("drift", over, message, drift.score, limit)
 
 
-def _fresh(fresh_rows: int | None) -> Evidence:
+def _fresh(fresh_rows: int | None, untried_rows: int | None) -> Evidence:
     if fresh_rows is None:
         return Evidence("fresh_rows", False, "Not measured because it is unknown what the model has seen.")
     if fresh_rows == 0:
         return Evidence("fresh_rows", False, "There are no rows that the model has not seen.", 0.0)
     message = f"Rows that the model has not seen: {fresh_rows:,}."
+    if untried_rows == 0:
+        message += " The gate has refused a candidate that had all of them."
     return Evidence("fresh_rows", False, message, float(fresh_rows))

@@ -22,9 +22,13 @@ def add(tx: Tx, rows: Sequence[Mapping[str, Any]]) -> None:
     tx.add_all(training_samples, [{**row, "used_in": None} for row in rows])
 
 
-def count(tx: Tx, model: str, *, waiting: bool = False) -> int:
-    """All of a model's samples, or those that no turn has used yet."""
-    return tx.count(training_samples, _S.model == model, *([_S.used_in.is_(None)] if waiting else []))
+def count(tx: Tx, model: str, *, waiting: bool = False, after: str | None = None) -> int:
+    """All of a model's samples, or those that no turn has used yet, or that came ``after`` the one with this
+    id."""
+    chosen = [_S.used_in.is_(None)] if waiting else []
+    last = tx.row(training_samples, _S.model == model, _S.sample_id == after) if after else None
+    chosen += [_S.sequence > last["sequence"]] if last is not None else []
+    return tx.count(training_samples, _S.model == model, *chosen)
 
 
 def list_samples(tx: Tx, model: str, until: str | None = None) -> list[Row]:

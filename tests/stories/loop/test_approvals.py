@@ -10,8 +10,9 @@ from tests.stories.loop.town import MODEL, Town, turned, work
 from tests.stories.test_cli import everloop
 
 from everloop.core.loop import DecisionRecord
-from everloop.flows.loop import advancing, asking, considering, showing
-from everloop.flows.serving import jobs
+from everloop.data.examples.customers import customers
+from everloop.flows.loop import advancing, asking, considering, gathering, showing
+from everloop.flows.serving import jobs, samples
 
 Open = Callable[..., Town]
 
@@ -100,3 +101,70 @@ def test_status_and_the_command_say_how_to_go_on(open_town: Open) -> None:
     assert approve in everloop(root, "loop", "status").out
     (shown,) = everloop(root, "loop", "status", "--json").json["models"]
     assert [one["decision_id"] for one in shown["under_way"]] == [waits.decision_id]
+
+
+def send(town: Town, rows: int) -> None:
+    """Samples of the world as it ever was."""
+    names = town.features()
+    sent = [
+        ({name: str(row[name]) if name == "signup_date" else row[name] for name in names}, row["churned"])
+        for row in customers(rows, 99).to_pylist()
+    ]
+    samples.add_all(town.project, MODEL, sent)
+
+
+def new_rows(town: Town) -> int:
+    return gathering.new(town.project, MODEL, gathering.until(town.project, MODEL))
+
+
+def test_rows_that_only_a_refused_candidate_has_learnt_are_new_but_not_trained_on_alone(
+    open_town: Open,
+) -> None:
+    town = open_town(on=(), production=False, try_data=False, cooldown="1h")
+    send(town, 60)
+    asking.ask(town.project, MODEL, force=True)
+    work(town.project)
+    assert town.decisions()[-1].outcome == "kept"
+    assert new_rows(town) == 60
+    town.clock.sleep(30 * 86_400)
+    asking.ask(town.project, MODEL)
+    work(town.project)
+    again = town.decisions()[-1]
+    assert (again.action, again.run_id) == ("refuse", None)
+    assert "60. The gate has refused a candidate that had all of them" in again.reason
+    told = {each.check: each for each in again.evidence}
+    assert told["rows"].message.startswith("60 labelled rows are new")
+
+
+def test_rows_that_only_a_rejected_candidate_has_learnt_call_for_another(open_town: Open) -> None:
+    town, waits = waits_to_release(open_town, cooldown="1h")
+    advancing.reject(town.project, waits.decision_id, "a holiday week")
+    town.clock.sleep(5 * 86_400)  # windows
+    asking.ask(town.project, MODEL)
+    work(town.project)
+    again = town.decisions()[-1]
+    first, second = (
+        next(each.value for each in one.evidence if each.check == "fresh_rows") for one in (waits, again)
+    )
+    assert first
+    assert second
+    assert second >= first
+    assert again.run_id
+
+
+def test_an_approved_training_trains_though_a_refused_candidate_has_learnt_its_rows(open_town: Open) -> None:
+    town = open_town(approve=["train"], on=(), production=False, try_data=False, cooldown="1h")
+    send(town, 60)
+    asking.ask(town.project, MODEL, force=True)
+    work(town.project)
+    assert town.decisions()[-1].outcome == "kept"
+    town.clock.sleep(86_400)
+    asking.ask(town.project, MODEL)
+    work(town.project)
+    waits = town.decisions()[-1]
+    assert waits.stage == "approval"
+    advancing.approve(town.project, waits.decision_id, "owner")
+    work(town.project)
+    done = town.decisions()[-1]
+    assert (done.action, done.outcome) == ("retrain", "kept")
+    assert done.run_id

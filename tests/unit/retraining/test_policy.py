@@ -175,6 +175,23 @@ def test_why_the_model_was_not_asked_for_a_benefit(changes, says):
     assert evidence("benefit", order=Order("labels came", False, ""), **changes).message == says
 
 
+def test_what_people_have_approved_is_trained_though_no_row_is_new():
+    found = decision(fresh_rows=0, order=Order("labels came", approved=True))
+    assert (found.action, found.reason) == ("retrain", "Its training was approved: labels came")
+    assert decision(fresh_rows=0, order=Order("labels came", proven=True)).action == "keep"
+    few = decision(rows=9, fresh_rows=0, order=Order("labels came", approved=True))
+    assert few.action == "refuse"
+
+
+def test_rows_that_a_refused_candidate_had_are_new_and_no_reason_by_themselves():
+    found = decision(fresh_rows=60, untried_rows=0, order=Order("labels came", proven=True))
+    assert found.action == "keep"
+    assert found.reason == (
+        "Rows that the model has not seen: 60. The gate has refused a candidate that had all of them."
+    )
+    assert evidence("fresh_rows", fresh_rows=60, untried_rows=3).message.endswith("has not seen: 60.")
+
+
 def test_unknown_counts_are_taken_as_met():
     found = decision(rows=None, fresh_rows=None, performance=0.7, performance_rows=None)
     assert found.reason == "accuracy is 0.7, under the smallest accepted value 0.75."

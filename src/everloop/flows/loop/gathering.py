@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -24,12 +24,22 @@ MOST_ROWS = 500_000  # of production, the newest
 
 def seen_until(tx: Tx, model: str) -> datetime | None:
     """Until when the champion has learnt from production; None where it has not."""
+    told = _learnt(tx, model).get("production", "")
+    return moment(told) if told else None
+
+
+def _unseen_samples(tx: Tx, model: str) -> int:
+    """How many samples the champion has not learnt from, whatever candidates have."""
+    return samples.count(tx, model, after=_learnt(tx, model).get("samples") or None)
+
+
+def _learnt(tx: Tx, model: str) -> Mapping[str, str]:
+    """What was added to the data of the champion, and up to which."""
     champion = models.champion(tx, model)
     if champion is None or not champion.dataset:
-        return None
+        return {}
     version = datasets.known_version(tx, champion.data_version, champion.dataset, statistics=False)
-    told = version.origin.get("production", "") if version else ""
-    return moment(told) if told else None
+    return version.origin if version else {}
 
 
 def count(project: Project, model: str, until: datetime | None) -> Rows:
@@ -37,27 +47,27 @@ def count(project: Project, model: str, until: datetime | None) -> Rows:
     complete."""
     now = project.clock.now()
     with project.store.snapshot() as tx:
-        waiting = samples.count(tx, model, waiting=True)
+        sent = _unseen_samples(tx, model)
         if not learns(project, model):
-            return Rows(new=waiting)
+            return Rows(new=sent)
         since = seen_until(tx, model) or now - LOOK_BACK
         total = predictions.count(tx, Wanted(model, since=since))
         labelled = predictions.count(tx, Wanted(model, since=since, label="known"))
         known = Wanted(model, since=since, until=until, label="known")
         done = predictions.count(tx, known) if until else 0
         taught, out = _taught(tx, model, since, until)
-    return Rows(taught - out + waiting, labelled - done, total - labelled, out, done - taught)
+    return Rows(taught - out + sent, labelled - done, total - labelled, out, done - taught)
 
 
 def new(project: Project, model: str, until: datetime | None) -> int:
     """Of these the rows that it would learn: they are counted often."""
     now = project.clock.now()
     with project.store.snapshot() as tx:
-        waiting = samples.count(tx, model, waiting=True)
+        sent = _unseen_samples(tx, model)
         if not learns(project, model):
-            return waiting
+            return sent
         taught, out = _taught(tx, model, seen_until(tx, model) or now - LOOK_BACK, until)
-    return taught - out + waiting
+    return taught - out + sent
 
 
 def _taught(tx: Tx, model: str, since: datetime, until: datetime | None) -> tuple[int, int]:
