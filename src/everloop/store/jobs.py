@@ -67,7 +67,7 @@ def next_free(tx: Tx, now: datetime) -> Row | None:
     return None
 
 
-def take(tx: Tx, job: Row, owner: str, now: datetime, until: datetime) -> None:
+def take(tx: Tx, job: Row | Document, owner: str, now: datetime, until: datetime) -> None:
     """It is counted how many in a row have taken it and got no further."""
     reached, before = _reached(tx, job), job["request"].get("taken", {})
     times = before["times"] + 1 if before.get("reached") == reached else 1
@@ -83,7 +83,7 @@ def take(tx: Tx, job: Row, owner: str, now: datetime, until: datetime) -> None:
     )
 
 
-def _reached(tx: Tx, job: Row) -> int:
+def _reached(tx: Tx, job: Row | Document) -> int:
     """How far a job is: whether it is decided, whether its turn is open, how many steps of that are done."""
     turn_id = (job["result"] or {}).get("turn_id")
     done = tx.count(steps, steps.c.turn_id == turn_id, steps.c.status == "done") if turn_id else -1

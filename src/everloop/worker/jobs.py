@@ -1,7 +1,8 @@
 """Let the loop go on and do what is queued, then end: ``python -m everloop.worker.jobs``, told the project on
-standard input, by which name it holds jobs (``owner``), and whether it goes on when who started it is gone
-(``stays``). With the word ``ahead`` it first loads what a training needs; where its input then closes without
-a word, it was not needed.
+standard input, by which name it holds jobs (``owner``), whether it goes on when who started it is gone
+(``stays``), and whether it is not started again (``once``): then its exit code tells that a job failed. With
+the word ``ahead`` it first loads what a training needs; where its input then closes without a word, it was
+not needed.
 
 SIGTERM lets it finish the job that is under way, and take no other.
 """
@@ -29,6 +30,7 @@ from everloop.wiring import connect
 
 from . import parent
 
+FAILED = 1  # the exit code where a job failed
 NICENESS = 10  # training gives way to serving
 LATE = (  # what a training loads when it comes to it
     "everloop.training.skopsfile",
@@ -63,14 +65,18 @@ def run_next(project: Project, log: Any, owner: str | None = None) -> Job | None
     return job
 
 
-def _go_on(project: Project, log: Any, owner: str) -> bool:
-    """What is under way, what is new, the next job; whether there was anything."""
+def _go_on(project: Project, log: Any, owner: str, failed: list[Job]) -> bool:
+    """What is under way, what is new, the next job; whether there was anything. A job that failed is added to
+    ``failed``."""
     advanced = advancing.advance(project)
     for record in advanced:
         said = {"model": record.model, "stage": record.stage, "outcome": record.outcome}
         log.info("decision", decision_id=record.decision_id, **said)
     noticed = noticing.notice(project)
-    return bool(run_next(project, log, owner) is not None or advanced or noticed)
+    job = run_next(project, log, owner)
+    if job is not None and job.status == "failed":
+        failed.append(job)
+    return bool(job is not None or advanced or noticed)
 
 
 def main(source: BinaryIO, *, ahead: bool = False) -> int:
@@ -83,6 +89,7 @@ def main(source: BinaryIO, *, ahead: bool = False) -> int:
     if not said:
         return 0
     stopped: list[int] = []
+    failed: list[Job] = []
     signal.signal(signal.SIGTERM, lambda number, _: stopped.append(number))
     told = json.loads(said)
     project = connect(folder_settings(told["root"], told["settings"]))
@@ -92,15 +99,16 @@ def main(source: BinaryIO, *, ahead: bool = False) -> int:
     try:
         with open_log(project.settings, project.clock, sys.stderr if told.get("shows") else None) as log:
             try:
-                while not stopped and _go_on(project, log, owner):
+                while not stopped and _go_on(project, log, owner, failed):
                     pass
             except Busy:
                 return AWAY
             except Exception as error:  # noqa: BLE001 (the job has failed and says so; the next process goes on)
                 log.error("job", status="failed", error=f"{type(error).__name__}: {error}"[:500])
+                return FAILED if told.get("once") else 0
     finally:
         project.close()
-    return 0
+    return FAILED if failed and told.get("once") else 0
 
 
 if __name__ == "__main__":

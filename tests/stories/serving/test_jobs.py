@@ -18,6 +18,7 @@ from everloop.flows.loop import advancing, asking, considering, showing, working
 from everloop.flows.project import Project
 from everloop.flows.serving import jobs, samples
 from everloop.store import samples as stored
+from everloop.store.tables import jobs as table
 
 Open = Callable[..., Project]
 
@@ -115,6 +116,24 @@ def test_a_job_that_kills_whoever_takes_it_is_given_up(trained: Project, clock: 
     assert given_up is not None
     assert (given_up.job_id, given_up.status) == (asked.job_id, "failed")
     assert "3 processes" in (given_up.error or "")
+
+
+@pytest.mark.parametrize("request_", [{"force": "maybe"}, [], {"force": True, "taken": 3}])
+def test_a_damaged_job_fails_and_says_which_it_is(trained: Project, request_: Any) -> None:
+    asked = asking.ask(trained, "iris")
+    with trained.store.writing() as tx:
+        tx.change(table, table.c.job_id == asked.job_id, request=request_)
+    (known,) = jobs.list_jobs(trained)
+    assert "reason" in known.unreadable
+    again = asking.ask(trained, "iris", reason="by hand")
+    assert again.job_id != asked.job_id
+    failed = working.run_next(trained)
+    assert failed is not None
+    assert (failed.job_id, failed.status) == (asked.job_id, "failed")
+    assert f"The request of {asked.job_id} is damaged" in (failed.error or "")
+    done = working.run_next(trained)
+    assert done is not None
+    assert (done.job_id, done.status) == (again.job_id, "done")
 
 
 def test_a_training_that_kills_whoever_does_it_is_tried_again_later_and_anew(

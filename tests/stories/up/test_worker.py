@@ -24,6 +24,7 @@ from everloop.flows.loop import asking
 from everloop.flows.project import Project
 from everloop.flows.serving import jobs
 from everloop.settings import load_settings
+from everloop.store.tables import jobs as table
 
 SLOW = """
 import pathlib, time
@@ -102,6 +103,16 @@ def test_what_is_due_is_done_once(tmp_path: Path) -> None:
     assert once(tmp_path) == {"done": {"jobs": True}}
     assert states(tmp_path) == ["done"]
     assert turns(tmp_path, "iris") == 2
+    assert once(tmp_path) == {"done": {}}
+
+
+def test_a_job_that_cannot_be_done_is_told(tmp_path: Path) -> None:
+    make(tmp_path, None, "iris")
+    ask(tmp_path, "iris")
+    with opened(tmp_path) as project, project.store.writing() as tx:
+        tx.change(table, table.c.status == "queued", request={"force": "maybe"})
+    assert once(tmp_path, code=5) == {"done": {"jobs": False}}
+    assert states(tmp_path) == ["done", "failed"]  # what called for it is considered by another one
     assert once(tmp_path) == {"done": {}}
 
 
@@ -196,8 +207,8 @@ def test_an_api_that_does_no_work_leaves_jobs_to_workers(tmp_path: Path) -> None
         assert api.stop() == 0
 
 
-def once(folder: Path) -> Any:
+def once(folder: Path, code: int = 0) -> Any:
     words = [sys.executable, "-m", "everloop", "worker", "--once", "--json"]
     done = subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=PATIENCE)
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == code, done.stderr
     return json.loads(done.stdout)

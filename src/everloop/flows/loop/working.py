@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from everloop.core.documents import dump
-from everloop.core.errors import Busy, MLOpsError, Overtaken, Unavailable
+from everloop.core.errors import Busy, Corrupt, MLOpsError, Overtaken, Unavailable
 from everloop.core.ids import token
 from everloop.core.loop import DecisionRecord, Order
 from everloop.core.turns import Listener
@@ -80,7 +80,13 @@ def run_next(
 
 
 def _check_that_it_can_be_done(job: Job) -> None:
-    """Raises Unavailable where one process after the other has died of it: it is tried again later, anew."""
+    """Raises Corrupt where its request is damaged, and Unavailable where one process after the other has died
+    of it: it is tried again later, anew."""
+    if job.unreadable:
+        raise Corrupt(
+            f"The request of {job.job_id} is damaged: no {', '.join(job.unreadable)} can be read in it.",
+            remedy=f"Ask for it again: everloop retrain {job.model}.",
+        )
     if job.in_vain >= jobs.MOST_IN_VAIN:
         raise Unavailable(
             f"{job.in_vain} processes in a row that took it have died or were stopped.",

@@ -18,13 +18,15 @@ from everloop.store.times import to_text
 RETRAIN = "retrain"
 MOST_IN_VAIN = 3
 _LATER = timedelta(seconds=5)
+_NEEDED: Mapping[str, type] = {"force": bool, "reason": str, "request_id": str}  # of a request
 
 
 @dataclass(frozen=True)
 class Job:
     """``status``: queued, running, done or failed. ``turn_id`` is the turn that a retraining became, and
     ``summary`` what it did (``core.turns.TurnSummary``). ``attempts`` counts the processes that took it,
-    ``in_vain`` those in a row that got no further and are gone. ``decision_id``: what was decided of it."""
+    ``in_vain`` those in a row that got no further and are gone. ``decision_id``: what was decided of it.
+    ``unreadable``: what of its request is damaged; it cannot be done."""
 
     job_id: str
     kind: str
@@ -42,6 +44,7 @@ class Job:
     summary: Mapping[str, Any] | None = None
     error: str | None = None
     decision_id: str | None = None
+    unreadable: tuple[str, ...] = ()
 
 
 def join(tx: Tx, project: Project, model: str, *, force: bool, reason: str, request_id: str = "") -> Job:
@@ -53,7 +56,7 @@ def join(tx: Tx, project: Project, model: str, *, force: bool, reason: str, requ
     ``store.jobs.begin`` goes before it.
     """
     row = jobs.waiting(tx, RETRAIN, model)
-    if row is None:
+    if row is None or _unreadable(row):
         return enqueue(tx, project, model, force=force, reason=reason, request_id=request_id)
     if force and not row["request"]["force"]:
         jobs.replace_request(tx, row["job_id"], {**row["request"], "force": True, "reason": reason})
@@ -142,7 +145,7 @@ def claim(project: Project, owner: str) -> Job | None:
         row = jobs.next_free(tx, now)
         if row is None:
             return None
-        jobs.take(tx, row, owner, now, now + lease(project))
+        jobs.take(tx, {**row, "request": _request(row)}, owner, now, now + lease(project))
         return _job(_known(jobs.find(tx, row["job_id"])))
 
 
@@ -202,7 +205,7 @@ def _known(row: Row | None) -> Row:
 
 
 def _job(row: Row) -> Job:
-    request, result = row["request"], row["result"] or {}
+    request, result = _request(row), row["result"] or {}
     times = {name: row[name] for name in ("started_at", "finished_at")}
     moments = {name: datetime.fromisoformat(text) if text else None for name, text in times.items()}
     return Job(
@@ -213,13 +216,25 @@ def _job(row: Row) -> Job:
         created_at=datetime.fromisoformat(row["created_at"]),
         started_at=moments["started_at"],
         finished_at=moments["finished_at"],
-        force=request["force"],
-        reason=request["reason"],
-        request_id=request["request_id"],
+        force=request.get("force", False),
+        reason=request.get("reason", ""),
+        request_id=request.get("request_id", ""),
         attempts=row["attempts"],
         in_vain=request.get("taken", {}).get("times", 1) - 1,
         turn_id=result.get("turn_id"),
         summary=result.get("summary"),
         error=row["error"],
         decision_id=result.get("decision_id") or request.get("decision_id"),
+        unreadable=_unreadable(row),
     )
+
+
+def _request(row: Row) -> Mapping[str, Any]:
+    """What of it can be read."""
+    known = row["request"] if isinstance(row["request"], Mapping) else {}
+    kinds = {**_NEEDED, "taken": Mapping}
+    return {name: value for name, value in known.items() if isinstance(value, kinds.get(name, object))}
+
+
+def _unreadable(row: Row) -> tuple[str, ...]:
+    return tuple(name for name in _NEEDED if name not in _request(row))
