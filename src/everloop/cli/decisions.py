@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from . import late
+from . import errors, late
 from .call import Call, command, group
 
 if TYPE_CHECKING:
@@ -22,8 +22,10 @@ def list_(
     model: Annotated[str | None, typer.Argument(help="Only of this model.")] = None,
     action: Annotated[Literal["retrain", "refuse", "defer"] | None, typer.Option(help="Only these.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 50,
-) -> None:
+) -> int:
     """List what was decided about retraining, the newest first: retrained, refused or deferred, and why.
+
+    Exit code 5: one of them is damaged; the others are listed.
 
     \b
     Example:
@@ -31,10 +33,12 @@ def list_(
       everloop decisions list iris --action refuse
     """
     with call.project() as project:
-        found = late.loop.showing.decisions(project, model, action, limit)
+        found, unreadable = late.loop.showing.readable(project, model, action, limit)
 
     def show() -> None:
-        if not found:
+        if unreadable:
+            late.output.line(late.loop.telling.damaged(unreadable), "red")
+        if not (found or unreadable):
             late.output.line("Nothing was decided yet: 'everloop retrain MODEL' asks for it.")
             return
         names = ("at (UTC)", "decision", "model", "decided", "times", "why", "what came of it")
@@ -52,7 +56,8 @@ def list_(
         ]
         late.output.table(names, rows, right=("times",), fold=("decision", "why", "what came of it"))
 
-    call.answer({"decisions": found}, show)
+    call.answer({"decisions": found, "unreadable": unreadable}, show)
+    return errors.UNHEALTHY if unreadable else errors.OK
 
 
 @command(app)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from . import late
+from . import errors, late
 from .call import Call, command, group
 
 if TYPE_CHECKING:
@@ -19,8 +19,10 @@ Which = Annotated[str | None, typer.Argument(metavar="[MODEL]", help="Only this 
 
 
 @command(app)
-def status(call: Call, model: Which = None) -> None:
+def status(call: Call, model: Which = None) -> int:
     """Show where the loop of each model is: what waits, what is under way, what was decided last.
+
+    Exit code 5: one of the newest decisions is damaged.
 
     \b
     Example:
@@ -30,6 +32,7 @@ def status(call: Call, model: Which = None) -> None:
         found = late.loop.showing.standings(project, model, counted=True)
         now = project.clock.now()
     call.answer({"models": found}, lambda: _show(found, now))
+    return errors.UNHEALTHY if any(each.unreadable for each in found) else errors.OK
 
 
 @command(app)
@@ -71,6 +74,7 @@ def _show(found: list[Standing], now: datetime) -> None:
         out.line(f"{each.model}: {'paused' if each.pause else 'on'}, {serving}", "bold")
         going, last = each.under_way, each.last
         facts: dict[str, object] = {
+            "damaged": told.damaged(each.unreadable).removeprefix("Damaged, and "),
             "paused": _paused(each),
             "under way, waiting": "; ".join(told.waits(each, now)),
             "to go on": "; ".join(filter(None, map(told.to_go_on, going))),

@@ -75,6 +75,32 @@ class Tx:
         with self._understood(table):
             return self._connection.execute(query).mappings().all()
 
+    def readable(
+        self,
+        table: Table,
+        *conditions: ColumnElement[bool],
+        newest: bool = False,
+        by: str = "sequence",
+        limit: int | None = None,
+    ) -> Iterator[tuple[tuple[Any, ...], Row | None]]:
+        """As ``rows``: of each its key without the tenant, and the row; None where a document in it is no
+        JSON."""
+        keys = [column for column in table.primary_key.columns if column.name != "tenant"]
+        names = [column.name for column in keys]
+        chosen: dict[str, Any] = {"newest": newest, "by": by, "limit": limit}
+        try:
+            yield from (
+                (tuple(row[n] for n in names), row) for row in self.rows(table, *conditions, **chosen)
+            )
+        except Corrupt:
+            for found in self.rows(table, *conditions, **chosen, only=names):
+                key = tuple(found[name] for name in names)
+                try:
+                    row = self.row(table, *(column == value for column, value in zip(keys, key, strict=True)))
+                except Corrupt:
+                    row = None
+                yield key, row
+
     def each(self, table: Table, *conditions: ColumnElement[bool]) -> Iterator[Row]:
         """The tenant's rows by primary key, a few at a time in memory."""
         order = list(table.primary_key.columns)

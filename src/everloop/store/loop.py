@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 
 from everloop.core.documents import dump, load
+from everloop.core.errors import Corrupt
 from everloop.core.loop import DecisionRecord, Pause, Trigger
 
 from . import ids
-from .database import Tx
+from .database import Row, Tx
 from .tables import decisions, pauses, triggers
 from .times import to_text
 
@@ -82,20 +83,28 @@ def put(tx: Tx, record: DecisionRecord) -> None:
 
 def find(tx: Tx, decision_id: str) -> DecisionRecord:
     """By its id, or a unique ending or beginning of it. Raises NotFound."""
-    row = ids.find(tx, _D.decision_id, decision_id, noun="decision", listing=LISTING)
-    return load(DecisionRecord, row["document"])
+    return _record(ids.find(tx, _D.decision_id, decision_id, noun="decision", listing=LISTING))
 
 
 def of_job(tx: Tx, job_id: str) -> DecisionRecord | None:
     row = tx.row(decisions, _D.job_id == job_id)
-    return load(DecisionRecord, row["document"]) if row else None
+    return _record(row) if row else None
 
 
 def under_way(tx: Tx, model: str | None = None) -> list[DecisionRecord]:
     """Retrainings that have not ended."""
     wanted = [_D.model == model] if model else []
     rows = tx.rows(decisions, _D.stage != "ended", *wanted, by="at")
-    return [load(DecisionRecord, row["document"]) for row in rows]
+    return [_record(row) for row in rows]
+
+
+def _record(row: Row) -> DecisionRecord:
+    """Raises Corrupt, which names it."""
+    try:
+        return load(DecisionRecord, row["document"])
+    except Corrupt as error:
+        said = f"In the table decisions {row['decision_id']} cannot be read: {error.message}"
+        raise Corrupt(said, remedy=error.remedy) from error
 
 
 def list_decisions(
@@ -105,16 +114,50 @@ def list_decisions(
     *,
     limit: int | None = None,
 ) -> list[DecisionRecord]:
-    """Newest first: of one model by their numbers, as a clock may go back."""
+    """Newest first: of one model by their numbers, as a clock may go back. Those that cannot be read are left
+    out."""
+    return read_decisions(tx, model, action, limit=limit)[0]
+
+
+def read_decisions(
+    tx: Tx,
+    model: str | None = None,
+    action: str | None = None,
+    *,
+    limit: int | None = None,
+) -> tuple[list[DecisionRecord], list[str]]:
+    """As ``list_decisions``, with the ids of those that cannot be read."""
     wanted = [_D.model == model] if model else []
     wanted += [_D.action == action] if action else []
-    rows = tx.rows(decisions, *wanted, newest=True, by="number" if model else "at", limit=limit)
-    return [load(DecisionRecord, row["document"]) for row in rows]
+    by = "number" if model else "at"
+    found, unreadable = [], []
+    for (decision_id,), row in tx.readable(decisions, *wanted, newest=True, by=by, limit=limit):
+        try:
+            if row is None:
+                unreadable.append(decision_id)
+            else:
+                found.append(_record(row))
+        except Corrupt:
+            unreadable.append(decision_id)
+    return found, unreadable
+
+
+def next_number(tx: Tx, model: str) -> int:
+    """Of the next decision of a model."""
+    rows = tx.rows(decisions, _D.model == model, newest=True, by="number", limit=1, only=("number",))
+    return int(rows[0]["number"]) + 1 if rows else 1
 
 
 def retrained(tx: Tx, model: str) -> tuple[datetime, ...]:
-    """When the loop has trained it, newest first."""
-    return tuple(one.at for one in list_decisions(tx, model, "retrain") if one.run_id)
+    """When the loop has trained it, newest first. One that cannot be read counts: it may have."""
+    found, unreadable = read_decisions(tx, model, "retrain")
+    lost = tx.rows(decisions, _D.decision_id.in_(unreadable), by="at", only=("at",))
+    return tuple(
+        sorted(
+            [*(one.at for one in found if one.run_id), *(datetime.fromisoformat(row["at"]) for row in lost)],
+            reverse=True,
+        )
+    )
 
 
 # -- pauses ------------------------------------------------------------------------------------------------

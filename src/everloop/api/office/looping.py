@@ -105,16 +105,17 @@ async def list_decisions(
     action: Literal["retrain", "refuse", "defer", ""] | None = None,
     limit: Annotated[int, Query(ge=1, le=1_000)] = 100,
 ) -> dict[str, Any] | HTMLResponse:
-    """What was decided about retraining, the newest first: the evidence, and what came of it. Browsers get a
-    page (`Accept: text/html`), with where the loop of each model is."""
+    """What was decided about retraining, the newest first: the evidence, and what came of it; `unreadable`
+    are the ids of those that are damaged. Browsers get a page (`Accept: text/html`), with where the loop of
+    each model is."""
     project = _project(request)
-    found = await do(showing.decisions, project, model or None, action or None, limit)
+    found, unreadable = await do(showing.readable, project, model or None, action or None, limit)
     if wants_page(request.headers.get("accept", "")):
         return await _page(
-            lambda nonce: _overview(project, found, model or None, action or None, limit, nonce)
+            lambda nonce: _overview(project, found, unreadable, model or None, action or None, limit, nonce)
         )
     response.headers["vary"] = "accept"
-    return {"decisions": [asdict(each) for each in found], "count": len(found)}
+    return {"decisions": [asdict(each) for each in found], "count": len(found), "unreadable": unreadable}
 
 
 @router.get("/decisions/{decision_id}", response_model=None, responses=EITHER)
@@ -133,6 +134,7 @@ async def show_decision(
 def _overview(
     project: Project,
     found: list[DecisionRecord],
+    unreadable: list[str],
     model: str | None,
     action: str | None,
     limit: int,
@@ -145,6 +147,7 @@ def _overview(
         [each for name in shown for each in showing.standings(project, name, counted=True)],
         {name: each for name, each in drawn.items() if each is not None},
         found,
+        unreadable=unreadable,
         models=known if model is None or model in known else [*known, model],
         model=model,
         action=action,

@@ -52,8 +52,8 @@ def consider(project: Project, job: Job) -> DecisionRecord:
         if there is not None:
             return there
         before = loop.list_decisions(tx, job.model, limit=1)
-        number = before[0].number + 1 if before else 1
-        kept = records.joined(replace(record, number=number), before[0] if before else None)
+        record = replace(record, number=loop.next_number(tx, job.model))
+        kept = records.joined(record, before[0] if before else None)
         loop.put(tx, kept)
         if ruling.roll_back:
             _go_back(tx, project, job.model, ruling)

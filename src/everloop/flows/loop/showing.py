@@ -15,6 +15,8 @@ from everloop.store.database import Tx
 
 from . import gathering
 
+NEWEST = 50  # decisions of a model that are looked at for one that cannot be read
+
 
 @dataclass(frozen=True)
 class Work:
@@ -47,7 +49,8 @@ class Leeway:
 @dataclass(frozen=True)
 class Standing:
     """Where the loop of a model is. ``work``: the job that waits or is done; ``due``: when its schedule comes
-    next; ``under_way`` oldest first; ``leeway`` where it was asked for, of a model with a champion."""
+    next; ``under_way`` oldest first; ``leeway`` where it was asked for, of a model with a champion;
+    ``unreadable``: of the newest decisions those that are damaged, by id."""
 
     model: str
     champion: str | None
@@ -58,6 +61,7 @@ class Standing:
     work: Work | None = None
     due: datetime | None = None
     leeway: Leeway | None = None
+    unreadable: tuple[str, ...] = ()
 
 
 def standings(project: Project, model: str | None = None, *, counted: bool = False) -> list[Standing]:
@@ -74,7 +78,7 @@ def _standing(project: Project, model: str, counted: bool) -> Standing:
     with project.store.reading() as tx:
         serving = models.champion(tx, model)
         going = loop.under_way(tx, model)
-        last = loop.list_decisions(tx, model, limit=1)
+        decided, unreadable = loop.read_decisions(tx, model, limit=NEWEST)
         pause, waiting, work = loop.pause_of(tx, model), loop.waiting(tx, model), _work(tx, project, model)
     return Standing(
         model,
@@ -82,10 +86,11 @@ def _standing(project: Project, model: str, counted: bool) -> Standing:
         pause,
         tuple(waiting),
         tuple(going),
-        last[0] if last else None,
+        decided[0] if decided else None,
         work,
         schedule.next_due(rules.schedule, project.clock.now()) if rules.schedule else None,
         _leeway(project, model) if counted and serving else None,
+        tuple(unreadable),
     )
 
 
@@ -119,12 +124,20 @@ def _leeway(project: Project, model: str) -> Leeway:
 def decisions(
     project: Project, model: str | None = None, action: str | None = None, limit: int | None = 50
 ) -> list[DecisionRecord]:
-    """Newest first. Raises UnknownModel where nothing was decided of a model that there is none of."""
+    """Newest first, without those that cannot be read. Raises UnknownModel where nothing was decided of a
+    model that there is none of."""
+    return readable(project, model, action, limit)[0]
+
+
+def readable(
+    project: Project, model: str | None = None, action: str | None = None, limit: int | None = 50
+) -> tuple[list[DecisionRecord], list[str]]:
+    """As ``decisions``, with the ids of those that cannot be read."""
     with project.store.reading() as tx:
-        found = loop.list_decisions(tx, model, action, limit=limit)
-    if not found and model is not None:
+        found, unreadable = loop.read_decisions(tx, model, action, limit=limit)
+    if not (found or unreadable) and model is not None:
         project.model(model)
-    return found
+    return found, unreadable
 
 
 def find(project: Project, decision_id: str) -> DecisionRecord:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 from everloop.core.loop import DecisionRecord
@@ -18,6 +18,7 @@ _STAGES = {
     "shadow": "runs as a shadow",
     "canary": "is on its canary",
 }
+MOST_NAMED = 5  # decisions in a sentence
 ASKED = ("approval", "release_approval")  # the stages at which people are waited for
 
 
@@ -39,6 +40,14 @@ def outcome(one: DecisionRecord) -> str:
     if one.again_at is not None:
         return f"considered again at {moment(one.again_at)}"
     return ""
+
+
+def damaged(unreadable: Sequence[str]) -> str:
+    """Which decisions cannot be read; empty where all can."""
+    if not unreadable:
+        return ""
+    named = ", ".join(unreadable[:MOST_NAMED]) + (" …" if len(unreadable) > MOST_NAMED else "")
+    return f"Damaged, and left out: {named}. Restore from a backup: everloop backup restore --replace."
 
 
 def to_go_on(one: DecisionRecord) -> str:
