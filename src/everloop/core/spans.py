@@ -6,7 +6,7 @@ import re
 
 from .errors import Invalid
 
-PATTERN = r"^[0-9]{1,9}(\.[0-9]{1,3})?[smhdw]$"
+PATTERN = r"^[0-9]+(\.[0-9]{1,3})?[smhdw]$"
 LIKE = "Write it as 30s, 15m, 6h, 7d or 2w."
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0, "w": 604_800.0}
 _LONGEST = 100 * 365.25 * 86_400.0

@@ -223,8 +223,11 @@ def _once(wrong: Sequence[Any]) -> list[Any]:
 
 
 def _origin(path: str, origins: Mapping[str, str]) -> str | None:
-    exact = origins.get(path)
-    return exact or next((origin for known, origin in origins.items() if known.startswith(f"{path}.")), None)
+    below = (origin for known, origin in origins.items() if known.startswith(f"{path}."))
+    parts = path.split(".")
+    above = (".".join(parts[:many]) for many in range(len(parts) - 1, 0, -1))  # a list is given as a whole
+    found = origins.get(path) or next(below, None)
+    return found or next((origins[each] for each in above if each in origins), None)
 
 
 def _explain(path: str, error: Mapping[str, Any]) -> tuple[str, str]:

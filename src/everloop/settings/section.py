@@ -5,11 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, Any, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
-from everloop.core.spans import PATTERN
+from everloop.core import spans
+from everloop.core.errors import Invalid
 
-Span = Annotated[str, Field(pattern=PATTERN)]
+
+def _bounded(span: str) -> str:
+    try:
+        spans.seconds(span)
+    except Invalid as error:
+        raise ValueError(error.message) from error
+    return span
+
+
+Span = Annotated[str, Field(pattern=spans.PATTERN), AfterValidator(_bounded)]
 
 
 class Section(BaseModel):

@@ -92,6 +92,24 @@ def test_escapes_of_json_are_characters(load: Any) -> None:
     assert settings.models["m"].target == "\N{GRINNING FACE}"
 
 
+@pytest.mark.parametrize(
+    ("flag", "says"),
+    [
+        ("retraining.on=[drft]", "'retraining.on.0' is 'drft'"),
+        ("retraining.approve=[trian]", "'retraining.approve.0' is 'trian'"),
+        ("gate.fairness=[{column: plan, max_difference: high}]", "gate.fairness.0.max_difference"),
+        ("retraining.period=1000000d", "retraining.period: '1000000d' is more than a century"),
+        ("retraining.cooldown=99999999999d", "retraining.cooldown: '99999999999d' is more than a century"),
+        ("monitoring.window=1000000w", "monitoring.window: '1000000w' is more than a century"),
+    ],
+)
+def test_what_is_wrong_has_its_key_and_origin(load: Any, flag: str, says: str) -> None:
+    with pytest.raises(InvalidSettings) as raised:
+        load(FLOWERS, flags=(flag,))
+    assert says in raised.value.message
+    assert f"(from flag --set {flag.partition('=')[0]})" in raised.value.message
+
+
 def test_dotenv_is_under_the_environment(load: Any, tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("RANDOM_SEED=3\nEVERLOOP_TENANT=acme\nUNRELATED=1\n")
     settings = load(FLOWERS, {"RANDOM_SEED": "4"})
