@@ -65,6 +65,8 @@ def simulate(
         if wrong := [name for name, given in past.items() if given]:
             raise Invalid(f"{wrong[0]} is of a model's past.", remedy="Name the model, or leave it out.")
         return _year(call, seed or 0, until)
+    if plot is not None and plot.suffix.lower() != ".png":
+        raise Invalid(f"--plot '{plot}' is no PNG file.", remedy="End the name in .png.")
     if seed is not None:
         raise Invalid("--seed is of a made year, and not of a model's past.", remedy="Leave out one of them.")
     with call.project() as project:
@@ -100,6 +102,9 @@ def _present(call: Call) -> Settings | None:
 def _year(call: Call, seed: int, until: str | None) -> int | None:
     if until is not None and not (until.isdecimal() and int(until)):
         raise Invalid(f"'{until}' is not the number of a day.", remedy="Name a day of the year: --until 143.")
+    if until is not None and int(until) > late.simulating.DAYS:
+        said = f"'{until}' is no day of the year, which has {late.simulating.DAYS}."
+        raise Invalid(said, remedy="Name one of its days: --until 143.")
     found = late.simulating.year(
         call.settings().retraining, seed, int(until) if until else None, flags=call.flags
     )

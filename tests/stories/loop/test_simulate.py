@@ -124,6 +124,26 @@ def test_what_cannot_be_simulated_is_refused(folder: Path, tmp_path: Path) -> No
     assert "time_column" in done.err
 
 
+@pytest.mark.parametrize(
+    ("options", "code", "says"),
+    [
+        (
+            ("--since", "2026-04-20", "--until", "2026-03-25"),
+            20,
+            "2026-04-20, is not before its end, 2026-03-25",
+        ),
+        (("--since", "2027-01-01"), 27, "are until 2026-04-30; the first day is 2027-01-01"),
+        (("--delay", "1000d"), 27, "no label is known before the end, 2026-04-30"),
+    ],
+)
+def test_days_without_anything_to_learn_are_named(
+    folder: Path, options: tuple[str, ...], code: int, says: str
+) -> None:
+    done = everloop(folder, "simulate", "late", *options)
+    assert (done.code, done.out) == (code, "")
+    assert says in done.err
+
+
 def test_recorded_predictions_are_replayed_with_the_times_at_which_their_labels_came(tmp_path: Path) -> None:
     town = Town(tmp_path, cooldown="1d", new_labels=10_000, try_data=False)
     for day in range(9):
@@ -194,7 +214,9 @@ def test_a_year_from_a_seed_is_the_same_each_time(tmp_path: Path) -> None:
     ("options", "says"),
     [
         (("--until", "0"), "'0' is not the number of a day"),
+        (("--until", "366"), "'366' is no day of the year, which has 365"),
         (("--plot", "year.png"), "--plot is of a model's past"),
+        (("late", "--plot", "x.txt"), "--plot 'x.txt' is no PNG file"),
         (("late", "--seed", "0"), "--seed is of a made year"),
     ],
 )

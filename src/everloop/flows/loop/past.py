@@ -60,6 +60,7 @@ def read(
     first = since.timestamp() if since else _usual_begin(found, times)
     last = until.timestamp() if until else float(times[-1]) + 1
     first -= first % DAY  # a day of UTC
+    _check_days(found, first, last, float(times[-1]))
     judged = np.isfinite(found.known) & (found.at >= first) & (found.at < last)
     if judged.sum() < LEAST:
         raise TooFewRows(
@@ -71,6 +72,26 @@ def read(
     return Traffic(
         found.table.filter(pa.array(there)), found.at[there], found.known[there], found.source, first, last
     )
+
+
+def _check_days(found: Traffic, first: float, last: float, newest: float) -> None:
+    """Raises Invalid where they are in no order, TooFewRows where there is nothing in them, or no label."""
+    if first > newest:
+        raise TooFewRows(
+            f"{found.source[0].upper()}{found.source[1:]} are until {_day(newest)}; the first day is "
+            f"{_day(first)}.",
+            remedy="Name an earlier one with --since.",
+        )
+    if first >= last:
+        raise Invalid(
+            f"The first day, {_day(first)}, is not before its end, {_day(last)}.",
+            remedy="Name other days with --since and --until.",
+        )
+    if not (found.known < last).any():
+        raise TooFewRows(
+            f"Of {found.source} no label is known before the end, {_day(last)}.",
+            remedy="Name a shorter --delay, or a later --until.",
+        )
 
 
 def _usual_begin(found: Traffic, times: Floats) -> float:

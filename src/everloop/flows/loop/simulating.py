@@ -272,7 +272,7 @@ def _tried(name: str, it: Year, never: Year, world: Past, plan: Plan) -> Tried:
     gain = None if loss is None or least is None else least - loss
     return Tried(
         name=name,
-        considered=0 if name == "never" else it.considered - 1,
+        considered=0 if name == "never" else max(0, it.considered - 1),
         trainings=max(0, len(it.trained) - 1),
         promotions=len(it.promoted),
         rows=int(np.nansum(it.rows)),
