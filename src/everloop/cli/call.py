@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
+from everloop.core.errors import Invalid
+
 from . import errors, late
 from .completion import Command, Group
 
@@ -143,6 +145,13 @@ def group(help_: str) -> typer.Typer:
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
+
+
+def filled(option: str, given: str | None) -> str:
+    """What an option says; empty where it is not given. Raises Invalid for one that says nothing."""
+    if given is not None and not given.strip():
+        raise Invalid(f"{option} is empty.", remedy="Say what it is, or leave it out.")
+    return given or ""
 
 
 def on_terminal() -> bool:

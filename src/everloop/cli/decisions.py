@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from . import errors, late
-from .call import Call, command, group
+from .call import Call, command, filled, group
 
 if TYPE_CHECKING:
     from everloop.core.loop import DecisionRecord
@@ -77,8 +77,8 @@ def show(call: Call, named: Named) -> None:
 def approve(
     call: Call,
     named: Named,
-    role: Annotated[str, typer.Option(metavar="ROLE", help="As whom.")] = "",
-    note: Annotated[str, typer.Option("--why", metavar="TEXT", help="For the history.")] = "",
+    role: Annotated[str | None, typer.Option(metavar="ROLE", help="As whom.")] = None,
+    note: Annotated[str | None, typer.Option("--why", metavar="TEXT", help="For the history.")] = None,
 ) -> None:
     """Approve the step that a retraining waits at (retraining.approve); it goes on.
 
@@ -86,8 +86,9 @@ def approve(
     Example:
       everloop decisions approve 7gk2m9xa --why "the new supplier is known"
     """
+    said_role, said_note = filled("--role", role), filled("--why", note)
     with call.project() as project:
-        found = late.loop.advancing.approve(project, named, role, note)
+        found = late.loop.advancing.approve(project, named, said_role, said_note)
         late.loop.advancing.advance(project)
         found = late.loop.showing.find(project, found.decision_id)
     said = f"{found.decision_id} is approved: {late.loop.telling.outcome(found)}"
@@ -107,7 +108,7 @@ def reject(
       everloop decisions reject 7gk2m9xa --why "a holiday week"
     """
     with call.project() as project:
-        found = late.loop.advancing.reject(project, named, why)
+        found = late.loop.advancing.reject(project, named, filled("--why", why))
     said = f"{found.decision_id} is rejected: {why}"
     call.answer({"decision": found}, lambda: late.output.line(said))
 

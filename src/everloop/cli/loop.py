@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from . import errors, late
-from .call import Call, command, group
+from .call import Call, command, filled, group
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -39,7 +39,7 @@ def status(call: Call, model: Which = None) -> int:
 def pause(
     call: Call,
     model: Which = None,
-    why: Annotated[str, typer.Option("--why", metavar="TEXT", help="For the history.")] = "",
+    why: Annotated[str | None, typer.Option("--why", metavar="TEXT", help="For the history.")] = None,
 ) -> None:
     """Let the loop do nothing by itself until it is resumed. What is under way ends; 'retrain' still works.
 
@@ -48,7 +48,7 @@ def pause(
       everloop loop pause iris --why "the feed is moved this week"
     """
     with call.project() as project:
-        changed = late.loop.pausing.pause(project, model, why)
+        changed = late.loop.pausing.pause(project, model, filled("--why", why))
     said = f"Paused: {', '.join(changed)}." if changed else "It was paused already."
     call.answer({"paused": changed}, lambda: late.output.line(said))
 
@@ -81,9 +81,7 @@ def _show(found: list[Standing], now: datetime) -> None:
             "not considered yet": "; ".join(one.message for one in each.waiting),
             "next of schedule": f"{out.moment(each.due)} UTC" if each.due else None,
             **(told.leeway(each.leeway) if each.leeway else {}),
-            "last decision": f"{last.action}, {out.moment(last.at)} UTC: {last.reason}"
-            if last
-            else "none yet",
+            "last decision": f"{last.action}, {told.when(last)}: {last.reason}" if last else "none yet",
             "what came of it": told.outcome(last) if last and last not in going else None,
             "what would change it": last.changes if last else None,
         }

@@ -72,9 +72,7 @@ def _show_loop(standings: list[Standing], now: datetime) -> None:
         (
             one.model,
             "paused" if one.pause else "on",
-            f"{one.last.action}, {out.moment(one.last.newest or one.last.at)} UTC"
-            if one.last
-            else "none yet",
+            f"{one.last.action}, {late.loop.telling.when(one.last)}" if one.last else "none yet",
             "; ".join(late.loop.telling.waits(one, now)),
         )
         for one in standings

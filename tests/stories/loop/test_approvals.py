@@ -99,7 +99,12 @@ def test_status_and_the_command_say_how_to_go_on(open_town: Open) -> None:
     assert "waits for approval before it trains" in asked.out
     assert approve in asked.out
     assert approve in everloop(root, "loop", "status").out
+    for words in (("decisions", "approve", waits.decision_id, "--role", ""), ("loop", "pause", "--why", " ")):
+        refused = everloop(root, *words)
+        assert refused.code == 20
+        assert f"{words[-2]} is empty" in refused.err
     (shown,) = everloop(root, "loop", "status", "--json").json["models"]
+    assert shown["pause"] is None
     assert [one["decision_id"] for one in shown["under_way"]] == [waits.decision_id]
 
 

@@ -67,6 +67,12 @@ def test_what_a_release_says_again_is_said_once() -> None:
     assert telling.outcome(replace(done, said="Better.")) == "iris@1.0.1 promoted: Better."
 
 
+def test_when_it_was_decided_and_found_again() -> None:
+    assert telling.when(DECIDED) == "2026-03-02 12:00 UTC"
+    again = replace(DECIDED, times=3, newest=NOW + HOUR)
+    assert telling.when(again) == "2026-03-02 12:00 UTC, found again at 2026-03-02 13:00 UTC"
+
+
 def test_what_the_rules_leave() -> None:
     told = telling.leeway(Leeway(NOW, 2, 8, 30 * 86_400.0, Rows(1_200, 30, 4, 5, 6), 50))
     assert told["cooldown"] == "until 2026-03-02 12:00 UTC"

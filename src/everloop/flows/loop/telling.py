@@ -26,6 +26,12 @@ def moment(at: datetime) -> str:
     return f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
+def when(one: DecisionRecord) -> str:
+    """When it was decided, and when the same was found last."""
+    again = f", found again at {moment(one.newest)}" if one.newest else ""
+    return f"{moment(one.at)}{again}"
+
+
 def outcome(one: DecisionRecord) -> str:
     """What came of it, or where it is."""
     if one.is_open:
