@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 from contextlib import chdir
 from pathlib import Path
@@ -277,6 +278,32 @@ def test_what_is_nowhere_is_named(
     assert Path(FILE).read_bytes() == sales(1, 2, 3)
 
 
+def test_what_cannot_be_got_leaves_the_work_tree_alone(begun: Path, ours: Path, tmp_path: Path) -> None:
+    """Somebody has committed and not pushed. DVC's own checkout deletes the clean file and folder."""
+    manager = started(begun, ours, str(tmp_path / "remote"))
+    (ours / "img" / "empty").mkdir(parents=True)
+    (ours / "img" / "a.png").write_bytes(b"a")
+    (ours / "here.csv").write_bytes(sales(9))
+    for path in ("img", "here.csv"):
+        manager.add(path)
+    manager.push()
+    (ours / "here.csv").unlink()
+    for file in (f"{FILE}.dvc", "img.dvc"):
+        text = (ours / file).read_text()
+        (ours / file).write_text(re.sub("md5: [0-9a-f]{4}", "md5: dead", text))
+
+    code, answer, _ = everloop(ours, "dvc", "pull")
+    assert (code, answer["error"]["code"]) == (11, "not_found")
+    assert f"'{FILE}', 'img'. These stay as they are; the others are in place." in answer["error"]["message"]
+    assert (ours / FILE).read_bytes() == sales(1, 2, 3)
+    assert (ours / "img" / "a.png").read_bytes() == b"a"
+    assert (ours / "img" / "empty").is_dir()
+    assert (ours / "here.csv").read_bytes() == sales(9)
+    with pytest.raises(NotFound, match=r"'img'\. It stays as it is\."):
+        manager.pull("img.dvc", force=True)
+    assert (ours / "img" / "a.png").read_bytes() == b"a"
+
+
 def test_damaged_objects_never_pass(begun: Path, ours: Path, tmp_path: Path) -> None:
     """DVC's own checkout takes a damaged object for good; ours leaves the file alone, and pull repairs."""
     manager = started(begun, ours, str(tmp_path / "remote"))
@@ -377,8 +404,18 @@ def test_a_folder_under_dvc(empty: Path, ours: Path) -> None:
     assert (ours / "parts" / "deep" / "b ü.csv").read_bytes() == sales(2)
     assert manager.export(version, "copy of parts").md5 == md5_in(ours, "parts.dvc")
     assert (ours / "copy of parts" / "deep" / "b ü.csv").read_bytes() == sales(2)
-    with pytest.raises(Refused):
+    assert manager.export(version, "copy of parts").source == "dvc"  # DVC keeps what was there
+    (ours / "copy of parts" / "empty").mkdir()
+    with pytest.raises(Refused, match=r"DVC does not keep 'copy of parts/empty'\."):
         manager.export(version, "copy of parts")
+    (ours / "copy of parts" / "empty").rmdir()
+    (ours / "copy of parts" / "a.csv").unlink()
+    (ours / "copy of parts" / "a.csv").write_bytes(b"mine")
+    with pytest.raises(Refused, match="DVC does not keep it as it is now"):
+        manager.export(version, "copy of parts")
+    (ours / "loose").mkdir()
+    with pytest.raises(Refused, match="DVC does not keep it"):
+        manager.export(version, "loose")
     damage(in_cache(ours, md5(sales(2))))
     assert manager.export(version, "other").source == "written"  # we have it still
     assert (ours / "other" / "deep" / "b ü.csv").read_bytes() == sales(2)

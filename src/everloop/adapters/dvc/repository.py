@@ -296,15 +296,28 @@ class DvcRepository:
 
     def pull(self, targets: Sequence[str], remote: str | None, *, force: bool) -> str:
         """Damaged objects in the cache are replaced by the remote's, missing ones brought by ``dvc fetch``,
-        all hashed, and only then ``dvc checkout`` runs."""
+        all hashed, and only then ``dvc checkout`` runs, which deletes a clean file or folder whose object is
+        missing: it is not told of those. Raises NotFound for them once the others are in place."""
         pointers = self.pointers(targets)
         for pointer in pointers:
             if "damaged" in self.states(pointer).values():
                 self._bring(pointer, replace=True)
         told = dvc(self.root, "fetch", *_remote(remote), *_after(targets)).strip()
         self.require_whole(pointers)
-        self.checkout(targets, force=force)
-        return told
+        lacking = [pointer for pointer in pointers if "missing" in self.states(pointer).values()]
+        if not lacking:
+            self.checkout(targets, force=force)
+            return told
+        others = [pointer.path for pointer in pointers if pointer not in lacking]
+        if others:
+            self.checkout(others, force=force)
+        named = ", ".join(f"'{pointer.path}'" for pointer in lacking)
+        stays = "It stays as it is" if len(lacking) == 1 else "These stay as they are"
+        raise NotFound(
+            f"Neither DVC's cache nor the remote has all of {named}. {stays}"
+            f"{'; the others are in place' if others else ''}.",
+            remedy="Run 'dvc push' where they were added, then 'everloop dvc pull' here.",
+        )
 
     def checkout(self, targets: Sequence[str], *, force: bool) -> None:
         dvc(self.root, "checkout", *(["--force"] if force else []), *_after(targets))

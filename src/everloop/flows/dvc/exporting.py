@@ -16,6 +16,8 @@ from everloop.store import dvc as dvc_files
 from .adding import record
 from .places import folder_of, repository_name, within
 
+_SHOWN = 10
+
 
 def export(
     project: Project, version: DatasetVersion, to: str | Path, *, force: bool = False, commit: bool = False
@@ -25,7 +27,7 @@ def export(
 
     The md5 of a file written anew depends on the library that wrote it, so the first is remembered, and the
     object that DVC keeps of it (or of the original that was imported) is taken first. Raises Refused where
-    ``to`` holds something that DVC does not keep, unless ``force``.
+    ``to`` holds something that DVC does not keep, unless ``force``; of a folder, anything in it.
     """
     target = project.settings.root / Path(to).expanduser()
     repository = project.open_dvc().open_here(folder_of(project, [to]))
@@ -117,9 +119,28 @@ def _is_kept_whole(project: Project, version: DatasetVersion) -> bool:
 
 
 def _require_kept(repository: Repository, target: Path, path: str) -> None:
-    pointer = Pointer(f"{path}.dvc", path, "" if target.is_dir() else repository.md5_of(target))
-    if target.is_dir() or repository.states(pointer)[path] != "whole":
+    lost = _of_a_folder(repository, path) if target.is_dir() else _of_a_file(repository, target, path)
+    if lost:
         raise Refused(
-            f"{target} is there, and DVC does not keep it.",
-            remedy="Name another file, keep it with 'everloop dvc add', or say --force.",
+            f"{target} is there, and DVC does not keep {lost}.",
+            remedy="Name another place, keep it with 'everloop dvc add', or say --force.",
         )
+
+
+def _of_a_file(repository: Repository, target: Path, path: str) -> str:
+    """What DVC does not keep of a file: empty, or all of it."""
+    pointer = Pointer(f"{path}.dvc", path, repository.md5_of(target))
+    return "" if repository.states(pointer)[path] == "whole" else "it"
+
+
+def _of_a_folder(repository: Repository, path: str) -> str:
+    """What DVC does not keep of a folder: empty where it is what its ``.dvc`` file says and no more."""
+    if not (repository.root / f"{path}.dvc").is_file():
+        return "it"
+    pointers = [pointer for pointer in repository.read(f"{path}.dvc") if pointer.path == path]
+    states = {state for pointer in pointers for state in repository.states(pointer).values()}
+    if states != {"whole"} or repository.status(pointers, [f"{path}.dvc"]):
+        return "it as it is now"
+    left_out = [name for pointer in pointers for name in repository.left_out(pointer)]
+    shown = ", ".join(f"'{name}'" for name in left_out[:_SHOWN])
+    return shown + (f" and {len(left_out) - _SHOWN:,} more" if len(left_out) > _SHOWN else "")
