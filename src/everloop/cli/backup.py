@@ -41,7 +41,7 @@ def create(
         bool, typer.Option("--full", help="Read and compare everything, and save all rows again.")
     ] = False,
     adopt: Annotated[
-        bool, typer.Option("--adopt", help="Go on with the backups of this project before it was moved.")
+        bool, typer.Option("--adopt", help="Go on with the backups of a project in another folder.")
     ] = False,
 ) -> int:
     """Save what has changed since the last backup: data, models, metadata, registry, settings.
@@ -171,7 +171,7 @@ def restore(
     """Restore a backup [the newest], or any moment that the backups cover, after checking all of it.
 
     In place, what is there now is backed up first. Killed at any moment, there is the old state or the new.
-    Exit code 4: with --keep-going, something could not be restored.
+    Exit code 4: a newer backup could not be read, or with --keep-going something was not restored.
 
     \b
     Example:

@@ -137,6 +137,17 @@ class Target:
                 damaged.append(entry.key)
         return Found(tuple(sorted(backups, key=lambda backup: (backup.at, backup.id))), tuple(damaged))
 
+    def damaged_after(self, backup: Backup) -> tuple[str, ...]:
+        """Where the files of later backups are that cannot be read: ids are in the order of time."""
+        places = []
+        for entry in self.blobs.entries(f"{self.tenant}/backups/"):
+            if entry.key > self._manifest(backup.id):
+                try:
+                    self._read(entry.key)
+                except Corrupt:
+                    places.append(self.blobs.where(entry.key))
+        return tuple(sorted(places))
+
     def find(self, backup_id: str) -> Backup:
         """By its id or a unique ending of it (4 characters or more)."""
         backups = self.found().backups

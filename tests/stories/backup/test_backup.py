@@ -314,6 +314,43 @@ def test_a_place_that_belongs_to_another_project_is_refused(opened: Open, tmp_pa
     assert backup.create(other).parent is not None
 
 
+def test_a_copy_does_not_share_the_place_of_its_original(shop: Project, opened: Open, tmp_path: Path) -> None:
+    """Its database, copied with it, knows the place. A path that leads to the same folder is no copy."""
+    register(shop, 1)
+    backup.create(shop)
+    shutil.copytree(tmp_path / "shop", tmp_path / "copy")
+    copy = opened("copy")
+    with pytest.raises(Refused, match=r"holds backups of the project in .*/shop\."):
+        backup.create(copy)
+    (tmp_path / "link").symlink_to("shop")
+    assert backup.create(opened("link")).parent is not None
+
+    backup.create(copy, adopt=True)
+    with pytest.raises(Refused, match=r"holds backups of the project in .*/copy\."):
+        backup.create(shop)
+
+
+def test_a_moved_project_goes_on_with_its_backups_unless_another_has_written(
+    shop: Project, opened: Open, tmp_path: Path
+) -> None:
+    """Its old folder is out of sight, as for a container; whether the backups are its own the marks say."""
+    register(shop, 1)
+    first = backup.create(shop)
+    shop.close()
+    (tmp_path / "shop").rename(tmp_path / "moved")
+    shutil.copytree(tmp_path / "moved", tmp_path / "copy")
+    assert backup.create(opened("moved")).parent == first.id
+    (tmp_path / "moved").rename(tmp_path / "out of sight")
+    with pytest.raises(Refused, match="--adopt"):
+        backup.create(opened("copy"))
+
+
+def test_one_database_of_several_folders_is_one_project(opened: Open, tmp_path: Path) -> None:
+    url = f"store.url=sqlite:///{tmp_path}/shared.db"
+    first = backup.create(opened("shop", url))
+    assert backup.create(opened("service", url)).parent == first.id
+
+
 # -- at the command line -------------------------------------------------------------------------------------
 
 
@@ -344,6 +381,10 @@ def test_a_day_at_the_command_line(tmp_path: Path) -> None:
     early = everloop(folder, "backup", "restore", "--at", "2020-01-01T12:00", "--replace")
     assert early.code == 13
     assert "do not cover 2020-01-01 12:00:00" in early.err
+    assert "backup create" not in early.err
+    late = everloop(folder, "backup", "restore", "--at", "2999-01-01T12:00", "--replace")
+    assert late.code == 13
+    assert f"'everloop backup create --to {tmp_path}/backups' covers the time until now" in late.err
     assert "stays" in everloop(folder, "backup", "prune", "--dry-run").out
 
     for path in (tmp_path / "backups").glob("*/objects/*/*"):

@@ -71,6 +71,22 @@ def test_a_damaged_file_of_a_backup_is_told_in_a_sentence(shop: Project, tmp_pat
     assert backup.create(shop).unread == (made.id,)
 
 
+def test_a_newest_backup_that_cannot_be_read_is_told(shop: Project, tmp_path: Path, clock: Hands) -> None:
+    register(shop, 1)
+    first = backup.create(shop)
+    clock.sleep(60)
+    newest = backup.create(shop)
+    path = tmp_path / "backups" / "default" / "backups" / f"{newest.id}.json"
+    path.write_text("{")
+    said = f"a backup newer than {first.id} cannot be read: {path} is damaged"
+    assert backup.restore(shop, into=tmp_path / "copy").problems == (said,)
+    assert backup.drill(shop).problems == (said,)
+    assert backup.restore(shop, first.id, into=tmp_path / "named").problems == ()
+    assert backup.restore(shop, at=first.at, into=tmp_path / "then").problems == ()
+    restored = everloop(tmp_path / "shop", "backup", "restore", "--into", "../told")
+    assert (restored.code, f"Not as it was: {said}" in restored.out) == (4, True)
+
+
 def test_a_version_that_is_not_what_it_says_keeps_the_others_from_nobody(
     shop: Project, opened: Open, tmp_path: Path
 ) -> None:

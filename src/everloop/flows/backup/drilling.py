@@ -13,7 +13,7 @@ from everloop.flows.saved import open_target
 from everloop.store import history
 
 from .checking import check
-from .restoring import bring, choose, differences, staged
+from .restoring import bring, choose, differences, overlooked, staged
 from .saving import Progress, quiet
 
 _COMMITTED = timedelta(minutes=10)  # after which a version that was dated is surely recorded as well
@@ -48,6 +48,7 @@ def drill(
     begun = project.clock.monotonic()
     with project.locks.hold("backup"):
         backup = choose(target, backup_id, None)
+        unread = overlooked(target, backup) if backup_id is None else ()
         for left in project.settings.state.glob("drill-*"):  # of drills that were killed: we hold the lock
             shutil.rmtree(left, ignore_errors=True)
         folder = project.settings.state / f"drill-{token()}"
@@ -57,7 +58,7 @@ def drill(
             brought = bring(target, backup, stores, progress)
             with staged(project, target, backup, None, folder, stores) as copy:
                 checked = check(copy, progress)
-                problems = [*checked.problems, *differences(copy.store, backup)]
+                problems = [*unread, *checked.problems, *differences(copy.store, backup)]
                 there = {version.version_id for version in data.list_versions(copy)}
         finally:
             shutil.rmtree(folder, ignore_errors=True)

@@ -67,6 +67,7 @@ def restore(
     With ``into`` as a project of its own in a new folder; else in place, where what is there now is backed up
     first and ``over`` has to say that it may be replaced. All that comes is checked before anything changes;
     what is not as it was saved is an error, or with ``keep_going`` told in ``problems`` while all else comes.
+    That a backup newer than the newest one cannot be read is told there in any case.
     Killed at any moment there is the old state or the new one.
 
     Raises:
@@ -80,11 +81,14 @@ def restore(
         for name in _locks(project, whole=into is None):
             held.enter_context(project.locks.hold(name))
         backup = choose(target, backup_id, at)
+        unread = overlooked(target, backup) if backup_id is None and at is None else ()
         if into is not None:
-            return _restore_beside(project, target, backup, at, into, keep_going, progress)
-        # What is brought is needed by no row until the end: a lease keeps a collection away from it.
-        held.enter_context(leased(project.data, project.tenant, project.clock))
-        return _restore_in_place(project, target, backup, at, over, keep_going, progress)
+            done = _restore_beside(project, target, backup, at, into, keep_going, progress)
+        else:
+            # What is brought is needed by no row until the end: a lease keeps a collection away from it.
+            held.enter_context(leased(project.data, project.tenant, project.clock))
+            done = _restore_in_place(project, target, backup, at, over, keep_going, progress)
+        return replace(done, problems=(*unread, *done.problems))
 
 
 def choose(target: Target, backup_id: str | None, at: datetime | None) -> Backup:
@@ -105,13 +109,21 @@ def choose(target: Target, backup_id: str | None, at: datetime | None) -> Backup
         return found.backups[-1]
     covering = [backup for backup in found.backups if backup.reaches_back_to <= at <= backup.at]
     if not covering:
+        spans = "; ".join(f"{_said(a)} to {_said(b)}" for a, b in windows(found))
+        later = f" 'everloop backup create --to {target.place}' covers the time until now."
         raise UnknownVersion(
             f"The backups in {target.place} do not cover {_said(at)}.",
-            remedy="Covered: "
-            + "; ".join(f"{_said(a)} to {_said(b)}" for a, b in windows(found))
-            + " (UTC).",
+            remedy=f"Covered: {spans} (UTC).{later if at > found.backups[-1].at else ''}",
         )
     return covering[0]
+
+
+def overlooked(target: Target, backup: Backup) -> tuple[str, ...]:
+    """What keeps the newest backup that can be read from being the newest, in sentences."""
+    return tuple(
+        f"a backup newer than {backup.id} cannot be read: {where} is damaged"
+        for where in target.damaged_after(backup)
+    )
 
 
 def windows(found: Found) -> list[tuple[datetime, datetime]]:

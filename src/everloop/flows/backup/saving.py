@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from hashlib import sha256
+from pathlib import Path
 
 from everloop.core.errors import Corrupt, InvalidSettings, NotFound, Refused
 from everloop.core.ids import new_id
@@ -88,7 +89,8 @@ def create(
     copied. An object that is damaged in the project is named in ``damaged``; all others are saved.
 
     Raises:
-        Refused: the target belongs to a project in another folder, and not ``adopt``.
+        Refused: the target belongs to another project, or to the one that this is a copy of, and not
+            ``adopt``.
         InvalidSettings: the target is in the project's own state, or around it.
         Busy: another backup, restore or drill is at work.
     """
@@ -111,9 +113,8 @@ def save(
     found = target.found()
     newest = found.backups[-1] if found.backups else None
     with project.store.writing() as tx:
-        known = changes.find(tx, target.place)
-        if newest and not known and not adopt:
-            _check_owner(project, target, newest)
+        if newest and not adopt:
+            _check_owner(project, target, newest, changes.find(tx, target.place))
         mark, at = changes.begin(tx, target.place, project.clock)
     unread = _unread(target, found, full=full)
     whole_ones = [backup for backup in found.backups if backup.id not in unread]
@@ -180,8 +181,16 @@ def _unread(target: Target, found: Found, *, full: bool) -> tuple[str, ...]:
     return tuple(sorted(unread))
 
 
-def _check_owner(project: Project, target: Target, newest: Backup) -> None:
-    if newest.folder != str(project.settings.root):
+def _check_owner(project: Project, target: Target, newest: Backup, mark: Mark | None) -> None:
+    """A copy of a project has its marks as well: that the original is still in its folder tells it. Where
+    that cannot be seen, the project was moved or is reached by another path: its marks are enough."""
+    try:
+        if Path(newest.folder).samefile(project.settings.root):
+            return
+        copied = project.settings.store.url is None  # else several folders use one database
+    except OSError:
+        copied = False
+    if copied or mark is None or mark.reached(newest.id) is None:
         raise Refused(
             f"{target.place} holds backups of the project in {newest.folder}.",
             remedy="Give each project a place of its own. If this is that project, moved, say --adopt.",
