@@ -230,9 +230,10 @@ def _put(tx: Tx, project: Project, kind: str, name: str, version: DatasetVersion
         raise Conflict(
             f"'{name}' is a {there.kind} of {version.dataset} already.", remedy="Take another name."
         )
-    if there is not None and there.version_id == version.version_id:
+    same = there is not None and there.version_id == version.version_id
+    if there is not None and same and there.updated_by:  # else a main without a row, which gets one
         return Moved(there, there.version_id)
-    if there is not None and not move:
+    if there is not None and not same and not move:
         raise Conflict(
             f"The {kind} '{name}' of {version.dataset} stands at {there.version_id[:12]}.",
             remedy=f"--move lets it stand at {version.short}; the history remembers where it stood.",

@@ -16,6 +16,11 @@ def holders(tx: Tx) -> dict[str, list[str]]:
     return found
 
 
+def is_registered(tx: Tx, version_id: str) -> bool:
+    """Whether some dataset has a version, whether or not what the database says of it can be read."""
+    return tx.count(dataset_versions, dataset_versions.c.version_id == version_id) > 0
+
+
 def references_to(tx: Tx, version_id: str) -> list[str]:
     """The models whose later data are compared with this version."""
     found = tx.rows(references, references.c.data_version == version_id, by="model", only=("model",))

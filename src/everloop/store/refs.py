@@ -60,6 +60,17 @@ def list_moves(tx: Tx, dataset: str) -> list[DataMove]:
     return [_move(row) for row in tx.rows(data_moves, data_moves.c.dataset == dataset)]
 
 
+def lost(tx: Tx) -> list[DataRef]:
+    """Names that came somewhere and were never taken away, and that stand nowhere now, as they stood last."""
+    standing = {(ref.dataset, ref.name) for ref in list_refs(tx)}
+    last = {(row["dataset"], row["name"]): row for row in tx.each(data_moves)}
+    return [
+        DataRef(*name, row["kind"], row["version_id"], datetime.fromisoformat(row["at"]), row["by"])
+        for name, row in last.items()
+        if row["version_id"] is not None and name not in standing
+    ]
+
+
 def stood_at(tx: Tx, dataset: str, moment: datetime, name: str = MAIN) -> str | None:
     """The version that a name stood at then; None where it did not exist yet or any more."""
     columns = data_moves.c

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import shutil
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from sqlalchemy import text
 from tests.stories.test_cli import everloop
 from tests.stories.upkeep.days import (
     HARMS,
@@ -226,6 +228,73 @@ def test_names_that_stand_at_nothing_and_a_lost_database_are_damage(local: Proje
     assert version.version_id[:12] in found["tag d@golden"].what
     assert "backup restore" in found["versions"].remedy
     assert {damage.key for damage in upkeep.repair(local).lost} == set(found)
+
+
+@pytest.mark.parametrize("document", ["{", "{}", None])
+def test_a_version_that_the_database_cannot_read_is_damage(local: Project, document: str | None) -> None:
+    first, second = series(local, 2)
+    refs.tag(local, first.version_id, "golden")
+    with local.store.engine.begin() as connection:
+        set_, what = (f"document = '{document}'", "") if document else ("version_id = 'x'", "instead")
+        connection.execute(text(f"UPDATE dataset_versions SET {set_} WHERE sequence = 1"))
+    for full in (False, True):
+        damage = upkeep.verify(local, full=full).damages[0]
+        assert damage.store == "database"
+        assert damage.where == f"version d@{first.short if document else 'x'}"
+        assert what in damage.what
+        assert "backup restore" in damage.remedy
+    if document:
+        assert str(damage.versions[0]) == f"d@{first.short} (#golden)"
+    harm(local, keys(local, "packs")[0], "cut")
+    assert upkeep.repair(local).lost
+    assert second.version_id in {each.version_id for each in upkeep.repair(local).lost_versions}
+
+
+def test_what_the_database_says_of_a_version_is_compared_with_what_is_stored(local: Project) -> None:
+    version = series(local, 1)[0]
+    row = text("SELECT document FROM dataset_versions")
+    for wrong, said in (
+        ({"rows": 5}, "says 5 rows, and 4000 are stored"),
+        (
+            {"columns": [{"name": n, "type": "int64"} for n in ("id", "x", "b")]},
+            "it names 'x', and 'a' stored",
+        ),
+        ({"columns": [asdict(column) for column in version.columns[::-1]]}, "their order is another"),
+        ({"kind": "files"}, "of kind files, and table is stored"),
+    ):
+        with local.store.engine.begin() as connection:
+            before = connection.execute(row).scalar_one()
+            garbled = json.dumps({**json.loads(before), **wrong})
+            connection.execute(text("UPDATE dataset_versions SET document = :d"), {"d": garbled})
+        [damage] = upkeep.verify(local, full=True).damages
+        assert said in damage.what
+        assert "backup restore" in damage.remedy
+        with local.store.engine.begin() as connection:
+            connection.execute(text("UPDATE dataset_versions SET document = :d"), {"d": before})
+    assert upkeep.verify(local, full=True).sound
+
+
+def test_names_that_are_lost_are_damage_and_put_back_as_told(local: Project) -> None:
+    first, second = series(local, 2)
+    data.register(local, table(7), "d", branch="trial")
+    refs.tag(local, first.version_id, "golden")
+    refs.tag(local, first.version_id, "gone")
+    refs.remove(local, "tag", "d@gone")
+    assert upkeep.verify(local).sound
+    with local.store.writing() as tx:
+        tx.remove(data_refs)
+    found = {damage.key: damage for damage in upkeep.verify(local).damages}
+    assert set(found) == {"tag d@golden", "branch d@main", "branch d@trial"}
+    assert found["branch d@main"].what == f"It is lost; it stood at {second.short}."
+    for damage in found.values():
+        command = damage.remedy.split("'")[1].split()[1:]
+        assert everloop(local.settings.root, *command).code == 0
+    assert upkeep.verify(local).sound
+    assert data.find(local, "d@latest").version_id == second.version_id
+    with local.store.writing() as tx:  # a main that the database does not know about stands at the newest
+        tx.remove(data_refs, data_refs.c.name == "main")
+    assert refs.branch(local, "d@main", start="d@latest").ref.name == "main"
+    assert upkeep.verify(local).sound
 
 
 def test_a_folder_where_an_object_belongs_is_moved_out_of_the_way(local: Project, tmp_path: Path) -> None:

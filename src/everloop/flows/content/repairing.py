@@ -142,7 +142,7 @@ class _Work:
 
     def _touches(self, damage: Damage, version: DatasetVersion) -> bool:
         """Whether an object that a version needs is damaged still."""
-        if version.version_id not in {each.version_id for each in damage.versions}:
+        if damage.store != "data" or version.version_id not in {each.version_id for each in damage.versions}:
             return False
         try:
             return not is_right(damage.key, self.project.data.get(damage.key))
@@ -198,10 +198,19 @@ def _copy_at(project: Project, source: str) -> Fetch:
 
 def _versions(project: Project, damages: Sequence[Damage]) -> list[DatasetVersion]:
     """The versions that damages touch, those that came first first."""
-    names = {(each.dataset, each.version_id) for damage in damages for each in damage.versions}
+    names = {
+        (each.dataset, each.version_id)
+        for damage in damages
+        if damage.store != "database"
+        for each in damage.versions
+    }
+    found = []
     with project.store.reading() as tx:
-        found = [datasets.known_version(tx, version_id, dataset) for dataset, version_id in names]
-    return sorted((v for v in found if v), key=lambda version: (version.created_at, version.sequence))
+        for dataset, version_id in names:
+            with suppress(Corrupt):  # the database cannot say what it was registered from
+                version = datasets.known_version(tx, version_id, dataset, statistics=False)
+                found += [version] if version else []
+    return sorted(found, key=lambda version: (version.created_at, version.sequence))
 
 
 def _told(project: Project, found: tuple[Damage, ...], left: tuple[Damage, ...], work: _Work) -> Repair:

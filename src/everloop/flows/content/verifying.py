@@ -14,14 +14,15 @@ from typing import Any
 
 from blake3 import blake3
 
+from everloop.core.data import DataRef, DatasetVersion
 from everloop.core.errors import Corrupt, NotFound
 from everloop.core.ports import Entry
 from everloop.data import manifest as manifests
 from everloop.flows import artifacts
 from everloop.flows.project import Project
-from everloop.store import datasets, needs, refs
+from everloop.store import needs, refs
 
-from . import inventory
+from . import described, inventory
 from .inventory import Inventory
 from .objects import Objects
 from .proving import Prover
@@ -55,8 +56,8 @@ class Touched:
 @dataclass(frozen=True)
 class Damage:
     """An object that is not what was written, or is missing. ``store``: data, artifacts, or database for what
-    the database lacks. ``runs`` are those whose models or plots it is. ``needed`` is false where nothing
-    needs it for certain. ``remedy`` says what to do."""
+    the database lacks or says wrongly. ``runs`` are those whose models or plots it is. ``needed`` is false
+    where nothing needs it for certain. ``remedy`` says what to do."""
 
     store: str
     key: str
@@ -102,7 +103,7 @@ def verify(
     known = versions_of(project)  # before the objects: a version's objects are there before it is
     stock = inventory.take(project.data, project.tenant)
     look = _Look(project, there, known, stock)
-    look.at_database()
+    look.at_database(full=full)
     look.at_objects(progress)
     if full or models:
         look.at_artifacts(progress)
@@ -145,13 +146,27 @@ class _Look:
         self._wrong: dict[str, str] = {}
         self._decoded: set[str] = set()  # of these, what was found by decoding only
         self._of_database: list[Damage] = []
+        self._described: dict[str, list[DatasetVersion]] = {}
         self._of_artifacts: dict[str, str] = {}
         self._runs: dict[str, list[str]] = {}
 
-    def at_database(self) -> None:
-        """Names that stand at no version, and a database that knows nothing of what is stored."""
+    def at_database(self, *, full: bool) -> None:
+        """Versions whose rows cannot be read, names that stand at no version or are lost, and a database that
+        knows nothing of what is stored."""
         with self.project.store.reading() as tx:
             standing, gone, known = refs.list_refs(tx), needs.removed(tx), needs.holders(tx)
+            versions, unread = described.read_all(tx, known, full=full)
+            lost = refs.lost(tx)
+        for version in versions:
+            self._described.setdefault(version.version_id, []).append(version)
+        for each in unread:
+            name = f"version {each.dataset}@{each.version_id[:12]}"
+            whose = touched(self.project, [(each.dataset, each.version_id)])
+            self._of_database.append(Damage("database", name, name, each.what, whose, remedy=_DATABASE))
+        for ref in lost:
+            name = f"{ref.kind} {ref.dataset}@{ref.name}"
+            what = f"It is lost; it stood at {ref.version_id[:12]}."
+            self._of_database.append(Damage("database", name, name, what, remedy=_put_back(ref)))
         for ref in standing:
             if ref.dataset not in known.get(ref.version_id, ()):
                 name = f"{ref.kind} {ref.dataset}@{ref.name}"
@@ -213,7 +228,7 @@ class _Look:
                 self._of_artifacts[entry.key] = what
 
     def at_contents(self, progress: Progress) -> None:
-        """Decode the versions that nothing was found against so far."""
+        """Decode the versions that nothing was found against so far, and compare what the database says."""
         prover = Prover(self.there)
         touched = {version for key in self._wrong for version in self._touching(key)}
         wanted = [name for name in self.known if name not in touched]
@@ -222,7 +237,17 @@ class _Look:
             if what and self._still_registered(version_id):
                 self._wrong[self.there.manifest_key(version_id)] = what
                 self._decoded.add(self.there.manifest_key(version_id))
+            elif not what:
+                self._compare(version_id)
             progress(done, len(wanted), "contents")
+
+    def _compare(self, version_id: str) -> None:
+        stored = self.there.manifest(version_id)
+        for version in self._described.get(version_id, ()):
+            what = described.difference(version, stored)
+            if what and self._still_registered(version_id):
+                name = f"version {version.dataset}@{version.short}"
+                self._of_database.append(Damage("database", name, name, what, remedy=_DATABASE))
 
     def damages(self) -> tuple[Damage, ...]:
         return (
@@ -258,7 +283,7 @@ class _Look:
 
     def _still_registered(self, version_id: str) -> bool:
         with self.project.store.reading() as tx:
-            return datasets.known_version(tx, version_id) is not None
+            return needs.is_registered(tx, version_id)
 
     def _touching(self, key: str) -> list[str]:
         name = key.rsplit("/", 1)[1].partition(".")[0]
@@ -284,6 +309,13 @@ class _Look:
         where = self.project.artifacts.where(key)
         remedy = _REPAIR if runs else _UNNEEDED
         return Damage("artifacts", key, where, what, runs=runs, needed=bool(runs), remedy=remedy)
+
+
+def _put_back(ref: DataRef) -> str:
+    at = f"{ref.dataset}@{ref.version_id[:12]}"
+    if ref.kind == "tag":
+        return f"'everloop data tag {at} {ref.name}' puts it back."
+    return f"'everloop data branch {ref.dataset}@{ref.name} --from {at} --move' puts it back."
 
 
 _CHANGED = "Its bytes are not what was written."
