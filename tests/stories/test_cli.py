@@ -136,7 +136,9 @@ def test_a_newcomers_first_hour(tmp_path: Path) -> None:
 
     rows = (folder / "data" / "iris.csv").read_text().splitlines()
     (folder / "fewer.csv").write_text("\n".join(rows[:-10]) + "\n")
-    added = everloop(folder, "data", "add", "fewer.csv", "--tag", "why=a try", "--json").json
+    added = everloop(
+        folder, "data", "add", "fewer.csv", "--dataset", "iris", "--tag", "why=a try", "--json"
+    ).json
     assert added["new"]
     assert added["version"]["tags"] == {"why": "a try"}
     diff = everloop(folder, "data", "diff", identifier, "iris@latest", "--json").json["diff"]
@@ -144,7 +146,7 @@ def test_a_newcomers_first_hour(tmp_path: Path) -> None:
     assert "10 removed" in everloop(folder, "data", "diff", identifier, "iris@latest").out
     got = everloop(folder, "data", "get", identifier, "--to", "copy.csv")
     assert got.code == 0
-    assert everloop(folder, "data", "add", "copy.csv", "--json").json["new"] is False
+    assert everloop(folder, "data", "add", "copy.csv", "--dataset", "iris", "--json").json["new"] is False
 
     models = everloop(folder, "models", "list", "--json").json["models"]
     assert [model["aliases"] for model in models] == [["champion"]]

@@ -124,6 +124,10 @@ def test_something_is_tried_on_a_branch_beside_the_main_line(folder: Path) -> No
         ("log fligths", "unknown_version", "Did you mean 'flights'"),
         ("tags fligths", "unknown_version", "Did you mean 'flights'"),
         ("lineage nowhere.csv", "unknown_version", "no data version 'nowhere.csv'"),
+        ("list fligths", "unknown_version", "Did you mean 'flights'"),
+        ("branch flights@tria --delete", "unknown_version", "Known: 'main'"),
+        ("diff flights@golden flights@latest --key=", "invalid", "--key '' names no column"),
+        ("add other.csv", "invalid_settings", "Say --dataset NAME. Known: flights."),
         ("diff flights@golden flights@latest --key idd", "unknown_column", "Did you mean 'id'"),
     ],
 )
@@ -133,6 +137,7 @@ def test_what_cannot_be_done_is_said_and_changes_nothing(
     add(range(40))
     everloop("data", "tag", "flights@latest", "golden")
     add(range(41))
+    write("other.csv", range(3))
     before = everloop("data", "log", "--moves", "--json").out
     said = everloop("data", *arguments.split())
     assert (said.code, told in said.err) == (EXIT_CODES[code], True), said.err
@@ -147,6 +152,16 @@ def test_a_tag_is_moved_only_when_asked(folder: Path) -> None:
     assert shown("flights@golden") == second
     assert everloop("data", "tag", "flights@golden", "--delete").code == 0
     assert "There is no tag yet" in everloop("data", "tags").out
+    absent = everloop("data", "tag", "flights@golden", "--delete").err
+    assert "There is no tag 'golden' of flights." in absent
+    assert "what to do: 'everloop data tags' lists what is there." in absent
+
+
+def test_a_file_of_a_model_is_known_by_any_path(folder: Path, tmp_path: Path) -> None:
+    version = add(range(40))
+    (tmp_path / "link").symlink_to(tmp_path)
+    for path in ("./flights.csv", "link/flights.csv", f"../{tmp_path.name}/flights.csv"):
+        assert everloop("data", "add", path, "--json").json["version"]["version_id"] == version
 
 
 def test_two_deliveries_are_compared_cell_by_cell_and_drawn(folder: Path) -> None:

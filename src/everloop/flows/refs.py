@@ -131,9 +131,10 @@ def list_moves(project: Project, dataset: str) -> list[DataMove]:
 
 
 def list_versions(project: Project, dataset: str | None = None, branch: str | None = None) -> list[Listed]:
-    """Versions with their names, oldest first; with ``branch`` those that it stands on."""
+    """Versions with their names, oldest first; with ``branch`` those that it stands on. Raises UnknownVersion
+    for a dataset or branch that is not there."""
     with project.store.reading() as tx:
-        if dataset is not None and branch is not None:
+        if dataset is not None:
             _known(tx, dataset)
         found = datasets.versions(tx, dataset, statistics=False)
         named = refs.list_refs(tx, dataset)
@@ -219,8 +220,11 @@ def _find(tx: Tx, dataset: str, name: str, kind: str) -> DataRef:
 
 def _no_name(kind: str, name: str, dataset: str | None, known: Sequence[DataRef]) -> UnknownVersion:
     of = f" of {dataset}" if dataset else ""
+    there = [ref.name for ref in known if ref.kind == kind]
+    which = "tags" if kind == "tag" else "branches"
     return UnknownVersion(
-        f"There is no {kind} '{name}'{of}.", remedy=nearest(name, [r.name for r in known if r.kind == kind])
+        f"There is no {kind} '{name}'{of}.",
+        remedy=nearest(name, there) if there else f"'everloop data {which}' lists what is there.",
     )
 
 

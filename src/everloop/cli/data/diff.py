@@ -46,6 +46,8 @@ def diff(
     """
     if picture and picture.suffix.lower() != ".png":
         raise Invalid(f"--picture '{picture}' is no PNG file.", remedy="End the name in .png.")
+    if key is not None and not key.strip():
+        raise Invalid("--key '' names no column.", remedy="Name some, or say --whole-rows.")
     chosen = [] if whole else [name.strip() for name in key.split(",")] if key else None
     with call.project() as project:
         old, new = late.data.find(project, before), late.data.find(project, after)

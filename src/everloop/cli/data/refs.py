@@ -146,8 +146,6 @@ def log(
             moved = {name: late.refs.list_moves(project, name)[-(limit or 0) :] for name in of}
         else:
             found = {name: late.refs.list_versions(project, name, branch) for name in of}
-            if dataset and not found[dataset]:
-                late.refs.list_refs(project, dataset)
     if moves:
         call.answer({"moves": moved}, lambda: _show_moves([m for each in moved.values() for m in each]))
         return

@@ -10,7 +10,7 @@ import typer
 
 from everloop.cli import late
 from everloop.cli.call import Call, command
-from everloop.core.errors import Invalid, InvalidSettings
+from everloop.core.errors import FileMissing, Invalid, InvalidSettings
 
 from . import files
 from .group import app
@@ -175,16 +175,20 @@ def within(project: Project, file: Path) -> str:
 def _dataset(project: Project, file: Path, given: str | None) -> tuple[str, str]:
     """The dataset's name and the file's encoding."""
     models = project.settings.models.values()
-    reading = [m for m in models if m.data.path and project.settings.root / m.data.path == Path.cwd() / file]
+    root, path = project.settings.root, (Path.cwd() / file.expanduser()).resolve()
+    reading = [m for m in models if m.data.path and (root / m.data.path).resolve() == path]
     if given is not None:
         late.data.check_name(project, given)
         same = [m for m in models if m.dataset == given]
         return given, same[0].data.encoding if same else "utf-8"
-    chosen = reading or (list(models) if len(models) == 1 else [])
+    chosen = reading or [m for m in models if len(models) == 1 and not m.data.path]
+    if not chosen and not path.exists():
+        raise FileMissing(f"There is no file '{path}'.", remedy="Check the path.")
     if not chosen:
         names = ", ".join(sorted({m.dataset for m in models}))
         raise InvalidSettings(
-            f"It is not clear to which dataset {file} belongs.", remedy=f"Say --dataset NAME. Known: {names}."
+            f"It is not clear to which dataset {file} belongs: no model reads it.",
+            remedy=f"Say --dataset NAME. Known: {names}.",
         )
     return chosen[0].dataset, chosen[0].data.encoding
 
