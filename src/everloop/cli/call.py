@@ -86,11 +86,15 @@ class Call:
             project.close()
 
     def answer(self, document: object, show: Callable[[], object]) -> None:
-        """The command's one answer on stdout: the document as JSON, or what ``show`` prints for people."""
-        if self.json:
-            typer.echo(late.output.to_json(document))
-        else:
-            show()
+        """The command's one answer on stdout: the document as JSON, or what ``show`` prints for people. Where
+        nobody reads it to its end the command goes on, to its exit code."""
+        try:
+            if self.json:
+                typer.echo(late.output.to_json(document))
+            else:
+                show()
+        except BrokenPipeError:
+            errors.reader_left()
 
     def note(self, text: str) -> None:
         """A remark beside the answer, on stderr."""

@@ -65,15 +65,24 @@ def exit_code(error: MLOpsError) -> int:
 
 
 def guard(work: Callable[[], int | None], *, json: bool, debug: bool) -> int:
-    """Run a command; what it raises becomes a message and an exit code."""
+    """Run a command; what it raises becomes a message and an exit code. That nobody reads its output any
+    longer (``| head``) is no error, and changes no code."""
+    code = OK
     try:
-        code = work() or OK
+        code = _run(work, json=json, debug=debug)
         sys.stdout.flush()
-        return code
+    except BrokenPipeError:
+        reader_left()
+    return code
+
+
+def _run(work: Callable[[], int | None], *, json: bool, debug: bool) -> int:
+    try:
+        return work() or OK
     except KeyboardInterrupt:
         return interrupted()
     except BrokenPipeError:
-        return _reader_left()
+        raise
     except Exception as error:  # noqa: BLE001 (the outermost place: a bug is told, not dumped)
         known = as_known(error)
         return told(known, json=json, debug=debug) if known else _unexpected(error, json=json, debug=debug)
@@ -113,10 +122,13 @@ def as_known(error: BaseException) -> MLOpsError | None:
 
 
 def _tell(said: dict[str, str], text: str, *, json: bool) -> None:
-    if json:
-        typer.echo(json_text.dumps({"error": said}, ensure_ascii=False))
-    else:
-        typer.echo(text, err=True)
+    try:
+        if json:
+            typer.echo(json_text.dumps({"error": said}, ensure_ascii=False))
+        else:
+            typer.echo(text, err=True)
+    except BrokenPipeError:
+        reader_left()
 
 
 def _place(error: OSError) -> str:
@@ -138,7 +150,6 @@ def interrupted() -> int:
     return INTERRUPTED
 
 
-def _reader_left() -> int:
-    """Whoever read our output has closed it (``| head``): nobody is left to tell anything."""
+def reader_left() -> None:
+    """Whoever read our output has closed it: nobody is left to tell anything."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return OK

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -113,6 +116,49 @@ def test_backups_mend_without_being_named(tmp_path: Path) -> None:
     assert everything(here) == sound
     assert_right(here, versions)
     here.close()
+
+
+def test_a_dry_run_names_each_object_once_and_nothing_aside(tmp_path: Path) -> None:
+    """Where a backup and the file that it was registered from could both restore it."""
+    from everloop.flows import backup
+
+    here = opened(tmp_path / "p", f"backup.to={tmp_path / 'backups'}")
+    (tmp_path / "p" / "rows.csv").write_text("a,b\n" + "".join(f"{n},{n * n}\n" for n in range(50)))
+    data.register(here, "rows.csv", "d")
+    backup.create(here)
+    [pack] = keys(here, "packs")
+    harm(here, pack, "cut")
+    before = everything(here)
+    would = upkeep.repair(here, dry_run=True)
+    assert [(each.key, each.aside) for each in would.restored] == [(pack, None)]
+    assert would.restored[0].source == f"backups in {tmp_path / 'backups'}"
+    assert everything(here) == before
+    told = everloop(tmp_path / "p", "data", "repair", "--dry-run", "--set", f"backup.to={tmp_path}/backups")
+    assert "1 damaged or missing, 1 could be restored." in told.out
+    assert "the damaged bytes are in" not in told.out
+    here.close()
+
+
+@pytest.mark.parametrize("options", [(), ("--json",), ("--full",)])
+def test_who_stops_reading_changes_no_exit_code(local: Project, options: tuple[str, ...]) -> None:
+    series(local, 2)
+    harm(local, keys(local, "packs")[0], "cut")
+    assert process_unread(local.settings.root, "data", "verify", *options) == 5
+    json_ = [each for each in options if each == "--json"]
+    assert process_unread(local.settings.root, "data", "show", "nope@latest", *json_) == 13
+    assert process_unread(local.settings.root, "data", "list", *json_) == 0
+
+
+def process_unread(folder: Path, *arguments: str) -> int:
+    """A command's exit code when nobody reads its output."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        return subprocess.run(
+            [sys.executable, "-m", "everloop", *arguments], cwd=folder, stdout=writing, check=False
+        ).returncode
+    finally:
+        os.close(writing)
 
 
 @pytest.mark.parametrize("room", ["packs", "versions"])

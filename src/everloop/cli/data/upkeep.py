@@ -173,9 +173,9 @@ def _show_repair(done: Repair) -> None:
         return
     would = "could be restored" if done.dry_run else "restored"
     out.line(f"{len(done.damages):,} damaged or missing, {len(done.restored):,} {would}.")
-    rows = [(each.where, each.source, each.aside) for each in done.restored]
+    names = ("object", "from", "the damaged bytes are in")[: 2 if done.dry_run else 3]
+    rows = [(each.where, each.source, each.aside)[: len(names)] for each in done.restored]
     if rows:
-        names = ("object", "from", "the damaged bytes are in")
         out.table(names, rows, fold=names)
     if done.proved:
         out.line(f"{done.proved:,} versions were decoded and have their ids.")

@@ -141,7 +141,9 @@ class _Work:
                 self._say(damage, str(file), aside)
 
     def _touches(self, damage: Damage, version: DatasetVersion) -> bool:
-        """Whether an object that a version needs is damaged still."""
+        """Whether an object that a version needs is damaged still, and with a dry run would be."""
+        if self.dry_run and damage.key in {each.key for each in self.restored}:
+            return False
         if damage.store != "data" or version.version_id not in {each.version_id for each in damage.versions}:
             return False
         try:
@@ -150,14 +152,15 @@ class _Work:
             return True
 
     def _set_aside(self, blobs: Blobs, key: str) -> str | None:
-        """Keep the damaged bytes under another name."""
+        """Keep the damaged bytes under another name; a dry run moves nothing."""
+        if self.dry_run:
+            return None
         try:
             data = blobs.get(key)
         except (NotFound, Corrupt):  # nothing is there, or nothing that could be decrypted
             return None
         aside = f"{self.project.tenant}/{inventory.DAMAGED}/{token()}/{key.rsplit('/', 1)[1]}"
-        if not self.dry_run:
-            blobs.put(aside, data)
+        blobs.put(aside, data)
         return blobs.where(aside)
 
     def _say(self, damage: Damage, source: str, aside: str | None) -> None:
