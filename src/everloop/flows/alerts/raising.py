@@ -35,9 +35,7 @@ def take(tx: Tx, project: Project, checked: Checked, *, damage: str = "", propos
         ]
         before = opened.pop(key, None)
         if before is not None and _is_another(tx, before, checked, settings.quiet):
-            said = (
-                f"its feed was sound in {settings.quiet} windows in a row, and what is found now is not of it"
-            )
+            said = f"its feed was sound in {_in_a_row(settings.quiet)}, and what is found now is not of it"
             changed.append(closing.ended(tx, project, before, said, by=BY_ITSELF))
             before = None
         before = before or _of_these(tx, project, checked, key)
@@ -129,7 +127,7 @@ def _quiet(tx: Tx, project: Project, alert: Alert, checked: Checked) -> list[Ale
     alert = replace(alert, quiet=counted, updated_at=max(alert.updated_at, checked.at))
     enough = project.settings.alerts.quiet
     if all(each.windows >= enough for each in counted.values()):
-        said = f"nothing was found in {enough} window{'s' if enough > 1 else ''} in a row"
+        said = f"nothing was found in {_in_a_row(enough)}"
         return [closing.ended(tx, project, alert, said, by=BY_ITSELF)]
     alerts.put(tx, alert)
     return [alert]
@@ -138,3 +136,7 @@ def _quiet(tx: Tx, project: Project, alert: Alert, checked: Checked) -> list[Ale
 def _tell(tx: Tx, project: Project, alert: Alert, kind: str, said: str) -> None:
     details = {"alert_id": alert.alert_id, "level": alert.level, "key": alert.key}
     history.append(tx, alert.model, kind, said, at=project.clock.now(), by=project.user, details=details)
+
+
+def _in_a_row(windows: int) -> str:
+    return f"{windows} window{'s' if windows > 1 else ''} in a row"
