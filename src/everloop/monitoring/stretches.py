@@ -14,6 +14,7 @@ from .reference import FeatureReference
 
 BLOCKS = 40  # of which a stretch is made
 _NEAR = 0.1  # the rest is nearer to the reference
+_ODD = 0.15  # and some block is farther
 
 
 @dataclass(frozen=True)
@@ -74,10 +75,13 @@ def _stretch(feature: FeatureReference, places: Ints, shares: Floats) -> Stretch
     block = np.repeat(np.arange(BLOCKS), np.diff(ends))
     kept = places >= 0
     counts = np.bincount(block[kept] * shares.size + places[kept], minlength=BLOCKS * shares.size)
-    before = np.concatenate([np.zeros((1, shares.size)), counts.reshape(BLOCKS, shares.size).cumsum(axis=0)])
+    each = counts.reshape(BLOCKS, shares.size)
+    ordered = feature.bins is not None
+    if (_far(each, shares, ordered) <= _ODD * np.sqrt(each.sum(axis=1))).all():
+        return None
+    before = np.concatenate([np.zeros((1, shares.size)), each.cumsum(axis=0)])
     first, last = np.triu_indices(BLOCKS + 1, 1)
     inside = before[last] - before[first]
-    ordered = feature.bins is not None
     best = int(np.argmax(_far(inside, shares, ordered) - _far(before[-1] - inside, shares, ordered)))
     begin, end = int(first[best]), int(last[best])
     around = before[-1] - (before[min(end + 1, BLOCKS)] - before[max(begin - 1, 0)])
