@@ -75,11 +75,11 @@ def _stretch(feature: FeatureReference, places: Ints, shares: Floats) -> Stretch
     block = np.repeat(np.arange(BLOCKS), np.diff(ends))
     kept = places >= 0
     counts = np.bincount(block[kept] * shares.size + places[kept], minlength=BLOCKS * shares.size)
-    each = counts.reshape(BLOCKS, shares.size)
+    blocks = counts.reshape(BLOCKS, shares.size).astype(np.float64)
     ordered = feature.bins is not None
-    if (_far(each, shares, ordered) <= _ODD * np.sqrt(each.sum(axis=1))).all():
+    if (_far(blocks, shares, ordered) <= _ODD * np.sqrt(blocks.sum(axis=1))).all():
         return None
-    before = np.concatenate([np.zeros((1, shares.size)), each.cumsum(axis=0)])
+    before = np.concatenate([np.zeros((1, shares.size)), blocks.cumsum(axis=0)])
     first, last = np.triu_indices(BLOCKS + 1, 1)
     inside = before[last] - before[first]
     best = int(np.argmax(_far(inside, shares, ordered) - _far(before[-1] - inside, shares, ordered)))
