@@ -76,30 +76,26 @@ class Tx:
             return self._connection.execute(query).mappings().all()
 
     def readable(
-        self,
-        table: Table,
-        *conditions: ColumnElement[bool],
-        newest: bool = False,
-        by: str = "sequence",
-        limit: int | None = None,
-    ) -> Iterator[tuple[tuple[Any, ...], Row | None]]:
+        self, table: Table, *conditions: ColumnElement[bool], **chosen: Any
+    ) -> list[tuple[tuple[Any, ...], Row | None]]:
         """As ``rows``: of each its key without the tenant, and the row; None where a document in it is no
         JSON."""
         keys = [column for column in table.primary_key.columns if column.name != "tenant"]
         names = [column.name for column in keys]
-        chosen: dict[str, Any] = {"newest": newest, "by": by, "limit": limit}
         try:
-            yield from (
-                (tuple(row[n] for n in names), row) for row in self.rows(table, *conditions, **chosen)
-            )
+            rows = self.rows(table, *conditions, **chosen)
+            return [(tuple(row[name] for name in names), row) for row in rows]
+        except Corrupt:  # one by one
+            known = self.rows(table, *conditions, **chosen, only=names)
+            return [self._read(table, keys, tuple(row[name] for name in names)) for row in known]
+
+    def _read(
+        self, table: Table, keys: Sequence[Any], key: tuple[Any, ...]
+    ) -> tuple[tuple[Any, ...], Row | None]:
+        try:
+            return key, self.row(table, *(column == value for column, value in zip(keys, key, strict=True)))
         except Corrupt:
-            for found in self.rows(table, *conditions, **chosen, only=names):
-                key = tuple(found[name] for name in names)
-                try:
-                    row = self.row(table, *(column == value for column, value in zip(keys, key, strict=True)))
-                except Corrupt:
-                    row = None
-                yield key, row
+            return key, None
 
     def each(self, table: Table, *conditions: ColumnElement[bool]) -> Iterator[Row]:
         """The tenant's rows by primary key, a few at a time in memory."""

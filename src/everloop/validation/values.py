@@ -171,8 +171,8 @@ def _finding(table: pa.Table, asked: _Asked, error: Any) -> Finding:
         message = f"The {_what(asked)} could not be checked: {result.reason}."
         return Finding(asked.rule, column, "error", table.num_rows, message)
     values = name_values(table, asked.columns, result.rows)
-    first = f"the first is row {result.rows[0]:,}: {values[0]}"
-    message = f"{asked.says} in {result.failed:,} of {table.num_rows:,} rows; {first}."
+    where = f" in {result.failed:,} of {table.num_rows:,} rows; the first is row {result.rows[0]:,}"
+    message = f"{asked.says}{where if table.num_rows > 1 else ''}: {values[0]}."
     return Finding(asked.rule, column, asked.severity, result.failed, message, result.rows, values)
 
 

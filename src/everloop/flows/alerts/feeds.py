@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from everloop.core.monitoring import Alert, Finding
 from everloop.store import monitors
 from everloop.store.database import Tx
@@ -12,9 +14,11 @@ def broken(tx: Tx, alert: Alert, quiet: int) -> list[Finding]:
     return [each for each in alert.findings if each.result.breaks_feed and not _over(tx, alert, each, quiet)]
 
 
-def sound_again(tx: Tx, alert: Alert, quiet: int) -> bool:
-    """Whether all feeds that it named are: what is found later is something else."""
-    return any(each.result.breaks_feed for each in alert.findings) and not broken(tx, alert, quiet)
+def are_past(tx: Tx, alert: Alert, since: datetime, quiet: int) -> bool:
+    """Whether it named feeds and all were sound again: what is found in a window from ``since`` on is of
+    something else."""
+    named = [each for each in alert.findings if each.result.breaks_feed]
+    return bool(named) and all(each.until <= since for each in named) and not broken(tx, alert, quiet)
 
 
 def _over(tx: Tx, alert: Alert, finding: Finding, quiet: int) -> bool:

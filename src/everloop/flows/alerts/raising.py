@@ -34,7 +34,7 @@ def take(tx: Tx, project: Project, checked: Checked, *, damage: str = "", propos
             Finding(each, checked.version, checked.kind, checked.since, checked.until) for each in results
         ]
         before = opened.pop(key, None)
-        if before is not None and _is_another(tx, before, checked, settings.quiet):
+        if before is not None and feeds.are_past(tx, before, checked.since, settings.quiet):
             said = f"its feed was sound in {_in_a_row(settings.quiet)}, and what is found now is not of it"
             changed.append(closing.ended(tx, project, before, said, by=BY_ITSELF))
             before = None
@@ -50,13 +50,6 @@ def take(tx: Tx, project: Project, checked: Checked, *, damage: str = "", propos
     for alert in opened.values():
         changed += _quiet(tx, project, alert, checked)
     return changed
-
-
-def _is_another(tx: Tx, alert: Alert, checked: Checked, quiet: int) -> bool:
-    """Whether a window that something is found in has nothing to do with a feed that was broken before it."""
-    feeds_of = [each for each in alert.findings if each.result.breaks_feed]
-    later = all(each.until <= checked.since for each in feeds_of)
-    return later and feeds.sound_again(tx, alert, quiet)
 
 
 def _of_these(tx: Tx, project: Project, checked: Checked, key: str) -> Alert | None:

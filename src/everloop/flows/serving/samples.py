@@ -329,6 +329,7 @@ def _odd(form: _Form, values: Mapping[str, Any], label: str) -> list[str]:
     """What the contract warns of. Raises ContractFailed for what it refuses."""
     if form.contract is None:
         return []
+    masked = form.model.serving.mask
     row = {"inputs": values, "target": label}
     fields = [pa.field(name, _arrow(kind)) for name, kind in form.types.items() if _is_simple(kind)]
     columns = [_column([_stored(form.model, field.name, row)], field) for field in fields]
@@ -340,12 +341,11 @@ def _odd(form: _Form, values: Mapping[str, Any], label: str) -> list[str]:
     verdict = checking.check(pa.table(columns, schema=pa.schema(fields)), usable)
     if verdict.errors:
         first = verdict.errors[0]
-        said = "." if first.column in form.model.serving.mask else f": {first.message}"
+        said = "." if first.column in masked else f": {first.message}"
         raise ContractFailed(
             f"The field '{first.column}' breaks the contract of {form.model.name}{said}",
             remedy=f"'everloop contract show {form.model.name}' says what is asked for.",
         )
-    masked = form.model.serving.mask
     return [
         f"The field '{one.column}' is unusual." if one.column in masked else one.message
         for one in verdict.findings
