@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,11 +15,12 @@ from tests.stories.serving.server import iris_project, running, write_project
 from everloop.api.office.plans import Plans
 from everloop.core.errors import InvalidSettings
 from everloop.core.serving import Field
-from everloop.flows import outside
+from everloop.flows import data, outside, turn
 from everloop.flows.releases import deploying
 from everloop.flows.serving import planning
+from everloop.settings import folder_settings
 from everloop.training.raw import column
-from everloop.wiring import open_project
+from everloop.wiring import connect, open_project
 
 
 @pytest.fixture(scope="module")
@@ -110,3 +112,20 @@ def test_the_fallback_is_no_version_that_was_rolled_back(tmp_path: Path) -> None
         assert fallback() == ("1.0.0", None)
     finally:
         project.close()
+
+
+def test_the_constant_is_the_share_of_each_class_also_where_classes_are_numbers(tmp_path: Path) -> None:
+    tree = {
+        "models": {"churn": {
+            "data": {"example": {"name": "customers", "rows": 1_000}}, "target": "churned",
+            "serving": {"fallback": "constant"},
+        }},
+        "tracking": {"enabled": False},
+    }  # fmt: skip
+    with closing(connect(folder_settings(tmp_path, tree))) as project:
+        turn.run(project, "churn")
+        (model,) = planning.plan(project).models
+        version = data.find(project, "churn@latest")
+        left = version.statistics["churned"].mean
+        assert left is not None
+        assert model.constant == pytest.approx((1 - left, left))

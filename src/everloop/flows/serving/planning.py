@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import import_module
@@ -250,8 +251,22 @@ def _constant(project: Project, known: Sequence[ModelVersion], champion: str) ->
         return None
     if run.task == "regression":
         return None if target.mean is None else (target.mean,)
-    total = sum(target.levels.get(name, 0) for name in run.classes)
-    return tuple(target.levels.get(name, 0) / total for name in run.classes) if total else None
+    levels = target.levels or _counted(project, trained, run.recipe.target)
+    total = sum(levels.get(name, 0) for name in run.classes)
+    return tuple(levels.get(name, 0) / total for name in run.classes) if total else None
+
+
+def _counted(project: Project, version: DatasetVersion | None, target: str) -> Mapping[str, int]:
+    """How often each class is there, where they are numbers: their statistics do not say. Empty where the
+    data are lost."""
+    if version is None:
+        return {}
+    try:
+        table = import_module("everloop.flows.data").load(project, version, [target])  # pyarrow takes a while
+    except MLOpsError:
+        return {}
+    labels = import_module("everloop.training.targets").target_labels(table.column(target))
+    return Counter(label for label in labels if label is not None)
 
 
 def _salt(project: Project) -> bytes:
