@@ -28,6 +28,7 @@ DRILLS = {
     "start": (serving_changes.start, 5),
     "damaged_version": (lambda folder, _: serving_changes.damaged_version(folder), 1),
     "crash_loop": (lambda folder, _: serving_faults.crash_loop(folder), 1),
+    "held_up_office": (lambda folder, _: serving_faults.held_up_office(folder), 1),
     "hung_worker": (lambda folder, _: serving_faults.hung_worker(folder), 1),
 }
 

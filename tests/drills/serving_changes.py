@@ -126,7 +126,7 @@ def restarts(folder: Path, times: int) -> Figures:
                 before = now
             load.wait(100)
             account = load.end()
-        assert account.refused == 0
+        assert not account.refused, account.refused[:3]
         nothing_lost(account)
         server.stop()
     all_kept(folder, account)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import resource
+import signal
 import socket
 import statistics
 import time
@@ -14,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+
+from everloop.api.office.office import SILENT
 
 from .serving_deeds import (
     NATIVE,
@@ -300,3 +303,21 @@ def hung_worker(folder: Path) -> Figures:
         assert len(account.lost) <= load.clients
         assert not account.others()
     return {"killed after": took, "back after": back, "lost": len(account.lost)} | gap(account)
+
+
+def held_up_office(folder: Path, seconds: float = SILENT + 2) -> Figures:
+    """An office that stands still for longer than a worker may be silent: no worker is taken for hung."""
+    with Serving(folder, workers=2) as server:
+        before = {one.pid for one in server.children(WORKER)}
+        with Load(server.port, BODY, clients=4, pause=0.05) as load:
+            server.signal(signal.SIGSTOP)
+            time.sleep(seconds)
+            server.signal(signal.SIGCONT)
+            wait_for(lambda: server.get("/metrics")[0] == 200)
+            load.wait(100)
+            account = load.end()
+        nothing_lost(account)
+        assert {one.pid for one in server.children(WORKER)} == before, server.errors()
+        server.stop()
+    all_kept(folder, account)
+    return {"answers": len(account.answers)} | gap(account)

@@ -14,18 +14,19 @@ from typing import Any
 
 BODY = {"features": [5.1, 3.5, 1.4, 0.2]}
 GIVE_UP = 20.0  # seconds without an answer on a connection that stays open
+CONNECTS = 5.0  # seconds for a connection: the system makes it at once, but this process may be held up
 
 
 @dataclass
 class Account:
     """What clients saw. ``lost``: a request was sent whole on an open connection, and the connection ended
-    before its answer. ``refused``: connections that did not come about. ``answers`` are (when, connection, id
-    of the prediction, version, probabilities)."""
+    before its answer. ``refused``: connections that did not come about, and why. ``answers`` are (when,
+    connection, id of the prediction, version, probabilities)."""
 
     answers: list[tuple[float, int, str, str, dict[str, float]]] = field(default_factory=list)
     status: Counter[int] = field(default_factory=Counter)
     lost: list[tuple[float, str]] = field(default_factory=list)
-    refused: int = 0
+    refused: list[tuple[float, str]] = field(default_factory=list)
     without_hint: int = 0  # answers 429 or 503 without Retry-After
     connected: int = 0
 
@@ -99,10 +100,10 @@ class Load:
 
     async def _connect(self, loop: asyncio.AbstractEventLoop) -> _Line | None:
         try:
-            async with asyncio.timeout(0.5):
+            async with asyncio.timeout(CONNECTS):
                 _, line = await loop.create_connection(_Line, "127.0.0.1", self._port)
-        except (OSError, TimeoutError):
-            self.account.refused += 1
+        except (OSError, TimeoutError) as error:
+            self.account.refused.append((time.monotonic(), repr(error)))
             await asyncio.sleep(0.02)
             return None
         self.account.connected += 1

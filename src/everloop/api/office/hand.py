@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import threading
 from collections.abc import Callable
 from queue import SimpleQueue
@@ -15,11 +14,11 @@ T = TypeVar("T")
 
 
 class Hand:
-    """``gently``: it works when nobody else on the machine has something to do."""
+    """No thread of a lower priority: one that holds the interpreter's lock while others use the machine
+    would hold up the whole process."""
 
-    def __init__(self, name: str, *, gently: bool = False) -> None:
+    def __init__(self, name: str) -> None:
         self._work: SimpleQueue[tuple[Callable[[], Any], asyncio.Future[Any]]] = SimpleQueue()
-        self._gently = gently
         threading.Thread(target=self._run, name=name, daemon=True).start()
 
     async def do(self, work: Callable[[], T]) -> T:
@@ -29,9 +28,6 @@ class Hand:
         return await done
 
     def _run(self) -> None:
-        if self._gently:
-            with contextlib.suppress(OSError, AttributeError):  # only Linux has priorities of threads
-                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
         while True:
             work, done = self._work.get()
             if done.cancelled():

@@ -232,8 +232,7 @@ class Office:
 
     def _share(self) -> None:
         """Who connects to a socket whose worker is gone or hangs is answered by the others meanwhile."""
-        now = asyncio.get_running_loop().time()
-        kept = {one.slot for one in self._living if one.ready.is_set() and now - one.heard < QUIET}
+        kept = {one.slot for one in self._living if one.ready.is_set() and one.silent < QUIET}
         alone = [slot for slot in range(len(self._sockets)) if slot not in kept]
         for worker in self._living:
             worker.share([slot for slot in alone if slot != worker.slot])
@@ -296,15 +295,16 @@ class Office:
             self._spawn(self._about_releases(partial(releases.faults.crashed, self.project, problem, name)))
 
     async def _pulse(self) -> None:
-        """Know what workers have done, also of one that is killed; kill one that hangs."""
-        loop = asyncio.get_running_loop()
+        """Know what workers have done, also of one that is killed; kill one that hangs. How long a worker is
+        silent is counted in pulses: an office that was held up has not listened meanwhile."""
         for number in itertools.count():
             self._share()
             for worker in list(self._living):
+                worker.silent += PULSE_EVERY
                 worker.send("log_full", value=self._recorder.full)
                 if number % COUNT_EVERY:
                     continue
-                if worker.ready.is_set() and loop.time() - worker.heard > SILENT:
+                if worker.ready.is_set() and worker.silent > SILENT:
                     said = f"has said nothing for {SILENT:g} s: it is killed."
                     self._words.of_worker(worker.slot, worker, said)
                     worker.kill()

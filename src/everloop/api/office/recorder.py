@@ -17,7 +17,8 @@ from everloop.flows.serving.summing import ModelSummary
 from .hand import Hand, within
 
 EVERY = 0.25  # seconds between rounds where nothing is left
-ROUND, GENTLE_ROUND = 10_000, 1_000  # rows; who gives way may take long, and nothing else is recorded then
+ROUND, GENTLE_ROUND = 10_000, 1_000  # rows
+GIVES_WAY = 9.0  # times as long as a gentle round takes, while predictions are answered
 CLEAN_EVERY = 3_600.0
 HURRY = 0.25  # of the backlog that is allowed: from here on recording no longer gives way to answering
 _log = logging.getLogger("everloop.serve")
@@ -44,8 +45,7 @@ class Recorder:
         self._project = project
         self._allowed = allowed
         self._keep_days = keep_days
-        self._gentle = Hand("everloop-record", gently=True)
-        self._quick = Hand("everloop-record-now")
+        self._hand = Hand("everloop-record")
         self._ending = asyncio.Event()
         self._one = asyncio.Lock()  # two rounds at once would take each other's lines, and look finished
         self._written = 0  # bytes in log files when the backlog was last known
@@ -60,18 +60,20 @@ class Recorder:
         """Round after round, until ``end``. What fails is tried again."""
         clock, cleaned, pause = self._project.clock, self._project.clock.monotonic(), EVERY
         while not self._ending.is_set():
-            more = False
+            more, begun, before = False, clock.monotonic(), self._written
             try:
                 more = await self._round()
                 pause = EVERY
                 if clock.monotonic() - cleaned > CLEAN_EVERY:
                     cleaned = clock.monotonic()
-                    await self._gentle.do(self._clean)
+                    await self._hand.do(self._clean)
             except Exception as error:  # noqa: BLE001 (predictions go on, whatever the database does)
                 self._failed(error)
                 pause = min(2 * pause, 5.0)
             if not more:
                 await within(pause, self._ending)
+            elif self._written > before and not self._hurried:
+                await within(GIVES_WAY * (clock.monotonic() - begun), self._ending)
 
     async def watch(self) -> None:
         """Keep the size of the backlog up to date, also while the database does not answer."""
@@ -96,10 +98,8 @@ class Recorder:
     async def _round(self) -> bool:
         """Whether there may be more."""
         async with self._one:
-            behind = self.done.backlog > HURRY * self._allowed
-            hurried = behind or self.awaited or self._ending.is_set()
-            hand, limit = (self._quick, ROUND) if hurried else (self._gentle, GENTLE_ROUND)
-            written, done = await hand.do(partial(self._record, limit))
+            limit = ROUND if self._hurried else GENTLE_ROUND
+            written, done = await self._hand.do(partial(self._record, limit))
         kept = self.done
         kept.problem = None
         kept.rows += done.rows
@@ -112,6 +112,11 @@ class Recorder:
             else:
                 kept.summaries[name] = summary
         return done.lines >= limit
+
+    @property
+    def _hurried(self) -> bool:
+        behind = self.done.backlog > HURRY * self._allowed
+        return behind or self.awaited or self._ending.is_set()
 
     def _record(self, limit: int) -> tuple[int, Recorded]:
         done = recording.record(self._project, limit=limit)

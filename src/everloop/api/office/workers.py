@@ -33,8 +33,9 @@ class Owner(Protocol):
 
 class WorkerProcess:
     """One worker on one socket. ``sent`` are the models it has, ``told`` the number of the plan it was sent
-    last, ``plan`` of the one it has loaded; ``counts`` what it has done; ``heard`` when it last said
-    something, ``since`` when it was started (the loop's seconds); ``problem`` why it ended."""
+    last, ``plan`` of the one it has loaded; ``counts`` what it has done; ``silent`` for how long it
+    has said nothing, in seconds that the office's pulse has counted; ``since`` when it was started (the
+    loop's seconds); ``problem`` why it ended."""
 
     def __init__(
         self, slot: int, process: asyncio.subprocess.Process, channel: Channel, owner: Owner
@@ -52,7 +53,8 @@ class WorkerProcess:
         self.stopping = False
         self.shared: list[int] = []  # the sockets of others that it accepts on, too
         self._loop = asyncio.get_running_loop()
-        self.since = self.heard = self._loop.time()
+        self.silent = 0.0
+        self.since = self._loop.time()
         self._channel = channel
         self._owner = owner
         self._number = 0
@@ -134,7 +136,7 @@ class WorkerProcess:
     async def _listen(self) -> None:
         try:
             async for message in self._channel:
-                self.heard = self._loop.time()
+                self.silent = 0.0
                 self._hear(message)
         except Exception:  # noqa: BLE001 (a worker that cannot be understood is replaced)
             _log.exception("what worker %s said was not understood", self.slot)
