@@ -25,6 +25,7 @@ from .answers import By, Failed, Logged, Outcome, Reading, label_of
 from .feedback import UNMARKED, Feedback, Mark
 from .inputs import HIDDEN, InputPolicy, Inputs, Rejected, Row
 from .plain import Question
+from .repeated import Reader
 from .routing import NOTHING, Split
 
 Protocol = Literal["plain", "v2"]
@@ -70,6 +71,10 @@ class Served:
     @cached_property
     def inputs(self) -> Inputs:
         return self.base.inputs if self.base else Inputs(self.form, self.policy, self.masked)
+
+    @cached_property
+    def requests(self) -> Reader:
+        return self.base.requests if self.base else Reader(self.inputs)
 
     @cached_property
     def reading(self) -> Reading:
@@ -129,8 +134,7 @@ class Ask:
         self.failed: MLOpsError | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(msgspec.Struct, frozen=True):
     """The body of an answer, or the error. ``header``: the length of its JSON where binary tensors follow."""
 
     body: bytes = b""
@@ -187,7 +191,7 @@ def prepare(target: Target, asks: Sequence[Ask], most: int) -> Batch:
             if plainly:
                 asked = plain.question(ask.body, inputs, most)
             else:
-                ask.request, asked = openinference.read(ask.body, ask.header, inputs, most)
+                ask.request, asked = target.model.requests.read(ask.body, ask.header, most)
         except MLOpsError as error:
             ask.reply = Reply(error=error)
             continue

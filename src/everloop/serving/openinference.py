@@ -154,10 +154,12 @@ def question(asked: Request, inputs: Inputs, most: int) -> Question:
                     f"Input {short(tensor.name)} has the shape {_shape(tensor)}.",
                     remedy=f"Send it as [rows, {width}].",
                 )
-            return _question([data[at * columns : (at + 1) * columns] for at in range(count)], inputs, asked)
-    row = _single(tensors, inputs)
+            return question_of(
+                [data[at * columns : (at + 1) * columns] for at in range(count)], inputs, asked
+            )
+    row = single(tensors, inputs)
     if row is not None:
-        return _question([row], inputs, asked)
+        return question_of([row], inputs, asked)
     found: dict[str, list[Any]] = {}
     for tensor in tensors:
         if tensor.name not in inputs.known:
@@ -176,14 +178,14 @@ def question(asked: Request, inputs: Inputs, most: int) -> Question:
         raise Invalid("The inputs have different numbers of rows, or none.", remedy="Send one value per row.")
     count = len(next(iter(found.values())))
     nothing: list[Any] = [None] * count
-    return _question(
+    return question_of(
         [list(row) for row in zip(*(found.get(name, nothing) for name in inputs.names), strict=True)],
         inputs,
         asked,
     )
 
 
-def _single(tensors: Sequence[Tensor], inputs: Inputs) -> list[Any] | None:
+def single(tensors: Sequence[Tensor], inputs: Inputs) -> list[Any] | None:
     """The row of tensors with one value each, by name, where nothing about them needs a closer look: what a
     client asks most, in a third of the time."""
     found: dict[str, Any] = {}
@@ -203,7 +205,7 @@ def _single(tensors: Sequence[Tensor], inputs: Inputs) -> list[Any] | None:
     return [found.get(name) for name in inputs.names]
 
 
-def _question(rows: list[list[Any]], inputs: Inputs, asked: Request) -> Question:
+def question_of(rows: list[list[Any]], inputs: Inputs, asked: Request) -> Question:
     for at in inputs.booleans:  # a tensor of numbers says them as 0 and 1
         for row in rows:
             if at < len(row) and row[at] in (0, 1):
@@ -217,7 +219,6 @@ def response(
 ) -> tuple[bytes, int | None]:  # fmt: skip
     """The answer, and the length of its JSON where binary tensors follow it. ``name``: the prediction's id;
     the rows of a batch are ``name.0``, ``name.1`` … ``held_out``: the places of rows that are."""
-    made = _outputs(outcomes)
     parameters: dict[str, Any] = {"prediction_id": name, "variant": by.variant}
     if by.release:
         parameters |= {"release": by.release, "probability": by.probability}
@@ -225,18 +226,17 @@ def response(
         parameters["warnings"] = "; ".join(text for row in warned for text in row)
     if held_out:
         parameters["hold_out"] = ",".join(map(str, held_out))
-    wanted = asked.outputs
+    wanted = asked.outputs or ()
+    chosen = _chosen(_outputs(outcomes), wanted) if wanted else _outputs(outcomes)
     by_default = bool(asked.parameters and asked.parameters.get("binary_data_output"))
-    chosen: list[Output] = []
     binary: list[bytes] = []
-    for output in made if not wanted else _chosen(made, wanted):
-        asked_of = next((one.parameters for one in wanted or () if one.name == output.name), None) or {}
-        if asked_of.get("binary_data", by_default):
+    for at, output in enumerate(chosen):
+        own = wanted[at].parameters if wanted else None
+        if own.get("binary_data", by_default) if own else by_default:
             data = _packed(output)
             binary.append(data)
             output.data = None
             output.parameters = {"binary_data_size": len(data)}
-        chosen.append(output)
     text = _encode(Response(by.model, by.version, asked.id or "", parameters, chosen))
     return (text + b"".join(binary), len(text)) if binary else (text, None)
 
