@@ -16,6 +16,10 @@ from everloop.core.serving import Form, codes_of
 DIGITS = 7  # of probabilities: what float32 holds
 
 
+class RowsFailed(Unavailable):
+    """A model raised an error over some rows, or gave no number. It may answer most of them by themselves."""
+
+
 class Outcome(msgspec.Struct, omit_defaults=True):
     """What a model says of one row. ``prediction`` is the class as a number (its own value where all classes
     are whole numbers, else its place among them), or the value of a regression."""
@@ -86,10 +90,10 @@ class Reading:
         self.codes = codes_of(form.classes)
 
     def outcomes(self, scores: npt.NDArray[Any]) -> list[Outcome]:
-        """Of (rows, classes) probabilities, or (rows,) values. Raises Unavailable for scores that are no
+        """Of (rows, classes) probabilities, or (rows,) values. Raises RowsFailed for scores that are no
         numbers: an answer made of them would be wrong."""
         if not np.isfinite(scores).all():
-            raise Unavailable("The model gave a result that is no number.", remedy="Look at its training.")
+            raise RowsFailed("The model gave a result that is no number.", remedy="Look at its training.")
         if self.regression:
             return [Outcome(value) for value in scores.astype(np.float64).ravel().tolist()]
         best = scores.argmax(axis=1).tolist()

@@ -21,7 +21,7 @@ from everloop.core.errors import Invalid, MLOpsError, Unavailable
 from everloop.core.serving import Form
 
 from . import openinference, plain, who
-from .answers import By, Failed, Logged, Outcome, Reading, label_of
+from .answers import By, Failed, Logged, Outcome, Reading, RowsFailed, label_of
 from .feedback import UNMARKED, Feedback, Mark
 from .inputs import HIDDEN, InputPolicy, Inputs, Rejected, Row
 from .plain import Question
@@ -37,7 +37,7 @@ _TOLD = 200  # characters of the fields in a failure
 _line = msgspec.json.Encoder().encode
 
 
-class Raised(Unavailable):
+class Raised(RowsFailed):
     """A model that runs elsewhere raised an ``error`` of this name. The message may quote what was asked."""
 
     def __init__(self, error: str, message: str) -> None:
@@ -161,6 +161,18 @@ class Batch:
         self.questions.append(asked)
         self.rows += asked.rows
 
+    def halves(self) -> Sequence[Batch]:
+        """The same requests in two batches."""
+        found = []
+        middle = len(self.asks) // 2
+        for part in (slice(None, middle), slice(middle, None)):
+            half = Batch(self.target)
+            for ask, asked in zip(self.asks[part], self.questions[part], strict=True):
+                half.add(ask, asked)
+            half.encode()
+            found.append(half)
+        return found
+
     def encode(self) -> None:
         """Raises Rejected."""
         if self.rows:
@@ -250,7 +262,7 @@ def finish(
     """Write the answers of a batch into its asks; returns the lines to log.
 
     ``name`` gives prediction ids, ``at`` is the time as text, ``now`` the monotonic clock that ``received``
-    was read from. ``by``: who answered, when it was not the target (a fallback). Raises Unavailable for
+    was read from. ``by``: who answered, when it was not the target (a fallback). Raises RowsFailed for
     scores that are no numbers.
     """
     model = by or batch.target.model

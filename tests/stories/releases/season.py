@@ -19,8 +19,9 @@ from sklearn.tree import DecisionTreeClassifier
 from tests.clocks import Hands
 
 from everloop.adapters.predictionlog.journal import Journal
-from everloop.api.front.front import Front, Limits, Table
+from everloop.api.front.front import Front, Limits
 from everloop.api.front.loading import Loader
+from everloop.api.front.tables import Table
 from everloop.api.office.plans import Plans
 from everloop.core.errors import Conflict
 from everloop.core.releases import Look, Release

@@ -19,7 +19,8 @@ from tests.stories.serving.server import BODY, COLD, HOT, V2_BODY, V2_COLD, V2_H
 from tests.stories.serving.test_fallback import NUMBERS, Line, broken, served, ten_a_plus_b
 
 from everloop.adapters.predictionlog.journal import Journal
-from everloop.api.front.front import Front, Limits, Shown, table_of
+from everloop.api.front.front import Front, Limits
+from everloop.api.front.tables import Shown, table_of
 from everloop.core.clock import SystemClock
 from everloop.core.errors import TimedOut
 from everloop.core.releases import BUCKETS, Arm, Range, Traffic

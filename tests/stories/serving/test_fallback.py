@@ -13,13 +13,14 @@ import numpy as np
 import pytest
 
 from everloop.adapters.predictionlog.journal import Journal
-from everloop.api.front.front import Front, Limits, Shown, table_of
+from everloop.api.front.front import Front, Limits
+from everloop.api.front.tables import Shown, table_of
 from everloop.api.problems import status_of
 from everloop.core.clock import SystemClock
 from everloop.core.errors import TimedOut
 from everloop.core.serving import Field, Form
 from everloop.serving import desk
-from everloop.serving.desk import Ask, Reply, Served
+from everloop.serving.desk import Ask, Raised, Reply, Served
 
 NUMBERS = {"a": 1.0, "b": 2.0}
 
@@ -189,3 +190,57 @@ def test_a_client_in_a_hurry_is_no_failure_to_log(tmp_path: Path, caplog: pytest
 
     asyncio.run(asked())
     assert caplog.messages == []
+
+
+def raises_over_13(rows: Any) -> Any:
+    if (np.asarray(rows, dtype=float)[:, 0] == 13.0).any():
+        raise RuntimeError("13 brings bad luck")
+    return 2.0 * np.asarray(rows, dtype=float)[:, 0]
+
+
+def nothing_for_13(rows: Any) -> Any:
+    values = 2.0 * np.asarray(rows, dtype=float)[:, 0]
+    return np.where(values == 26.0, np.inf, values)
+
+
+class Both:
+    """The other process, where a model runs."""
+
+    def __init__(self, model: Callable[[Any], Any]) -> None:
+        self.model = model
+
+    async def run(self, model: Served, rows: list[Any], timeout: float) -> Any:
+        try:
+            return self.model(rows)
+        except RuntimeError as error:
+            raise Raised("RuntimeError", str(error)) from None
+
+
+@pytest.mark.parametrize("fails", [raises_over_13, nothing_for_13])
+@pytest.mark.parametrize("native", [False, True])
+@pytest.mark.parametrize("constant", [None, 7.0])
+def test_a_request_that_the_model_cannot_answer_fails_alone(
+    tmp_path: Path, fails: Callable[[Any], Any], native: bool, constant: float | None
+) -> None:
+    given = [1.0, 2.0, 13.0, 4.0, 5.0, 6.0, 13.0]
+
+    async def asked() -> tuple[list[Reply], Front]:
+        front = Front(asyncio.get_running_loop(), SystemClock(), Journal(tmp_path, "w", 1_000_000), Limits())
+        front.native = Both(fails)
+        model = served("2.0.0", "a", None if native else fails)
+        front.table = table_of(
+            {"sum": Shown("sum", {"2.0.0": model}, "2.0.0", None, constant and (constant,))}, "sum"
+        )
+        lines = [Line() for _ in given]
+        for line, value in zip(lines, given, strict=True):  # in one turn of the loop: one batch
+            front.ask(
+                line, front.table.hot[b"/predict"], Ask(json.dumps({"features": [value]}).encode(), "r")
+            )
+        return [await asyncio.wait_for(line.answered, 10) for line in lines], front
+
+    replies, front = asyncio.run(asked())
+    found = [None if reply.error else json.loads(reply.body)["prediction"] for reply in replies]
+    assert found == [constant if value == 13.0 else 2 * value for value in given]
+    assert front.counts.events["model_failed", "sum", "2.0.0"] == 2
+    logged = [json.loads(line) for path in tmp_path.glob("*.jsonl") for line in path.read_text().splitlines()]
+    assert sorted(one["prediction"] for one in logged) == sorted(one for one in found if one is not None)

@@ -14,9 +14,10 @@ import psutil
 import pytest
 
 from everloop.adapters.predictionlog.journal import Journal
-from everloop.api.front.front import Front, Limits, Shown, table_of
+from everloop.api.front.front import Front, Limits
 from everloop.api.front.loading import Native
 from everloop.api.front.native import SHARED, NativeProcess
+from everloop.api.front.tables import Shown, table_of
 from everloop.core.clock import SystemClock
 from everloop.core.errors import TimedOut, Unavailable
 from everloop.core.serving import Field, Form
@@ -25,7 +26,7 @@ from everloop.serving.desk import Ask, Served
 
 FORM = Form("native", "", "regression", (), (Field("a"),))
 PLENTY = 60.0  # seconds
-HANG, DIE = 100.0, -1.0  # rows at which the model does so
+HANG, DIE, FAIL = 100.0, -1.0, 13.0  # rows at which the model does so
 
 
 def native(key: str, model: Any) -> Native:
@@ -45,6 +46,8 @@ def odd() -> Any:
                 time.sleep(600)
             if (values == -1.0).any():
                 os._exit(3)
+            if (values == 13.0).any():
+                raise ValueError("13 brings bad luck")
             return values
 
     return Odd()
@@ -243,6 +246,21 @@ def test_a_request_of_a_killed_process_is_asked_once_more() -> None:
         await answers(process, 4.0)  # waited behind it, in the process that was killed for it
         with pytest.raises(TimedOut):
             await hanging
+
+    running(work)
+
+
+def test_who_came_along_with_rows_that_make_the_model_fail_is_answered() -> None:
+    async def work(process: NativeProcess) -> None:
+        await process.load([native("kind@1.0.0", odd())])
+        given = [1.0, FAIL, 2.0, 3.0, 4.0, FAIL, 5.0]
+        asked = [process.run(served(), [[value]], PLENTY) for value in [0.0, *given]]  # the first goes alone
+        found = (await asyncio.gather(*asked, return_exceptions=True))[1:]
+        for value, scores in zip(given, found, strict=True):
+            if value == FAIL:
+                assert isinstance(scores, desk.Raised)
+            else:
+                np.testing.assert_array_equal(scores, [value])
 
     running(work)
 

@@ -18,8 +18,9 @@ from everloop.serving import bodies, desk, openinference
 from everloop.serving.desk import Ask, Batch, Target
 
 from .call import Call, Gone, Headers, Receive, Scope, Send
-from .front import Front, Shown
+from .front import Front
 from .line import SMALL
+from .tables import Shown
 
 T = TypeVar("T")
 Forward = Callable[[Scope, bytes, str], Awaitable[tuple[int, Headers, bytes]]]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from everloop.core.errors import MLOpsError, Unavailable
+from everloop.core.errors import MLOpsError
+from everloop.serving.answers import RowsFailed
 from everloop.serving.desk import Raised, Served
 
 AGAIN = 60.0  # seconds without a failure, and the next one of its kind is told again
@@ -20,11 +21,11 @@ class Failing:
         self._now = now
         self._last: dict[tuple[str, str, str], float] = {}
 
-    def raised(self, model: Served, error: Exception) -> Unavailable:
+    def raised(self, model: Served, error: Exception) -> RowsFailed:
         """What is told of an error that a model raised. Its own words are in the log alone; where fields are
         masked nowhere, since they may quote them."""
         kind = error.error if isinstance(error, Raised) else type(error).__name__
-        told = Unavailable(
+        told = RowsFailed(
             f"The model {model.name}@{model.version} failed ({kind}).",
             remedy="The server's log has the cause; another version may answer.",
         )

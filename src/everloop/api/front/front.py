@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from collections.abc import Awaitable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Protocol
 
 from everloop.adapters.predictionlog.journal import Journal
@@ -17,17 +17,16 @@ from everloop.api.rates import Rates
 from everloop.core.clock import Clock
 from everloop.core.errors import MLOpsError, TimedOut, Unavailable
 from everloop.core.ids import token
-from everloop.core.releases import Traffic
 from everloop.serving import desk
+from everloop.serving.answers import RowsFailed
 from everloop.serving.counts import Counts
 from everloop.serving.desk import CONSTANT, FALLBACK, Ask, Batch, Scores, Served, Target
-from everloop.serving.routing import ELSEWHERE, NO_ENTITY, Split
+from everloop.serving.routing import ELSEWHERE, NO_ENTITY
 
 from .failing import Failing
+from .tables import Shown, Table
 
 _log = logging.getLogger("everloop.worker")
-
-_PROTOCOLS: tuple[desk.Protocol, ...] = ("plain", "v2")
 
 
 class Connection(Protocol):
@@ -57,73 +56,6 @@ class Limits:
     rows: int = 10_000
     waiting: int = 1_000
     deadline: float = 30.0
-
-
-@dataclass(frozen=True, eq=False)
-class Shown:
-    """A model as it is served: its versions by number, which one answers where none is asked for, and what
-    answers when that one fails: another version, or a constant. ``traffic`` says who answers under a release;
-    ``rescued``: the champion answers for another version that it chose and that fails. ``wanted``: the
-    champion, where it cannot be loaded and the default stands in for it."""
-
-    name: str
-    versions: Mapping[str, Served]
-    default: str
-    fallback: str | None = None
-    constant: tuple[float, ...] | None = None
-    traffic: Traffic | None = None
-    rescued: bool = False
-    wanted: str = ""
-
-    @cached_property
-    def targets(self) -> Mapping[desk.Protocol, Target]:
-        """What a request that asks for no version comes to; empty while there is no such version."""
-        champion = self.versions.get(self.default)
-        if champion is None:
-            return {}
-        instead = champion.under("", FALLBACK, None) if self.wanted else champion
-        if self.traffic is None:
-            return {protocol: Target(instead, protocol) for protocol in _PROTOCOLS}
-        split = Split(self.traffic, self.versions)
-        served = {
-            name: self.versions[share.version].under(split.release, share.variant, share.probability)
-            if share.version in self.versions
-            else instead
-            for name, share in split.shares.items()
-        }
-        if not split.gradual:
-            return {protocol: Target(served[split.whole], protocol) for protocol in _PROTOCOLS}
-        return {
-            protocol: Target(
-                served[ELSEWHERE], protocol, split,
-                {name: Target(one, protocol) for name, one in served.items()},
-            )
-            for protocol in _PROTOCOLS
-        }  # fmt: skip
-
-
-@dataclass(frozen=True, eq=False)
-class Table:
-    """All that a worker serves, replaced as a whole: a request sees one table or the next, never a mix."""
-
-    models: Mapping[str, Shown] = field(default_factory=dict)
-    default: str = ""
-    hot: Mapping[bytes, Target] = field(default_factory=dict)
-
-
-def table_of(models: Mapping[str, Shown], default: str) -> Table:
-    """The table with the paths of predictions."""
-    hot: dict[bytes, Target] = {}
-    for name, shown in models.items():
-        for version, served in shown.versions.items():
-            hot[f"/models/{name}/versions/{version}/predict".encode()] = Target(served, named=True)
-            hot[f"/v2/models/{name}/versions/{version}/infer".encode()] = Target(served, "v2", named=True)
-        if shown.targets:
-            hot[f"/models/{name}/predict".encode()] = shown.targets["plain"]
-            hot[f"/v2/models/{name}/infer".encode()] = shown.targets["v2"]
-            if name == default:
-                hot[b"/predict"] = shown.targets["plain"]
-    return Table(dict(models), default, hot)
 
 
 class Front:
@@ -307,8 +239,11 @@ class Front:
 
     async def rescue(self, batch: Batch, deadline: float, *, error: MLOpsError) -> list[bytes]:
         """The last good champion or the constant answers what the model could not, unless the version was
-        asked for by name; else it is an error."""
+        asked for by name; else it is an error. Of several requests most may be answered without the others:
+        half of them is asked again at a time, so that none fails for what came along with it."""
         model = batch.target.model
+        if len(batch.asks) > 1 and isinstance(error, RowsFailed):
+            return [line for half in batch.halves() for line in await self._again(half, deadline)]
         shown = self.table.models.get(model.name)
         self.counts.events["model_failed", model.name, model.version] += 1
         if deadline >= self.limits.deadline or not isinstance(error, TimedOut):  # not the client's own haste
@@ -340,6 +275,14 @@ class Front:
             return self.finish(batch, scores, replace(model, version=CONSTANT, variant=FALLBACK))
         desk.fail(batch, error)
         return []
+
+    async def _again(self, batch: Batch, deadline: float) -> list[bytes]:
+        if batch.target.model.run is None:
+            return await self.run_native(batch, deadline)
+        try:
+            return self.run(batch)
+        except MLOpsError as error:
+            return await self.rescue(batch, deadline, error=error)
 
     def _instead(self, model: Served, shown: Shown) -> Served | None:
         """The version that answers for one that failed."""

@@ -18,7 +18,7 @@ from everloop.serving.desk import CONSTANT, FALLBACK, Served, constant
 from everloop.serving.feedback import Feedback
 from everloop.serving.inputs import InputPolicy
 
-from .front import Shown, Table, table_of
+from .tables import Shown, Table, table_of
 
 Native = tuple[str, str, bytes, Form]  # key, format, content, form
 

@@ -28,7 +28,7 @@ from everloop.core.errors import MLOpsError, TimedOut, Unavailable
 from everloop.serving.desk import Raised, Scores, Served
 
 from .loading import Native
-from .waiting import Waiting
+from .waiting import Request, Waiting
 
 MODULE = "everloop.worker.native"
 LOAD_WITHIN = 120.0  # seconds
@@ -218,21 +218,32 @@ class NativeProcess:
         try:
             while taken := waiting.take():
                 began = loop.time()
-                try:
-                    scores = await self._ask(key, [row for rows, _ in taken for row in rows], timeout)
-                except Exception as error:  # noqa: BLE001 (whatever it was, it is what the requests get)
-                    for _, done in taken:
-                        if not done.done():
-                            done.set_exception(error)
-                    continue
-                start = 0
-                for rows, done in taken:
-                    if not done.done():
-                        done.set_result(scores[start : start + len(rows)])
-                    start += len(rows)
-                await waiting.come_back(len(taken), loop.time() - began)
+                if await self._answer(key, taken, timeout):
+                    await waiting.come_back(len(taken), loop.time() - began)
         finally:
             waiting.busy = False
+
+    async def _answer(self, key: str, taken: list[Request], timeout: float) -> bool:
+        """Whether all are answered. Where rows make the model fail, half of the requests is asked again at a
+        time, so that none fails for what came along with it."""
+        try:
+            scores = await self._ask(key, [row for rows, _ in taken for row in rows], timeout)
+        except Exception as error:  # noqa: BLE001 (whatever it was, it is what the requests get)
+            middle = len(taken) // 2
+            if middle and isinstance(error, Raised):
+                for half in (taken[:middle], taken[middle:]):
+                    await self._answer(key, half, timeout)
+                return False
+            for _, done in taken:
+                if not done.done():
+                    done.set_exception(error)
+            return False
+        start = 0
+        for rows, done in taken:
+            if not done.done():
+                done.set_result(scores[start : start + len(rows)])
+            start += len(rows)
+        return True
 
     async def _ask(self, key: str, rows: list[Any], timeout: float) -> Scores:
         async def asked() -> Message:
