@@ -211,6 +211,8 @@ def full_disk(folder: Path, times: int, policies: Sequence[str] = ("refuse", "sh
                     if policy == "refuse":
                         wait_for(partial(_grows, load.account, before[503]))
                         wait_for(lambda: server.predict()[1].get("code") == "log_unavailable")
+                    ready, status = (503, "unavailable") if policy == "refuse" else (200, "degraded")
+                    wait_for(partial(_is_told, server, ready, status))
                     resource.prlimit(worker.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
                 load.wait(200)
                 account = load.end()
@@ -224,6 +226,10 @@ def full_disk(folder: Path, times: int, policies: Sequence[str] = ("refuse", "sh
         figures |= {f"{policy}: answered": account.status[200], f"{policy}: 503": account.status[503]}
         figures |= {f"{policy}: not logged": shed}
     return figures
+
+
+def _is_told(server: Serving, ready: int, status: str) -> bool:
+    return server.get("/ready")[0] == ready and server.get("/health")[1]["status"] == status
 
 
 def _logs(folder: Path) -> list[Path]:

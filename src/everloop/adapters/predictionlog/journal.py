@@ -16,6 +16,8 @@ from pathlib import Path
 
 from everloop.core.errors import StorageDenied, StorageFull, Unavailable
 
+PROBE = 4_096  # bytes
+
 
 class Journal:
     """``folder/token-000001.jsonl`` and so on; a new file begins when one has ``rotate`` bytes."""
@@ -60,6 +62,13 @@ class Journal:
         self._size += len(lines)
         self.written += len(lines)
         self._synced = False
+
+    def probe(self) -> None:
+        """See whether lines could be written: bytes are, and are taken back. Raises as ``write`` does."""
+        size, written = self._size, self.written
+        self.write(b" " * PROBE)
+        self._size, self.written, self._torn = size, written, True
+        self._mend()
 
     def sync(self) -> None:
         """Make all that was written before the call durable; may be called from other threads than ``write``,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -72,6 +73,7 @@ class Front:
         self.draining = False
         self.native: Native | None = None
         self.log_full = False
+        self.log_failed = False  # the last lines could not be written
         self.problem_at = ""  # when it was told last
         self._problem: str | None = None
         self.now = clock.monotonic
@@ -83,7 +85,7 @@ class Front:
         self._clock = clock
         self._journal = journal
         self._sync = durability == "sync"
-        self._refuse = when_full == "refuse"
+        self.refuses = when_full == "refuse"  # what cannot be logged
         self._waiting: list[tuple[Connection, Target, Ask]] = []
         self._unsynced: list[tuple[Connection, Ask]] = []
         self._syncing = False
@@ -309,14 +311,30 @@ class Front:
             if self.log_full:
                 raise Unavailable("The prediction log is further ahead of the database than allowed.")
             self._journal.write(b"".join(lines + failures))
+            self.log_failed = False
             return True
         except MLOpsError as error:
-            self.counts.events["log_shed" if not self._refuse else "log_refused", "", ""] += len(lines)
+            self.log_failed = not self.log_full
+            self.counts.events["log_shed" if not self.refuses else "log_refused", "", ""] += len(lines)
             self.problem = error.message
-            if self._refuse:
+            if self.refuses:
                 for ask in asks:
                     ask.reply = desk.Reply(error=problems.not_logged())
             return False
+
+    def probe_log(self) -> None:
+        """Where nothing could be logged: see whether it can again. Who is not ready is asked nothing."""
+        if self.log_failed:
+            with contextlib.suppress(MLOpsError):
+                self._journal.probe()
+                self.log_failed = False
+
+    @property
+    def unlogged(self) -> str | None:
+        """Why predictions cannot be logged now."""
+        if self.log_full:
+            return "the prediction log is further ahead of the database than allowed"
+        return "the prediction log cannot be written" if self.log_failed else None
 
     def _sync_soon(self) -> None:
         if not self._syncing:

@@ -362,6 +362,7 @@ class Worker:
     async def _sync(self) -> None:
         while True:
             await asyncio.sleep(SYNC_EVERY)
+            self._front.probe_log()
             try:
                 await asyncio.to_thread(self._journal.sync)
             except MLOpsError as error:

@@ -86,6 +86,21 @@ def test_nothing_stays_of_what_did_not_fit(folder: Path, monkeypatch: pytest.Mon
     assert files(folder) == {"w1-000001.jsonl": LINE * 2}
 
 
+def test_a_probe_finds_a_full_disk_and_leaves_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    journal = Journal(folder, "w1", 1_000_000)
+    journal.write(LINE)
+    disk = Disk(monkeypatch, 10)
+    with pytest.raises(StorageFull):
+        journal.probe()
+    assert files(folder) == {"w1-000001.jsonl": LINE}
+    disk.left = 1_000_000
+    journal.probe()
+    assert files(folder) == {"w1-000001.jsonl": LINE}
+    assert journal.written == len(LINE)
+    journal.write(LINE)
+    assert files(folder) == {"w1-000001.jsonl": LINE * 2}
+
+
 def test_no_line_is_written_behind_a_torn_one(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     journal = Journal(folder, "w1", 1_000)
     disk = Disk(monkeypatch, 5)
