@@ -34,16 +34,15 @@ class Journal:
         self._torn = False  # the last line of the file is not whole
         self._syncing = threading.Lock()
         self._left: list[int] = []  # full files, not yet durable
+        self._gone = False  # somebody deleted the file
         self.written = 0
-        try:
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        except OSError as error:
-            raise _told(error, folder) from error
         self._open_next()
 
     def write(self, lines: bytes) -> None:
         """Append whole lines. Raises StorageFull, StorageDenied or Unavailable, and then nothing of them
         stays."""
+        if self._gone:
+            self._open_next()
         if self._torn:
             self._mend()
         if self._size >= self._rotate:
@@ -85,7 +84,8 @@ class Journal:
                 os.fsync(self._left[0])
                 os.close(self._left.pop(0))
             os.fsync(self._file)
-            if self._fresh:
+            self._gone = os.fstat(self._file).st_nlink == 0
+            if self._fresh and not self._gone:
                 self._fresh = False
                 folder = os.open(self._folder, os.O_RDONLY)
                 os.fsync(folder)
@@ -93,6 +93,12 @@ class Journal:
         except OSError as error:
             self._synced = False
             raise _told(error, self._folder) from error
+        if self._gone:
+            raise StorageDenied(
+                f"A file of the prediction log in {self._folder} was deleted while it was written. What it held "
+                "and was not in the database yet is lost; the next predictions go to a new one.",
+                remedy="Keep what cleans up away from there: serving.log.keep_days does it.",
+            )
 
     def close(self) -> None:
         if self._file >= 0:
@@ -115,6 +121,7 @@ class Journal:
         path = self._folder / f"{self._token}-{number:06}.jsonl"
         file = -1
         try:
+            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -123,6 +130,7 @@ class Journal:
             raise _told(error, self._folder) from error
         before, self._file = self._file, file
         self._number, self._size = number, 0
+        self._gone = self._torn = False
         if before >= 0:
             self._left.append(before)
         self._fresh = True

@@ -101,6 +101,20 @@ def test_a_probe_finds_a_full_disk_and_leaves_nothing(folder: Path, monkeypatch:
     assert files(folder) == {"w1-000001.jsonl": LINE * 2}
 
 
+@pytest.mark.parametrize("whole_folder", [False, True])
+def test_a_file_that_somebody_deletes_is_told_and_the_next_begun(folder: Path, whole_folder: bool) -> None:
+    journal = Journal(folder, "w1", 1_000)
+    journal.write(LINE)
+    (folder / "w1-000001.jsonl").unlink()
+    if whole_folder:
+        folder.rmdir()
+    with pytest.raises(StorageDenied, match="was deleted while it was written"):
+        journal.sync()
+    journal.write(LINE * 2)
+    journal.sync()
+    assert files(folder) == {"w1-000002.jsonl": LINE * 2}
+
+
 def test_no_line_is_written_behind_a_torn_one(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     journal = Journal(folder, "w1", 1_000)
     disk = Disk(monkeypatch, 5)
