@@ -95,8 +95,8 @@ class Journal:
             raise _told(error, self._folder) from error
         if self._gone:
             raise StorageDenied(
-                f"A file of the prediction log in {self._folder} was deleted while it was written. What it held "
-                "and was not in the database yet is lost; the next predictions go to a new one.",
+                f"A file of the prediction log in {self._folder} was deleted while it was written. What it "
+                "held and was not in the database yet is lost; the next predictions go to a new one.",
                 remedy="Keep what cleans up away from there: serving.log.keep_days does it.",
             )
 
