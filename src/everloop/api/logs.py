@@ -15,6 +15,7 @@ from everloop.core.errors import MLOpsError
 EVERY = 0.2  # seconds between handing over
 MOST = 200  # events in that time; of more only the number is told
 FEW = 5  # requests of a kind in a second; of more only the number is told
+QUIET = 5.0  # seconds without a failure, and an outage is over
 _KIND = ("level", "status", "code", "model", "version")
 
 
@@ -98,6 +99,27 @@ class Events:
             self._more += 1
             return
         self._events.append({"at": self._moment(), "level": level, **told})
+
+
+class Outage:
+    """What fails for a while: told when it begins and when it is over, not for each failure. ``note`` writes
+    to the log, ``now`` is a monotonic clock, and ``over`` is what is told at the end."""
+
+    def __init__(self, note: Callable[[str, str], None], now: Callable[[], float], over: str) -> None:
+        self._note = note
+        self._now = now
+        self._over = over
+        self._last: float | None = None  # the last failure
+
+    def failed(self, message: str) -> None:
+        if self._last is None:
+            self._note("warning", message)
+        self._last = self._now()
+
+    def worked(self) -> None:
+        if self._last is not None and self._now() - self._last >= QUIET:
+            self._last = None
+            self._note("info", self._over)
 
 
 class Handler(logging.Handler):

@@ -7,6 +7,7 @@ its address, and an address has no more than MOST_KEYS.
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from ipaddress import IPv6Address
 from math import ceil
 from typing import Any
 
+from everloop.api.logs import Outage
 from everloop.api.problems import HttpError
 from everloop.core.clock import SystemClock
 from everloop.core.errors import Invalid, MissingExtra
@@ -27,6 +29,10 @@ EXEMPT = frozenset(
 MOST_CLIENTS = 50_000  # that one worker remembers; the ones quiet for longest are forgotten
 MOST_KEYS = 1_000
 PATIENCE = 0.5  # seconds for the store
+FIRST_REST, LONGEST_REST = (
+    1.0,
+    10.0,
+)  # seconds in which a store that failed is not asked; each doubles the last
 _MOST_RATES = 4
 _STORES = ("redis://", "rediss://", "redis+unix://")
 
@@ -110,12 +116,14 @@ def answers(store: str) -> bool:
     return bool(storage.check())
 
 
-def opened(told: Mapping[str, Any] | None, now: Callable[[], float]) -> Rates | None:
-    """The limits of a worker; ``now`` is its monotonic clock."""
+def opened(
+    told: Mapping[str, Any] | None, now: Callable[[], float], note: Callable[[str, str], None]
+) -> Rates | None:
+    """The limits of a worker; ``now`` is its monotonic clock, ``note`` writes to its log."""
     if told is None:
         return None
     rates = [Rate(amount, seconds) for amount, seconds in told["rates"]]
-    return Shared(rates, told["store"]) if told["store"] else Rates(rates, now)
+    return Shared(rates, told["store"], now, note) if told["store"] else Rates(rates, now)
 
 
 def client_of(address: str, key: bytes | None) -> tuple[str, str | None]:
@@ -243,11 +251,15 @@ class Window:
 
 class Shared(Rates):
     """Counts in Redis, where several servers and workers share a rate. While Redis does not answer, requests
-    are let through: limits never take the predictions down."""
+    are let through: limits never take the predictions down. It is not asked then but by one request now and
+    then (a circuit breaker), so that a store that hangs does not hold up the others."""
 
     direct = False
 
-    def __init__(self, rates: Sequence[Rate], store: str) -> None:
+    def __init__(
+        self, rates: Sequence[Rate], store: str, now: Callable[[], float],
+        note: Callable[[str, str], None],
+    ) -> None:  # fmt: skip
         storage = import_module("limits.aio.storage").RedisStorage(
             f"async+{store}",
             implementation="redispy",
@@ -263,14 +275,40 @@ class Shared(Rates):
         item = import_module("limits").RateLimitItemPerSecond
         self._items = [(rate, item(rate.amount, rate.seconds)) for rate in rates]
         self._clock = SystemClock()
-        super().__init__((), lambda: 0.0)
+        self._now = now
+        self._rest = 0.0  # seconds; 0 while the store answers
+        self._again = 0.0  # when it is tried again
+        self._outage = Outage(
+            note, now, "The store of serving.limits.rate_store answers again: rates are limited."
+        )
+        super().__init__((), now)
 
     async def ask_store(self, address: str, key: bytes | None) -> Verdict | None:
+        tries = self._rest > 0
+        if tries:
+            if self._now() < self._again:
+                return None
+            self._pause()  # for all others
         by, named = client_of(address, key)
         try:
-            return await self._ask(named or by)
-        except self._failed:
+            async with asyncio.timeout(PATIENCE):
+                found = await self._ask(named or by)
+        except (self._failed, TimeoutError):
+            if not self._rest:
+                self._pause()
+            self._outage.failed(
+                "The store of serving.limits.rate_store does not answer: no rate is limited until it does."
+            )
             return None
+        if tries:
+            self._rest = 0.0
+        self._outage.worked()
+        return found
+
+    def _pause(self) -> None:
+        """Ask the store no more for a while."""
+        self._rest = min(2 * self._rest, LONGEST_REST) or FIRST_REST
+        self._again = self._now() + self._rest
 
     async def _ask(self, client: str) -> Verdict:
         found: list[Verdict] = []

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from tests.servers.redis import Redis, redis_server
-from tests.stories.serving.server import FLOWER, Server, iris_project, request, running
+from tests.stories.serving.server import FLOWER, PATIENCE, Server, iris_project, request, running
 
 HOUR = "serving.limits.rate=6/hour"  # no test is so slow that the window ends, or it begins anew
 
@@ -104,6 +107,31 @@ def test_without_its_store_predictions_go_on_and_it_is_told(folder: Path) -> Non
         while not (notices := server.ask("GET", "/dashboard/data").json["notices"]):
             pass
         assert re.match(r"At \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ in worker 0: The store of", notices[0])
+
+
+def test_a_store_that_hangs_lets_requests_pass_and_is_taken_up_again(folder: Path) -> None:
+    with redis_server() as store:
+        flags = ("--set", HOUR, "--set", f"serving.limits.rate_store={store.url}", "--workers", "1")
+        with running(folder, *flags) as server:
+            assert asked(server, 2) == [200] * 2
+            os.kill(store.process.pid, signal.SIGSTOP)
+            try:
+                assert asked(server, 30) == [200] * 30
+                gone = "The store of serving.limits.rate_store does not answer"
+                wait_for(lambda: gone in server.errors)
+            finally:
+                os.kill(store.process.pid, signal.SIGCONT)
+            back = "The store of serving.limits.rate_store answers again"
+            wait_for(lambda: bool(asked(server, 1)) and back in server.errors)
+            assert "ratelimit-limit" in server.predict({"features": FLOWER}).headers
+            assert (server.errors.count(gone), server.errors.count(back)) == (1, 1)
+
+
+def wait_for(there: Callable[[], bool]) -> None:
+    until = time.monotonic() + PATIENCE
+    while not there():
+        assert time.monotonic() < until
+        time.sleep(0.05)
 
 
 @pytest.mark.parametrize(

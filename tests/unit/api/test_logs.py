@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from everloop.api.logs import FEW, MOST, Events, Handler
+from everloop.api.logs import FEW, MOST, QUIET, Events, Handler, Outage
 from everloop.core.errors import Unavailable
 from everloop.serving.inputs import Rejected, Wrong
 
@@ -87,3 +87,22 @@ def test_what_the_standard_library_logs_comes_along_with_its_traceback() -> None
     assert (event["event"], event["level"], event["logger"]) == ("it failed", "error", "a")
     assert event["model"] == "m"
     assert "ValueError: why" in event["exception"]
+
+
+def test_an_outage_is_told_once_also_where_some_attempts_succeed() -> None:
+    notes: list[tuple[str, str]] = []
+    at = [1_000.0]
+    outage = Outage(lambda level, message: notes.append((level, message)), lambda: at[0], "It works again.")
+    outage.worked()
+    for number in range(100):
+        outage.failed(f"failure {number}")
+        outage.worked()
+        at[0] += QUIET / 2
+        outage.worked()
+    assert notes == [("warning", "failure 0")]
+    at[0] += QUIET
+    outage.worked()
+    outage.worked()
+    assert notes[1:] == [("info", "It works again.")]
+    outage.failed("once more")
+    assert notes[2:] == [("warning", "once more")]

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable, Callable
+from itertools import pairwise
+from typing import Any
+
 import pytest
 
-from everloop.api.rates import MOST_KEYS, Rate, Rates, Window, client_of, opened, read
+from everloop.api.rates import MOST_KEYS, Rate, Rates, Shared, Verdict, Window, client_of, opened, read
 from everloop.core.errors import Invalid
 
 
@@ -128,7 +133,7 @@ def test_an_address_is_a_household() -> None:
 def test_rates_are_read(text: str, rates: list[list[int]], now: Now) -> None:
     told = read(text, None)
     assert told == {"rates": rates, "store": None}
-    assert isinstance(opened(told, now), Rates)
+    assert isinstance(opened(told, now, print), Rates)
 
 
 @pytest.mark.parametrize(
@@ -145,3 +150,121 @@ def test_a_store_is_redis_and_its_password_is_not_told() -> None:
     assert "secret" not in str(told.value)
     assert read("1/second", "redis://host") == {"rates": [[1, 1]], "store": "redis://host"}
     assert read(None, "redis://host") is None
+
+
+# -- a store that does not answer ----------------------------------------------------------------------------
+
+
+class Store(Shared):
+    """Its store answers as the test says. ``asked`` is how often it was."""
+
+    def __init__(self, now: Now, notes: list[tuple[str, str]]) -> None:
+        def note(level: str, message: str) -> None:
+            notes.append((level, message))
+
+        super().__init__([Rate(10, 1)], "redis://127.0.0.1:1", now, note)
+        self.asked = 0
+        self.answer: Callable[[], Awaitable[Any]] = self.refuses
+
+    async def _ask(self, client: str) -> Verdict:
+        self.asked += 1
+        await self.answer()
+        return Verdict(Rate(10, 1), 9, 1.0)
+
+    async def refuses(self) -> None:
+        raise self._failed(ConnectionRefusedError())
+
+    async def hangs(self) -> None:
+        await asyncio.Event().wait()
+
+    async def answers(self) -> None:
+        """At once."""
+
+
+@pytest.fixture
+def notes() -> list[tuple[str, str]]:
+    return []
+
+
+@pytest.fixture
+def store(now: Now, notes: list[tuple[str, str]]) -> Store:
+    return Store(now, notes)
+
+
+def passed(store: Store, times: int) -> int:
+    """How many of so many requests, one after another, were let through without the store."""
+
+    async def ask() -> int:
+        return sum([await store.ask_store("10.0.0.1", None) is None for _ in range(times)])
+
+    return asyncio.run(ask())
+
+
+def test_a_store_that_fails_is_not_asked_for_a_while_that_grows(store: Store, now: Now) -> None:
+    tried = []
+    for tenth in range(600):
+        now.at = 1_000.0 + tenth / 10
+        before = store.asked
+        assert passed(store, 3) == 3
+        assert store.asked - before in (0, 1)
+        tried += [tenth / 10] * (store.asked - before)
+    rests = [round(after - before, 1) for before, after in pairwise(tried)]
+    assert rests == [1.0, 2.0, 4.0, 8.0, 10.0, 10.0, 10.0, 10.0]
+
+
+def test_a_store_that_hangs_is_waited_for_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("everloop.api.rates.PATIENCE", 0.01)
+    store.answer = store.hangs
+    assert passed(store, 12) == 12
+    assert store.asked == 1
+
+
+def test_one_request_tries_the_store_again_and_the_others_pass_meanwhile(store: Store, now: Now) -> None:
+    async def together() -> list[Verdict | None]:
+        return await asyncio.gather(*(store.ask_store("10.0.0.1", None) for _ in range(20)))
+
+    assert passed(store, 1) == 1
+    now.at += 1.0
+    store.answer = lambda: asyncio.sleep(0)
+    answered = asyncio.run(together())
+    assert sum(one is not None for one in answered) == 1
+    assert store.asked == 2
+    assert passed(store, 5) == 0  # taken up again
+    store.answer = store.refuses
+    assert passed(store, 5) == 5
+    assert store.asked == 8
+    now.at += 1.0  # and the next rest is a short one
+    assert passed(store, 5) == 5
+    assert store.asked == 9
+
+
+def test_those_that_were_under_way_when_it_failed_make_no_longer_rest(store: Store, now: Now) -> None:
+    async def together() -> None:
+        await asyncio.gather(*(store.ask_store("10.0.0.1", None) for _ in range(20)))
+
+    async def slowly() -> None:
+        await asyncio.sleep(0)
+        await store.refuses()
+
+    store.answer = slowly
+    asyncio.run(together())
+    assert store.asked == 20
+    now.at += 1.0
+    assert passed(store, 1) == 1
+    assert store.asked == 21
+
+
+def test_that_a_store_is_gone_and_back_is_told_once(
+    store: Store, now: Now, notes: list[tuple[str, str]]
+) -> None:
+    for _ in range(100):
+        passed(store, 5)
+        now.at += 0.5
+    ((level, message),) = notes
+    assert level == "warning"
+    assert "serving.limits.rate_store does not answer" in message
+    store.answer = store.answers
+    for _ in range(100):
+        passed(store, 5)
+        now.at += 0.5
+    assert notes[1:] == [("info", "The store of serving.limits.rate_store answers again: rates are limited.")]

@@ -139,7 +139,7 @@ class Worker:
             loop, SystemClock(), self._journal, Limits(**limits),
             durability=told["durability"], when_full=told["when_full"],
         )  # fmt: skip
-        self._front.rates = rates.opened(told["rates"], self._front.now)
+        self._front.rates = rates.opened(told["rates"], self._front.now, self._front.events.note)
         self._front.direct = not told["traces"] and (self._front.rates is None or self._front.rates.direct)
         self._front.events.every = told["log_every"]
         logging.getLogger("everloop").addHandler(Handler(self._front.events.note))
