@@ -135,6 +135,12 @@ def not_logged() -> HttpError:
     )  # fmt: skip
 
 
+def unlogged(error: MLOpsError, *, refused: bool) -> str:
+    """What the server's log is told when predictions cannot be logged."""
+    instead = "refused" if refused else "answered all the same"
+    return f"Predictions cannot be logged, and are {instead}: {error}"
+
+
 def overloaded() -> HttpError:
     return HttpError(
         503, "overloaded", "More requests wait than this worker may hold.", remedy="Try again soon."

@@ -157,7 +157,7 @@ class App:
         front = self._front
         shown = {name: _told(one) for name, one in front.table.models.items()}
         problem = self._not_ready()
-        well = not front.unlogged and not any(one.wanted for one in front.table.models.values())
+        well = not front.log_problem and not any(one.wanted for one in front.table.models.values())
         return {
             "status": "unavailable" if problem else "healthy" if well else "degraded",
             "timestamp": front.moment(),
@@ -184,7 +184,7 @@ class App:
         if shown.default not in shown.versions:
             lost = f"{shown.name}@{shown.default} cannot be loaded"
             return lost if shown.default else f"no version of '{shown.name}' is promoted yet"
-        return front.unlogged if front.refuses else None
+        return front.log_problem if front.refuses else None
 
     def _check_ready(self) -> bool:
         problem = self._not_ready()

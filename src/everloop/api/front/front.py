@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from everloop.adapters.predictionlog.journal import Journal
 from everloop.api import problems
-from everloop.api.logs import Events
+from everloop.api.logs import Events, Outage
 from everloop.api.problems import status_of
 from everloop.api.rates import Rates
 from everloop.core.clock import Clock
@@ -80,6 +80,7 @@ class Front:
         self.rates: Rates | None = None
         self.direct = True  # predictions may be answered without ASGI
         self.events = Events(self.moment)
+        self.unlogged = Outage(self.events.note, self.now, "Predictions are logged again.")
         self._failing = Failing(self.now)
         self._loop = loop
         self._clock = clock
@@ -312,11 +313,13 @@ class Front:
                 raise Unavailable("The prediction log is further ahead of the database than allowed.")
             self._journal.write(b"".join(lines + failures))
             self.log_failed = False
+            self.unlogged.worked()
             return True
         except MLOpsError as error:
             self.log_failed = not self.log_full
             self.counts.events["log_shed" if not self.refuses else "log_refused", "", ""] += len(lines)
             self.problem = error.message
+            self.unlogged.failed(problems.unlogged(error, refused=self.refuses))
             if self.refuses:
                 for ask in asks:
                     ask.reply = desk.Reply(error=problems.not_logged())
@@ -330,7 +333,7 @@ class Front:
                 self.log_failed = False
 
     @property
-    def unlogged(self) -> str | None:
+    def log_problem(self) -> str | None:
         """Why predictions cannot be logged now."""
         if self.log_full:
             return "the prediction log is further ahead of the database than allowed"

@@ -367,6 +367,7 @@ class Worker:
                 await asyncio.to_thread(self._journal.sync)
             except MLOpsError as error:
                 self._front.problem = error.message
+                self._front.unlogged.failed(f"The prediction log is not on the disk: {error}")
 
     async def _sweep(self, server: Server) -> None:
         """Close connections that have been quiet too long, or too slow in sending a request or in taking
