@@ -14,6 +14,8 @@ from everloop.core.errors import Conflict, Invalid
 
 MOST_NAMES = 200
 MOST_SERIES = 1_000
+_PREFIX = "everloop_business_"
+_TOTAL = re.compile(r"(_total)+$")
 _LABEL = re.compile(r"[a-zA-Z][a-zA-Z0-9_]{0,39}")
 
 
@@ -52,6 +54,7 @@ class Business:
         if family is None:
             if len(self._families) >= MOST_NAMES:
                 raise Conflict(f"There are {MOST_NAMES} metrics already.", remedy="Use one with labels.")
+            self._check_new(name)
             family = self._families[name] = _Family(kind, help_ or name.replace("_", " "), names)
         if (family.kind, family.labels) != (kind, names):
             raise Conflict(
@@ -63,12 +66,23 @@ class Business:
             raise Conflict(f"'{name}' has {MOST_SERIES} series already.", remedy="Use labels of few values.")
         family.values[key] = family.values.get(key, 0.0) + value if kind == "counter" else value
 
+    def _check_new(self, name: str) -> None:
+        """Prometheus takes no two metrics of one name, which ``_total`` at the end is no part of."""
+        for other in self._families:
+            if _shown(other) == _shown(name):
+                raise Conflict(
+                    f"'{name}' would be shown as {_PREFIX}{_shown(name)}, as '{other}' is.",
+                    remedy=f"Send '{other}', or give it another name.",
+                )
+
     def metrics(self) -> Iterator[Metric]:
         for name, family in self._families.items():
             kind = CounterMetricFamily if family.kind == "counter" else GaugeMetricFamily
-            shown = kind(
-                f"everloop_business_{name.removesuffix('_total')}", family.help, labels=family.labels
-            )
+            shown = kind(_PREFIX + name.removesuffix("_total"), family.help, labels=family.labels)
             for key, value in family.values.items():
                 shown.add_metric(list(key), value)
             yield shown
+
+
+def _shown(name: str) -> str:
+    return _TOTAL.sub("", name)
