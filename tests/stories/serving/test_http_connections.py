@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import socket
+import struct
 import time
 
 import pytest
@@ -210,3 +212,21 @@ def test_headers_that_are_there_twice(server: Server) -> None:
             answer = wire.answer()
             assert answer.status == 200
             assert answer.headers["x-request-id"] == "2"
+
+
+@pytest.mark.parametrize("resets", [False, True])
+def test_a_client_that_hangs_up_with_requests_in_line_leaves_no_trace_in_the_log(
+    server: Server, resets: bool
+) -> None:
+    pages = request("GET", "/predictions/history?limit=1000")
+    for sent in (pages * 3, pages + request("POST", HOT, BODY), request("POST", HOT, BODY) + pages * 2):
+        for _ in range(4):
+            with socket.create_connection((server.host, server.port)) as gone:
+                if resets:
+                    gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                gone.sendall(sent)
+                server.ask("GET", "/health")
+        for _ in range(4):  # by then those are answered
+            assert server.ask("GET", "/predictions/history?limit=1000").status == 200
+    server.ask("GET", "/nowhere-at-the-end")
+    assert "Traceback" not in server.errors

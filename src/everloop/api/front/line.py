@@ -337,7 +337,12 @@ class Line(HttpToolsProtocol):
         return self.asked is None and self.running is None and not self.pipeline
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """uvicorn tells only the request that came last; those before it would go on to write."""
         self.asked = None
+        self.pipeline.clear()
+        if self.running is not None:
+            self.running.disconnected = True
+            self.running.message_event.set()
         super().connection_lost(exc)
 
 
