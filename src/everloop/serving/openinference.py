@@ -227,7 +227,8 @@ def response(
     if held_out:
         parameters["hold_out"] = ",".join(map(str, held_out))
     wanted = asked.outputs or ()
-    chosen = _chosen(_outputs(outcomes), wanted) if wanted else _outputs(outcomes)
+    made = _outputs(outcomes)
+    chosen = [output for one in wanted for output in made if output.name == one.name] or made
     by_default = bool(asked.parameters and asked.parameters.get("binary_data_output"))
     binary: list[bytes] = []
     for at, output in enumerate(chosen):
@@ -275,11 +276,6 @@ def _outputs(outcomes: Sequence[Outcome]) -> list[Output]:
         Output(LABEL, [count], "BYTES", [one.prediction_name for one in outcomes]),
         Output(PROBABILITIES, [count, width], "FP64", flat),
     ]
-
-
-def _chosen(made: Sequence[Output], wanted: Sequence[Wanted]) -> list[Output]:
-    by_name = {output.name: output for output in made}
-    return [by_name[one.name] for one in wanted]
 
 
 def _check_outputs(wanted: Sequence[Wanted], form: Form) -> None:
@@ -395,6 +391,10 @@ def _attach(asked: Request, rest: memoryview) -> None:
                 f"Input {short(tensor.name)} asks for {_value(size)} bytes, of which "
                 f"{len(rest) - at} are there.",
                 remedy="Send binary_data_size as it is.",
+            )
+        if tensor.data is not None:
+            raise Invalid(
+                f"Input {short(tensor.name)} has data in the JSON and behind it.", remedy="Send one."
             )
         tensor.data = _unpacked(tensor, rest[at : at + size])
         at += size

@@ -165,3 +165,8 @@ def test_an_answer_in_binary_where_it_is_asked_for() -> None:
     assert [output["name"] for output in told["outputs"]] == ["predict_proba", "predict"]
     assert told["outputs"][1]["data"] == ["no", "yes"]
     assert len(rest) == 32
+
+
+def test_data_in_the_json_and_behind_it_is_refused() -> None:
+    with pytest.raises(Invalid, match="'X' has data in the JSON and behind it"):
+        read(NUMBERS, tensor("X", [1, 2], "FP64", [1, 2], size=16), data=bytes(16))
