@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.clocks import Hands
 from tests.stories.serving.log import FLOWER, line, lines, write
 
 from everloop.api.office.recorder import Recorder
@@ -259,6 +260,25 @@ def test_a_server_that_ends_records_what_is_left_also_while_a_round_is_under_way
         return told
 
     assert asyncio.run(served()) is None
+
+
+def test_old_log_files_go_soon_after_the_start_and_then_each_hour(
+    project: Project, clock: Hands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cleaned: list[float] = []
+    monkeypatch.setattr(recording, "clean", lambda *_, keep_days: cleaned.append(clock.monotonic()))
+    began = clock.monotonic()
+
+    async def pause(seconds: float, ending: asyncio.Event) -> None:
+        clock.sleep(30)
+        if clock.monotonic() - began > 3 * 3_600:
+            ending.set()
+
+    monkeypatch.setattr("everloop.api.office.recorder.within", pause)
+    asyncio.run(Recorder(project, allowed=1 << 20, keep_days=30).run())
+    first, *later = [at - began for at in cleaned]
+    assert 30 <= first <= 120
+    assert [round((at - first) / 3_600, 1) for at in later] == [1.0, 2.0]
 
 
 def test_a_file_that_is_gone_or_begun_again_is_no_trouble(project: Project) -> None:

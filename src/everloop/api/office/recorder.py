@@ -19,7 +19,7 @@ from .hand import Hand, within
 EVERY = 0.25  # seconds between rounds where nothing is left
 ROUND, GENTLE_ROUND = 10_000, 1_000  # rows
 GIVES_WAY = 9.0  # times as long as a gentle round takes, while predictions are answered
-CLEAN_EVERY = 3_600.0
+FIRST_CLEAN, CLEAN_EVERY = 60.0, 3_600.0  # seconds after the start, and between
 HURRY = 0.25  # of the backlog that is allowed: from here on recording no longer gives way to answering
 _log = logging.getLogger("everloop.serve")
 
@@ -58,14 +58,15 @@ class Recorder:
 
     async def run(self) -> None:
         """Round after round, until ``end``. What fails is tried again."""
-        clock, cleaned, pause = self._project.clock, self._project.clock.monotonic(), EVERY
+        clock, pause = self._project.clock, EVERY
+        clean_at = clock.monotonic() + FIRST_CLEAN
         while not self._ending.is_set():
             more, begun, before = False, clock.monotonic(), self._written
             try:
                 more = await self._round()
                 pause = EVERY
-                if clock.monotonic() - cleaned > CLEAN_EVERY:
-                    cleaned = clock.monotonic()
+                if clock.monotonic() >= clean_at:
+                    clean_at = clock.monotonic() + CLEAN_EVERY
                     await self._hand.do(self._clean)
             except Exception as error:  # noqa: BLE001 (predictions go on, whatever the database does)
                 self._failed(error)
