@@ -24,6 +24,19 @@ def checked(moment: datetime, name: str) -> datetime:
     return moment.astimezone(UTC)
 
 
+def check_period(since: datetime | None, until: datetime | None) -> None:
+    """Raises Invalid for a beginning or an end (None: open) that cannot be used, and for an end before the
+    beginning."""
+    for name, moment in (("since", since), ("until", until)):
+        if moment is not None:
+            checked(moment, name)
+    if since is not None and until is not None and since > until:
+        raise Invalid(
+            f"since ({since.isoformat()}) is after until ({until.isoformat()}).",
+            remedy="Give a since that comes first.",
+        )
+
+
 def read(text: str, now: datetime) -> datetime:
     """A moment as people write it: a time (in UTC where it names no zone), how long ago (``2h``, ``2 hours
     ago``), ``now``, or the beginning of ``today`` or ``yesterday`` in UTC. Raises Invalid."""

@@ -105,6 +105,14 @@ def test_what_cannot_be_asked_is_told(asked: Project, wanted: dict[str, Any]) ->
         history.page(asked, **wanted)
 
 
+def test_a_period_that_ends_before_it_begins_is_refused(asked: Project) -> None:
+    with pytest.raises(Invalid, match=r"since .*2026.* is after until .*2026"):
+        history.page(asked, since=START + timedelta(seconds=1), until=START)
+    with pytest.raises(Invalid, match="is after until"):
+        labels.maturity(asked, "iris", START + timedelta(seconds=1), START)
+    assert history.page(asked, since=START, until=START) == ([], None)
+
+
 def test_usage_counts_by_model_and_version(asked: Project) -> None:
     found = [(each.model, each.version, each.count, each.latency_ms) for each in history.usage(asked)]
     assert found == [("iris", "1.0.0", 12, 0.25), ("rose", "1.0.0", 5, 0.25), ("rose", "2.0.0", 5, 0.25)]

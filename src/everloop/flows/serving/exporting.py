@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from everloop.core.errors import EmptyTable
 from everloop.core.ids import token
-from everloop.core.moments import checked
+from everloop.core.moments import check_period
 from everloop.data import writing
 from everloop.flows import data
 from everloop.flows.project import Project
@@ -49,9 +49,7 @@ def export(
     ``probability_CLASS``, the latest ``label`` and ``labelled_at``, and what is known of the request. Memory
     holds some thousand rows at a time. Raises EmptyTable where there is no prediction.
     """
-    for name, moment in (("since", since), ("until", until)):
-        if moment is not None:
-            checked(moment, name)
+    check_period(since, until)
     dataset = dataset or f"{model}.predictions"
     data.check_name(project, dataset)
     wanted = Wanted(model=model, version=version, since=since, until=until)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from everloop.core.errors import Invalid
-from everloop.core.moments import checked
+from everloop.core.moments import check_period, checked
 from everloop.core.serving import Prediction
 from everloop.flows.project import Project
 from everloop.store import labels, predictions
@@ -65,13 +65,12 @@ def page(
 
     Pages stay what they are while new predictions come: each begins where the one before it ended. ``until``
     is exclusive. ``label`` is ``known``, ``missing``, or a label itself (``=known`` for one called so).
-    Raises Invalid for a limit that is not 1 to 1,000, a cursor that no page gave, and times that are none.
+    Raises Invalid for a limit that is not 1 to 1,000, a cursor that no page gave, times that are none, and
+    a period that ends before it begins.
     """
     if not 1 <= limit <= MOST:
         raise Invalid(f"limit is {limit}.", remedy=f"Ask for 1 to {MOST:,} predictions a page.")
-    for name, moment in (("since", since), ("until", until)):
-        if moment is not None:
-            checked(moment, name)
+    check_period(since, until)
     for text in (model, version, variant, request_id, label, prediction, release):
         if text is not None and not is_storable(text):
             raise Invalid(f"No prediction has {text[:80]!r}.", remedy="Give text without the character 0.")

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from everloop.core.errors import Invalid, MLOpsError, nearest
-from everloop.core.moments import checked
+from everloop.core.moments import check_period, checked
 from everloop.core.runs import Run
 from everloop.core.serving import class_of
 from everloop.flows.project import Project
@@ -226,7 +226,8 @@ def maturity(
     """
     if by not in ("day", "hour"):
         raise Invalid(f"by is '{by}'.", remedy="Say day or hour.")
-    since, until = checked(since, "since"), checked(until, "until")
+    check_period(since, until)
+    since, until = since.astimezone(UTC), until.astimezone(UTC)
     now = project.clock.now()
     step = timedelta(days=1) if by == "day" else timedelta(hours=1)
     start = _floor(since, by)
