@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -11,9 +11,10 @@ import pandas as pd
 import pyarrow as pa
 
 from everloop.core.contracts import ColumnRule
-from everloop.core.errors import MLOpsError
+from everloop.core.errors import Invalid, MLOpsError
 from everloop.core.runs import Run
 from everloop.core.serving import Agreement, Field, Form, Layout
+from everloop.training import learning
 from everloop.training.preparation import MISSING, kind_of
 from everloop.training.prepared import to_frame
 
@@ -84,6 +85,57 @@ def compile_stored(project: Project, run: Run) -> Form:
     if run.dataset:
         rows = data.load(project, data.find(project, run.data_version, run.dataset))
     return compile_version(project, runs.load_model(project, run), run, rows)
+
+
+def check_answers(model: Any, run: Run, rows: pa.Table | None) -> None:
+    """That a fitted ``model`` from outside can be served: that it answers one of the ``rows`` of its data at
+    least, with one value, or a probability of each class. Without rows that have its features it is asked
+    rows of zeros, which it may refuse.
+
+    Raises Invalid, with the model's own error.
+    """
+    kind = run.recipe.estimator.rpartition(".")[2]
+    subject = Subject(model, run, rows)
+    failed = None
+    for frame in _tries(subject):
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                said = np.asarray(model.predict(frame))
+                targets = said.shape[1] if said.ndim == 2 else 1
+                shape = learning.answers(model, frame, run.task).shape if targets == 1 else ()
+        except Exception as error:  # noqa: BLE001  whatever a model fails with is what is told
+            failed = failed or error
+            continue
+        if targets != 1:
+            raise Invalid(
+                f"This {kind} answers {targets} targets.", remedy="Register a model for each of them."
+            )
+        if run.task == "classification" and shape != (len(frame), len(run.classes)):
+            raise Invalid(
+                f"This {kind} answers {len(frame)} rows with probabilities of the shape {shape}, "
+                f"where it has {len(run.classes)} classes.",
+                remedy="Let predict_proba give a column for each of classes_.",
+            )
+        return
+    if failed is not None and subject.sample is not None:
+        text = " ".join(str(failed).split())[:300]
+        raise Invalid(
+            f"This {kind} fails on each row of its own data that it was asked "
+            f"({type(failed).__name__}: {text}).",
+            remedy="Give the data version and the features that it was trained on, or mend the model.",
+        ) from failed
+
+
+def _tries(subject: Subject) -> Iterator[pd.DataFrame]:
+    """Some rows together, then each by itself: complete ones first."""
+    frame = subject.sample
+    if frame is None:
+        yield pd.DataFrame(0.0, index=range(2), columns=list(subject.names))
+        return
+    yield frame.iloc[:: -(-len(frame) // _ALTERED_ROWS)]
+    for at in frame.isna().any(axis=1).to_numpy().argsort(kind="stable")[:_ALTERED_ROWS]:
+        yield frame.iloc[[at]]
 
 
 def matrix(session: Session, pipeline: Any, run: Run, rows: pa.Table) -> np.ndarray:
@@ -158,9 +210,7 @@ class Subject:
         )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            if self.run.task == "classification":
-                return np.asarray(self.pipeline.predict_proba(X), dtype=np.float64)
-            return np.asarray(self.pipeline.predict(X), dtype=np.float64).reshape(len(frame))
+            return learning.answers(self.pipeline, X, self.run.task)
 
     def compiled_answers(self, session: Session, frame: pd.DataFrame) -> np.ndarray:
         return session.run_matrix(self.matrix(session, frame))

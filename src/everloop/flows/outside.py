@@ -63,14 +63,15 @@ def register(
     reason the champion. Without ``version`` it gets the next number.
 
     Raises WrongType for what is no fitted estimator, Conflict for a number that is taken, Invalid for a
-    name that no model can have. Of a promotion that production's rules forbid (Refused), or that another
-    release is in the way of (Conflict), the version is registered.
+    name that no model can have and for a model that can never answer. Of a promotion that production's rules
+    forbid (Refused), or that another release is in the way of (Conflict), the version is registered.
     """
     check_name(name)
     run = _run(project, name, model, origin)
     rows = None
     if run.dataset:
         rows = versions_of_data.load(project, versions_of_data.find(project, run.data_version, run.dataset))
+    compiling.check_answers(model, run, rows)
     form = compiling.compile_version(project, model, run, rows)
     with project.locks.hold(f"model/{name}"), project.store.writing() as tx:
         known = models.list_model_versions(tx, name)

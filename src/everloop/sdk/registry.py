@@ -64,7 +64,8 @@ class ModelRegistry:
 
         It becomes the challenger; with ``promote`` the champion, unjudged, as ``promote()`` does it. Without
         ``version`` it gets the next number. Pickle and joblib files run code when they are read, so they need
-        ``trust_pickle``. Raises WrongType, Conflict for a number that is taken, FileMissing, Refused.
+        ``trust_pickle``. Raises WrongType, Invalid for a model that can never answer, Conflict for a number
+        that is taken, FileMissing, Refused.
         """
         place = absolute(model)
         if isinstance(place, str):

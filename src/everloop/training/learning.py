@@ -79,9 +79,12 @@ def watched(work: Any, estimator: Any, notes: dict[str, None] | None = None) -> 
             notes[" ".join(str(one.message).split())[:300]] = None
 
 
-def answers(pipeline: Pipeline, X: pd.DataFrame, task: Task) -> np.ndarray:
-    """Probabilities (n, classes of the pipeline) or values (n,), as float64."""
+def answers(pipeline: Any, X: Any, task: Task) -> np.ndarray:
+    """Probabilities (n, classes of the pipeline) or values (n,), as float64. A classifier from outside that
+    has no ``predict_proba`` gives 1 to the class that it says."""
     if task == "classification":
+        if not hasattr(pipeline, "predict_proba"):
+            return np.asarray(np.asarray(pipeline.predict(X))[:, None] == pipeline.classes_, dtype=np.float64)
         return np.asarray(pipeline.predict_proba(X), dtype=np.float64)
     return np.asarray(pipeline.predict(X), dtype=np.float64).reshape(len(X))
 

@@ -10,9 +10,10 @@ import pyarrow as pa
 import pytest
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.compose import make_column_transformer
-from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.linear_model import LinearRegression, LogisticRegression, RidgeClassifier, SGDClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.svm import SVC, LinearSVC
 from tests.unit.training.frames import customers, hashes, iris, table
 
 from everloop.adapters.onnx.compile import compile_model
@@ -20,7 +21,7 @@ from everloop.adapters.onnx.session import Compiled
 from everloop.core.runs import Preparation, Recipe
 from everloop.flows.compiling import compile_version
 from everloop.training.estimators import CHOICES
-from everloop.training.fitting import Fitted, fit
+from everloop.training.fitting import Fitted, fit, predict
 
 FRAME = customers(2000).assign(spent=lambda frame: frame["visits"] ** 2 + frame["age"].fillna(90))
 SMALL: dict[str, dict[str, Any]] = {
@@ -284,3 +285,32 @@ def test_a_model_of_an_array_is_given_one() -> None:
     run, rows = outside(model, frame, features)
     form = form_of(model, run, rows)
     assert (form.route, form.layout, len(form.fields)) == ("onnx", "matrix", 4), form.reason
+
+
+@pytest.mark.parametrize(
+    ("model", "target", "route"),
+    [
+        (RidgeClassifier(), "churn", "onnx"),
+        (RidgeClassifier(), "plan", "onnx"),
+        (make_pipeline(StandardScaler(), LinearSVC()), "churn", "onnx"),
+        (make_pipeline(StandardScaler(), SGDClassifier(random_state=0)), "plan", "onnx"),
+        (make_pipeline(StandardScaler(), SVC()), "churn", "native"),
+    ],
+)
+def test_what_gives_no_probabilities_gives_one_to_the_class_that_it_says(
+    model: Any, target: str, route: str
+) -> None:
+    frame = FRAME.dropna(subset=["plan", "age"]).reset_index(drop=True)
+    features = ["age", "visits"]
+    model.fit(frame[features], frame[target])
+    run, rows = outside(model, frame, features)
+    project = Kept()
+    form = form_of(model, run, rows, project)
+    assert form.route == route, form.reason
+    said = model.predict(frame[features])
+    expected = (np.array(run.classes) == said.astype(str)[:, None]).astype(float)
+    if route == "onnx":
+        X = frame[features].to_numpy(dtype=np.float64)
+        answers = Compiled(project.stored[form.artifact]).run_matrix(X)
+        np.testing.assert_array_equal(answers, expected)
+    np.testing.assert_array_equal(predict(model, rows, features, "classification"), expected)

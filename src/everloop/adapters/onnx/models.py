@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from onnx import TensorProto
 
 from . import committees, ensembles
 from .columns import Column, Number, Table, hit, hits, made, simple
@@ -28,6 +29,8 @@ def answer(preparing: Preparing, model: Any, columns: list[Column]) -> tuple[str
     if write is not None:
         return write(preparing, model, columns)
     if library == "sklearn":
+        if hasattr(model, "decision_function") and not hasattr(model, "predict_proba"):
+            return _said(preparing, model, columns)
         return attach(preparing.graph, model, preparing.tensor(columns), len(columns))
     raise NotCompilable(f"{kind.__name__} ({kind.__module__}), which no converter knows")
 
@@ -50,8 +53,9 @@ def scores(preparing: Preparing, model: Any, columns: list[Column]) -> tuple[str
         return _summed(preparing, summed, columns), len(summed.bias)
     if not hasattr(model, "coef_") or not isinstance(model.coef_, np.ndarray) or kind in ("SVC", "NuSVC"):
         raise NotCompilable(f"the scores of a {kind}")
-    bias = np.broadcast_to(np.asarray(model.intercept_, dtype=np.float64), (model.coef_.shape[0],))
-    return weighted(preparing, columns, model.coef_.T.astype(np.float64), bias), model.coef_.shape[0]
+    weights = np.atleast_2d(model.coef_).astype(np.float64)  # a RidgeClassifier's are flat for two classes
+    bias = np.broadcast_to(np.asarray(model.intercept_, dtype=np.float64), (len(weights),))
+    return weighted(preparing, columns, weights.T, bias), len(weights)
 
 
 # -- trees -----------------------------------------------------------------------------------------------
@@ -182,6 +186,18 @@ def _logistic(preparing: Preparing, model: Any, columns: list[Column]) -> tuple[
     if getattr(model, "multi_class", "auto") == "ovr" or getattr(model, "solver", "") == "liblinear":
         return _normalised(graph, graph.add("Sigmoid", value)), classes
     return graph.add("Softmax", value, axis=1), classes
+
+
+def _said(preparing: Preparing, model: Any, columns: list[Column]) -> tuple[str, int]:
+    """1 for the class of the best score, where a model gives no probabilities."""
+    value, width = scores(preparing, model, columns)
+    graph, classes = preparing.graph, len(model.classes_)
+    if width == 1:
+        best = graph.add("Cast", graph.add("Greater", value, graph.constant(0.0)), to=TensorProto.INT64)
+    else:
+        best = graph.add("ArgMax", value, axis=1, keepdims=1)
+    chosen = graph.add("Equal", best, graph.constant([np.arange(classes)], np.int64))
+    return graph.add("Cast", chosen, to=TensorProto.DOUBLE), classes
 
 
 def _normalised(graph: Graph, value: str) -> str:
