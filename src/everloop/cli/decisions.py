@@ -70,7 +70,8 @@ def show(call: Call, named: Named) -> None:
     """
     with call.project() as project:
         found = late.loop.showing.find(project, named)
-    call.answer({"decision": found}, lambda: tell(found))
+        champion = late.loop.showing.champion(project, found.model)
+    call.answer({"decision": found, "champion": champion}, lambda: tell(found, champion))
 
 
 @command(app)
@@ -89,10 +90,17 @@ def approve(
     said_role, said_note = filled("--role", role), filled("--why", note)
     with call.project() as project:
         found = late.loop.advancing.approve(project, named, said_role, said_note)
+        changed = late.loop.telling.changed(found, late.loop.showing.champion(project, found.model))
         late.loop.advancing.advance(project)
         found = late.loop.showing.find(project, found.decision_id)
     said = f"{found.decision_id} is approved: {late.loop.telling.outcome(found)}"
-    call.answer({"decision": found}, lambda: late.output.line(said))
+
+    def show_it() -> None:
+        if changed:
+            late.output.line(f"{changed}.")
+        late.output.line(said)
+
+    call.answer({"decision": found}, show_it)
 
 
 @command(app)
@@ -113,8 +121,8 @@ def reject(
     call.answer({"decision": found}, lambda: late.output.line(said))
 
 
-def tell(one: DecisionRecord) -> None:
-    """All of a decision."""
+def tell(one: DecisionRecord, champion: str | None = None) -> None:
+    """All of a decision. ``champion``: that of now, where it may be another one than then."""
     out = late.output
     out.line(f"{one.model}: {one.action}: {one.reason}", "bold")
     facts: dict[str, object] = {
@@ -125,6 +133,7 @@ def tell(one: DecisionRecord) -> None:
         "found again": f"{one.times} times, last at {out.moment(one.newest)} UTC" if one.newest else None,
         "what would change it": one.changes,
         "what came of it": late.loop.telling.outcome(one),
+        "champion now": late.loop.telling.to_compare(one, champion),
         "to go on": late.loop.telling.to_go_on(one),
         "turn": one.turn_id,
         "run": one.run_id,

@@ -76,7 +76,8 @@ class DecisionRecord:
     everything that was looked at, first before training, then by the turn. ``stage`` is where a retraining
     is; it ends with an ``outcome`` and ``said``, why. ``again_at``: when a deferred one is considered again
     by itself, or a failed turn tried. ``times``: how often the same was found in a row, the last time
-    ``newest``; of a retraining, how often it was begun.
+    ``newest``; of a retraining, how often it was begun. ``against``: the champion that the gate compared the
+    new version with last, where the gate has spoken; ``champion`` is that of the consideration.
     """
 
     decision_id: str
@@ -107,6 +108,12 @@ class DecisionRecord:
     ended_at: datetime | None = None
     times: int = 1
     newest: datetime | None = None
+    against: str | None = None
+
+    @property
+    def compared_with(self) -> str | None:
+        """The champion that the new version was judged against."""
+        return self.against or self.champion
 
     @property
     def is_open(self) -> bool:

@@ -71,12 +71,14 @@ def _link(one: Standing, words: str) -> str:
     return next((each.decision_id for each in one.under_way if words.startswith(each.decision_id)), "")
 
 
-def render_decision(one: DecisionRecord, nonce: str) -> str:
+def render_decision(one: DecisionRecord, champion: str | None, nonce: str) -> str:
+    """``champion``: that of now."""
     return page.plain(
         "decision.html",
         _FILTERS,
         one=one,
         outcome=telling.outcome(one),
+        to_compare=telling.to_compare(one, champion),
         badge=badge(one),
         asked=one.stage in telling.ASKED,
         alerts=_alerts(one),

@@ -11,8 +11,11 @@ from tests.stories.test_cli import everloop
 
 from everloop.core.loop import DecisionRecord
 from everloop.data.examples.customers import customers
-from everloop.flows.loop import advancing, asking, considering, gathering, showing
+from everloop.flows import models, outside
+from everloop.flows.loop import advancing, asking, considering, gathering, showing, telling
+from everloop.flows.material import Material
 from everloop.flows.serving import jobs, samples
+from everloop.store import turns
 
 Open = Callable[..., Town]
 
@@ -173,3 +176,69 @@ def test_an_approved_training_trains_though_a_refused_candidate_has_learnt_its_r
     done = town.decisions()[-1]
     assert (done.action, done.outcome) == ("retrain", "kept")
     assert done.run_id
+
+
+def by_hand(town: Town, waits: DecisionRecord) -> None:
+    """Somebody promotes the same model, as another version."""
+    known = models.find(town.project, f"{MODEL}@{waits.version}")
+    pipeline = Material(town.project, town.project.model(MODEL)).pipeline(known.run)
+    pipeline["preparation"]["types"].n_features_in_ = len(known.run.features)  # else it passes for not fitted
+    origin = outside.Origin(known.version.data_version, {}, "churned", list(known.run.features), {})
+    outside.register(town.project, MODEL, pipeline, origin, version="7.7.7", promote="by hand")
+
+
+def test_a_version_that_waited_is_compared_with_the_champion_of_now(open_town: Open) -> None:
+    town, waits = waits_to_release(open_town)
+    assert waits.compared_with == waits.champion
+    by_hand(town, waits)
+    changed = f"7.7.7 became champion after the gate had compared with {waits.champion}"
+    (standing,) = showing.standings(town.project, MODEL)
+    (told,) = telling.waits(standing, town.clock.now())
+    assert changed in told
+    advancing.approve(town.project, waits.decision_id)
+    work(town.project)
+    (done,) = town.decisions()
+    assert (done.stage, done.outcome, done.against) == ("ended", "kept", "7.7.7")
+    assert done.said.startswith(f"{changed}, and compared again: ")
+    assert done.evidence[-1].fired
+    assert not done.releases
+    assert models.find(town.project, f"{MODEL}@champion").version.version == "7.7.7"
+
+
+def test_a_version_that_is_better_than_the_champion_of_now_too_is_released(open_town: Open) -> None:
+    town, waits = waits_to_release(open_town)
+    town.spoil()
+    advancing.approve(town.project, waits.decision_id)
+    work(town.project)
+    (done,) = town.decisions()
+    assert (done.stage, done.outcome, done.against) == ("ended", "promoted", "6.6.6")
+    assert "6.6.6 became champion" in done.evidence[-1].message
+    assert models.find(town.project, f"{MODEL}@champion").version.version == waits.version
+
+
+def test_what_it_was_compared_with_is_gone(open_town: Open) -> None:
+    town, waits = waits_to_release(open_town)
+    by_hand(town, waits)
+    with town.project.store.reading() as tx:
+        trained = turns.finished_step(tx, waits.turn_id or "", "train")
+    assert trained is not None
+    town.project.artifacts.remove(trained["result"]["test_rows"])
+    advancing.approve(town.project, waits.decision_id)
+    work(town.project)
+    (done,) = town.decisions()
+    assert (done.outcome, done.releases) == ("held", ())
+    assert f"everloop retrain {MODEL} --force" in done.said
+
+
+def test_people_are_told_that_the_champion_is_another_by_now(open_town: Open) -> None:
+    town, waits = waits_to_release(open_town)
+    by_hand(town, waits)
+    root = town.project.settings.root
+    (root / "everloop.yaml").write_text(yaml.safe_dump(Town.tree(approve=["release"], on=[])))
+    changed = f"7.7.7 became champion after the gate had compared with {waits.champion}"
+    assert changed in " ".join(everloop(root, "decisions", "show", waits.decision_id).out.split())
+    assert changed in " ".join(everloop(root, "loop", "status").out.split())
+    approved = everloop(root, "decisions", "approve", waits.decision_id)
+    assert approved.code == 0
+    assert "is approved: " in approved.out
+    assert changed in " ".join(approved.out.split())

@@ -124,9 +124,12 @@ async def show_decision(
 ) -> dict[str, Any] | HTMLResponse:
     """A decision: what called for it, all that was looked at, what would change it, what came of it. Browsers
     get a page (`Accept: text/html`)."""
-    found = await do(showing.find, _project(request), decision_id)
+    project = _project(request)
+    found = await do(showing.find, project, decision_id)
     if wants_page(request.headers.get("accept", "")):
-        return await _page(lambda nonce: pages.render_decision(found, nonce))
+        return await _page(
+            lambda nonce: pages.render_decision(found, showing.champion(project, found.model), nonce)
+        )
     response.headers["vary"] = "accept"
     return asdict(found)
 

@@ -11,7 +11,7 @@ from typing import Any
 from everloop.core import spans
 from everloop.core.decisions import Evidence, GateVerdict
 from everloop.core.documents import load
-from everloop.core.errors import Conflict, MLOpsError, Unavailable
+from everloop.core.errors import Conflict, Corrupt, MLOpsError, NotFound, Unavailable
 from everloop.core.ids import new_id
 from everloop.core.loop import Approval, DecisionRecord, Outcome, Stage, Step
 from everloop.core.monitoring import Checked, Result
@@ -25,7 +25,7 @@ from everloop.flows.serving.jobs import Job
 from everloop.store import history, loop, releases, turns
 from everloop.store.database import Tx
 
-from . import following
+from . import following, judging, telling
 
 LONGEST_PAUSE = timedelta(hours=1)
 MOST_FINDINGS = 20
@@ -83,6 +83,8 @@ def _judged(
     held: str,
 ) -> DecisionRecord:
     """The gate has spoken, and the version is registered."""
+    spoken = _result(tx, record.turn_id, "gate")
+    record = replace(record, against=spoken["champion"] if spoken else None)
     if promoted:
         return _end(tx, project, record, "promoted", _why(verdict))
     if verdict is None or not verdict.promote:
@@ -245,6 +247,8 @@ def _begin(project: Project, record: DecisionRecord) -> DecisionRecord:
     asked = deploying.Request(f"{record.model}@{record.version}", PROD, strategy=record.stage, reason=reason)
     try:
         planned = deploying.prepare(project, asked)
+        if planned.against not in (None, record.compared_with):
+            return _judge_again(project, record, planned.against)
         place = environments.find(project, PROD)
         with project.store.writing() as tx:
             now = _locked(tx, record.decision_id)
@@ -264,6 +268,31 @@ def _begin(project: Project, record: DecisionRecord) -> DecisionRecord:
     except MLOpsError as refused:
         how = f"everloop deploy {record.model}@{record.version} --strategy direct"
         return _close(project, record, "held", f"{refused.message} By hand: {how}")
+
+
+def _judge_again(project: Project, record: DecisionRecord, current: str) -> DecisionRecord:
+    """The champion is another one than the gate has compared with: it compares again, and the release begins
+    where the new version is better than this one, too."""
+    changed = telling.changed(record, current)
+    try:
+        champion, verdict = judging.judge(project, record)
+    except (Corrupt, NotFound) as lost:
+        train = f"Train anew: everloop retrain {record.model} --force"
+        return _close(project, record, "held", f"{changed}, and cannot be compared: {lost.message} {train}")
+    if champion != current:
+        return record  # once more another one: it is looked at again
+    said = f"{changed}, and compared again: {verdict.reason}"
+    with project.store.writing() as tx:
+        now = _locked(tx, record.decision_id)
+        if now != record:
+            return now
+        looked = Evidence("gate", not verdict.promote, said)
+        record = replace(record, against=current, evidence=(*record.evidence, looked))
+        _tell(tx, project, record, "judged", f"{'promote' if verdict.promote else 'do not promote'}: {said}")
+        if not verdict.promote:
+            return _end(tx, project, record, "kept", said)
+        _put(tx, record)
+    return _begin(project, record)
 
 
 def _has_release(project: Project, model: str) -> bool:

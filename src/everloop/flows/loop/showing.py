@@ -146,6 +146,13 @@ def find(project: Project, decision_id: str) -> DecisionRecord:
         return loop.find(tx, decision_id)
 
 
+def champion(project: Project, model: str) -> str | None:
+    """The version that is champion now."""
+    with project.store.reading() as tx:
+        serving = models.champion(tx, model)
+    return serving.version if serving else None
+
+
 def of_job(project: Project, job: Job) -> DecisionRecord | None:
     """What was decided of a job; None where it failed before."""
     with project.store.reading() as tx:

@@ -48,6 +48,21 @@ def outcome(one: DecisionRecord) -> str:
     return ""
 
 
+def changed(one: DecisionRecord, champion: str | None) -> str:
+    """Of a new version that waits for its release: that the champion is another one by now than it was
+    compared with; empty where it is not."""
+    if not one.is_open or one.version is None or champion in (None, one.compared_with, one.version):
+        return ""
+    before = one.compared_with or "no champion"
+    return f"{champion} became champion after the gate had compared with {before}"
+
+
+def to_compare(one: DecisionRecord, champion: str | None) -> str:
+    """The same, and what follows."""
+    found = changed(one, champion)
+    return f"{found}: before the release it compares with this one, too" if found else ""
+
+
 def damaged(unreadable: Sequence[str]) -> str:
     """Which decisions cannot be read; empty where all can."""
     if not unreadable:
@@ -69,7 +84,7 @@ def waits(one: Standing, now: datetime) -> list[str]:
 def _waits(one: Standing, now: datetime) -> Iterator[str]:
     going, last = one.under_way, one.last
     for each in going:
-        yield f"{each.decision_id} {outcome(each)}"
+        yield "; ".join(filter(None, [f"{each.decision_id} {outcome(each)}", to_compare(each, one.champion)]))
         if each.again_at is not None:
             yield f"it is tried again at {moment(each.again_at)}"
     if one.work is not None:
