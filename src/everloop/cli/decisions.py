@@ -109,7 +109,7 @@ def reject(
     named: Named,
     why: Annotated[str, typer.Option("--why", metavar="TEXT", help="For the history.")],
 ) -> None:
-    """Say no at the step that a retraining waits at; it ends there.
+    """Say no at the step that a retraining waits at; it ends there. So does one that is damaged, at any step.
 
     \b
     Example:

@@ -84,6 +84,7 @@ def _store(settings: Settings) -> Iterator[Check]:
             yield from late.health.store(project)
             yield from late.health.champions(project)
             yield from late.health.outstanding(project)
+            yield from late.health.loops(project)
             yield from late.health.messages(project)
         finally:
             project.close()

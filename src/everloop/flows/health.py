@@ -18,6 +18,8 @@ from everloop.store import models, outbox
 
 from . import artifacts, status
 from .alerts import showing
+from .loop import showing as standing
+from .loop import telling
 from .project import Project
 
 EXTRAS = {
@@ -128,6 +130,18 @@ def outstanding(project: Project) -> Iterator[Check]:
         yield Check("delivery", False, said, "The record is kept here; report it if the server is right.")
     if not waiting and not rejected:
         yield Check("delivery", True, "MLflow has everything")
+
+
+def loops(project: Project) -> Iterator[Check]:
+    """Decisions that are damaged, of the newest."""
+    for each in standing.standings(project):
+        for name in each.unreadable:
+            restore = "Restore from a backup: everloop backup restore --replace."
+            if name in each.lost:
+                said = f"{name} is damaged and has not ended: the loop stops"
+                yield Check(f"loop of {each.model}", False, said, f"{restore} Or {telling.to_end(name)}")
+            else:
+                yield Check(f"loop of {each.model}", False, f"{name} is damaged, and left out", restore)
 
 
 def messages(project: Project) -> Iterator[Check]:

@@ -8,7 +8,7 @@ from everloop.core.errors import NotFound, close
 
 from .database import Row, Tx
 
-_LEAST = 4  # characters
+LEAST = 4  # characters
 
 
 def find(
@@ -21,7 +21,7 @@ def find(
     part = given.lower()
     known = tx.distinct(column.table, column.name)  # documents are large: of 30,000 only the names are read
     matching = [
-        name for name in known if len(part) >= _LEAST and (name.startswith(part) or name.endswith(part))
+        name for name in known if len(part) >= LEAST and (name.startswith(part) or name.endswith(part))
     ]
     if len(matching) == 1:
         return find(tx, column, matching[0], noun=noun, listing=listing, kind=kind)

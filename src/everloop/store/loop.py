@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 
 from everloop.core.documents import dump, load
@@ -15,6 +16,8 @@ from .times import to_text
 
 _T, _D, _P = triggers.c, decisions.c, pauses.c
 LISTING = "everloop decisions list"
+LOST = "lost"  # the code of a decision that people have ended, as it could not be read
+_LEGIBLE = ("decision_id", "model", "at", "action", "stage", "job_id", "number")
 
 
 def begin(tx: Tx, model: str) -> None:
@@ -82,8 +85,14 @@ def put(tx: Tx, record: DecisionRecord) -> None:
 
 
 def find(tx: Tx, decision_id: str) -> DecisionRecord:
-    """By its id, or a unique ending or beginning of it. Raises NotFound."""
-    return _record(ids.find(tx, _D.decision_id, decision_id, noun="decision", listing=LISTING))
+    """By its id, or a unique ending or beginning of it. Raises NotFound, and Corrupt."""
+    try:
+        return _record(ids.find(tx, _D.decision_id, decision_id, noun="decision", listing=LISTING))
+    except Corrupt as error:
+        lost = find_lost(tx, decision_id)
+        if lost is None:
+            raise
+        raise _stops(lost) from error
 
 
 def of_job(tx: Tx, job_id: str) -> DecisionRecord | None:
@@ -92,10 +101,65 @@ def of_job(tx: Tx, job_id: str) -> DecisionRecord | None:
 
 
 def under_way(tx: Tx, model: str | None = None) -> list[DecisionRecord]:
-    """Retrainings that have not ended."""
+    """Retrainings that have not ended, without those that cannot be read; see ``lost``."""
+    return _open(tx, model)[0]
+
+
+def lost(tx: Tx, model: str | None = None) -> list[Row]:
+    """Those that have not ended and cannot be read: all but the document. The loop of their model stops until
+    people end them."""
+    damaged = _open(tx, model)[1]
+    return list(tx.rows(decisions, _D.decision_id.in_(damaged), by="at", only=_LEGIBLE)) if damaged else []
+
+
+def find_lost(tx: Tx, decision_id: str) -> Row | None:
+    """Such a one, as ``find`` does."""
+    given = decision_id.lower()
+    found = [
+        row
+        for row in lost(tx)
+        if given == row["decision_id"]
+        or (len(given) >= ids.LEAST and row["decision_id"].startswith(given))
+        or (len(given) >= ids.LEAST and row["decision_id"].endswith(given))
+    ]
+    return found[0] if len(found) == 1 else None
+
+
+def check(tx: Tx, model: str) -> None:
+    """Raises Corrupt where one has not ended and cannot be read."""
+    for row in lost(tx, model):
+        raise _stops(row)
+
+
+def _stops(row: Row) -> Corrupt:
+    named = row["decision_id"]
+    return Corrupt(
+        f"The loop of {row['model']} stops: its decision {named} is damaged in the table decisions, and has "
+        "not ended.",
+        remedy=f"Restore from a backup: everloop backup restore --replace. Or end it, what it says is lost: "
+        f"everloop decisions reject {named} --why TEXT.",
+    )
+
+
+def _open(tx: Tx, model: str | None) -> tuple[list[DecisionRecord], list[str]]:
     wanted = [_D.model == model] if model else []
-    rows = tx.rows(decisions, _D.stage != "ended", *wanted, by="at")
-    return [_record(row) for row in rows]
+    return _read(tx.readable(decisions, _D.stage != "ended", *wanted, by="at"))
+
+
+def _read(
+    rows: Iterable[tuple[tuple[str, ...], Row | None]],
+) -> tuple[list[DecisionRecord], list[str]]:
+    """The records, and the ids of those that cannot be read."""
+    found, unreadable = [], []
+    for (decision_id,), row in rows:
+        try:
+            if row is None:
+                unreadable.append(decision_id)
+            else:
+                found.append(_record(row))
+        except Corrupt:
+            unreadable.append(decision_id)
+    return found, unreadable
 
 
 def _record(row: Row) -> DecisionRecord:
@@ -130,16 +194,7 @@ def read_decisions(
     wanted = [_D.model == model] if model else []
     wanted += [_D.action == action] if action else []
     by = "number" if model else "at"
-    found, unreadable = [], []
-    for (decision_id,), row in tx.readable(decisions, *wanted, newest=True, by=by, limit=limit):
-        try:
-            if row is None:
-                unreadable.append(decision_id)
-            else:
-                found.append(_record(row))
-        except Corrupt:
-            unreadable.append(decision_id)
-    return found, unreadable
+    return _read(tx.readable(decisions, *wanted, newest=True, by=by, limit=limit))
 
 
 def next_number(tx: Tx, model: str) -> int:
@@ -151,10 +206,13 @@ def next_number(tx: Tx, model: str) -> int:
 def retrained(tx: Tx, model: str) -> tuple[datetime, ...]:
     """When the loop has trained it, newest first. One that cannot be read counts: it may have."""
     found, unreadable = read_decisions(tx, model, "retrain")
-    lost = tx.rows(decisions, _D.decision_id.in_(unreadable), by="at", only=("at",))
+    damaged = tx.rows(decisions, _D.decision_id.in_(unreadable), by="at", only=("at",))
     return tuple(
         sorted(
-            [*(one.at for one in found if one.run_id), *(datetime.fromisoformat(row["at"]) for row in lost)],
+            [
+                *(one.at for one in found if one.run_id or one.code == LOST),
+                *(datetime.fromisoformat(row["at"]) for row in damaged),
+            ],
             reverse=True,
         )
     )

@@ -11,7 +11,8 @@ import sqlalchemy as sa
 from tests.stories.serving.server import iris_project, running
 from tests.stories.test_cli import everloop
 
-from everloop.flows.loop import showing
+from everloop.core.loop import DecisionRecord, Trigger
+from everloop.flows.loop import advancing, noticing, showing
 from everloop.store import loop
 from everloop.wiring import open_project
 
@@ -79,3 +80,72 @@ def test_the_page_and_http_show_the_others(decided: tuple[Path, list[str]]) -> N
         page = server.ask("GET", "/decisions", headers={"accept": "text/html"})
         assert page.status == 200
         assert f"Damaged, and left out: {names[0]}" in page.body.decode()
+
+
+@pytest.fixture
+def waiting(tmp_path: Path) -> tuple[Path, str]:
+    """A retraining that waits for approval, of one model of two."""
+    settings = {"on": [], "approve": ["train"], "cooldown": "0s"}
+    iris_project(tmp_path, serving={"retrain": False}, iris={"retraining": settings})
+    project = open_project(folder=tmp_path)
+    try:
+        now = project.clock.now()
+        asked = Trigger("manual", "manual/1", now, "by hand")
+        record = DecisionRecord(
+            "dec_waits", "iris", 1, now, "retrain", "labels", "There is more to learn.", "", (asked,), (),
+            "somebody", stage="approval", job_id="job_gone",
+        )  # fmt: skip
+        with project.store.writing() as tx:
+            loop.put(tx, record)
+    finally:
+        project.close()
+    return tmp_path, record.decision_id
+
+
+@pytest.mark.parametrize("document", BROKEN)
+def test_one_that_has_not_ended_stops_its_loop_until_it_is_rejected(
+    waiting: tuple[Path, str], document: str
+) -> None:
+    folder, name = waiting
+    damage(folder, name, document)
+    status = everloop(folder, "loop", "status")
+    reject = f"everloop decisions reject {name} --why TEXT"
+    assert status.code == 5
+    assert reject in " ".join(status.out.split())
+    assert everloop(folder, "status").code == 0
+    assert name in everloop(folder, "status").out.replace("\n", "")
+    doctor = everloop(folder, "doctor", "--json")
+    assert doctor.code == 5
+    assert name in next(one["message"] for one in doctor.json["checks"] if one["name"] == "loop of iris")
+    assert everloop(folder, "decisions", "list").code == 5
+    for words in (("decisions", "approve", name), ("retrain", "iris", "--force")):
+        stopped = everloop(folder, *words)
+        assert stopped.code == 60
+        assert f"The loop of iris stops: its decision {name} is damaged" in stopped.err
+        assert reject in " ".join(stopped.err.split())
+    ended = everloop(folder, "decisions", "reject", name, "--why", "its content is lost", "--json")
+    assert ended.code == 0
+    told = ended.json["decision"]
+    assert (told["decision_id"], told["stage"], told["outcome"]) == (name, "ended", "failed")
+    assert told["said"].startswith("What it said is lost; rejected by ")
+    assert everloop(folder, "loop", "status").code == 0
+    assert everloop(folder, "retrain", "iris", "--force").code == 0
+
+
+def test_pages_and_the_loop_of_others_go_on(waiting: tuple[Path, str]) -> None:
+    folder, name = waiting
+    damage(folder, name, BROKEN[1])
+    project = open_project(folder=folder)
+    try:
+        assert not advancing.is_due(project)
+        assert advancing.advance(project) == []
+        assert noticing.notice(project) == []
+    finally:
+        project.close()
+    with running(folder) as server:
+        found: Any = server.ask("GET", "/loop")
+        assert found.status == 200
+        assert found.json["models"][0]["lost"] == [name]
+        page = server.ask("GET", "/decisions", headers={"accept": "text/html"})
+        assert page.status == 200
+        assert f"everloop decisions reject {name}" in page.body.decode()

@@ -23,7 +23,7 @@ from everloop.flows.releases import deploying
 from everloop.flows.serving import jobs
 from everloop.flows.serving.jobs import Job
 from everloop.store import history, loop, releases, turns
-from everloop.store.database import Tx
+from everloop.store.database import Row, Tx
 
 from . import following, judging, telling
 
@@ -142,6 +142,8 @@ def _refused_data(tx: Tx, project: Project, record: DecisionRecord, told: TurnSu
 
 def after_failure(tx: Tx, project: Project, job: Job, turn_id: str | None, error: Exception) -> None:
     """A failure that passes is tried again, ever later; what a failed turn had registered counts."""
+    if loop.lost(tx, job.model):  # it may be this one: people end it
+        return
     known = loop.find(tx, job.decision_id) if job.decision_id else loop.of_job(tx, job.job_id)
     if known is None:
         return
@@ -331,11 +333,35 @@ def approve(project: Project, decision_id: str, role: str = "", note: str = "") 
 
 
 def reject(project: Project, decision_id: str, reason: str = "") -> DecisionRecord:
-    """Say no at the step that a retraining waits at; it ends there. Raises NotFound, Conflict."""
+    """Say no at the step that a retraining waits at; it ends there. So does one that is damaged, wherever it
+    is. Raises NotFound, Conflict."""
+    said = f"rejected by {project.user}" + (f": {reason}" if reason else "")
     with project.store.writing() as tx:
+        lost = loop.find_lost(tx, decision_id)
+        if lost is not None:
+            loop.begin(tx, lost["model"])
+            return _end(tx, project, _stand_in(project, lost), "failed", f"What it said is lost; {said}")
         record = _waiting(tx, decision_id)
-        said = f"rejected by {project.user}" + (f": {reason}" if reason else "")
         return _end(tx, project, record, "refused" if record.stage == "approval" else "held", said)
+
+
+def _stand_in(project: Project, lost: Row) -> DecisionRecord:
+    """What is known of a decision whose document is damaged."""
+    return DecisionRecord(
+        decision_id=lost["decision_id"],
+        model=lost["model"],
+        number=lost["number"],
+        at=datetime.fromisoformat(lost["at"]),
+        action=lost["action"],
+        code=loop.LOST,
+        reason="Its row in the database was damaged: why it was made is lost.",
+        changes="",
+        triggers=(),
+        evidence=(),
+        by=project.user,
+        job_id=lost["job_id"],
+        stage=lost["stage"],
+    )
 
 
 def _waiting(tx: Tx, decision_id: str) -> DecisionRecord:

@@ -23,12 +23,14 @@ def ask(
     key: str = "",
 ) -> Job:
     """Ask for a retraining; the job considers it together with all that waits. With a ``key`` the same is
-    asked for once: then the job that waits, or the newest one, is the answer. Raises UnknownModel."""
+    asked for once: then the job that waits, or the newest one, is the answer. Raises UnknownModel, and
+    Corrupt where a damaged decision stops the loop."""
     project.model(model)
     now = project.clock.now()
     said = reason or {"manual": "asked for by hand", "webhook": "asked for by another system"}.get(kind, kind)
     trigger = Trigger(kind, f"{kind}/{key or new_id('ask', now)}", now, said)
     with project.store.writing() as tx:
+        loop.check(tx, model)
         found = _kept(tx, project, model, [trigger], force=force, reason=said, request_id=request_id)
         return found or jobs.newest(tx, model)
 

@@ -39,6 +39,7 @@ def consider(project: Project, job: Job) -> DecisionRecord:
     """The decision of a job, made once: a process that takes it over finds it."""
     with project.store.writing() as tx:
         loop.begin(tx, job.model)
+        loop.check(tx, job.model)
         known = loop.of_job(tx, job.job_id) or _joined(tx, project, job)
         triggers = loop.waiting(tx, job.model)
     if known is not None:

@@ -43,11 +43,12 @@ def notice(project: Project) -> list[str]:
 
 
 def news(project: Project) -> News:
-    """Of the models whose loop is not paused, and that are not being retrained."""
+    """Of the models whose loop is not paused, that are not being retrained, and that have no decision under
+    way that is damaged."""
     found = News({}, {})
     for model in project.settings.models:
         with project.store.reading() as tx:
-            if loop.pause_of(tx, model) is not None or loop.under_way(tx, model):
+            if loop.pause_of(tx, model) is not None or loop.under_way(tx, model) or loop.lost(tx, model):
                 continue
             if jobs.waiting(tx, "retrain", model) is not None:
                 continue

@@ -50,7 +50,8 @@ class Leeway:
 class Standing:
     """Where the loop of a model is. ``work``: the job that waits or is done; ``due``: when its schedule comes
     next; ``under_way`` oldest first; ``leeway`` where it was asked for, of a model with a champion;
-    ``unreadable``: of the newest decisions those that are damaged, by id."""
+    ``unreadable``: of the newest decisions those that are damaged, by id; ``lost``: those that are and have
+    not ended, so that the loop stops."""
 
     model: str
     champion: str | None
@@ -62,6 +63,7 @@ class Standing:
     due: datetime | None = None
     leeway: Leeway | None = None
     unreadable: tuple[str, ...] = ()
+    lost: tuple[str, ...] = ()
 
 
 def standings(project: Project, model: str | None = None, *, counted: bool = False) -> list[Standing]:
@@ -78,6 +80,7 @@ def _standing(project: Project, model: str, counted: bool) -> Standing:
     with project.store.reading() as tx:
         serving = models.champion(tx, model)
         going = loop.under_way(tx, model)
+        lost = [row["decision_id"] for row in loop.lost(tx, model)]
         decided, unreadable = loop.read_decisions(tx, model, limit=NEWEST)
         pause, waiting, work = loop.pause_of(tx, model), loop.waiting(tx, model), _work(tx, project, model)
     return Standing(
@@ -90,7 +93,8 @@ def _standing(project: Project, model: str, counted: bool) -> Standing:
         work,
         schedule.next_due(rules.schedule, project.clock.now()) if rules.schedule else None,
         _leeway(project, model) if counted and serving else None,
-        tuple(unreadable),
+        tuple(dict.fromkeys([*lost, *unreadable])),
+        tuple(lost),
     )
 
 

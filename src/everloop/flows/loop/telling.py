@@ -76,6 +76,11 @@ def to_go_on(one: DecisionRecord) -> str:
     return f"everloop decisions approve {one.decision_id}, or reject" if one.stage in ASKED else ""
 
 
+def to_end(decision_id: str) -> str:
+    """What people do about one that is damaged and stops the loop."""
+    return f"end it, what it says is lost: everloop decisions reject {decision_id} --why TEXT"
+
+
 def waits(one: Standing, now: datetime) -> list[str]:
     """What is under way and what waits, for whom or until when."""
     return list(_waits(one, now))
@@ -83,6 +88,8 @@ def waits(one: Standing, now: datetime) -> list[str]:
 
 def _waits(one: Standing, now: datetime) -> Iterator[str]:
     going, last = one.under_way, one.last
+    for name in one.lost:
+        yield f"{name} is damaged and has not ended, so that the loop stops; {to_end(name)}"
     for each in going:
         yield "; ".join(filter(None, [f"{each.decision_id} {outcome(each)}", to_compare(each, one.champion)]))
         if each.again_at is not None:
