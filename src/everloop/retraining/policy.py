@@ -191,7 +191,9 @@ def _fresh(fresh_rows: int | None, untried_rows: int | None) -> Evidence:
     if fresh_rows is None:
         return Evidence("fresh_rows", False, "Not measured because it is unknown what the model has seen.")
     if fresh_rows == 0:
-        return Evidence("fresh_rows", False, "There are no rows that the model has not seen.", 0.0)
+        return Evidence(
+            "fresh_rows", False, "There are no rows to train on that the model has not seen.", 0.0
+        )
     message = f"Rows that the model has not seen: {fresh_rows:,}."
     if untried_rows == 0:
         message += " The gate has refused a candidate that had all of them."

@@ -186,8 +186,10 @@ def _forced(facts: Facts, forced: bool) -> _Check:
         return _Check(Evidence("forced", False, "Retraining was not forced."))
     if facts.asked is not None:
         return _Check(Evidence("forced", False, "Retraining was forced, which is no approval of a release."))
-    said = Evidence("forced", True, "Retraining was forced: nothing else was held against it.")
-    return _Check(said, ("retrain", "forced", ""))
+    said = "Retraining was forced: nothing else was held against it."
+    if facts.rows.left_out:
+        said = f"{said} {facts.rows.left_out:,} rows were left out, as their feed is broken."
+    return _Check(Evidence("forced", True, said), ("retrain", "forced", ""))
 
 
 def _no_model(facts: Facts) -> _Check:

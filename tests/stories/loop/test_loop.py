@@ -3,6 +3,7 @@ help."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -112,6 +113,12 @@ def test_a_feed_that_nobody_has_checked_yet_is_not_learnt_either(open_town: Open
     assert pc.max(fees).as_py() < 100  # those of the day in cents are not among them
     assert 10_000 < len(fees) < 11_000  # two days before it, and what is complete of the day after
     assert learnt.forced
+    said = next(each for each in learnt.evidence if each.check == "rows")
+    left_out = re.search(r"([0-9,]+) rows were left out, as their feed is broken[.]", learnt.reason)
+    assert left_out
+    assert f"{left_out[1]} are left out, as their feed was broken" in said.message
+    assert said.value is not None
+    assert said.value < 3_000
 
 
 def test_what_the_model_is_not_asked_for_may_be_missing_in_production(open_town: Open) -> None:

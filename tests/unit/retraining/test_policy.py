@@ -62,7 +62,7 @@ def test_when_nothing_speaks_for_it_the_champion_is_kept_and_every_check_is_told
             "accuracy on 100 labelled rows is 0.7, under the smallest accepted value 0.75.",
         ),
         ({"drift": LOUD}, "retrain", "Drift is 0.31 (largest in 'age'), over the limit of 0.2."),
-        ({"fresh_rows": 0}, "keep", "There are no rows that the model has not seen."),
+        ({"fresh_rows": 0}, "keep", "There are no rows to train on that the model has not seen."),
     ],
 )
 def test_each_reason_alone(changes, action, reason):

@@ -95,6 +95,13 @@ def test_forced_it_trains_whatever_speaks_against_it_and_still_says_what_does() 
     assert (found.action, found.code) == ("retrain", "forced")
     fired = {each.check for each in found.evidence if each.fired}
     assert fired == {"forced", "feed", "release", "rows"}
+    assert found.reason == "Retraining was forced: nothing else was held against it."
+
+
+def test_forced_it_says_which_rows_it_leaves_out() -> None:
+    found = ruled(replace(WELL, broken=FEED, rows=Rows(left_out=2_038)), forced=True)
+    said = "nothing else was held against it. 2,038 rows were left out, as their feed is broken."
+    assert found.reason.endswith(said)
 
 
 def test_what_is_put_off_says_until_when() -> None:

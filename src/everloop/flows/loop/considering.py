@@ -157,8 +157,8 @@ def _facts(project: Project, model: str, triggers: list[Trigger]) -> Facts:
     if on_its_way is None and others:
         on_its_way = others[0].releases[-1] if others[0].releases else others[0].decision_id
     until = gathering.until(project, model)
-    if until is not None and not signs["broken"]:
-        faults = unchecked.faults(project, model, until)
+    faults = unchecked.faults(project, model, until) if until is not None else []
+    if not signs["broken"]:
         signs["broken"] = [Sign(each.result.subject, each.result.message, "") for each in faults]
     return Facts(
         now=now,
@@ -171,7 +171,7 @@ def _facts(project: Project, model: str, triggers: list[Trigger]) -> Facts:
         release=on_its_way,
         asked=next((one.decision_id for one in others if one.stage == "release_approval"), None),
         before=_before(project, model, now) if not signs["broken"] else None,
-        rows=gathering.count(project, model, until) if serving else Rows(),
+        rows=gathering.count(project, model, until, [each.span for each in faults]) if serving else Rows(),
         untold=_untold(project, model, triggers),
         gone=_gone(project, model),
         retrained=retrained,

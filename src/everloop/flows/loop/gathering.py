@@ -42,9 +42,9 @@ def _learnt(tx: Tx, model: str) -> Mapping[str, str]:
     return version.origin if version else {}
 
 
-def count(project: Project, model: str, until: datetime | None) -> Rows:
+def count(project: Project, model: str, until: datetime | None, faults: Sequence[Span] = ()) -> Rows:
     """The rows that the champion has not seen. ``until``: labels of what was predicted before then are
-    complete."""
+    complete; ``faults``: what no check has seen of broken feeds."""
     now = project.clock.now()
     with project.store.snapshot() as tx:
         sent = _unseen_samples(tx, model)
@@ -55,7 +55,7 @@ def count(project: Project, model: str, until: datetime | None) -> Rows:
         labelled = predictions.count(tx, Wanted(model, since=since, label="known"))
         known = Wanted(model, since=since, until=until, label="known")
         done = predictions.count(tx, known) if until else 0
-        taught, out = _taught(tx, model, since, until)
+        taught, out = _taught(tx, model, since, until, faults)
     return Rows(taught - out + sent, labelled - done, total - labelled, out, done - taught)
 
 
@@ -70,14 +70,16 @@ def new(project: Project, model: str, until: datetime | None) -> int:
     return taught - out + sent
 
 
-def _taught(tx: Tx, model: str, since: datetime, until: datetime | None) -> tuple[int, int]:
+def _taught(
+    tx: Tx, model: str, since: datetime, until: datetime | None, faults: Sequence[Span] = ()
+) -> tuple[int, int]:
     """How many labelled predictions could be learnt, and how many of these are of broken windows."""
     if until is None:
         return 0, 0
     known = Wanted(model, since=since, until=until, label="known", teaches=True)
     out = sum(
         predictions.count(tx, replace(known, since=max(each.since, since), until=min(each.until, until)))
-        for each in broken_spans(tx, model, since)
+        for each in _apart([*broken_spans(tx, model, since), *faults])
         if max(each.since, since) < min(each.until, until)
     )
     return predictions.count(tx, known), out
@@ -86,13 +88,18 @@ def _taught(tx: Tx, model: str, since: datetime, until: datetime | None) -> tupl
 def broken_spans(tx: Tx, model: str, since: datetime) -> list[Span]:
     """Windows from then on in which a feed was found broken, apart from each other."""
     found = [one for one in monitors.checks(tx, model, since=since) if is_broken(one)]
+    return _apart([Span(one.since, one.until, one.rows) for one in found])
+
+
+def _apart(found: Sequence[Span]) -> list[Span]:
+    """In order, with those that overlap as one."""
     spans: list[Span] = []
     for one in sorted(found, key=lambda each: each.since):
         if spans and one.since < spans[-1].until:
             last = spans[-1]
             spans[-1] = Span(last.since, max(last.until, one.until), last.rows + one.rows)
         else:
-            spans.append(Span(one.since, one.until, one.rows))
+            spans.append(one)
     return spans
 
 
