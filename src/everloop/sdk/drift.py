@@ -9,6 +9,8 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, TypedDict
 
+import numpy as np
+
 from everloop import dashboard
 from everloop.adapters.blobs.local import write_atomically
 from everloop.adapters.river import DETECTORS
@@ -174,7 +176,7 @@ class DriftDetector:
     ) -> dict[str, Any]:
         """Both at once: ``data_drift``, ``model_drift`` (None without anything given for it), what registered
         detectors say (``custom``), and ``drift_detected`` for any of them. A registered detector that raises
-        is told as ``unable``, with the ``reason``. Raises DriftDetectionError."""
+        or says neither yes nor no is told as ``unable``, with the ``reason``. Raises DriftDetectionError."""
         data = model = None
         custom: dict[str, Any] = {}
         if reference_data is not None or current_data is not None:
@@ -189,7 +191,7 @@ class DriftDetector:
         said = [each for each in (data, model, *custom.values()) if each is not None]
         return shown(
             {
-                "drift_detected": any(_says_drift(each) for each in said),
+                "drift_detected": any(bool(_verdict(each)) for each in said),
                 "data_drift": data,
                 "model_drift": model,
                 "custom": custom,
@@ -198,7 +200,8 @@ class DriftDetector:
 
     def register(self, name: str, detector: Custom) -> None:
         """A function of (reference_data, current_data), under a name. What it returns is its answer: a
-        mapping with ``drift_detected``, or something that is true for drift. Raises DriftDetectionError."""
+        bool, or a mapping with ``drift_detected``, a bool, and whatever else it tells (``p_value`` …). Raises
+        DriftDetectionError."""
         if not isinstance(name, str) or not name.replace("_", "").replace("-", "").isalnum():
             raise DriftDetectionError(
                 f"{name!r} is no name of a detector.", remedy="Use letters, digits, - and _."
@@ -216,20 +219,25 @@ class DriftDetector:
         self._registered[name] = detector
 
     def detect(self, name: str, reference_data: object, current_data: object) -> Any:
-        """What the registered detector of this name says. Raises DriftDetectionError, for one that raises
-        itself, too."""
+        """What the registered detector of this name says. Raises DriftDetectionError, also for one that
+        raises itself or says neither yes nor no."""
         if not isinstance(name, str) or name not in self._registered:
             raise DriftDetectionError(
                 f"No detector is called '{name}'.", remedy=nearest(str(name), self._registered)
             )
         try:
             said = self._registered[name](reference_data, current_data)
-            _says_drift(said)
-        except Exception as error:
+            is_answer = isinstance(_verdict(said), (bool, np.bool_))
+        except (Exception, SystemExit) as error:
             raise DriftDetectionError(
                 f"The detector '{name}' could not check: {type(error).__name__}: {error}.",
                 remedy="Correct it, or give it data that it takes.",
             ) from error
+        if not is_answer:
+            raise DriftDetectionError(
+                f"The detector '{name}' could not check: it returned {' '.join(reprlib.repr(said).split())}.",
+                remedy='Return a bool, or a mapping with one: {"drift_detected": True, "p_value": 0.01}.',
+            )
         return said
 
     def _ask(self, name: str, reference_data: object, current_data: object) -> Any:
@@ -270,5 +278,5 @@ def _lost(name: str, before: float, now: float) -> float:
     return worse / abs(was) if was else math.copysign(math.inf, worse)
 
 
-def _says_drift(found: Any) -> bool:
-    return bool(found.get("drift_detected")) if isinstance(found, Mapping) else bool(found)
+def _verdict(found: Any) -> Any:
+    return found.get("drift_detected") if isinstance(found, Mapping) else found

@@ -97,7 +97,7 @@ def test_a_name_that_the_answer_has_no_place_for_is_refused(name: Any) -> None:
     ("raising", "said"),
     [
         (lambda before, now: 1 / 0, "ZeroDivisionError: division by zero"),
-        (lambda before, now: np.ones(2), "ValueError: The truth value of an array"),
+        (lambda before, now: exit(3), "SystemExit: 3"),
     ],
 )
 def test_a_detector_that_raises_does_not_take_the_others_with_it(raising: Any, said: str) -> None:
@@ -112,6 +112,32 @@ def test_a_detector_that_raises_does_not_take_the_others_with_it(raising: Any, s
     assert f"'bad' could not check: {said}" in found["custom"]["bad"]["reason"]
     with pytest.raises(DriftDetectionError, match="could not check"):
         detector.detect("bad", USUAL, USUAL)
+
+
+@pytest.mark.parametrize(
+    "nonsense",
+    [float("nan"), "hello", 7, 1.0, None, np.ones(2), {}, {"foo": 1}]
+    + [{"drift_detected": value} for value in ("no", float("nan"), None, 1)],
+    ids=repr,
+)
+def test_an_answer_that_is_neither_yes_nor_no_is_no_drift_but_told(nonsense: Any) -> None:
+    detector = DriftDetector()
+    detector.register("odd", lambda before, now: nonsense)
+    found = detector.check_drift(USUAL, USUAL)
+    assert not found["drift_detected"]
+    assert found["custom"]["odd"]["unable"]
+    assert f"'odd' could not check: it returned {nonsense!r}" in found["custom"]["odd"]["reason"]
+    with pytest.raises(DriftDetectionError, match="could not check: it returned"):
+        detector.detect("odd", USUAL, USUAL)
+
+
+@pytest.mark.parametrize("yes", [True, np.True_, {"drift_detected": True, "p_value": 0.01}])
+def test_an_answer_is_a_bool_or_says_it_in_a_mapping(yes: Any) -> None:
+    detector = DriftDetector()
+    detector.register("mine", lambda before, now: yes)
+    found = detector.check_drift(USUAL, USUAL)
+    assert found["drift_detected"] is True
+    assert found["custom"]["mine"] == yes
 
 
 # -- one p-value for all ------------------------------------------------------------------------------------
