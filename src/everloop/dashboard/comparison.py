@@ -29,6 +29,8 @@ def render(found: Beside, before: str, now: str) -> str:
 
 def story(found: Beside) -> str:
     """What came of it in a sentence."""
+    if found.reason is not None:
+        return f"Nothing could be compared: {found.reason}"
     fired = [each for each in found.results if each.fired]
     many = sum(not each.unable for each in found.results)
     if not fired:

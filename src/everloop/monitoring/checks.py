@@ -54,7 +54,8 @@ def check(
             )
         ]  # fmt: skip
     if window.rows < LEAST_ROWS:
-        told = f"{words.rows(window.rows)} are too few to tell a change; {LEAST_ROWS} are needed."
+        are = "is" if window.rows == 1 else "are"
+        told = f"{words.rows(window.rows)} {are} too few to tell a change; {LEAST_ROWS} are needed."
         few = Result("quality", "window", "rows", False, told, unable=True, value=float(window.rows))
         certain = [one for one in schema(reference, window) if one.beyond]
         return [few, *(_result(reference, one, (one, 1)) for one in certain)]

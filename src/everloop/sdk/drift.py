@@ -21,7 +21,7 @@ from everloop.flows.monitoring import comparing
 from .refusals import errors_as
 from .shown import shown
 
-_OWN = ("drift_detected", "data_drift", "model_drift", "custom")  # keys of the answer
+_OWN = ("drift_detected", "unable", "reason", "data_drift", "model_drift", "custom")  # keys of the answer
 LOWER_IS_BETTER = ("loss", "error", "rmse", "mae", "mse", "brier", "latency")
 
 
@@ -30,10 +30,12 @@ class DataDrift(TypedDict):
     count, corrected for everything that was tested: drift is detected just where it is up to the threshold.
     0 where something is certain, such as another type; 1 where no change is large enough. The p-values of
     single ``results`` are not corrected. ``features``: those that drifted, each with what was found in
-    words."""
+    words. ``unable``: nothing could be compared, and ``reason`` says why; ``p_value`` is None then."""
 
     drift_detected: bool
-    p_value: float
+    unable: bool
+    reason: str | None
+    p_value: float | None
     features: dict[str, list[str]]
     results: list[Result]
 
@@ -110,6 +112,8 @@ class DriftDetector:
         return shown(
             DataDrift(
                 drift_detected=bool(fired),
+                unable=found.reason is not None,
+                reason=found.reason,
                 p_value=found.p_value,
                 features=features,
                 results=results,
@@ -176,7 +180,8 @@ class DriftDetector:
     ) -> dict[str, Any]:
         """Both at once: ``data_drift``, ``model_drift`` (None without anything given for it), what registered
         detectors say (``custom``), and ``drift_detected`` for any of them. A registered detector that raises
-        or says neither yes nor no is told as ``unable``, with the ``reason``. Raises DriftDetectionError."""
+        or says neither yes nor no is told as ``unable``, with the ``reason``. So is the whole, where a part
+        of it could not be checked. Raises DriftDetectionError."""
         data = model = None
         custom: dict[str, Any] = {}
         if reference_data is not None or current_data is not None:
@@ -189,9 +194,12 @@ class DriftDetector:
         if data is None and model is None:
             raise DriftDetectionError("There is nothing to check.", remedy="Give data, metrics or both.")
         said = [each for each in (data, model, *custom.values()) if each is not None]
+        silent = [each for each in said if isinstance(each, Mapping) and each.get("unable")]
         return shown(
             {
                 "drift_detected": any(bool(_verdict(each)) for each in said),
+                "unable": bool(silent),
+                "reason": " ".join(str(each.get("reason")) for each in silent) or None,
                 "data_drift": data,
                 "model_drift": model,
                 "custom": custom,

@@ -87,7 +87,9 @@ def test_misuse_is_a_drift_error_and_invalid(work: Any, said: str) -> None:
 # -- detectors of one's own --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["", "data_drift", "model_drift", "custom", "drift_detected", "a b", 3])
+@pytest.mark.parametrize(
+    "name", ["", "data_drift", "model_drift", "custom", "drift_detected", "unable", "reason", "a b", 3]
+)
 def test_a_name_that_the_answer_has_no_place_for_is_refused(name: Any) -> None:
     with pytest.raises(DriftDetectionError, match=f"{name!r} is"):
         DriftDetector().register(name, lambda before, now: True)
@@ -189,6 +191,52 @@ def test_what_fired_by_a_rule_has_the_p_value_0() -> None:
 def test_a_changed_type_is_told_in_words(before: Any, now: Any, words: str) -> None:
     found = DriftDetector().detect_data_drift(pd.DataFrame({"x": before}), pd.DataFrame({"x": now}))
     assert found["features"]["x"] == [f"'x': its type changed {words}, so it cannot be compared"]
+
+
+# -- nothing to tell by -------------------------------------------------------------------------------------
+
+
+VECTORS = pd.DataFrame({"x": [[0.1, 0.2]] * 1_000})
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "said"),
+    [
+        (USUAL, USUAL[:1], "1 row is too few to tell a change; 20 are needed"),
+        (USUAL, USUAL[:0], "The window has no rows"),
+        (VECTORS, VECTORS, "'x' could not be compared: it holds lists"),
+        (
+            pd.DataFrame({f"x{n}": VECTORS["x"] for n in range(9)}),
+            pd.DataFrame({f"x{n}": VECTORS["x"] for n in range(9)}),
+            "6 more could not be compared",
+        ),
+    ],
+)
+def test_where_nothing_could_be_compared_there_is_no_clean_bill(before: Any, now: Any, said: str) -> None:
+    found = DriftDetector().detect_data_drift(before, now)
+    assert found["drift_detected"] is False
+    assert found["p_value"] is None
+    assert found["unable"] is True
+    assert said in str(found["reason"])
+    everything = DriftDetector().check_drift(before, now, {"f1": 0.9}, {"f1": 0.9})
+    assert everything["drift_detected"] is False
+    assert everything["unable"] is True
+    assert everything["reason"] == everything["data_drift"]["reason"] == found["reason"]
+
+
+def test_what_was_compared_is_not_unable() -> None:
+    mixed = VECTORS.assign(y=USUAL[:, 1])
+    for before, now in ((mixed, mixed), (mixed, mixed[["x"]]), (mixed, mixed.head(1)[["x"]])):
+        found = DriftDetector().detect_data_drift(before, now)
+        assert found["unable"] is False
+        assert found["reason"] is None
+        assert found["p_value"] is not None
+    detector = DriftDetector()
+    assert not detector.check_drift(mixed, mixed)["unable"]
+    detector.register("odd", lambda before, now: 7)
+    found = detector.check_drift(mixed, mixed)
+    assert found["unable"]
+    assert "'odd' could not check" in found["reason"]
 
 
 # -- what can be compared -----------------------------------------------------------------------------------

@@ -25,18 +25,29 @@ from . import shapes
 from .shapes import Shape
 
 MOST_SHAPES = 60
+MOST_REASONS = 3
 
 
 @dataclass(frozen=True)
 class Beside:
     """Two tables side by side: ``rows`` of each, all that was looked at, and how what drifted is distributed
-    in both, the largest effect first. ``more`` drifted and is not drawn. ``p_value``: see ``overall``."""
+    in both, the largest effect first. ``more`` drifted and is not drawn. ``p_value``: see ``overall``;
+    None where nothing could be compared."""
 
     rows: tuple[int, int]
     results: tuple[Result, ...]
     shapes: tuple[Shape, ...]
     more: int
-    p_value: float
+    p_value: float | None
+
+    @property
+    def reason(self) -> str | None:
+        """Why nothing could be compared, where that is so."""
+        if self.p_value is not None:
+            return None
+        why = [each.message for each in self.results if each.unable]
+        more = f"{len(why) - MOST_REASONS:,} more could not be compared."
+        return " ".join([*why[:MOST_REASONS], *([more] if len(why) > MOST_REASONS else [])])
 
 
 def profile(source: object, like: object = None) -> dict[str, Any]:
