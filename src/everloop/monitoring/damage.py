@@ -125,10 +125,10 @@ def repaired(
 
 
 def _repairable(reference: Reference, table: pa.Table, features: Sequence[str]) -> list[str]:
-    chosen = []
+    chosen, here = [], set(table.column_names)
     for name in dict.fromkeys(features):
         feature = reference.features.get(name)
-        if feature is None or name not in table.column_names or feature.kind in ("text", "other"):
+        if feature is None or name not in here or feature.kind in ("text", "other"):
             continue
         known = feature.bins is not None or feature.levels is not None
         if known and feature.rows > feature.missing and read(table.column(name), feature.kind) is not None:

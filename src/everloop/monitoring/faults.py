@@ -100,9 +100,9 @@ def _of_feature(
 
 
 def _samples(reference: Reference, table: pa.Table) -> dict[str, Sample]:
-    found = {}
+    found, here = {}, set(table.column_names)
     for name, feature in reference.features.items():
-        if name in table.column_names and feature.rows > feature.missing:
+        if name in here and feature.rows > feature.missing:
             one = fits.sample(feature, table.column(name))
             if one is not None:
                 found[name] = one

@@ -15,19 +15,23 @@ from .stretches import Stretch
 
 _OWN = 0.15  # from its own reference
 _SCREEN = 2_000  # rows that a first look takes
+MOST_COLUMNS = 100  # of which all pairs are looked at
 
 
 def find(
     reference: Reference, table: pa.Table, names: Collection[str], *, leave: Collection[str] = ()
 ) -> Iterator[Result]:
     """Pairs of columns that each fit the other's reference and not their own, none of them among those to
-    ``leave``. One of them is among ``names``: the other may have moved less."""
+    ``leave``. One of them is among ``names``: the other may have moved less. Of more than
+    100 columns those are looked at that moved most."""
     if not names:
         return
+    given = set(table.column_names)
     here = [
         name for name, feature in reference.features.items()
-        if name in table.column_names and name not in leave and _judged(feature)
+        if name in given and name not in leave and _judged(feature)
     ]  # fmt: skip
+    here = _farthest(reference, table, here)
     parts = {name: _parts(reference.features[name], table.column(name)) for name in here}
     here = [name for name in here if parts[name]]
     done: set[str] = set()
@@ -35,10 +39,19 @@ def find(
         for other in here[place + 1 :]:
             if {one, other} & done or (one not in names and other not in names):
                 continue
-            part = _crossed(reference, table, one, other, [*parts[one], *parts[other]])
+            part = _crossed(reference, table.select([one, other]), one, other, [*parts[one], *parts[other]])
             if part is not None:
                 done |= {one, other}
                 yield _told(one, other, part)
+
+
+def _farthest(reference: Reference, table: pa.Table, names: list[str]) -> list[str]:
+    """Those that are farthest from their reference, in the order that they came in."""
+    if len(names) <= MOST_COLUMNS:
+        return names
+    far = {name: fits.apart(reference.features[name], table.column(name)) for name in names}
+    chosen = set(sorted(names, key=far.__getitem__, reverse=True)[:MOST_COLUMNS])
+    return [name for name in names if name in chosen]
 
 
 def _judged(feature: FeatureReference) -> bool:

@@ -208,10 +208,11 @@ def _of_batch(reference: Reference, table: pa.Table, codes: Ints) -> Window:
     scores = np.zeros((len(sampled), len(names)), dtype=np.int16)
     present = np.zeros((len(sampled), len(names)), dtype=bool)
     columns = {name: place for place, name in enumerate(names)}
+    here = set(table.column_names)
     features, absent = {}, {}
     for name, feature in reference.features.items():
         none = np.zeros(_width(feature), dtype=np.int64)
-        if name not in table.column_names:
+        if name not in here:
             absent[name] = rows
             features[name] = FeatureWindow(0, 0, none)
             continue

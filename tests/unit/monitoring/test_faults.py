@@ -13,6 +13,7 @@ from tests.unit.monitoring import feeds
 
 from everloop.core.monitoring import Result
 from everloop.monitoring import checks, faults, reference, texture, windows
+from everloop.monitoring import swapped as swaps
 
 Break = Callable[[Any, pa.Table], pa.Table]
 DAY = 86_400.0
@@ -321,3 +322,25 @@ def test_a_sorted_table_is_not_stuck() -> None:
     (found,) = faults.diagnose(known, window, table, [])
     assert found.details["fault"] == "stuck"
     assert faults.diagnose(known, window, table, [], in_time=False) == []
+
+
+def test_of_very_many_columns_the_pairs_of_those_that_moved_most_are_looked_at(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rng, looked = np.random.default_rng(5), []
+    names = [f"x{n}" for n in range(130)]
+    usual = {name: rng.normal(size=300) for name in names}
+    now = {name: rng.normal(0.5, size=300) for name in names}
+    usual |= {"high": rng.normal(100, size=300), "low": rng.normal(-100, size=300)}
+    now |= {"high": rng.normal(-100, size=300), "low": rng.normal(100, size=300)}
+    crossed = swaps._crossed
+
+    def seen(usual: Any, table: pa.Table, one: str, other: str, parts: Any) -> Any:
+        looked.append((one, other))
+        assert table.column_names == [one, other]  # what is sliced is not the wide table
+        return crossed(usual, table, one, other, parts)
+
+    monkeypatch.setattr(swaps, "_crossed", seen)
+    found = list(swaps.find(reference.build(pa.table(usual)), pa.table(now), [*names, "high", "low"]))
+    assert [each.details["features"] for each in found] == [["high", "low"]]
+    assert len(looked) <= swaps.MOST_COLUMNS * (swaps.MOST_COLUMNS - 1) / 2
