@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Collection
 from typing import Any
 
+import pandas as pd
 import pandera.pandas as pandera
 import pyarrow as pa
 
@@ -19,25 +20,34 @@ from .findings import SHOWN, failures, name_values, outcome
 
 
 def check_python(
-    table: pa.Table, schema: object, origin: str, *, inputs: Collection[str] | None = None
+    table: pa.Table,
+    schema: object,
+    origin: str,
+    *,
+    inputs: Collection[str] | None = None,
+    gaps: Collection[str] = (),
 ) -> ContractVerdict:
     """Whether ``table``, as pandas reads it, fits ``schema``, a ``pandera.DataFrameSchema`` or a subclass of
     ``pandera.DataFrameModel``. Checks with ``raise_warning=True`` give warnings, all others errors.
     ``origin`` is named in the verdict, for example ``python:contracts.py:Flights``.
 
     ``inputs``: the table holds what a model was asked, not what it is trained on. Columns that are no inputs
-    may be absent, with the checks that need them, and rows may come twice.
+    may be absent, with the checks that need them, and rows may come twice. Types are those that pandas gave
+    the data it is trained on: columns that lacked values there (``gaps``) have the type for such, and of
+    others a missing value is told as that, and not as another type.
 
     The schema's own code runs: it is the user's. Raises InvalidSettings when ``schema`` is something else or
     cannot be made.
     """
     made = _cut_short(_as_schema(schema, origin))
     absent = [] if inputs is None else [n for n in made.columns if n not in {*inputs, *table.column_names}]
+    frame = table.to_pandas()
     if inputs is not None:
         made = _of_inputs(made, absent)
+        _as_read(frame, table, made, gaps)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        failed = failures(made, table.to_pandas())
+        failed = failures(made, frame)
     findings = [_finding(table, error) for error in failed if not _needs(error, absent)]
     findings += [
         Finding("check", "", "warning", 0, str(warning.message).splitlines()[0])
@@ -80,6 +90,20 @@ def _of_inputs(schema: pandera.DataFrameSchema, absent: list[str]) -> pandera.Da
     for column in schema.columns.values():
         column.unique = False
     return schema
+
+
+def _as_read(
+    frame: pd.DataFrame, table: pa.Table, schema: pandera.DataFrameSchema, gaps: Collection[str]
+) -> None:
+    """Whole numbers with missing values are floats in pandas, and booleans objects."""
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        is_whole = pa.types.is_integer(column.type)
+        if not is_whole and not pa.types.is_boolean(column.type):
+            continue
+        if name in gaps:
+            frame[name] = frame[name].astype(float if is_whole else object)
+        elif column.null_count and name in schema.columns:
+            schema.columns[name].dtype = None
 
 
 def _needs(error: Any, absent: list[str]) -> bool:

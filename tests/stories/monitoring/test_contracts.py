@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -147,6 +148,32 @@ def test_a_schema_in_python_is_asked_of_the_inputs_only(shop: Shop) -> None:
     (broken,) = (each for each in found if each.family == "check" and each.fired)
     assert (broken.subject, broken.level) == ("age", "warning")
     assert broken.value == pytest.approx(3 / clean.num_rows)
+
+
+class Gappy(Shop):
+    """Some values of what it is trained on are missing."""
+
+    @classmethod
+    def tree(cls, **given: Any) -> dict[str, Any]:
+        tree = settings(**given)
+        tree["models"][MODEL]["data"]["example"]["missing"] = 0.02
+        return tree
+
+
+def test_a_schema_that_training_keeps_is_kept_by_windows_that_miss_nothing(tmp_path: Path) -> None:
+    shop = Gappy(tmp_path)
+    schema = SCHEMA.replace(
+        "age: int = pa.Field(ge=18, le=120)", "age: float = pa.Field(ge=18, nullable=True)"
+    )
+    (tmp_path / "schemas.py").write_text(schema)
+    agree(shop, "schemas.py:Customers")
+    shop.serve(1)
+    shop.serve(1, first("age", None, 10))
+    found = [each for one in shop.look() if one.kind == "answers" for each in one.results]
+    shop.close()
+
+    broken = [each.message for each in found if each.family == "check" and (each.fired or each.unable)]
+    assert broken == []
 
 
 def test_a_contract_that_cannot_be_used_is_a_finding(shop: Shop) -> None:

@@ -54,6 +54,32 @@ def test_a_schema_object_reports_everything_it_checks():
     assert all(finding.severity == "error" for finding in verdict.findings)
 
 
+GAPS = pa.table({"age": [20.0, None], "sure": [True, None], "calls": [1, 2], "kept": [True, False]})
+
+
+class Customers(pandera.DataFrameModel):
+    age: Series[float] = pandera.Field(nullable=True)
+    sure: Series[object] = pandera.Field(nullable=True)
+    calls: Series[int]
+    kept: Series[bool] = pandera.Field(nullable=True)
+
+
+def test_what_a_model_is_asked_is_held_as_pandas_held_what_it_is_trained_on():
+    assert check_python(GAPS, Customers, ORIGIN).passed
+    asked = pa.table({"age": [20, 30], "sure": [True, False], "calls": [3, 4], "kept": [True, None]})
+    told = check_python(asked, Customers, ORIGIN, inputs=asked.column_names, gaps=["age", "sure"])
+    assert told.findings == ()  # a boolean that may be missing has no other type for it
+
+    asked = asked.set_column(2, "calls", pa.array([None, 4]))
+    told = check_python(asked, Customers, ORIGIN, inputs=asked.column_names, gaps=["age", "sure"])
+    assert [(f.column, f.rule, f.rows) for f in told.findings] == [("calls", "not_nullable", (0,))]
+
+    asked = asked.set_column(2, "calls", pa.array(["a", "b"])).set_column(0, "age", pa.array(["x", "y"]))
+    told = check_python(asked, Customers, ORIGIN, inputs=asked.column_names, gaps=["age", "sure"])
+    assert {f.column for f in told.findings} == {"age", "calls"}
+    assert all("dtype" in f.rule for f in told.findings)
+
+
 def test_missing_and_repeated_values():
     schema = pandera.DataFrameSchema({"x": pandera.Column(float), "id": pandera.Column(int, unique=True)})
     verdict = check_python(pa.table({"x": [1.0, None, 3.0], "id": [1, 2, 1]}), schema, ORIGIN)

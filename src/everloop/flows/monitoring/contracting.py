@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from everloop.core.contracts import ColumnRule, Contract, ContractVerdict, Finding
+from everloop.core.data import DatasetVersion
 from everloop.core.errors import MLOpsError, NotFound
 from everloop.core.monitoring import Result
 from everloop.core.runs import Run
@@ -40,8 +41,9 @@ def of_window(project: Project, known: References, version: str, span: Span) -> 
 def check(project: Project, run: Run, table: pa.Table, until: datetime | None = None) -> list[Result]:
     """A result per rule, and ``unable`` where contract or suite cannot be used. ``until``: the end of the
     window, for which Data Docs get a page."""
-    table = _as_trained(project, run, table)
-    results = _able("contract", lambda: _contract(project, run, table))
+    trained = _trained_on(project, run)
+    table = _as_trained(trained, table)
+    results = _able("contract", lambda: _contract(project, run, table, trained))
     if suite := rules_of(project, run.model).suite:
         results += _able("suite", lambda: expecting.check(project, run, suite, table, until))
     return results
@@ -56,12 +58,15 @@ def _able(subject: str, judge: Callable[[], list[Result]]) -> list[Result]:
         ]
 
 
-def _as_trained(project: Project, run: Run, table: pa.Table) -> pa.Table:
-    """JSON knows one kind of number and no dates: both become what they were in the data of the run."""
+def _trained_on(project: Project, run: Run) -> DatasetVersion | None:
     try:
-        version = data.find(project, run.data_version, run.dataset) if run.dataset else None
+        return data.find(project, run.data_version, run.dataset) if run.dataset else None
     except NotFound:
-        version = None
+        return None
+
+
+def _as_trained(version: DatasetVersion | None, table: pa.Table) -> pa.Table:
+    """JSON knows one kind of number and no dates: both become what they were in the data of the run."""
     for column in version.columns if version else ():
         if column.name in table.column_names:
             at = table.column_names.index(column.name)
@@ -96,10 +101,10 @@ def _moments(column: pa.ChunkedArray) -> pa.ChunkedArray:
         return column.cast(pa.timestamp("us", "UTC"))
 
 
-def _contract(project: Project, run: Run, table: pa.Table) -> list[Result]:
+def _contract(project: Project, run: Run, table: pa.Table, trained: DatasetVersion | None) -> list[Result]:
     settings = project.settings.models.get(run.model)
     if settings and isinstance(settings.contract, str):
-        return _python(project, run, settings.contract, table)
+        return _python(project, run, settings.contract, table, trained)
     contract = agreed.contract(project, run.model)
     if contract is None:
         return []
@@ -156,9 +161,12 @@ def _limit(contract: Contract, finding: Finding) -> float | None:
     return rules[finding.column].max_missing if finding.rule == "max_missing" else None
 
 
-def _python(project: Project, run: Run, name: str, table: pa.Table) -> list[Result]:
+def _python(
+    project: Project, run: Run, name: str, table: pa.Table, trained: DatasetVersion | None
+) -> list[Result]:
     schema = usercode.load(project, name, usercode.keep_source(project, name))
-    verdict = python_schema.check_python(table, schema, f"python:{name}", inputs=run.features)
+    gaps = [column for column, each in trained.statistics.items() if each.missing] if trained else []
+    verdict = python_schema.check_python(table, schema, f"python:{name}", inputs=run.features, gaps=gaps)
     if not verdict.findings:
         return [Result("check", "contract", "contract", False, f"The rows keep {name}.", value=0.0)]
     return [_result(each, verdict, None) for each in verdict.findings]
