@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, tzinfo
 from typing import Any, Literal
+from zoneinfo import ZoneInfo
 
 from .contracts import ColumnRule
 from .runs import Task
@@ -29,6 +30,14 @@ class Field:
     levels: tuple[str, ...] | None = None
     nullable: bool = False
     rule: ColumnRule | None = None
+
+    @property
+    def zone(self) -> tzinfo | None:
+        """The time zone of a time that has one: its name, or an offset such as UTC+05:00."""
+        name = self.kind[5:-1] if self.kind.startswith("time[") else ""
+        if name.startswith(("UTC+", "UTC-")):
+            return datetime.strptime(name[3:], "%z").tzinfo
+        return ZoneInfo(name) if name else None
 
 
 @dataclass(frozen=True)
@@ -86,6 +95,15 @@ class Prediction:
     probability: float | None = None
     selection: str | None = None
     inclusion: float | None = None
+
+
+def time_of(text: str, zone: tzinfo | None) -> datetime:
+    """An ISO 8601 time as a field with this ``zone`` has it; without a zone it is taken to be in the field's.
+    A field that has none takes UTC, and no zone is told. Raises ValueError, OverflowError."""
+    when = datetime.fromisoformat(text)
+    if when.tzinfo is None:
+        return when.replace(tzinfo=zone)
+    return when.astimezone(zone) if zone else when.astimezone(UTC).replace(tzinfo=None)
 
 
 def codes_of(classes: Sequence[str]) -> list[int]:

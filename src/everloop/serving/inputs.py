@@ -9,16 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Literal
-from zoneinfo import ZoneInfo
 
 import numpy as np
 import numpy.typing as npt
 
 from everloop.core.contracts import ColumnRule
 from everloop.core.errors import Invalid
-from everloop.core.serving import Field, Form
+from everloop.core.serving import Field, Form, time_of
 
 Reaction = Literal["allow", "warn", "refuse"]
 Row = Sequence[Any]
@@ -336,16 +334,14 @@ def _text(value: Any) -> str | None:
 
 
 def _time(field: Field) -> Reader:
-    zone = ZoneInfo(field.kind[5:-1]) if field.kind[5:-1] else None
+    zone = field.zone
     wanted = _wanted(field)
 
     def read(value: Any, warnings: list[str]) -> Sequence[Any]:
         if type(value) is not str:
             raise _Refusal("is no time", wanted)
         try:
-            when = datetime.fromisoformat(value)
-            if when.tzinfo is not None:
-                when = when.astimezone(zone or ZoneInfo("UTC"))
+            when = time_of(value, zone)
         except (ValueError, OverflowError):
             raise _Refusal("is no time", wanted) from None
         return (float(when.hour), float(when.weekday()), float(when.month), float(when.timetuple().tm_yday))

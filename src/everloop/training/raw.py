@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from everloop.core.serving import Field, Form
+from everloop.core.serving import Field, Form, time_of
 
 from . import fitting
 
@@ -31,10 +33,24 @@ def scores(model: Any, form: Form, rows: Sequence[Sequence[Any]]) -> np.ndarray:
 
 
 def column(field: Field, values: Sequence[Any]) -> pa.Array:
-    """Whole numbers that float64 cannot hold stay whole: long ids are such."""
+    """Whole numbers that float64 cannot hold stay whole: long ids are such. Times are read as for a compiled
+    model, in nanoseconds or, as in data versions, microseconds where one lies beyond what these reach."""
     if field.kind == "any":
         return pa.array(values)
     if field.kind == "number" and any(type(value) is int and abs(value) > _EXACT for value in values):
         whole = all(value is None or (type(value) is int and abs(value) < 2**63) for value in values)
         return pa.array(values if whole else [None if v is None else float(v) for v in values])
+    if field.kind.startswith("time"):
+        zone = field.zone
+        name = field.kind[5:-1].removeprefix("UTC") or "UTC"  # Arrow writes an offset without UTC
+        times = [None if value is None else _stored(time_of(value, zone)) for value in values]
+        found = pa.array(times, pa.timestamp("us", tz=name if zone else None))
+        with suppress(pa.ArrowInvalid):
+            return found.cast(pa.timestamp("ns", tz=found.type.tz))
+        return found
     return pa.array(values, _TYPES.get(field.kind, pa.string()))
+
+
+def _stored(when: datetime) -> datetime:
+    """As Arrow keeps it, a time with a zone in UTC: by itself it was seen to leave out the offset."""
+    return when if when.tzinfo is None else when.astimezone(UTC).replace(tzinfo=None)

@@ -12,9 +12,14 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.linear_model import LogisticRegression, Ridge, RidgeClassifier
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.multioutput import MultiOutputClassifier, MultiOutputRegressor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 from sklearn.svm import SVC
 
 from everloop import DataVersioner, Invalid, ModelRegistry, UnknownModel
+from everloop.adapters.native import NativeModel
+from everloop.flows import models
+from everloop.flows.serving import planning
 
 DRAW = np.random.default_rng(0)
 FRAME = pd.DataFrame({"a": DRAW.normal(size=200), "b": DRAW.normal(size=200)})
@@ -96,3 +101,33 @@ def test_a_classifier_without_probabilities_is_promoted(folder: Path, model: Any
     registry = ModelRegistry("model_registry", model="outside")
     registry.register(model.fit(FRAME, LABEL), data_version=version, promote=True)
     assert registry.latest()["aliases"] == ["champion"]
+
+
+def by_hour() -> Any:
+    """A pipeline whose first step another process has only from the model itself."""
+
+    def hours(X: pd.DataFrame) -> np.ndarray:
+        return np.column_stack([X["when"].dt.hour, X["a"]])
+
+    return make_pipeline(FunctionTransformer(hours), LogisticRegression(C=100))
+
+
+def test_an_original_that_reads_times_is_served_them(folder: Path) -> None:
+    frame = FRAME.assign(when=pd.date_range("2026-01-01", periods=len(FRAME), freq="h"))[["a", "when"]]
+    label = np.where(frame["when"].dt.hour > 11, "late", "early")
+    model = by_hour().fit(frame, label)
+    version = DataVersioner("model_registry").register(frame)
+    registry = ModelRegistry("model_registry", model="outside")
+    registry.register(model, data_version=version)
+    project = registry._project
+    planned = planning.of_version(project, models.find(project, "outside").version)
+    assert planned.form.route == "native"
+    original = NativeModel(planned.format, planning.content(project, planned), planned.form)
+    rows = [[0.1, "2026-02-01T15:00:00"], [0.1, "2026-02-01T20:00+05:00"], [0.1, "2026-02-01T03:00:00Z"]]
+    try:
+        said = original.scores(rows)
+    finally:
+        original.close()
+    times = pd.to_datetime(["2026-02-01T15:00", "2026-02-01T15:00", "2026-02-01T03:00"])
+    days = pd.DataFrame({"a": 0.1, "when": times})
+    np.testing.assert_allclose(said, model.predict_proba(days))
