@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -25,7 +26,8 @@ TOLERANCE = 1e-5
 TIE = 1e-7
 """Two best probabilities that are closer than float32 tells are a tie, which rounding decides."""
 MOST_ROWS = 20_000
-_ALTERED_ROWS = 200
+_ALTERED_ROWS, _FEWEST_ROWS = 200, 20  # of each feature: fewer where there are many
+_BATCH_ROWS, _PROBED_ROWS = 4_000, 5
 _UNSEEN = "\uffff unseen"
 
 
@@ -40,6 +42,15 @@ class Session(Protocol):
 
 class Impossible(Exception):
     """The version is served by the original; the text says why."""
+
+
+@dataclass(frozen=True, eq=False)
+class Alteration:
+    """Other ``values`` of a feature in as many of the first rows; ``rule`` says that they are refused."""
+
+    name: str
+    values: pd.Series
+    rule: Mapping[str, Any] = field(default_factory=dict)
 
 
 def compile_version(
@@ -283,7 +294,10 @@ def _agreement(subject: Subject, session: Session) -> Agreement:
     pairs = [_asked(subject, session, frame)]
     if pairs[0] is None:
         raise Impossible("the original raises an error on rows of its own data.")
-    pairs += [_asked(subject, session, altered) for altered in _altered(subject, frame)]
+    some = frame.head(max(_FEWEST_ROWS, min(_ALTERED_ROWS, MOST_ROWS // len(subject.names))))
+    for alterations in _alterations(subject, frame, some):
+        for batch in _batches(alterations):
+            pairs += _asked_altered(subject, session, some, batch)
     known = [pair for pair in pairs if pair is not None]
     original, compiled = (np.concatenate(each) for each in zip(*known, strict=True))
     if original.shape != compiled.shape:
@@ -309,54 +323,96 @@ def _asked(subject: Subject, session: Session, frame: pd.DataFrame) -> tuple[np.
     return original, subject.compiled_answers(session, frame)
 
 
-def _altered(subject: Subject, frame: pd.DataFrame) -> list[pd.DataFrame]:
-    """Some rows again: each feature missing in turn, unseen categories, values at and next to extremes."""
-    some = frame.head(_ALTERED_ROWS)
-    found = []
+def _asked_altered(
+    subject: Subject, session: Session, some: pd.DataFrame, batch: Sequence[Alteration]
+) -> list[tuple[np.ndarray, np.ndarray] | None]:
+    """Both answers to alterations, asked together: one by one costs the square of the features. What the
+    original refuses of them is told in ``subject.refused``."""
+    together = _asked(subject, session, _altered(some, batch))
+    if together is not None:
+        return [together]
+    taken = []
+    for each in batch:
+        if not _refuses(subject, some.head(_PROBED_ROWS), each):
+            taken.append(each)
+        elif each.rule:
+            subject.refused.setdefault(each.name, {}).update(each.rule)
+    together = _asked(subject, session, _altered(some, taken)) if taken else None
+    if together is not None:
+        return [together]
+    return [_asked(subject, session, _altered(some, [each])) for each in taken]
+
+
+def _alterations(subject: Subject, frame: pd.DataFrame, some: pd.DataFrame) -> list[list[Alteration]]:
+    """Each feature missing in turn; unseen categories; values at and next to extremes."""
+    missing, unseen, extreme = [], [], []
     for name in subject.names:
-        kind = subject.kinds[name]
-        missing = some.assign(**{name: _of(frame[name], [None] * len(some), some.index)})
-        if _refuses(subject, missing):
-            subject.refused.setdefault(name, {})["max_missing"] = 0.0
-        else:
-            found.append(missing)
+        column, kind = frame[name], subject.kinds[name]
+        missing.append(Alteration(name, _of(column, [None] * len(some)), {"max_missing": 0.0}))
         if kind == "category":
-            unseen = some.assign(**{name: _of(frame[name], [_UNSEEN] * len(some), some.index)})
-            if _refuses(subject, unseen):
-                allowed = sorted({str(each) for each in frame[name].dropna().unique()})
-                subject.refused.setdefault(name, {})["allowed"] = tuple(allowed)
-            else:
-                found.append(unseen)
+            allowed = tuple(sorted({str(each) for each in column.dropna().unique()}))
+            unseen.append(Alteration(name, _of(column, [_UNSEEN] * len(some)), {"allowed": allowed}))
         elif kind == "number":
-            found += _extremes(some, frame[name], name)
-    return found
+            values = _extremes(column)[: len(some)]
+            extreme += [Alteration(name, pd.Series(values))] if values else []
+    return [missing, unseen, extreme]
 
 
-def _of(column: pd.Series, values: list[Any], index: pd.Index) -> pd.Series:
+def _batches(alterations: Sequence[Alteration]) -> Iterator[list[Alteration]]:
+    """Of about ``_BATCH_ROWS`` rows each."""
+    batch: list[Alteration] = []
+    rows = 0
+    for each in alterations:
+        batch.append(each)
+        rows += len(each.values)
+        if rows >= _BATCH_ROWS:
+            yield batch
+            batch, rows = [], 0
+    if batch:
+        yield batch
+
+
+def _altered(some: pd.DataFrame, alterations: Sequence[Alteration]) -> pd.DataFrame:
+    """The first rows again for each alteration, one after the other."""
+    at = np.concatenate([np.arange(len(each.values)) for each in alterations])
+    frame = some.take(at).reset_index(drop=True)
+    columns: dict[str, pd.Series] = {}
+    begin = 0
+    for each in alterations:
+        end = begin + len(each.values)
+        column = columns.get(each.name, frame[each.name])
+        parts = [part for part in (column.iloc[:begin], each.values, column.iloc[end:]) if len(part)]
+        columns[each.name] = pd.concat(parts, ignore_index=True)
+        begin = end
+    return frame.assign(**columns)
+
+
+def _of(column: pd.Series, values: list[Any]) -> pd.Series:
     """A column of these values, of the type that the data room gives them beside known ones."""
     if isinstance(column.dtype, pd.CategoricalDtype):
-        return pd.Series(values, index=index, dtype=object)
+        return pd.Series(values, dtype=object)
     if pd.api.types.is_numeric_dtype(column.dtype):
-        return pd.Series(np.full(len(values), np.nan), index=index)
-    return pd.Series(values, index=index, dtype=column.dtype)
+        return pd.Series(np.full(len(values), np.nan))
+    return pd.Series(values, dtype=column.dtype)
 
 
-def _extremes(some: pd.DataFrame, column: pd.Series, name: str) -> list[pd.DataFrame]:
+def _extremes(column: pd.Series) -> list[float]:
     known = column.dropna().to_numpy(dtype=np.float64)
     if not len(known):
         return []
     low, high = float(known.min()), float(known.max())
-    values = [
+    return [
         low, np.nextafter(low, -np.inf), np.nextafter(low, np.inf), low - (high - low) - 1.0,
         high, np.nextafter(high, np.inf), np.nextafter(high, -np.inf), high + (high - low) + 1.0,
     ]  # fmt: skip
-    few = some.head(len(values))
-    return [few.assign(**{name: np.array(values[: len(few)])})]
 
 
-def _refuses(subject: Subject, frame: pd.DataFrame) -> bool:
+def _refuses(subject: Subject, few: pd.DataFrame, altered: Alteration) -> bool:
+    values = altered.values.head(len(few))
     try:
-        subject.answers(frame.head(5))
+        subject.answers(
+            few.head(len(values)).assign(**{altered.name: values.set_axis(few.index[: len(values)])})
+        )
     except (ValueError, TypeError, MLOpsError):
         return True
     return False

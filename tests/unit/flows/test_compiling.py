@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.compose import make_column_transformer
+from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LinearRegression, LogisticRegression, RidgeClassifier, SGDClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
@@ -19,6 +20,7 @@ from tests.unit.training.frames import customers, hashes, iris, table
 from everloop.adapters.onnx.compile import compile_model
 from everloop.adapters.onnx.session import Compiled
 from everloop.core.runs import Preparation, Recipe
+from everloop.flows import compiling
 from everloop.flows.compiling import compile_version
 from everloop.training.estimators import CHOICES
 from everloop.training.fitting import Fitted, fit, predict
@@ -314,3 +316,27 @@ def test_what_gives_no_probabilities_gives_one_to_the_class_that_it_says(
         answers = Compiled(project.stored[form.artifact]).run_matrix(X)
         np.testing.assert_array_equal(answers, expected)
     np.testing.assert_array_equal(predict(model, rows, features, "classification"), expected)
+
+
+def test_many_features_are_checked_in_few_questions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One by one they would cost the square of their number."""
+    draw = np.random.default_rng(0)
+    frame = pd.DataFrame(draw.normal(size=(400, 120))).add_prefix("f")
+    frame["g"] = np.where(frame["f1"] > 0, "yes", "no")
+    numbers = make_column_transformer(
+        (make_pipeline(SimpleImputer(), StandardScaler()), list(frame.columns[:119])),
+        ("passthrough", ["f119"]),
+        (OneHotEncoder(handle_unknown="ignore"), ["g"]),
+    )
+    model = make_pipeline(numbers, LogisticRegression()).fit(frame, draw.integers(0, 2, 400))
+    run, rows = outside(model, frame, list(frame.columns))
+    asked = []
+    answers = compiling.learning.answers
+    monkeypatch.setattr(
+        compiling.learning, "answers", lambda *given: asked.append(len(given[1])) or answers(*given)
+    )
+    form = form_of(model, run, rows)
+    assert form.route == "onnx", form.reason
+    assert [each.name for each in form.fields if each.rule is not None] == ["f119"]
+    assert form.agreement.rows > 400 + 120 * 150
+    assert len(asked) < 60
