@@ -6,6 +6,7 @@ Only imported when traces are wanted, see ``settings.tracing``. Requests then al
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from threading import Thread
 from typing import Any
 
 from opentelemetry.context import Context
@@ -21,6 +22,7 @@ Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+CLOSES_WITHIN = 3.0  # seconds
 _QUIET = frozenset(("/health", "/ready", "/v2/health/live", "/v2/health/ready"))
 _propagator = TraceContextTextMapPropagator()
 
@@ -33,7 +35,7 @@ class Tracing:
         resource = Resource.create({"service.version": version})
         if str(resource.attributes.get("service.name", "")).startswith("unknown_service"):
             resource = resource.merge(Resource({"service.name": "everloop"}))
-        self._provider = TracerProvider(resource=resource)
+        self._provider = TracerProvider(resource=resource, shutdown_on_exit=False)
         self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
         self._tracer = self._provider.get_tracer("everloop", version)
 
@@ -53,8 +55,11 @@ class Tracing:
             await self._app(scope, receive, tell)
 
     def close(self) -> None:
-        """Send what is left; what cannot be sent within the exporter's timeout is lost."""
-        self._provider.shutdown()
+        """Send what is left; what cannot be sent in a few seconds is lost. The provider would wait half a
+        minute, and takes no other time."""
+        ending = Thread(target=self._provider.shutdown, daemon=True)
+        ending.start()
+        ending.join(CLOSES_WITHIN)
 
 
 def _context(scope: Scope) -> Context:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import socket
 import subprocess
 import sys
 import threading
@@ -99,6 +100,24 @@ def test_a_receiver_that_is_gone_costs_no_prediction(folder: Path, monkeypatch: 
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "1")
     with running(folder) as server:
         assert server.predict({"features": FLOWER}).status == 200
+
+
+def test_a_receiver_that_hangs_does_not_hold_up_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes the connection and never answers; the exporter alone would wait for ten seconds, twice."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        code = (
+            "import asyncio, everloop.api.tracing as t\n"
+            "async def app(scope, receive, send): pass\n"
+            "scope = {'type': 'http', 'path': '/predict', 'method': 'POST', 'headers': [], 'scheme': 'http',"
+            " 'http_version': '1.1'}\n"
+            "tracing = t.Tracing(app, '1')\n"
+            "asyncio.run(tracing(scope, None, None))\n"
+            "tracing.close()\n"
+        )
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", address)
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "3600")
+        subprocess.run([sys.executable, "-c", code], check=True, timeout=PATIENCE)
 
 
 def test_nothing_of_it_is_imported_where_no_traces_are_wanted() -> None:
