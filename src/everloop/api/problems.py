@@ -59,7 +59,7 @@ class BadRequest(HttpError):
         first = errors[0]
         value = "" if first["reason"] == "is missing" else f"is {first['value']}: "
         more = f" And {len(errors) - 1} more." if len(errors) > 1 else ""
-        remedy = nearest(first["field"], known) if known else remedy or _SEE
+        remedy = nearest(first["field"].rpartition(".")[2], known) if known else remedy or _SEE
         super().__init__(
             422, "invalid_request", f"'{first['field']}' {value}{first['reason']}.{more}",
             remedy=remedy,

@@ -322,17 +322,52 @@ def test_a_parameter_that_there_is_not_is_refused(server: Server, path: str) -> 
 
 
 def test_each_wrong_part_is_named_once(server: Server) -> None:
-    labels = [{"prediction_id": "p", "label": None}, {"prediction_id": "p", "label": [1]}]
+    labels = [{"prediction_id": "p", "label": {}}, {"prediction_id": "p", "label": [1]}]
     told = check_problem(server.ask("POST", "/labels", {"labels": labels}), 422)
     assert [one["field"] for one in told["errors"]] == ["labels.0.label", "labels.1.label"]
-    assert told["errors"][0]["value"] == "null"
     said = "input should be a valid boolean or integer or number or string"
-    assert told["detail"] == f"'labels.0.label' is null: {said}. And 1 more."
+    assert told["detail"] == f"'labels.0.label' is {{}}: {said}. And 1 more."
+    told = check_problem(server.ask("POST", "/add_training_data", {"features": [1], "target": None}), 422)
+    assert told["errors"][0]["value"] == "null"
+    assert told["detail"] == f"'target' is null: {said}."
     told = check_problem(server.ask("POST", "/add_training_data", {"features": {"a": 1}}), 422)
     assert told["errors"] == [{"field": "target", "value": "nothing", "reason": "is missing"}]
     assert told["detail"] == "'target' is missing."
     told = check_problem(server.predict({"features": [{}, 1, 1, 1]}), 422)
     assert "an object is no number" in told["detail"]
+
+
+def test_a_label_that_is_none_is_invalid_and_the_others_are_kept(server: Server) -> None:
+    known = server.predict({"features": FLOWER}).json["prediction_id"]
+    labels = [
+        {"prediction_id": known, "label": None},
+        {"prediction_id": "p" * 201, "label": "setosa"},
+        {"prediction_id": known, "label": "setosa", "at": "2999-01-01T00:00:00Z"},
+        {"prediction_id": known, "label": "setosa"},
+    ]
+    told = server.ask("POST", "/labels", {"labels": labels})
+    assert told.status == 200
+    *wrong, kept = told.json["results"]
+    assert [one["status"] for one in wrong] == ["invalid"] * 3
+    assert "null" in wrong[0]["error"]
+    assert "no prediction id" in wrong[1]["error"]
+    assert "in the future" in wrong[2]["error"]
+    assert kept["status"] in ("new", "unmatched")
+
+
+@pytest.mark.parametrize("name", ["observed_at", "wrong"])
+def test_a_field_that_a_label_has_not_is_refused(server: Server, name: str) -> None:
+    label = {"prediction_id": "pred_1", "label": "setosa"}
+    told = check_problem(server.ask("POST", "/labels", {"labels": [label, {**label, name: "x"}]}), 422)
+    assert told["errors"][0]["field"] == f"labels.1.{name}"
+    assert "'at'" in told["remedy"]
+
+
+def test_too_many_labels_are_counted_and_not_shown(server: Server) -> None:
+    labels = [{"prediction_id": "p", "label": 1}] * 10_001
+    told = check_problem(server.ask("POST", "/labels", {"labels": labels}), 422)
+    assert told["detail"] == "'labels' is 10,001 items: list should have at most 10000 items."
+    assert told["remedy"] == "Send several requests of fewer items."
 
 
 @pytest.mark.parametrize("path", ["/predictions/history", "/labels/maturity", "/jobs"])

@@ -75,8 +75,13 @@ def test_the_last_of_several_in_one_call_stands(trained: Project) -> None:
         (LabelItem("p\0", "setosa"), "no prediction id"),
         (LabelItem("p" * 1000, "setosa"), "no prediction id"),
         (LabelItem(3, "setosa"), "'3' is no prediction id"),
+        (LabelItem("pred_000001", "setosa", NOW + DAY), r"pred_000001 is in the future: 2026"),
+        (
+            LabelItem("pred_000001", "setosa", NOW - 30 * DAY),
+            r"pred_000001 is before the prediction: .*made at",
+        ),
     ],
-    ids=range(14),
+    ids=range(16),
 )
 def test_an_invalid_label_is_told_and_the_valid_ones_are_kept(
     trained: Project, item: LabelItem, said: str
@@ -90,6 +95,18 @@ def test_an_invalid_label_is_told_and_the_valid_ones_are_kept(
     with pytest.raises(Invalid, match=said):
         raise done.results[1].error or AssertionError
     assert standing(trained) == {"0": "setosa", "1": None, "2": "virginica"}
+
+
+def test_clocks_may_differ_by_a_few_minutes(trained: Project) -> None:
+    write(trained, lines(range(2)))
+    recording.record(trained)
+    made = history.page(trained)[0][0].at
+    given = [
+        LabelItem("pred_000000", "setosa", NOW + timedelta(minutes=4)),
+        LabelItem("pred_000001", "setosa", made - timedelta(minutes=4)),
+        LabelItem("pred_not_here_yet", "setosa", NOW - 30 * DAY),
+    ]
+    assert [one.status for one in labels.add(trained, given).results] == ["new", "new", "unmatched"]
 
 
 def test_labels_are_spelled_as_classes_are_and_numbers_are_numbers(project: Project) -> None:

@@ -10,7 +10,7 @@ import re
 import reprlib
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -113,7 +113,8 @@ async def _invalid(request: Request, error: Exception) -> Response:
     found = error.errors()
     if found[0]["type"] == "json_invalid":
         return problem(Invalid(f"The body is no JSON: {found[0]['ctx']['error']}.", remedy=_SEE), request)
-    return problem(BadRequest(_wrong(found), _known(request, found[0])), request)
+    remedy = "Send several requests of fewer items." if found[0]["type"] == "too_long" else ""
+    return problem(BadRequest(_wrong(found), _known(request, found[0]), remedy=remedy), request)
 
 
 async def _known_parameters(request: Request) -> None:
@@ -133,38 +134,49 @@ async def _known_parameters(request: Request) -> None:
 
 
 def _known(request: Request, wrong: Mapping[str, Any]) -> Sequence[str]:
-    """The fields of the body, where it has one that there is not."""
+    """The fields that there are, where the body or an item of one of its lists has one that there is not."""
     body = getattr(request.scope.get("route"), "body_field", None)
-    if wrong["type"] != "extra_forbidden" or len(wrong["loc"]) != 2 or body is None:
+    if wrong["type"] != "extra_forbidden" or body is None:
         return ()
-    fields = getattr(body.field_info.annotation, "model_fields", {})
+    shape = body.field_info.annotation
+    for part in wrong["loc"][1:-1]:
+        if isinstance(part, str):
+            held = getattr(shape, "model_fields", {}).get(part)
+            shape = held and next(iter(get_args(held.annotation)), None)
+    fields = getattr(shape, "model_fields", {})
     return [field.alias or name for name, field in fields.items()]
 
 
 def _wrong(found: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
     """Each wrong part once, with its value and what is wrong: of what may be several things pydantic tells
     each for itself, with its name at the end of the place."""
-    places: dict[str, tuple[Any, list[str]]] = {}
+    places: dict[str, tuple[str, list[str]]] = {}
     for one in found:
         place = one["loc"][1:6] or one["loc"]
         if len(place) > 1 and _BRANCH.fullmatch(str(place[-1])):
             place = place[:-1]
-        said = f"{one['msg'][0].lower()}{one['msg'][1:]}"[:300]
+        said = f"{one['msg'][0].lower()}{one['msg'][1:]}".partition(" after validation")[0][:300]
         where = ".".join(str(part)[:80] for part in place)
-        places.setdefault(where, (None if one["type"] == "missing" else one.get("input"), []))[1].append(
+        places.setdefault(where, (_value(one), []))[1].append(
             "is missing" if one["type"] == "missing" else said
         )
     return [
         {
             "field": where,
-            "value": "nothing" if said[0] == "is missing" else _value(given),
+            "value": value,
             "reason": " or ".join([said[0], *(other.removeprefix(_VALID) for other in said[1:])]),
         }
-        for where, (given, said) in places.items()
+        for where, (value, said) in places.items()
     ]
 
 
-def _value(given: Any) -> str:
+def _value(wrong: Mapping[str, Any]) -> str:
+    """What was given; of what is too long, how long it is."""
+    given: Any = wrong.get("input")
+    if wrong["type"] == "missing":
+        return "nothing"
+    if wrong["type"] == "too_long":
+        return f"{len(given):,} items"
     return "null" if given is None else _shown.repr(given)
 
 

@@ -348,15 +348,17 @@ class RetrainRequest(Shape):
 
 
 class Label(Shape):
-    """The true outcome of a prediction; `at` is when it came true [now]."""
+    """The true outcome of a prediction; `at` is when it came true [now]. One that is null is invalid, as one
+    without a prediction's id is, and the others are kept."""
 
-    prediction_id: str = Field(max_length=200)
-    label: bool | int | float | str
+    model_config = ConfigDict(extra="forbid")
+    prediction_id: str
+    label: bool | int | float | str | None
     at: Time | None = None
 
 
 class Labels(Shape):
-    """One label, or several under `labels`."""
+    """One label or several under `labels`, 10,000 at most."""
 
     model_config = ConfigDict(
         extra="forbid",

@@ -26,6 +26,7 @@ from .texts import is_storable
 Status = Literal["new", "corrected", "unchanged", "unmatched", "invalid"]
 _LONGEST = 1_000  # characters of a label
 _LARGEST = 10**300
+APART = timedelta(minutes=5)
 LEAST = 20  # labels, with fewer nothing is said about those to come
 NEARLY = 0.95
 NEWEST = 2_000  # labels, by which it is told how long they take
@@ -86,8 +87,9 @@ class Period:
 def add(project: Project, items: Sequence[LabelItem]) -> LabelOutcome:
     """Take in labels: all that are valid in one transaction, what is invalid told item by item.
 
-    A label of a prediction that is known must be a class of its model version (a number for regression). The
-    same label once more changes nothing. The last of several for one prediction stands, and the earlier ones
+    A label of a prediction that is known must be a class of its model version (a number for regression), and
+    no label is from the future or from before its prediction, but for a few minutes of wrong clocks. The same
+    label once more changes nothing. The last of several for one prediction stands, and the earlier ones
     stay in its history.
     """
     ids = list(dict.fromkeys(item.prediction_id for item in items if is_storable(item.prediction_id)))
@@ -124,6 +126,7 @@ def _taken(
     run = runs.get((prediction["model"], prediction["version"])) if prediction is not None else None
     try:
         label, value = _valid(item, run)
+        _check_time(item, prediction, now)
     except Invalid as error:
         return LabelResult(str(item.prediction_id), "invalid", error), None
     before = standing.get(item.prediction_id)
@@ -143,11 +146,10 @@ def _valid(item: LabelItem, run: Run | None) -> tuple[str, float | None]:
         raise Invalid(f"{str(named)[:50]!r} is no prediction id.", remedy="It is in the answer to /predict.")
     if isinstance(given, int) and abs(given) > _LARGEST:
         raise Invalid(f"The label of prediction {named} is larger than any number.", remedy="Give a smaller.")
-    said = f"The label {str(given)[:80]!r} of prediction {named}"
+    shown = "None (null)" if given is None else repr(str(given)[:80])
+    said = f"The label {shown} of prediction {named}"
     if not isinstance(given, (str, int, float, bool)):
         raise Invalid(f"{said} is neither text nor number.", remedy="Give a class, or a number.")
-    if item.at is not None:
-        checked(item.at, f"The time of the label of prediction {named}")
     text, value = _text(given), _number(given)
     if not text or len(text) > _LONGEST or not is_storable(text):
         raise Invalid(f"{said} cannot be kept.", remedy=f"Give 1 to {_LONGEST} characters, none of them 0.")
@@ -163,6 +165,25 @@ def _valid(item: LabelItem, run: Run | None) -> tuple[str, float | None]:
     elif text not in run.classes:
         raise Invalid(f"{said} is no class of {run.model}.", remedy=nearest(text, run.classes))
     return text, value
+
+
+def _check_time(item: LabelItem, prediction: Row | None, now: datetime) -> None:
+    """Raises Invalid for a label that came true in the future, or before its prediction was made. The clocks
+    of those who tell may be wrong by APART."""
+    if item.at is None:
+        return
+    named = f"The time of the label of prediction {item.prediction_id}"
+    at = checked(item.at, named)
+    if at > now + APART:
+        raise Invalid(
+            f"{named} is in the future: {at.isoformat()}.", remedy="Give when it came true, or leave it out."
+        )
+    made = datetime.fromisoformat(prediction["at"]) if prediction is not None else at
+    if at < made - APART:
+        raise Invalid(
+            f"{named} is before the prediction: {at.isoformat()}, which was made at {made.isoformat()}.",
+            remedy="Give when it came true, or leave it out.",
+        )
 
 
 def _text(label: str | float | bool) -> str:
