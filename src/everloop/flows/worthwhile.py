@@ -41,6 +41,7 @@ def judge(material: Material, run: Run, proven: bool, known: About) -> Evidence:
         refused=refused,
         gained=_gained(material, run),
         proven=proven,
+        window=spans.seconds(material.model.monitoring.window),
     )
     value = None if found is None else found.gain
     return Evidence("benefit", good, why, value, 0.0)

@@ -30,6 +30,7 @@ from scipy.stats import t as student
 
 from everloop.core.decisions import GateVerdict
 from everloop.core.errors import Invalid, TooFewRows
+from everloop.core.spans import words
 
 from . import policy
 from .columns import MOST as COLUMNS
@@ -42,6 +43,8 @@ FEWEST = BLOCKS * LEAST  # rows that it takes
 MOST = 10_000  # rows that are looked at; of more, every second, third … one is taken
 CONFIDENCE = 0.8  # of the two-sided interval
 PENALTIES = (10.0, 100.0, 1000.0)  # 1 / variance of a standardised feature's effect, as believed beforehand
+WEEK = 604_800.0  # seconds
+SHORT = 0.1  # periods; less is told as a time
 WAIT = 4.0  # periods between two trainings of candidates
 MEMORY = 3  # candidates whose gains tell what another may gain
 MOST_DOUBLED = 2  # times that refusals double the wait, at most
@@ -219,15 +222,17 @@ def worth(
     refused: int = 0,
     gained: float | None = None,
     proven: bool = False,
+    window: float = WEEK,
 ) -> tuple[bool, str]:
     """Whether a candidate is worth training now, and why, in a sentence.
 
     ``benefit`` as ``estimate`` found it, ``moves`` as ``moving.judge`` did (None: too few rows). ``growth``:
     labelled rows by those that the champion learnt from. ``steps``: periods of labels (a week, or what the
-    policy looks at) since a candidate was last trained. ``refused``: candidates in a row that the gate has
-    refused. ``gained``: see there. ``proven``: labels have shown that the champion got worse. That needs no
-    more proof; but where the gate has refused candidates since, the next one waits a period, and twice as
-    long after each: right after a change there are few rows of the new world to learn and to judge by.
+    policy looks at: ``window`` seconds) since a candidate was last trained. ``refused``: candidates in a row
+    that the gate has refused. ``gained``: see there. ``proven``: labels have shown that the champion got
+    worse. That needs no more proof; but where the gate has refused candidates since, the next one waits a
+    period, and twice as long after each: right after a change there are few rows of the new world to learn
+    and to judge by.
 
     It waits ``WAIT`` periods, so that it trains at a quarter of them at most. Then a benefit of ``GAIN`` that
     is likely is a reason. These are reasons too, unless the gate refused some, which doubles the wait for
@@ -237,9 +242,13 @@ def worth(
     if proven and (not refused or steps >= 2 ** min(refused - 1, MOST_PROVEN)):
         return True, "Labels have shown that the model got worse."
     if steps < WAIT:
+        windows = "windows (monitoring.window)"
+        ago, wait = f"{_count(steps)} {windows}", f"{WAIT:g}"
+        if steps < SHORT:
+            ago, wait = words(steps * window), f"{WAIT:g} {windows}"
         return False, (
-            f"The last candidate was trained {_count(steps)} windows (monitoring.window) ago. Unless labels "
-            f"prove that the model got worse, the next one waits for {WAIT:g}."
+            f"The last candidate was trained {ago} ago. Unless labels prove that the model got worse, the "
+            f"next one waits for {wait}."
         )
     if benefit is not None and benefit.low > 0 and benefit.gain >= GAIN * benefit.loss:
         return True, benefit.message

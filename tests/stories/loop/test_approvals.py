@@ -5,10 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
 import yaml
 from tests.stories.loop.town import MODEL, Town, turned, work
 from tests.stories.test_cli import everloop
 
+from everloop.core.errors import Conflict
 from everloop.core.loop import DecisionRecord
 from everloop.data.examples.customers import customers
 from everloop.flows import models, outside
@@ -242,3 +244,14 @@ def test_people_are_told_that_the_champion_is_another_by_now(open_town: Open) ->
     assert approved.code == 0
     assert "is approved: " in approved.out
     assert changed in " ".join(approved.out.split())
+
+
+def test_a_second_approval_is_told_of_the_first(open_town: Open) -> None:
+    town, waits = waits_to_train(open_town)
+    advancing.approve(town.project, waits.decision_id, "owner")
+    at = f"{town.clock.now():%Y-%m-%d %H:%M} UTC"
+    for again in (advancing.approve, advancing.reject):
+        with pytest.raises(Conflict) as refused:
+            again(town.project, waits.decision_id)
+        by = f"its training was approved by {town.project.user} as owner, {at}"
+        assert refused.value.remedy == f"It waits for nobody's approval: {by}."

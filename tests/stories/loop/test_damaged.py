@@ -149,3 +149,12 @@ def test_pages_and_the_loop_of_others_go_on(waiting: tuple[Path, str]) -> None:
         page = server.ask("GET", "/decisions", headers={"accept": "text/html"})
         assert page.status == 200
         assert f"everloop decisions reject {name}" in page.body.decode()
+
+
+def test_an_approval_as_nobody_is_refused(waiting: tuple[Path, str]) -> None:
+    folder, name = waiting
+    with running(folder) as server:
+        refused: Any = server.ask("POST", f"/decisions/{name}/approve", {"role": ""})
+        assert refused.status == 422
+        assert "role" in refused.body.decode()
+        assert server.ask("GET", f"/decisions/{name}").json["stage"] == "approval"

@@ -143,7 +143,12 @@ def test_a_clear_benefit_is_worth_a_training_after_the_wait():
     assert benefit.worth(CLEAR, growth=1.1, steps=4) == (True, "The errors can be foreseen.")
     good, why = benefit.worth(CLEAR, growth=1.1, steps=0.00109)
     assert not good
-    assert why.startswith("The last candidate was trained 0.0011 windows (monitoring.window) ago.")
+    assert why.startswith("The last candidate was trained 11 minutes ago.")
+    _, why = benefit.worth(CLEAR, growth=1.1, steps=0.0005, window=86_400.0)
+    assert why.startswith("The last candidate was trained 43.2 seconds ago.")
+    assert why.endswith("the next one waits for 4 windows (monitoring.window).")
+    _, why = benefit.worth(CLEAR, growth=1.1, steps=0.1)
+    assert why.startswith("The last candidate was trained 0.1 windows (monitoring.window) ago.")
     assert why.endswith("the next one waits for 4.")
 
 

@@ -49,7 +49,7 @@ class PausingLoop(Shape):
 
 class ApprovingDecision(Shape):
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"role": "owner"}]})
-    role: Text = Field("", description="As whom.")
+    role: Annotated[str, Field(min_length=1, max_length=500)] = Field("", description="As whom.")
     reason: Text = Field("", description="For the history.")
 
 

@@ -368,10 +368,17 @@ def _waiting(tx: Tx, decision_id: str) -> DecisionRecord:
     record = _locked(tx, decision_id)
     if record.stage not in ("approval", "release_approval"):
         state = f"is at the stage '{record.stage}'" if record.is_open else f"has ended: {record.outcome}"
+        given = "".join(f": {_told(each)}" for each in record.approvals[-1:])
         raise Conflict(
-            f"The decision {record.decision_id} {state}.", remedy="It waits for nobody's approval."
+            f"The decision {record.decision_id} {state}.", remedy=f"It waits for nobody's approval{given}."
         )
     return record
+
+
+def _told(one: Approval) -> str:
+    what = "training" if one.step == "train" else "release"
+    role = f" as {one.role}" if one.role else ""
+    return f"its {what} was approved by {one.by}{role}, {telling.moment(one.at)}"
 
 
 # -- keeping it --------------------------------------------------------------------------------------------

@@ -239,6 +239,7 @@ class Loop(Days):
             refused=len(newer),
             gained=benefit.gained(judged),
             proven=proven,
+            window=self.plan.window,
         )
         return Evidence("benefit", good, why, None if found is None else found.gain, 0.0)
 
