@@ -48,7 +48,10 @@ def story(report: MonitorReport) -> str:
     if checked is None:
         return "No window was checked yet."
     fired = [each for each in report.findings if each.fired]
-    parts = [f"{report.windows} windows were checked, the newest with {checked.rows:,} rows."]
+    newest = f"with {checked.rows:,} row{'' if checked.rows == 1 else 's'}"
+    parts = [f"{report.windows} windows were checked, the newest {newest}."]
+    if report.windows == 1:
+        parts = [f"1 window was checked, {newest}."]
     if report.faults:
         names = ", ".join(dict.fromkeys(f"'{each.subject}'" for each in report.faults))
         parts.append(f"The feed of {names} is broken.")

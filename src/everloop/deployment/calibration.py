@@ -51,11 +51,11 @@ def check_error(answers: Answers, most: float, confidence: float) -> Evidence:
     value, least = error(answers), _low(rows(answers), confidence)
     said = f"expected calibration error {value:.3f} on {len(answers.truth):,} rows"
     if least > most:
-        said += f", surely above {_limit(least)}: {_limit(most)} is allowed"
+        said += f", surely above {_limit(least)}: {most:g} is allowed"
     elif value > most:
-        said += f": {_limit(most)} is allowed, and so much more may be chance"
+        said += f": {most:g} is allowed, and so much more may be chance"
     else:
-        said += f", {_limit(most)} is allowed"
+        said += f", {most:g} is allowed"
     return Evidence(_NAME, least > most, said, value, most)
 
 
@@ -68,11 +68,11 @@ def check_change(old: Answers, new: Answers, margin: float, confidence: float, a
         f"on {len(new.truth):,} unseen rows"
     )
     if least > margin:
-        said += f", surely {_limit(least)} more: {_limit(margin)} more is allowed"
+        said += f", surely {_limit(least)} more: {margin:g} more is allowed"
     elif value - before > margin:
-        said += f": {_limit(margin)} more is allowed, and so much may be chance"
+        said += f": {margin:g} more is allowed, and so much may be chance"
     else:
-        said += f", {_limit(margin)} more is allowed"
+        said += f", {margin:g} more is allowed"
     return Evidence(_BESIDE, least > margin, said, value - before, margin)
 
 
@@ -100,4 +100,4 @@ def _gaps(answers: Answers) -> tuple[Floats, Codes, Codes]:
 
 
 def _limit(value: float) -> str:
-    return f"{value:.3f}".rstrip("0").rstrip(".")
+    return f"{value:.3f}".rstrip("0").rstrip(".") if value >= 0.001 else f"{value:.1g}"

@@ -144,8 +144,9 @@ def _number(beside: _Beside, bins: Bins) -> Compared:
     before = 0.0 if feature.constant else feature.scale
     told = (
         f"{thing}'{feature.name}': mean {words.number(feature.centre, feature.kind)} → "
-        f"{words.number(mean, feature.kind)} ({moved:+.2f} sd), sd {words.number(before)} → "
-        f"{words.number(spread)}, KS distance {distance:.3f} (floor {DISTANCE}), {words.chance(p_value)}"
+        f"{words.number(mean, feature.kind)} ({moved:+.2f} sd), sd {words.spread(before, feature.kind)} → "
+        f"{words.spread(spread, feature.kind)}, KS distance {distance:.3f} (floor {DISTANCE}), "
+        f"{words.chance(p_value)}"
     )
     return Compared(
         "data", feature.name, "ks", p_value, distance >= DISTANCE, told,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from everloop.core import spans
+
 from .columns import Kind
 
 
@@ -18,6 +20,11 @@ def number(value: float | None, kind: Kind = "number") -> str:
             return f"{value:.4g}"
         return f"{moment:%Y-%m-%d %H:%M}" if value % 86_400 else f"{moment:%Y-%m-%d}"
     return f"{value:,.0f}" if 1_000 <= abs(value) < 1e9 else f"{value:.3g}"
+
+
+def spread(value: float, kind: Kind = "number") -> str:
+    """A standard deviation: of dates as a span of time."""
+    return spans.words(value) if kind == "date" else number(value)
 
 
 def share(value: float) -> str:

@@ -28,7 +28,14 @@ class Fairness(Section):
 
 
 def _seconds(given: object) -> object:
-    return spans.seconds(given) if isinstance(given, str) and spans.is_span(given) else given
+    if not isinstance(given, str):
+        return given
+    if spans.is_span(given):
+        return spans.seconds(given)
+    try:
+        return float(given)
+    except ValueError:
+        raise ValueError(f"it is {given!r}; write seconds, 0.005, or a span of time, 0.005s") from None
 
 
 def _listed(given: object) -> object:

@@ -205,7 +205,7 @@ def _validate(tree: Tree, origins: Mapping[str, str]) -> Settings:
         typos = [one for one in wrong if one["type"] == "extra_forbidden"]  # explain what is "missing", too
         first = (typos or wrong)[0]
         more = len(wrong) - 1
-        path = ".".join(str(part) for part in first["loc"])
+        path = ".".join(_written(first["loc"], tree))
         message, remedy = _explain(path, first)
         message = message.rstrip(".")
         origin = _origin(path, origins)
@@ -214,6 +214,18 @@ def _validate(tree: Tree, origins: Mapping[str, str]) -> Settings:
             remedy=remedy
             + (f" There {'is' if more == 1 else 'are'} {more} more to correct." if more else ""),
         ) from None
+
+
+def _written(place: Sequence[str | int], tree: Any) -> Iterator[str]:
+    """Where that is in what the user wrote, who may write one mapping where a list is meant."""
+    for part in place:
+        if isinstance(part, int) and isinstance(tree, Mapping) and part not in tree:
+            continue
+        yield str(part)
+        try:
+            tree = tree[part]
+        except (LookupError, TypeError):
+            tree = None
 
 
 def _once(wrong: Sequence[Any]) -> list[Any]:

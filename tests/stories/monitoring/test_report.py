@@ -111,6 +111,10 @@ def test_a_window_before_is_reported_as_of_then(shop: Shop, report: reporting.Mo
         reporting.document(shop.project, MODEL, until=BEGIN)
 
 
+def test_of_one_window_the_sentence_is_in_the_singular(report: reporting.MonitorReport) -> None:
+    assert monitoring.story(replace(report, windows=1)).startswith("1 window was checked, with 1,000 rows. ")
+
+
 def test_names_from_outside_are_text(report: reporting.MonitorReport) -> None:
     evil = "<script>alert(1)</script>"
     found = tuple(replace(each, subject=evil, message=evil) for each in report.findings)

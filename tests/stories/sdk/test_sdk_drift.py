@@ -271,3 +271,10 @@ def test_the_index_of_a_series_is_no_column() -> None:
     rows = pd.Series(USUAL[:, 0], name="age")
     found = DriftDetector().detect_data_drift(rows[rows.index % 2 == 0], rows.iloc[::-2])
     assert {each.subject for each in found["results"]} == {"columns", "feature_0"}
+
+
+def test_how_widely_times_spread_is_told_in_spans_of_time() -> None:
+    before = pd.date_range("2026-01-01", periods=1_000, freq="h")
+    now = pd.date_range("2026-03-01", periods=1_000, freq="min")
+    found = DriftDetector().detect_data_drift(pd.DataFrame({"at": before}), pd.DataFrame({"at": now}))
+    assert any("sd 12 days → 4.9 hours" in each.message for each in found["results"])

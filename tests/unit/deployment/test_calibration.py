@@ -95,4 +95,6 @@ def test_the_words_say_what_is_shown_and_what_may_be_chance():
     chance = calibration.check_error(draw(np.random.default_rng(3), 60), 0.01, 0.95)
     assert (chance.fired, chance.message.endswith("so much more may be chance")) == (False, True)
     assert calibration.check_error(far, 0.5, 0.95).message.endswith("on 4,000 rows, 0.5 is allowed")
+    assert calibration.check_error(far, 0.0001, 0.95).message.endswith(": 0.0001 is allowed")
+    assert calibration.check_change(far, far, 0.0004, 0.95, "it").message.endswith(", 0.0004 more is allowed")
     assert "12 unseen rows, 30 are asked for" in calibration.unjudged(12, 30).message

@@ -98,6 +98,11 @@ def test_escapes_of_json_are_characters(load: Any) -> None:
         ("retraining.on=[drft]", "'retraining.on.0' is 'drft'"),
         ("retraining.approve=[trian]", "'retraining.approve.0' is 'trian'"),
         ("gate.fairness=[{column: plan, max_difference: high}]", "gate.fairness.0.max_difference"),
+        ("gate.fairness={column: plan, max_difference: high}", "gate.fairness.max_difference' is 'high'"),
+        (
+            "gate.latency_max=abc",
+            "gate.latency_max: it is 'abc'; write seconds, 0.005, or a span of time, 0.005s",
+        ),
         ("retraining.period=1000000d", "retraining.period: '1000000d' is more than a century"),
         ("retraining.cooldown=99999999999d", "retraining.cooldown: '99999999999d' is more than a century"),
         ("monitoring.window=1000000w", "monitoring.window: '1000000w' is more than a century"),
