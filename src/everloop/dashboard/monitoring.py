@@ -154,11 +154,8 @@ def effects(report: MonitorReport, families: Sequence[str]) -> Figure:
     chosen.sort(key=lambda each: -each.farthest)
     data = [_course(each, colour) for colour, each in zip(_COLOURS, chosen[:_MOST_COURSES], strict=False)]
     if data:
-        ends = [min(each["x"][0] for each in data), max(each["x"][-1] for each in data)]
-        line = {"color": RED, "width": 1, "dash": "dash"}
-        data.append(
-            {"type": "scatter", "mode": "lines", "x": ends, "y": [1, 1], "line": line, "name": "the floor"}
-        )
+        points = [point for each in chosen[:_MOST_COURSES] for point in each.points]
+        data.append(_across(points, 1, "the floor", RED))
     layout = _layout("effect in floors", dated=True)
     layout["yaxis"] |= {"rangemode": "tozero"}
     return {"data": data, "layout": layout}
@@ -186,23 +183,31 @@ def _course(course: Course, colour: str) -> Figure:
 def metric(report: MonitorReport, name: str) -> Figure:
     """What labels showed, and what was expected before they came, each with its interval."""
     data: list[Figure] = []
+    seen: list[Point] = []
     usual: list[Point] = []
     for family, words, colour, dash in (
         ("estimated", "estimated without labels", ORANGE, "dot"),
         ("performance", "from labels", BLUE, "solid"),
     ):
         points = _of_metric(report, family, name)
+        seen += points
         usual = usual or points
         if points:
             data += _band(points, words, colour, dash)
     if usual and usual[-1].usual is not None:
-        x = sorted({*data[0]["x"], *data[-1]["x"]})
-        line = {"color": GREY, "width": 1, "dash": "dash"}
-        data.append(
-            {"type": "scatter", "mode": "lines", "x": [x[0], x[-1]], "y": [usual[-1].usual] * 2,
-             "line": line, "name": "held out"}
-        )  # fmt: skip
+        data.append(_across(seen, usual[-1].usual, "held out", GREY))
     return {"data": data, "layout": _layout(name_of(name), dated=True) | {"height": 280}}
+
+
+def _across(points: Sequence[Point], height: float, name: str, colour: str) -> Figure:
+    """A line from where the first window begins to where the last one ends, which also of one window is a
+    line and makes the axis as long as the window."""
+    ends = [min(each.since for each in points), max(each.until for each in points)]
+    line = {"color": colour, "width": 1, "dash": "dash"}
+    return {
+        "type": "scatter", "mode": "lines", "x": [each.isoformat() for each in ends], "y": [height] * 2,
+        "line": line, "name": name,
+    }  # fmt: skip
 
 
 def _band(points: Sequence[Point], words: str, colour: str, dash: str) -> list[Figure]:

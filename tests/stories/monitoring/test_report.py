@@ -115,6 +115,22 @@ def test_of_one_window_the_sentence_is_in_the_singular(report: reporting.Monitor
     assert monitoring.story(replace(report, windows=1)).startswith("1 window was checked, with 1,000 rows. ")
 
 
+def test_what_is_usual_is_a_line_across_one_window_too(report: reporting.MonitorReport) -> None:
+    last = tuple(replace(each, points=each.points[-1:]) for each in report.courses)
+    for shown in (report, replace(report, windows=1, courses=last)):
+        since = min(point.since for each in shown.courses for point in each.points).isoformat()
+        drawn = monitoring.figures(shown)
+        lines = [
+            trace
+            for figure in drawn.values()
+            for trace in figure["data"]
+            if trace.get("name") in ("the floor", "held out")
+        ]
+        assert {trace["name"] for trace in lines} == {"the floor", "held out"}
+        assert all(trace["x"][0] < trace["x"][1] for trace in lines)
+        assert min(trace["x"][0] for trace in lines) == since
+
+
 def test_names_from_outside_are_text(report: reporting.MonitorReport) -> None:
     evil = "<script>alert(1)</script>"
     found = tuple(replace(each, subject=evil, message=evil) for each in report.findings)
