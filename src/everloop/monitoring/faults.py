@@ -75,6 +75,17 @@ def diagnose(
     return sorted([*found, *crossed], key=lambda each: (each.level != "critical", each.subject))
 
 
+def told_once(found: Sequence[Result], broken: Sequence[Result]) -> list[Result]:
+    """What the check of a table found and what is ``broken``: of a column that is lost or all missing the
+    fault alone."""
+    lost = {each.subject for each in broken if each.details.get("fault") == "missing" and each.value == 1}
+    kept = [
+        each for each in found
+        if each.subject not in lost or each.statistic not in ("missing", "missing_column")
+    ]  # fmt: skip
+    return [*kept, *broken]
+
+
 def _of_feature(
     name: str,
     sample: Sample,

@@ -278,3 +278,13 @@ def test_how_widely_times_spread_is_told_in_spans_of_time() -> None:
     now = pd.date_range("2026-03-01", periods=1_000, freq="min")
     found = DriftDetector().detect_data_drift(pd.DataFrame({"at": before}), pd.DataFrame({"at": now}))
     assert any("sd 12 days → 4.9 hours" in each.message for each in found["results"])
+
+
+def test_a_column_that_is_lost_is_told_once() -> None:
+    table = pd.DataFrame({"x": USUAL[:, 0], "y": USUAL[:, 1], "z": USUAL[:, 2]})
+    found = DriftDetector().detect_data_drift(table, table[["z"]].assign(y=np.nan))
+    assert {name: len(told) for name, told in found["features"].items()} == {"x": 1, "y": 1}
+    assert found["features"]["x"] == ["'x' does not come any more: the column is missing."]
+    assert found["features"]["y"][0].startswith("'y' is missing in 100.0 % of 1,000 rows")
+    assert found["drift_detected"]
+    assert found["p_value"] == 0

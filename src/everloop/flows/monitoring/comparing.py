@@ -82,7 +82,7 @@ def beside(before: object, now: object, alpha: float) -> Beside:
 def _checked(usual: Reference, window: Window, table: pa.Table | None, alpha: float) -> list[Result]:
     found = checks.check(usual, window, alpha=alpha)
     broken = [] if table is None else faults.diagnose(usual, window, table, found, in_time=False)
-    return [*found, *broken, *overall.unread(usual)]
+    return [*faults.told_once(found, broken), *overall.unread(usual)]
 
 
 def _both(before: object, now: object) -> tuple[Reference, Window, pa.Table | None]:

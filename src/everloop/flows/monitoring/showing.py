@@ -129,8 +129,9 @@ def against(project: Project, model: str, version: str, source: object) -> list[
     features = table.select([name for name in known.inputs.features if name in table.column_names])
     window = windows.summarise(known.inputs, features)
     found = checks.check(known.inputs, window, alpha=ALPHA)
-    found += faults.diagnose(known.inputs, window, features, found, in_time=False)
-    return [*found, *overall.unread(known.inputs), *contracting.check(project, known.run, features)]
+    broken = faults.diagnose(known.inputs, window, features, found, in_time=False)
+    told = faults.told_once(found, broken)
+    return [*told, *overall.unread(known.inputs), *contracting.check(project, known.run, features)]
 
 
 def plan(project: Project, model: str, version: str, hourly: float | None = None) -> Plan:
