@@ -24,6 +24,9 @@ class Full:
         if self.full:
             raise StorageFull("No room for the prediction log.", remedy="Make room.")
 
+    def probe(self) -> None:
+        self.write(b"")
+
 
 @pytest.mark.parametrize(("policy", "said"), [("refuse", "refused"), ("shed", "answered all the same")])
 def test_that_predictions_are_not_logged_is_told_once_and_when_it_is_over(policy: str, said: str) -> None:
@@ -54,6 +57,17 @@ def test_that_predictions_are_not_logged_is_told_once_and_when_it_is_over(policy
         log(1_000)
         (event,) = told()
         assert (event["level"], event["event"]) == ("info", "Predictions are logged again.")
+        journal.full = True
+        log(1)
+        told()
+        clock.sleep(QUIET)
+        front.probe_log()
+        assert front.log_problem
+        journal.full = False
+        front.probe_log()  # nobody asks who is not ready
+        assert not front.log_problem
+        (event,) = told()
+        assert event["event"] == "Predictions are logged again."
         front.log_full = True
         log(1_000)
         (event,) = told()

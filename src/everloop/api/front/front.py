@@ -331,6 +331,8 @@ class Front:
             with contextlib.suppress(MLOpsError):
                 self._journal.probe()
                 self.log_failed = False
+        if not self.log_problem:
+            self.unlogged.worked()
 
     @property
     def log_problem(self) -> str | None:
