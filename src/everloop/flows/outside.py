@@ -130,13 +130,13 @@ def _number(tx: Tx, asked: str | None, known: Sequence[ModelVersion], run: Run) 
 def _run(project: Project, name: str, model: Any, origin: Origin) -> Run:
     now = project.clock.now()
     known = describe(model)
+    dataset, data_version = _data(project, origin.data_version)
     try:
         content, kind = serialise.dumps(model)
     except (TypeError, AttributeError, ValueError) as error:
         raise WrongType(
             f"The model cannot be stored: {error}.", remedy="Take out what cannot be pickled."
         ) from error
-    dataset, data_version = _data(project, origin.data_version)
     return Run(
         run_id=new_id("run", now),
         model=name,
@@ -166,6 +166,11 @@ def _data(project: Project, name: str | None) -> tuple[str, str]:
     """The dataset and full id of a data version of this project; any other name stays as it is."""
     if name is None:
         return "", ""
+    if not isinstance(name, str):
+        raise Invalid(
+            f"data_version is a {type(name).__name__}.",
+            remedy="Give the id of a data version as text: what DataVersioner.register returns.",
+        )
     with project.store.reading() as tx:
         try:
             found = datasets.find_version(tx, name)

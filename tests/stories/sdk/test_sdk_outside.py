@@ -131,3 +131,10 @@ def test_an_original_that_reads_times_is_served_them(folder: Path) -> None:
     times = pd.to_datetime(["2026-02-01T15:00", "2026-02-01T15:00", "2026-02-01T03:00"])
     days = pd.DataFrame({"a": 0.1, "when": times})
     np.testing.assert_allclose(said, model.predict_proba(days))
+
+
+@pytest.mark.parametrize("wrong", [{"version_id": "x"}, 3, FRAME])
+def test_a_data_version_is_named_by_its_id(folder: Path, wrong: Any) -> None:
+    told = refused(LogisticRegression().fit(FRAME, LABEL), wrong)
+    assert "data_version" in told
+    assert type(wrong).__name__ in told
