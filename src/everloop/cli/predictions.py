@@ -179,10 +179,14 @@ def export(
             project, model, moment(since, now), moment(until, now), dataset=dataset
         )
     version = made.version
-    call.answer(
-        {"version": version, "new": made.new},
-        lambda: late.output.line(f"{version.dataset}@{version.short}: {version.rows:,} predictions"),
-    )
+    left_out = version.origin.get("left_out", "")
+
+    def show() -> None:
+        late.output.line(f"{version.dataset}@{version.short}: {version.rows:,} predictions")
+        if left_out:
+            late.output.line(left_out, "red")
+
+    call.answer({"version": version, "new": made.new, "left_out": left_out}, show)
 
 
 @command(app)

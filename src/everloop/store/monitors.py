@@ -12,7 +12,7 @@ from everloop.core.documents import dump, load
 from everloop.core.monitoring import Checked, Kind
 
 from .database import Row, Tx
-from .predictions import LATEST, judged, with_labels
+from .predictions import LATEST, intact, judged, with_labels
 from .tables import monitor_checks, monitor_marks, monitor_references, monitor_windows, predictions
 from .times import to_text
 
@@ -86,10 +86,11 @@ def answers(
     labelled: bool = False,
     inputs: bool = True,
     newest: int | None = None,
+    damaged: list[str] | None = None,
 ) -> Iterator[Row]:
     """What a version answered, oldest first, some at a time in memory; ``labelled``: that which may be judged
     by its label, with it (``label``, ``label_value``); ``inputs``: with what it was asked; ``newest``: so
-    many, newest first."""
+    many, newest first. What cannot be read is left out, and its id added to ``damaged``."""
     names = ("prediction_id", "at", "prediction", "value", "probabilities", *(["inputs"] if inputs else []))
     columns = [_P[name] for name in names]
     wanted = [_P.model == model, _P.version == version, _P.at >= to_text(since), _P.at < to_text(until)]
@@ -100,8 +101,9 @@ def answers(
         wanted += judged()
     if newest is not None:
         query = query.where(*wanted).order_by(_P.at.desc(), _P.prediction_id.desc()).limit(newest)
-        return tx.stream(query, predictions)
-    return tx.stream(query.where(*wanted).order_by(_P.at, _P.prediction_id), predictions)
+    else:
+        query = query.where(*wanted).order_by(_P.at, _P.prediction_id)
+    return intact(tx.stream(query, predictions), damaged)
 
 
 # -- how far a monitor is ----------------------------------------------------------------------------------

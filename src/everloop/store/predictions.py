@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
@@ -25,6 +25,7 @@ _P = predictions.c
 LATEST = labels.alias("latest")
 _L = LATEST
 _MANY = 500
+MOST_NAMED = 5  # predictions in a sentence
 
 Labelled = Literal["known", "missing"]
 
@@ -137,6 +138,31 @@ def page(
 def each(tx: Tx, wanted: Wanted) -> Iterator[Row]:
     """All predictions of one model, oldest first, as ``page`` gives them, some at a time in memory."""
     return tx.stream(_page(wanted, wanted.model, None, None, oldest=True), predictions)
+
+
+def intact(rows: Iterable[Row], damaged: list[str] | None = None) -> Iterator[Row]:
+    """Those whose inputs and probabilities can be read, as far as these are asked for; the ids of the others
+    are added to ``damaged``."""
+    for row in rows:
+        if all(_is_object(row[name]) for name in ("inputs", "probabilities") if row.get(name)):
+            yield row
+        elif damaged is not None:
+            damaged.append(row["prediction_id"])
+
+
+def _is_object(text: str) -> bool:
+    try:
+        return isinstance(json.loads(text), dict)
+    except ValueError:
+        return False
+
+
+def told(damaged: Sequence[str]) -> str:
+    """Which of them cannot be read, in words; empty where all can."""
+    if not damaged:
+        return ""
+    named = ", ".join(damaged[:MOST_NAMED]) + (" …" if len(damaged) > MOST_NAMED else "")
+    return f"left out: {len(damaged):,} whose inputs or probabilities are no JSON in the database ({named})"
 
 
 def usage(tx: Tx, since: datetime | None = None) -> list[Row]:

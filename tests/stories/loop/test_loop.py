@@ -25,6 +25,7 @@ from everloop.flows.releases import deploying
 from everloop.flows.releases.planning import Wishes
 from everloop.settings import folder_settings
 from everloop.store import datasets
+from everloop.store.tables import predictions
 from everloop.wiring import connect
 
 Open = Callable[..., Town]
@@ -119,6 +120,21 @@ def test_a_feed_that_nobody_has_checked_yet_is_not_learnt_either(open_town: Open
     assert f"{left_out[1]} are left out, as their feed was broken" in said.message
     assert said.value is not None
     assert said.value < 3_000
+
+
+def test_a_prediction_that_cannot_be_read_is_named_and_not_learnt(open_town: Open) -> None:
+    town = open_town(on=())
+    for _ in range(5):
+        town.day_of()
+    with town.project.store.writing() as tx:
+        named = tx.rows(predictions, only=("prediction_id",), limit=1)[0]["prediction_id"]
+        tx.change(predictions, predictions.c.prediction_id == named, inputs="not { json")
+    asking.ask(town.project, MODEL, force=True)
+    work(town.project)
+    (learnt,) = trained(town)
+    told = next(each for each in learnt.evidence if each.check == "damaged")
+    assert f"({named})" in told.message
+    assert learnt.outcome in ("kept", "promoted")
 
 
 def test_what_the_model_is_not_asked_for_may_be_missing_in_production(open_town: Open) -> None:

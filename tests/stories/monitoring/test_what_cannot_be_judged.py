@@ -17,7 +17,7 @@ from everloop.data.examples.customers import customers
 from everloop.flows.monitoring import production, referring, showing
 from everloop.flows.serving import labels
 from everloop.store import alerts
-from everloop.store.tables import monitor_references
+from everloop.store.tables import monitor_references, predictions
 
 
 def labels_judged(shop: Shop) -> list[Any]:
@@ -153,3 +153,23 @@ def test_a_column_without_a_finite_value_is_told() -> None:
     usual = customers(500, 1).to_pandas().assign(odd=np.inf)
     (told,) = [each for each in DriftDetector().detect_data_drift(usual, usual)["results"] if each.unable]
     assert told.message.startswith("'odd' could not be compared: it has no finite value")
+
+
+@pytest.mark.parametrize("damage", [{"inputs": "not { json"}, {"probabilities": "not { json"}])
+def test_a_prediction_that_cannot_be_read_is_named_and_left_out(
+    open_shop: Callable[..., Shop], damage: dict[str, str]
+) -> None:
+    shop = open_shop(label_wait="1d")
+    shop.serve(4)
+    with shop.project.store.writing() as tx:
+        named = tx.rows(predictions, only=("prediction_id",), limit=1)[0]["prediction_id"]
+        tx.change(predictions, predictions.c.prediction_id == named, **damage)
+    made = shop.look()
+    for kind in ("answers", "labels") if "probabilities" in damage else ("answers",):
+        first = next(one for one in made if one.kind == kind)
+        told = next(each for each in first.results if each.statistic == "damaged")
+        assert (
+            f"left out: 1 whose inputs or probabilities are no JSON in the database ({named})" in told.message
+        )
+        assert {"data", "prediction"} <= {each.family for each in first.results} or kind == "labels"
+        assert {"performance"} <= {each.family for each in first.results} or kind == "answers"

@@ -12,6 +12,7 @@ from everloop.flows import data
 from everloop.flows.project import Project
 from everloop.flows.serving import exporting, labels, recording
 from everloop.flows.serving.labels import LabelItem
+from everloop.store.tables import predictions
 
 START = NOW - timedelta(days=1)
 
@@ -86,3 +87,16 @@ def test_a_regression_is_in_numbers_and_odd_inputs_are_text(project: Project) ->
     rows = data.load(project, exporting.export(project, "iris").version).to_pylist()
     assert [row["prediction"] for row in rows] == [2.0, 2.5]
     assert [(row["x"], row["big"]) for row in rows] == [("1", str(2**60)), ("one", "1")]
+
+
+@pytest.mark.parametrize("damage", [{"inputs": "not { json"}, {"inputs": "[1]"}, {"probabilities": "{"}])
+def test_what_cannot_be_read_is_named_and_left_out(project: Project, damage: dict[str, str]) -> None:
+    write(project, lines(range(4)))
+    recording.record(project)
+    with project.store.writing() as tx:
+        tx.change(predictions, predictions.c.prediction_id == "pred_000002", **damage)
+    made = exporting.export(project, "iris")
+    ids = data.load(project, made.version, ["prediction_id"]).column(0).to_pylist()
+    assert ids == ["pred_000000", "pred_000001", "pred_000003"]
+    assert made.version.origin["left_out"].startswith("left out: 1 whose inputs or probabilities are no JSON")
+    assert "(pred_000002)" in made.version.origin["left_out"]

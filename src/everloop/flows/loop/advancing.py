@@ -3,7 +3,7 @@ one transaction with the record, so that a process may end at any time and anoth
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -22,7 +22,7 @@ from everloop.flows.project import Project
 from everloop.flows.releases import deploying
 from everloop.flows.serving import jobs
 from everloop.flows.serving.jobs import Job
-from everloop.store import history, loop, releases, turns
+from everloop.store import history, loop, predictions, releases, turns
 from everloop.store.database import Row, Tx
 
 from . import following, judging, telling
@@ -97,6 +97,17 @@ def _judged(
         _tell(tx, project, record, "waiting", f"{record.decision_id} waits for the approval of its release")
         return record
     return _put(tx, replace(record, stage=first))
+
+
+def leave_out(project: Project, decision_id: str, damaged: Sequence[str]) -> None:
+    """Write down which predictions are not trained on, as they cannot be read."""
+    if not damaged:
+        return
+    looked = Evidence("damaged", True, f"Labelled predictions are {predictions.told(damaged)}.")
+    with project.store.writing() as tx:
+        record = _locked(tx, decision_id)
+        if looked not in record.evidence:
+            _put(tx, replace(record, evidence=(*record.evidence, looked)))
 
 
 def _evidence(record: DecisionRecord, told: TurnSummary) -> tuple[Evidence, ...]:

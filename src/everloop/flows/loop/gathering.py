@@ -108,12 +108,16 @@ def is_broken(checked: Checked) -> bool:
 
 
 def production(
-    project: Project, model: str, until: datetime, faults: Sequence[Span] = ()
+    project: Project,
+    model: str,
+    until: datetime,
+    faults: Sequence[Span] = (),
+    damaged: list[str] | None = None,
 ) -> list[dict[str, Any]]:
     """Labelled predictions from before then as rows to train on, oldest first, without those of broken
-    windows, of ``faults`` beside these, and those whose label the answer has decided. Each has ``inputs`` by
-    name, ``target``, ``at``, when it was predicted, ``weight``, what it counts, and ``judges``, whether a
-    model may be judged by it."""
+    windows, of ``faults`` beside these, and those whose label the answer has decided. What cannot be read
+    is left out, too, and its id added to ``damaged``. Each has ``inputs`` by name, ``target``, ``at``, when
+    it was predicted, ``weight``, what it counts, and ``judges``, whether a model may be judged by it."""
     settings = project.model(model)
     wanted = Wanted(model, since=project.clock.now() - LOOK_BACK, until=until, label="known", teaches=True)
     with project.store.snapshot() as tx:
@@ -127,7 +131,7 @@ def production(
                 "weight": 1.0 / row["inclusion"] if row["inclusion"] else 1.0,
                 "judges": row["selection"] != "seen",
             }
-            for row in predictions.each(tx, wanted)
+            for row in predictions.intact(predictions.each(tx, wanted), damaged)
             if not _within(row["at"], broken)
         ]
     return rows[-MOST_ROWS:]

@@ -138,7 +138,9 @@ def _opened(project: Project, job: Job, owner: str, record: DecisionRecord, wait
     if (turn_id := _turn_id(project, job)) is None:
         source = _source(project, job.job_id)
         with _model_free(project, job.model, wait):
-            table, about = _gathered(project, job.model, chosen)
+            damaged: list[str] = []
+            table, about = _gathered(project, job.model, chosen, damaged)
+            advancing.leave_out(project, record.decision_id, damaged)
             root = project.settings.root
             project.write_file(root / about_rows(source), artifacts.to_bytes(about))
             project.write_file(root / source, writing.pieces(table.schema, [table], ".parquet"))
@@ -177,20 +179,23 @@ def _model_free(project: Project, model: str, wait: float) -> Iterator[None]:
         yield
 
 
-def _gathered(project: Project, model: str, chosen: Mapping[str, Any]) -> tuple[pa.Table, np.ndarray]:
+def _gathered(
+    project: Project, model: str, chosen: Mapping[str, Any], damaged: list[str]
+) -> tuple[pa.Table, np.ndarray]:
     """What to train on; and of each row when it is from, in seconds (what was there before the rest: at its
-    beginning), what it counts, and 1 where a model may be judged by it, (rows, 3)."""
+    beginning), what it counts, and 1 where a model may be judged by it, (rows, 3). The ids of
+    predictions that cannot be read are added to ``damaged``."""
     until = chosen["production"]
-    rows = _of_production(project, model, gathering.moment(until)) if until else []
+    rows = _of_production(project, model, gathering.moment(until), damaged) if until else []
     table = samples.merge(project, model, chosen["samples"], rows, until or "")
     about = [(gathering.moment(row["at"]).timestamp(), row["weight"], row["judges"]) for row in rows]
     before = min((each[0] for each in about), default=project.clock.now().timestamp())
     return table, np.array([(before, 1.0, True)] * (table.num_rows - len(about)) + about, dtype=np.float64)
 
 
-def _of_production(project: Project, model: str, until: datetime) -> list[dict[str, Any]]:
+def _of_production(project: Project, model: str, until: datetime, damaged: list[str]) -> list[dict[str, Any]]:
     faults = [each.span for each in unchecked.faults(project, model, until)]
-    return gathering.production(project, model, until, faults)
+    return gathering.production(project, model, until, faults, damaged)
 
 
 def _walked(project: Project, job: Job, turn_id: str, listener: Listener, wait: float) -> Mapping[str, Any]:

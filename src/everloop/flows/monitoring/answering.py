@@ -18,7 +18,7 @@ from everloop.settings.monitoring import Watch
 from everloop.store import monitors, predictions
 
 from . import contracting, damaging, production, referring, spans, summing
-from .looked import Looked
+from .looked import Looked, damaged
 from .referring import References
 from .spans import Span
 from .summing import Summed
@@ -54,6 +54,7 @@ def check(
     results += _of_the_future(project, known.run.model, version)
     results = [each for each in results if each.subject not in known.masked]
     results += [_masked(name) for name in sorted(known.masked)]
+    results += damaged(window.damaged)
     missing = [f"{text[0].upper()}{text[1:]}." for text in known.without]
     results += [Result("check", "reference", "reference", False, each, unable=True) for each in missing]
     return Looked(results, window.rows, window=window)

@@ -21,7 +21,7 @@ from everloop.store import monitors
 from everloop.store.database import Row
 
 from . import production, referring
-from .looked import Looked
+from .looked import Looked, damaged
 from .referring import References
 from .spans import MOST_WAITING, Span
 
@@ -34,9 +34,17 @@ def check(
 ) -> Looked:
     """Everything that was looked at of the rows with a label."""
     model = known.run.model
+    lost: list[str] = []
     with project.store.snapshot() as tx:
         found = monitors.answers(
-            tx, model, version, span.since, span.until, labelled=True, inputs=bool(rules.slices)
+            tx,
+            model,
+            version,
+            span.since,
+            span.until,
+            labelled=True,
+            inputs=bool(rules.slices),
+            damaged=lost,
         )
         rows = list(islice(found, MOST_ROWS))
         mark = monitors.mark(tx, model, version)
@@ -56,6 +64,7 @@ def check(
     kept = {**mark}
     limits = _bounded(known, rules, measured)
     results = [*measured, *limits, *_errors(known, said, span, rules, alpha / 2, kept)]
+    results += damaged(lost)
     if past is not None:
         track = load(Track, kept["track"]) if kept.get("track") else Track()
         estimates = [each for each in past.results if each.family == "estimated"]

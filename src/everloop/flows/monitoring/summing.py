@@ -7,7 +7,7 @@ that dies between leaves nothing half done.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any
@@ -32,10 +32,11 @@ KEPT = timedelta(days=90)  # hours and windows
 
 @dataclass(frozen=True)
 class Summed:
-    """The inputs and the answers of a window."""
+    """The inputs and the answers of a window, without the predictions that are ``damaged``, by id."""
 
     inputs: Window
     answers: Window | None
+    damaged: tuple[str, ...] = ()
 
     @property
     def rows(self) -> int:
@@ -45,6 +46,7 @@ class Summed:
         return {
             "inputs": self.inputs.to_document(),
             "answers": self.answers.to_document() if self.answers else None,
+            "damaged": list(self.damaged),
         }
 
 
@@ -90,18 +92,21 @@ def merged(parts: Sequence[Summed]) -> Summed:
     """At least one."""
     answers = [part.answers for part in parts if part.answers is not None]
     inputs = windows.merge([part.inputs for part in parts])
-    return Summed(inputs, windows.merge(answers) if answers else None)
+    damaged = tuple(each for part in parts for each in part.damaged)
+    return Summed(inputs, windows.merge(answers) if answers else None, damaged)
 
 
 def _sum_hour(project: Project, known: References, version: str, start: datetime) -> None:
     model, made, rows = known.run.model, None, 0
+    damaged: list[str] = []
     with project.store.snapshot() as tx:
-        answers = monitors.answers(tx, model, version, start, start + HOUR)
+        answers = monitors.answers(tx, model, version, start, start + HOUR, damaged=damaged)
         while some := list(islice(answers, BATCH)):
             rows += len(some)
             summed = _summed(known, some, start)
             made = merged([made, summed]) if made else summed
     if made is not None:
+        made, rows = replace(made, damaged=tuple(damaged)), rows + len(damaged)
         with project.store.writing() as tx:
             monitors.put_window(tx, model, version, hour_name(start), 1, rows, made.document())
 
@@ -127,6 +132,7 @@ def _kept(
             Summed(
                 Window.from_document(known.inputs, document["inputs"]),
                 Window.from_document(known.answers, answers) if known.answers and answers else None,
+                tuple(document.get("damaged", ())),
             )
         )
     return found

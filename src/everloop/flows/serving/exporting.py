@@ -77,6 +77,8 @@ def _register(
     until: datetime | None,
 ) -> data.Registered:
     origin = {"model": model, "first": shape.first, "last": shape.last}
+    if shape.damaged:
+        origin["left_out"] = predictions.told(shape.damaged)
     return data.register(
         project,
         path,
@@ -93,10 +95,11 @@ class _Shape:
     def __init__(self, tx: Tx, wanted: Wanted) -> None:
         self.rows = 0
         self.first = self.last = ""
+        self.damaged: list[str] = []
         kinds: dict[str, str] = {}
         classes: dict[str, None] = {}
         numeric = True
-        for row in predictions.each(tx, wanted):
+        for row in predictions.intact(predictions.each(tx, wanted), self.damaged):
             self.first = self.first or row["at"]
             self.last = row["at"]
             self.rows += 1
@@ -124,7 +127,7 @@ class _Shape:
         self.schema = pa.schema(fields)
 
     def tables(self, tx: Tx, wanted: Wanted) -> Iterator[pa.Table]:
-        found = predictions.each(tx, wanted)
+        found = predictions.intact(predictions.each(tx, wanted))
         while several := list(islice(found, _ROWS)):
             values: dict[str, list[Any]] = {name: [] for name in self._columns}
             for row in several:
