@@ -5,11 +5,15 @@ The names below load on first use, so ``import everloop`` costs nothing.
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from everloop.core import lazy
 
 __version__ = "0.1.0"
+
+# Pandera sets this where it is unset, and from then on Arrow drops the offsets of times without a word.
+os.environ["PYARROW_IGNORE_TIMEZONE"] = ""
 
 if TYPE_CHECKING:
     from everloop.core.errors import (

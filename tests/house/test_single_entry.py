@@ -84,8 +84,9 @@ WORLD: dict[str, tuple[str, ...]] = {
     "secrets": ("core/ids.py",),
     "uuid": ("core/ids.py",),
 }
-# The command line may ask whether a shell is completing, before anything is loaded.
-ENVIRONMENT = ("settings", "adapters/mlflow", "adapters/dvc", "cli/__init__.py")
+# The command line may ask whether a shell is completing, before anything is loaded; the package itself takes
+# back what another library would set for Arrow.
+ENVIRONMENT = ("__init__.py", "settings", "adapters/mlflow", "adapters/dvc", "cli/__init__.py")
 SEEDED = {"default_rng", "SeedSequence", "Generator", "PCG64"}
 GLOBAL_STATE = re.compile(r"(np|numpy)\.random\.\w+")
 NOW = {"now", "utcnow", "today"}

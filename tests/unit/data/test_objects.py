@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections import UserList, deque
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
@@ -138,3 +140,16 @@ def test_a_million_texts_are_looked_at_by_type_alone(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(objects, "_each", None)
     for value in ("x", 1, b"x", True, [1.5, 2], {"a": "x", "b": [1]}, np.array([1.5])):
         to_table(column([value, None] * 100))
+
+
+@pytest.mark.parametrize("first", ["import pandera.pandas, everloop", "import everloop, pandera.pandas"])
+def test_another_library_cannot_make_arrow_drop_the_offsets_of_times(first: str) -> None:
+    code = f"""
+{first}
+import pyarrow
+from datetime import datetime, timedelta, timezone
+when = datetime(2026, 3, 1, 17, tzinfo=timezone(timedelta(hours=2)))
+found = pyarrow.array([when])[0].as_py()
+assert found == when, found
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
