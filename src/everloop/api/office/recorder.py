@@ -8,6 +8,8 @@ import logging
 from dataclasses import dataclass, field
 from functools import partial
 
+import psutil
+
 from everloop.core.errors import MLOpsError
 from everloop.flows.project import Project
 from everloop.flows.serving import recording
@@ -18,7 +20,8 @@ from .hand import Hand, within
 
 EVERY = 0.25  # seconds between rounds where nothing is left
 ROUND, GENTLE_ROUND = 10_000, 1_000  # rows
-GIVES_WAY = 9.0  # times as long as a gentle round takes, while predictions are answered
+GIVES_WAY = 9.0  # times as long as a gentle round takes, while predictions keep the machine busy
+BUSY = 90.0  # per cent of its processors
 FIRST_CLEAN, CLEAN_EVERY = 60.0, 3_600.0  # seconds after the start, and between
 HURRY = 0.25  # of the backlog that is allowed: from here on recording no longer gives way to answering
 _log = logging.getLogger("everloop.serve")
@@ -50,6 +53,7 @@ class Recorder:
         self._one = asyncio.Lock()  # two rounds at once would take each other's lines, and look finished
         self._written = 0  # bytes in log files when the backlog was last known
         self._known = 0  # the backlog then
+        self._busy = False
 
     @property
     def full(self) -> bool:
@@ -73,13 +77,15 @@ class Recorder:
                 pause = min(2 * pause, 5.0)
             if not more:
                 await within(pause, self._ending)
-            elif self._written > before and not self._hurried:
+            elif self._busy and self._written > before and not self._hurried:
                 await within(GIVES_WAY * (clock.monotonic() - begun), self._ending)
 
     async def watch(self) -> None:
-        """Keep the size of the backlog up to date, also while the database does not answer."""
+        """Keep up to date how large the backlog is, also while the database does not answer, and whether the
+        machine has time."""
         while True:
             await asyncio.sleep(EVERY)
+            self._busy = psutil.cpu_percent() > BUSY
             self.done.backlog = max(0, self._known + self._size() - self._written)
 
     async def end(self, patience: float) -> str | None:
