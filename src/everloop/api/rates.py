@@ -29,10 +29,7 @@ EXEMPT = frozenset(
 MOST_CLIENTS = 50_000  # that one worker remembers; the ones quiet for longest are forgotten
 MOST_KEYS = 1_000
 PATIENCE = 0.5  # seconds for the store
-FIRST_REST, LONGEST_REST = (
-    1.0,
-    10.0,
-)  # seconds in which a store that failed is not asked; each doubles the last
+FIRST_REST, LONGEST_REST = 1.0, 10.0  # seconds in which a store that fails is not asked; each doubles
 _MOST_RATES = 4
 _STORES = ("redis://", "rediss://", "redis+unix://")
 

@@ -51,16 +51,16 @@ class Reader:
                 return asked, openinference.question_of([row], self._inputs, asked)
         asked, question = openinference.read(body, header, self._inputs, most)
         if len(body) <= LONGEST:
-            self._learn(bytes(body), asked)
+            self._learn(body, asked)
         return asked, question
 
-    def _learn(self, body: bytes, asked: Request) -> None:
+    def _learn(self, body: bytes | bytearray, asked: Request) -> None:
         """Ever more rarely: each client may write as it likes, and learning is slow."""
         self._others += 1
         if self._others < self._patience:
             return
         self._others, self._patience = 0, min(2 * self._patience, RAREST)
-        kind = learnt(body, asked, self._inputs)
+        kind = learnt(bytes(body), asked, self._inputs)
         if kind is not None:
             self._kinds = [kind, *self._kinds][:KEPT]
 

@@ -8,7 +8,12 @@ from everloop.core.errors import NotFound, close
 
 from .database import Row, Tx
 
-LEAST = 4  # characters
+_LEAST = 4  # characters
+
+
+def is_part(given: str, name: str) -> bool:
+    """Whether ``given`` is a beginning or an ending of an id that is long enough to name it."""
+    return len(given) >= _LEAST and (name.startswith(given) or name.endswith(given))
 
 
 def find(
@@ -20,9 +25,7 @@ def find(
         return row
     part = given.lower()
     known = tx.distinct(column.table, column.name)  # documents are large: of 30,000 only the names are read
-    matching = [
-        name for name in known if len(part) >= LEAST and (name.startswith(part) or name.endswith(part))
-    ]
+    matching = [name for name in known if is_part(part, name)]
     if len(matching) == 1:
         return find(tx, column, matching[0], noun=noun, listing=listing, kind=kind)
     if matching:

@@ -115,13 +115,7 @@ def lost(tx: Tx, model: str | None = None) -> list[Row]:
 def find_lost(tx: Tx, decision_id: str) -> Row | None:
     """Such a one, as ``find`` does."""
     given = decision_id.lower()
-    found = [
-        row
-        for row in lost(tx)
-        if given == row["decision_id"]
-        or (len(given) >= ids.LEAST and row["decision_id"].startswith(given))
-        or (len(given) >= ids.LEAST and row["decision_id"].endswith(given))
-    ]
+    found = [row for row in lost(tx) if ids.is_part(given, row["decision_id"])]
     return found[0] if len(found) == 1 else None
 
 
