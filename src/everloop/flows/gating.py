@@ -27,12 +27,16 @@ NOT_HELD_OUT = (
 )
 
 
-def judge(material: Material, trained: Document, *, fresh: bool = False) -> Document:
+def judge(
+    material: Material, trained: Document, *, fresh: bool = False, rows: np.ndarray | None = None
+) -> Document:
     """The verdict on the run that the step ``train`` made, and the champion's version that it is about; how
     the model is served, where its latency had to be measured. ``fresh``: compared on what is new since the
-    champion was trained, where that are enough rows."""
+    champion was trained, where that are enough rows. ``rows``: those of the material that the run was not
+    trained on, where these are not the ones that ``train`` has held out."""
     run, known = load(Run, trained["run"]), material.champion
     test_rows = artifacts.from_bytes(artifacts.fetch(material.project, trained["test_rows"]))
+    test_rows = test_rows if rows is None else rows
     lost = champion.lost(material, known[1]) if known else None
     incomparable = champion.incomparable(material, known[1]) if known and not lost else None
     if known and not lost and trained.get("selected"):

@@ -218,6 +218,24 @@ def test_a_version_that_is_better_than_the_champion_of_now_too_is_released(open_
     assert models.find(town.project, f"{MODEL}@champion").version.version == waits.version
 
 
+def test_a_champion_of_newer_data_is_compared_with_on_these(open_town: Open) -> None:
+    town, waits = waits_to_release(open_town)
+    root = town.project.settings.root
+    newer = customers(4_000, 77).to_pandas()
+    newer["churned"] = 1 - newer["churned"]  # another world
+    newer.to_csv(root / "newer.csv", index=False)
+    (root / "everloop.yaml").write_text(yaml.safe_dump(Town.tree(approve=["release"], on=[])))
+    assert everloop(root, "run", "--force", "--data", "newer.csv").code == 0
+    champion = models.find(town.project, f"{MODEL}@champion").version.version
+    assert champion not in (waits.champion, waits.version)
+    advancing.approve(town.project, waits.decision_id)
+    work(town.project)
+    (done,) = town.decisions()
+    assert (done.outcome, done.against) == ("kept", champion)
+    assert f"of champion {champion}: worse by" in done.said
+    assert models.find(town.project, f"{MODEL}@champion").version.version == champion
+
+
 def test_what_it_was_compared_with_is_gone(open_town: Open) -> None:
     town, waits = waits_to_release(open_town)
     by_hand(town, waits)

@@ -11,7 +11,7 @@ from typing import Any
 from everloop.core import spans
 from everloop.core.decisions import Evidence, GateVerdict
 from everloop.core.documents import load
-from everloop.core.errors import Conflict, Corrupt, MLOpsError, NotFound, Unavailable
+from everloop.core.errors import Conflict, Corrupt, Invalid, MLOpsError, NotFound, Unavailable
 from everloop.core.ids import new_id
 from everloop.core.loop import Approval, DecisionRecord, Outcome, Stage, Step
 from everloop.core.monitoring import Checked, Result
@@ -289,7 +289,7 @@ def _judge_again(project: Project, record: DecisionRecord, current: str) -> Deci
     changed = telling.changed(record, current)
     try:
         champion, verdict = judging.judge(project, record)
-    except (Corrupt, NotFound) as lost:
+    except (Corrupt, NotFound, Invalid) as lost:
         train = f"Train anew: everloop retrain {record.model} --force"
         return _close(project, record, "held", f"{changed}, and cannot be compared: {lost.message} {train}")
     if champion != current:
