@@ -27,7 +27,7 @@ from everloop.core.ports import Blobs, Locks, ModelProcess, Notifier, Tracker
 from everloop.core.runs import Environment
 from everloop.core.serving import Form
 from everloop.flows.project import Project
-from everloop.settings import Settings, load_settings
+from everloop.settings import Settings, flag, load_settings
 from everloop.settings.loading import folder_settings
 from everloop.settings.storage import is_url, s3_access
 from everloop.store.database import Store, open_store
@@ -46,7 +46,7 @@ def open_project(
     tenant: str | None = None,
 ) -> Project:
     """The project of a configuration file, or of the one found from ``folder`` (the current one) upwards."""
-    chosen = [*flags, f"tenant={tenant}"] if tenant else flags
+    chosen = flags if tenant is None else [*flags, flag("tenant", tenant)]
     return connect(load_settings(config, folder=folder, flags=chosen))
 
 

@@ -17,7 +17,16 @@ import traceback
 from importlib import import_module
 from pathlib import Path
 
-_IMPORTS = ("settings", "wiring", "flows.steps", "flows.turn", "cli.application", "sdk.running")
+_IMPORTS = (
+    "settings",
+    "wiring",
+    "flows.steps",
+    "flows.turn",
+    "cli.application",
+    "sdk.running",
+    "worker.jobs",
+)
+_ALSO = ("alembic.command", "everloop.adapters.onnx.graph", "sklearn.linear_model")
 _CLIENT = """#!{python} -IS
 import array, json, os, socket, struct, sys
 if sys.argv[1:2] in (["serve"], ["up"]):  # sent signals: it has to be the process that the shell knows
@@ -45,6 +54,8 @@ def write_command(folder: Path, address: str) -> None:
 def main(address: str) -> None:
     for name in _IMPORTS:
         import_module(f"everloop.{name}")
+    for name in (*import_module("everloop.worker.jobs").LATE, *_ALSO):  # what a training comes to
+        import_module(name)
     listening = socket.socket(socket.AF_UNIX)
     listening.bind(address)
     listening.listen()

@@ -119,8 +119,15 @@ def register_rows(folder: str, seed: int, url: str | None = None) -> dict[str, A
 
 
 def race_turn(folder: str, url: str | None = None) -> dict[str, Any]:
-    """A turn that may meet another one: says whether it was refused."""
+    """A turn that takes seconds, so that it meets another one: says whether it was refused."""
     here = project(folder, url)
+    put = LocalBlobs.put
+
+    def slowly(*given: Any) -> None:
+        time.sleep(0.4)
+        put(*given)
+
+    setattr(LocalBlobs, "put", slowly)  # noqa: B010 (mypy refuses an assignment to a method)
     try:
         turn.run(here, MODEL)
     except Busy as error:

@@ -35,7 +35,7 @@ from tests.stories.up.keeper import Kept, gone, kept, until
 ROWS = 300  # a day
 HOLD = 2.0  # seconds until the job of a dead worker is free
 RULES = {"on": ["performance"], "approve": ["release"], "try_data": False, "retry": "1s"}
-_IMPORTED = ("sklearn.linear_model", "everloop.adapters.onnx.graph", "everloop.adapters.onnx.session")
+_IMPORTED = (*at_work.LATE, "sklearn.linear_model", "everloop.adapters.onnx.graph")
 _LOCK = 7_707
 _GATE = f"""
 CREATE TABLE shut (place text);

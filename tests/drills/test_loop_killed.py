@@ -25,12 +25,26 @@ from everloop.wiring import connect
 from tests.clocks import Hands
 from tests.stories.loop.town import MODEL, Town, turned, work
 
+ROWS = 300  # a day
 APART = 3  # commits between those that are tried
 DIED_FOR = 600.0  # seconds, until what the dead held is free
 
 
 class Died(BaseException):
     """As kill -9 would: nobody catches it."""
+
+
+class Small(Town):
+    """Few rows and a quick model: what counts here are commits."""
+
+    @classmethod
+    def tree(cls, **given: Any) -> dict[str, Any]:
+        tree = super().tree(**given)
+        model = tree["models"][MODEL]
+        model["data"]["example"]["rows"] = 1_500
+        model["training"] = {"model_type": "logistic", "cross_validation": 0}
+        model["monitoring"] |= {"min_rows": 200}
+        return tree
 
 
 class Commits:
@@ -65,10 +79,10 @@ class Commits:
 def changed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
     """A folder, and the time there: the world has changed, an alert says so, and the loop has not run yet."""
     folder = tmp_path_factory.mktemp("changed")
-    town = Town(folder, on=["performance"])
-    town.day_of()
+    town = Small(folder, on=["performance"])
+    town.day_of(rows=ROWS)
     for _ in range(7):
-        town.day_of(turned)
+        town.day_of(turned, rows=ROWS)
     found: list[Checked] = checking.look(town.project, MODEL)
     assert any(each.family == "performance" and each.fired for one in found for each in one.results)
     at = town.clock.at
@@ -78,7 +92,7 @@ def changed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
 
 def opened(folder: Path, at: Any, on: tuple[str, ...] = ("performance",)) -> tuple[Project, Hands]:
     clock = Hands(at)
-    settings = folder_settings(folder, Town.tree(on=list(on)))
+    settings = folder_settings(folder, Small.tree(on=list(on)))
     return replace(connect(settings, clock), clock=clock), clock
 
 
@@ -161,11 +175,11 @@ def test_a_commit_that_nobody_heard_of_is_not_made_again(
 @pytest.mark.parametrize("before", [True, False])
 def test_killed_while_it_goes_back_it_has_gone_back_once(tmp_path: Path, *, before: bool) -> None:
     folder = tmp_path / "spoiled"
-    town = Town(folder, on=["labels"])
-    town.day_of()
+    town = Small(folder, on=["labels"])
+    town.day_of(rows=ROWS)
     town.spoil()
     for _ in range(4):
-        town.day_of()
+        town.day_of(rows=ROWS)
     at = town.clock.at
     town.close()
     for number in range(1, 7):  # going back is among the first

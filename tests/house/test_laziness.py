@@ -60,10 +60,18 @@ def test_the_probe_sees_a_heavy_library(tmp_path: Path) -> None:
     assert "numpy" in packages
 
 
-@pytest.mark.parametrize("module", ["everloop.api.office.office", "everloop.cli.loop"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        "everloop.api.office.office",
+        "everloop.api.office.app",
+        "everloop.api.office.working",
+        "everloop.cli.loop",
+    ],
+)
 def test_what_trains_nothing_loads_nothing_that_trains(tmp_path: Path, module: str) -> None:
     packages, _ = loaded(tmp_path, f"import {module}")
-    assert not packages & {"sklearn", "matplotlib", "skops", "onnx", "mlflow"}
+    assert not packages & {"sklearn", "matplotlib", "skops", "onnx", "mlflow", "pandas", "pandera"}
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["--version"]], ids=" ".join)

@@ -19,8 +19,10 @@ from typing import Any
 
 import pytest
 
+from everloop import wiring
 from everloop.cli import main
 from everloop.cli.errors import EXIT_CODES
+from everloop.core.errors import InvalidSettings
 
 NOBODY = 65534
 NO_TRACKING = ("--set", "tracking.enabled=false")
@@ -452,3 +454,15 @@ def test_a_full_disk_is_told_and_the_run_goes_on_once_there_is_space(small_disk:
     assert everloop(small_disk, "run", "--quiet").code == 0
     listed = everloop(small_disk, "models", "list", "--json").json["models"]
     assert [model["aliases"] for model in listed] == [["champion"]]
+
+
+@pytest.mark.parametrize("tenant", ["", " ", "default ", " default"])
+def test_a_tenant_that_is_no_name_is_nobody(tmp_path: Path, tenant: str) -> None:
+    """A variable that a script has not set is not the default tenant's permission."""
+    for arguments in (("--tenant", tenant, "data", "list"), ("data", "list", "--tenant", tenant)):
+        said = everloop(tmp_path, *arguments)
+        assert (said.code, said.out) == (21, "")
+        assert f"'tenant' is '{tenant}', which cannot be a name" in said.err
+    with pytest.raises(InvalidSettings, match="cannot be a name"):
+        wiring.open_project(folder=tmp_path, tenant=tenant)
+    assert everloop(tmp_path, "--tenant", "north", "data", "list", "--tenant", "007").code == 0

@@ -1,7 +1,8 @@
 """What workers have to say for the log: requests that failed (at level DEBUG all), and what went wrong.
 
 Workers gather events and hand them to the office, which writes. The request id ties an event to the answer,
-to the recorded prediction, and to the retraining that was asked for with it.
+to the recorded prediction, and to the retraining that was asked for with it; the trace id, where requests are
+traced, to the spans of all who took part.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ class Events:
 
     def __init__(self, moment: Callable[[], str], *, every: bool = False) -> None:
         self.every = every
+        self.trace: Callable[[], str] = str  # the id of the trace that is now; empty: there is none
         self._moment = moment
         self._events: list[dict[str, Any]] = []
         self._more = 0
@@ -32,7 +34,7 @@ class Events:
 
     def request(
         self, request_id: str, status: int, seconds: float, *, model: str = "", version: str = "",
-        path: str = "", error: MLOpsError | None = None, rows: int = 0,
+        path: str = "", error: MLOpsError | None = None, rows: int = 0, prediction_id: str = "",
     ) -> None:  # fmt: skip
         """What a client sent wrong may be secret: of its errors the code is told, and which fields."""
         if status < 400 and not self.every:
@@ -45,6 +47,8 @@ class Events:
             told["path"] = path[:200]
         if rows:
             told["rows"] = rows
+        if prediction_id:
+            told["prediction_id"] = prediction_id
         if error is not None:
             told["code"] = error.code
             wrong = getattr(error, "wrong", None)
@@ -98,7 +102,9 @@ class Events:
         if len(self._events) >= (50 * MOST if self.every else MOST):
             self._more += 1
             return
-        self._events.append({"at": self._moment(), "level": level, **told})
+        trace = self.trace()
+        traced = {"trace_id": trace} if trace else {}
+        self._events.append({"at": self._moment(), "level": level, **told, **traced})
 
 
 class Outage:

@@ -9,23 +9,26 @@ import zlib
 from .problems import HttpError
 
 JSON_TYPE = b"application/json"
+EVENT_TYPE = b"application/cloudevents+json"
 COMPRESSED_FROM = 1_024  # bytes
 _CHARSET = re.compile(rb"""\s*(?:charset\s*=\s*"?(?:utf-?8|us-ascii)"?\s*)?;?\s*""")
 
 
-def is_json(kind: bytes) -> bool:
-    """Whether a content type is JSON in UTF-8."""
+def is_json(kind: bytes, named: bytes = JSON_TYPE) -> bool:
+    """Whether a content type is JSON in UTF-8, of this name."""
     first, _, parameters = kind.lower().partition(b";")
-    return first.strip() == JSON_TYPE and _CHARSET.fullmatch(parameters) is not None
+    return first.strip() == named and _CHARSET.fullmatch(parameters) is not None
 
 
-def unsupported(kind: bytes) -> HttpError:
+def unsupported(
+    kind: bytes, remedy: str = "Send JSON in UTF-8, and say 'Content-Type: application/json'."
+) -> HttpError:
     shown = kind.decode("latin-1")
     shown = repr(shown if len(shown) <= 60 else f"{shown[:60]}…")
     return HttpError(
         415, "unsupported_media_type",
         f"The content type is {shown if kind else 'not given'}.",
-        remedy="Send JSON in UTF-8, and say 'Content-Type: application/json'.",
+        remedy=remedy,
     )  # fmt: skip
 
 

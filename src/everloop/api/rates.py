@@ -170,12 +170,17 @@ class Rates:
     async def close(self) -> None:
         """Let go of connections."""
 
-    def _known(self, address: str, key: str) -> str:
-        """Whom a request with a key counts for: the key, when it is known or the address can pay for it."""
+    def _keys_of(self, address: str) -> set[str]:
+        """The keys that an address has paid for."""
         keys = self._keys.setdefault(address, set())
         self._keys.move_to_end(address)
         if len(self._keys) > self._most:
             self._keys.popitem(last=False)
+        return keys
+
+    def _known(self, address: str, key: str) -> str:
+        """Whom a request with a key counts for: the key, when it is known or the address can pay for it."""
+        keys = self._keys_of(address)
         if key not in keys:
             paid = all(not window.look(address).retry for window in self._windows)
             if len(keys) >= MOST_KEYS or not paid:
@@ -289,7 +294,7 @@ class Shared(Rates):
         by, named = client_of(address, key)
         try:
             async with asyncio.timeout(PATIENCE):
-                found = await self._ask(named or by)
+                found = await self._ask(await self._payer(by, named) if named else by)
         except (self._failed, TimeoutError):
             if not self._rest:
                 self._pause()
@@ -306,6 +311,15 @@ class Shared(Rates):
         """Ask the store no more for a while."""
         self._rest = min(2 * self._rest, LONGEST_REST) or FIRST_REST
         self._again = self._now() + self._rest
+
+    async def _payer(self, address: str, key: str) -> str:
+        """As ``_known``; each server has an address pay for a key once."""
+        keys = self._keys_of(address)
+        if key not in keys:
+            if len(keys) >= MOST_KEYS or (await self._ask(address)).retry:
+                return address
+            keys.add(key)
+        return key
 
     async def _ask(self, client: str) -> Verdict:
         found: list[Verdict] = []

@@ -14,7 +14,7 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
-from opentelemetry.trace import Span, SpanKind, Status, StatusCode
+from opentelemetry.trace import Span, SpanKind, Status, StatusCode, format_trace_id, get_current_span
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 Scope = dict[str, Any]
@@ -28,7 +28,8 @@ _propagator = TraceContextTextMapPropagator()
 
 
 class Tracing:
-    """An ASGI application around another, which may put a ``target`` (model and protocol) into its scope."""
+    """An ASGI application around another, which may put a ``target`` (model and protocol) and a
+    ``prediction_id`` into its scope."""
 
     def __init__(self, app: Application, version: str) -> None:
         self._app = app
@@ -62,6 +63,12 @@ class Tracing:
         ending.join(CLOSES_WITHIN)
 
 
+def trace_id() -> str:
+    """The id of the trace that is now, as ``traceparent`` has it; empty where there is none."""
+    context = get_current_span().get_span_context()
+    return format_trace_id(context.trace_id) if context.is_valid else ""
+
+
 def _context(scope: Scope) -> Context:
     headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
     return _propagator.extract(headers)
@@ -91,5 +98,7 @@ def _answered(span: Span, scope: Scope, event: dict[str, Any]) -> None:
         span.set_attribute("everloop.model.version", target.model.version)
         span.set_attribute("everloop.model.variant", target.model.variant)
         span.set_attribute("everloop.protocol", target.protocol)
+    if prediction_id := scope.get("prediction_id"):
+        span.set_attribute("everloop.prediction_id", prediction_id)
     if status >= 500:
         span.set_status(Status(StatusCode.ERROR))

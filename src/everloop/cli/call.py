@@ -67,14 +67,16 @@ class Call:
         return Call(
             self.config or outer.config,
             (*outer.flags, *self.flags),
-            self.tenant or outer.tenant,
+            outer.tenant if self.tenant is None else self.tenant,
             self.json or outer.json,
             self.quiet or outer.quiet,
             self.debug or outer.debug,
         )
 
     def settings(self) -> Settings:
-        flags = [*self.flags, f"tenant={self.tenant}"] if self.tenant else self.flags
+        flags = (
+            self.flags if self.tenant is None else [*self.flags, late.settings.flag("tenant", self.tenant)]
+        )
         return late.settings.load_settings(self.config, flags=flags)
 
     @contextmanager

@@ -144,6 +144,7 @@ def tell(one: DecisionRecord, champion: str | None = None) -> None:
         ),
     }
     out.pairs({name: str(value) for name, value in facts.items() if value})
-    rows = [("!" if each.fired else "", each.check, each.message) for each in one.evidence]
+    marked = late.loop.telling.speaks
+    rows = [("!" if marked(one, each) else "", each.check, each.message) for each in one.evidence]
     out.line("")
     out.table(("", "looked at", "found"), rows, fold=("found",))

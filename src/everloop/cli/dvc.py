@@ -120,6 +120,11 @@ def import_(
             tell=tell,
         )
     call.answer({"import": found, "counts": found.counts}, lambda: _show_import(found))
+    if found.shallow:
+        call.note(
+            f"{found.repository} is a shallow clone: the older commits are not there and were not imported. "
+            "Run 'git fetch --unshallow' in it, then import again."
+        )
     return EXIT_CODES["corrupt"] if found.counts["corrupt"] else 0
 
 

@@ -55,7 +55,7 @@ def pause(
 
 @command(app)
 def resume(call: Call, model: Which = None) -> None:
-    """Let the loop go on.
+    """Let the loop go on. What other systems told while it was paused is considered.
 
     \b
     Example:
@@ -78,7 +78,7 @@ def _show(found: list[Standing], now: datetime) -> None:
             "paused": _paused(each),
             "under way, waiting": "; ".join(told.waits(each, now)),
             "to go on": "; ".join(filter(None, map(told.to_go_on, going))),
-            "not considered yet": "; ".join(one.message for one in each.waiting),
+            "not considered yet": "; ".join(one.message for one in told.unconsidered(each)),
             "next of schedule": f"{out.moment(each.due)} UTC" if each.due else None,
             **(told.leeway(each.leeway) if each.leeway else {}),
             "last decision": f"{last.action}, {told.when(last)}: {last.reason}" if last else "none yet",

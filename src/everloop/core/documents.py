@@ -8,16 +8,17 @@ function turns a document of format ``old`` into one of ``old + 1``: every relea
 from __future__ import annotations
 
 import types
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from datetime import datetime
 from enum import Enum
-from functools import cache
+from functools import cache, partial
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from .errors import Corrupt
 
 T = TypeVar("T")
+Reader = Callable[[Any], Any]
 
 
 def dump(noun: Any) -> dict[str, Any]:
@@ -72,33 +73,46 @@ def _plain(value: Any) -> Any:
     return value
 
 
-@cache
-def _hints(kind: type) -> dict[str, Any]:
-    return get_type_hints(kind)
-
-
 def _build(kind: Any, document: Mapping[str, Any]) -> Any:
-    hints = _hints(kind)
-    return kind(**{name: _typed(hints[name], value) for name, value in document.items() if name in hints})
+    readers, found = _readers(kind), {}
+    for name, value in document.items():
+        if name in readers:
+            read = readers[name]
+            found[name] = value if read is None or value is None else read(value)
+    return kind(**found)
 
 
-def _typed(hint: Any, value: Any) -> Any:
+@cache
+def _readers(kind: type) -> dict[str, Reader | None]:
+    return {name: _reader(hint) for name, hint in get_type_hints(kind).items()}
+
+
+def _reader(hint: Any) -> Reader | None:
+    """What makes a value of a type from one of JSON; None where that is the value itself."""
     origin, args = get_origin(hint), get_args(hint)
-    if value is None or hint is Any:
-        return value
     if origin in (Union, types.UnionType):
         chosen = [a for a in args if a is not type(None)]
-        return _typed(chosen[0], value) if len(chosen) == 1 else value
+        return _reader(chosen[0]) if len(chosen) == 1 else None
     if is_dataclass(hint):
-        return _build(hint, value)
+        return partial(_build, hint)
     if hint is datetime:
-        return datetime.fromisoformat(value)
-    if hint is float:
-        return float(value)
-    if isinstance(hint, type) and issubclass(hint, Enum):
-        return hint(value)
+        return datetime.fromisoformat
+    if hint is float or (isinstance(hint, type) and issubclass(hint, Enum)):
+        return hint
     if origin is tuple:
-        return tuple(_typed(args[0], v) for v in value)
+        return _each(_reader(args[0]))
     if origin is not None and isinstance(origin, type) and issubclass(origin, Mapping):
-        return {k: _typed(args[1], v) for k, v in value.items()}
-    return value
+        return _each_named(_reader(args[1]))
+    return None
+
+
+def _each(read: Reader | None) -> Reader:
+    if read is None:
+        return tuple
+    return lambda values: tuple([None if v is None else read(v) for v in values])
+
+
+def _each_named(read: Reader | None) -> Reader:
+    if read is None:
+        return lambda values: dict(values.items())
+    return lambda values: {k: None if v is None else read(v) for k, v in values.items()}

@@ -3,7 +3,7 @@ At the end the port through which the flows reach a DVC project."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -47,30 +47,42 @@ class Commit:
 @dataclass(frozen=True)
 class Sighting:
     """A commit in which a pointer is other than in each of its parents. ``before`` is the last sighting of
-    the same path on the way along first parents, also where the pointer was deleted in between."""
+    the same path on the way along first parents, also where the pointer was deleted in between; of a path
+    that these never had, the last one that a merge brought along."""
 
     pointer: Pointer
     commit: Commit
     before: Sighting | None = field(default=None, repr=False, compare=False)
 
+    def back(self) -> Iterator[Sighting]:
+        """This one, and those before it, newest first."""
+        here: Sighting | None = self
+        while here is not None:
+            yield here
+            here = here.before
+
 
 @dataclass(frozen=True)
 class Tip:
-    """Where a branch or tag of git stands: the md5 that each path of data has there."""
+    """Where a branch or tag of git stands: the md5 that each path of data has there, and the last sighting of
+    each path up to there, also of those that are gone by then."""
 
     name: str
     kind: Literal["branch", "tag"]
     md5s: Mapping[str, str]
+    last: Mapping[str, Sighting]
 
 
 @dataclass(frozen=True)
 class History:
     """Sightings in the order of the commits, branches and tags, and pointer files of old commits that cannot
-    be read. git's default branch is called ``main`` here, whatever its name."""
+    be read. git's default branch is called ``main`` here, whatever its name. ``shallow``: git does not have
+    the older commits."""
 
     sightings: tuple[Sighting, ...]
     tips: tuple[Tip, ...] = ()
     problems: tuple[str, ...] = ()
+    shallow: bool = False
 
 
 @dataclass(frozen=True)
@@ -114,11 +126,13 @@ class Imported:
 
 @dataclass(frozen=True)
 class Import:
-    """An import as a whole. ``problems`` are pointer files that could not be read."""
+    """An import as a whole. ``problems`` are pointer files that could not be read. ``shallow``: git does not
+    have the older commits, which were not imported so."""
 
     repository: str
     files: tuple[Imported, ...]
     problems: tuple[str, ...] = ()
+    shallow: bool = False
 
     @property
     def counts(self) -> Mapping[str, int]:

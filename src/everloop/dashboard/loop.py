@@ -80,6 +80,7 @@ def render_decision(one: DecisionRecord, champion: str | None, nonce: str) -> st
         outcome=telling.outcome(one),
         to_compare=telling.to_compare(one, champion),
         badge=badge(one),
+        speaks=telling.speaks,
         asked=one.stage in telling.ASKED,
         alerts=_alerts(one),
         nonce=nonce,
@@ -104,7 +105,7 @@ def _measured(each: Evidence, value: float | None) -> str:
     """Empty where there is nothing to measure."""
     if value is None or not math.isfinite(value):
         return ""
-    if each.check == "cooldown":
+    if each.check in ("cooldown", "wait"):
         return spans.words(value)
     return f"{value:,.0f}" if value == int(value) or abs(value) >= 1000 else f"{value:.4g}"
 

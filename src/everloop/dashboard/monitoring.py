@@ -211,6 +211,7 @@ def _across(points: Sequence[Point], height: float, name: str, colour: str) -> F
 
 
 def _band(points: Sequence[Point], words: str, colour: str, dash: str) -> list[Figure]:
+    """A line with its interval around it; of one window, which has no width, a whisker."""
     x = [each.until.isoformat() for each in points]
     ends = [(each.low, each.high) for each in points]
     bare = {"type": "scatter", "mode": "lines", "x": x, "showlegend": False, "hoverinfo": "skip"}
@@ -228,9 +229,17 @@ def _band(points: Sequence[Point], words: str, colour: str, dash: str) -> list[F
                 "size": [11 if each.fired else 6 for each in points],
             },
             "customdata": [[low, high] for low, high in ends],
+            **({"error_y": _whisker(points[0])} if len(points) == 1 else {}),
             "hovertemplate": "%{y:.4f} (%{customdata[0]:.4f} to %{customdata[1]:.4f})<br>%{x}",
         },
     ]  # fmt: skip
+
+
+def _whisker(point: Point) -> Figure:
+    if point.value is None or point.low is None or point.high is None:
+        return {"visible": False}
+    ends = {"array": [point.high - point.value], "arrayminus": [point.value - point.low]}
+    return {"type": "data", "symmetric": False, "thickness": 1.5, **ends}
 
 
 def _of_metric(report: MonitorReport, family: str, name: str) -> list[Point]:

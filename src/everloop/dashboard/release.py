@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from everloop.core.releases import Interval, Release
 from everloop.deployment.compared import find_measure
-from everloop.flows.releases.results import Results, ShadowReport
 from everloop.flows.releases.showing import proven_words
 
 from . import page
 from .figures import BLUE, DATES, GREEN, GREY, ORANGE, RED, Figure
+
+if TYPE_CHECKING:
+    from everloop.flows.releases.results import Results, ShadowReport
 
 _ARMS = (BLUE, ORANGE, GREEN, "#7b4fa8", RED)
 _MOST = 24  # segments in a picture

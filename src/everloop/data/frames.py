@@ -14,13 +14,14 @@ from everloop.core.errors import Invalid, MissingExtra, WrongType, nearest
 
 KINDS = ("arrow", "pandas", "polars")
 _FAILURES = (pa.ArrowException, ArithmeticError, LookupError, TypeError, ValueError)
+_ODD = (*_FAILURES, AssertionError, AttributeError, RecursionError)
 
 
 def convert(table: pa.Table, into: str) -> Any:
     """``table`` as it is ("arrow"), as a pandas DataFrame with the index and attributes that its content
-    had when it was first registered, or as a Polars one. Categories that repeat a level or have a missing one
-    come without. Raises Invalid for another kind, MissingExtra, WrongType for a column that pandas or Polars
-    cannot hold."""
+    had when it was first registered, as far as pandas can use them, or as a Polars one. Categories that
+    repeat a level or have a missing one come without. Raises Invalid for another kind, MissingExtra,
+    WrongType for a column that pandas or Polars cannot hold."""
     if into not in KINDS:
         raise Invalid(f"'{into}' is no kind of table.", remedy=nearest(str(into), KINDS))
     if into == "arrow":
@@ -35,7 +36,7 @@ def convert(table: pa.Table, into: str) -> Any:
     except ImportError as error:
         raise MissingExtra("polars", "polars") from error
     failures = (polars.exceptions.PolarsError, polars.exceptions.PanicException, *_FAILURES)
-    return _converted(table, into, polars.from_arrow, failures)
+    return _converted(table.replace_schema_metadata(), into, polars.from_arrow, failures)
 
 
 def _converted(
@@ -70,10 +71,19 @@ def _repeats_a_name(kind: pa.DataType) -> bool:
 
 
 def _pandas(table: pa.Table) -> Any:
+    """Of what the schema says to pandas only what can be used: any other program may have written it."""
     try:
         return table.to_pandas()
-    except ValueError:  # pandas says so of missing and of repeated levels, among others
-        return _with_sound_levels(table).to_pandas()
+    except MemoryError:
+        raise
+    except _ODD:  # pandas says so of missing and of repeated levels, among others
+        sound = _with_sound_levels(table)
+    try:
+        return sound.to_pandas()
+    except MemoryError:
+        raise
+    except _ODD:
+        return sound.replace_schema_metadata().to_pandas()
 
 
 def _with_sound_levels(table: pa.Table) -> pa.Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import warnings
 from collections import Counter
@@ -50,6 +51,22 @@ def to_table(source: object) -> pa.Table:
         f"A {type(source).__module__}.{type(source).__qualname__} is not a table.",
         remedy="Give a pandas or Polars DataFrame, a pyarrow Table, or the path of a CSV or Parquet file.",
     )
+
+
+def refuse_lost_attributes(source: object) -> None:
+    """Raises WrongType for a pandas DataFrame with ``attrs`` that would not come back, as JSON cannot hold
+    them."""
+    pandas = sys.modules.get("pandas")
+    if pandas is None or not isinstance(source, pandas.DataFrame):
+        return
+    for name, value in source.attrs.items():
+        try:
+            json.dumps({name: value})
+        except (TypeError, ValueError, RecursionError) as error:
+            raise WrongType(
+                f"The attribute {_shown(name)} in attrs is {_shown(value)}, which cannot be stored: {error}.",
+                remedy="Make it text or numbers, or take it out of the DataFrame's attrs.",
+            ) from error
 
 
 def read_file(path: Path, *, encoding: str = "utf-8") -> pa.Table:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
+from everloop import training
 from everloop.core.decisions import Drift
 from everloop.core.documents import dump
 from everloop.core.errors import Corrupt, NotFound, UnknownColumn, WrongType
@@ -12,7 +13,6 @@ from everloop.core.runs import Run
 from everloop.data import statistics
 from everloop.monitoring import drift
 from everloop.store import models
-from everloop.training import fitting
 
 from .material import Material
 
@@ -78,7 +78,8 @@ def performance(material: Material, run: Run, fresh: np.ndarray) -> tuple[dict[s
     if not len(chosen):
         return {}, None
     answers = material.answers(run, material.table.take(pa.array(chosen)))
-    return fitting.measure(truth, answers, run.task, run.classes, positive(run), run.recipe), len(truth)
+    measured = training.fitting.measure(truth, answers, run.task, run.classes, positive(run), run.recipe)
+    return measured, len(truth)
 
 
 def moved(material: Material, run: Run, fresh: np.ndarray) -> Drift | None:

@@ -86,6 +86,7 @@ def register(
             )
         table, named = reading.read_file(path, encoding=encoding_name), str(source)
     else:
+        reading.refuse_lost_attributes(source)
         table, named = reading.to_table(source), "memory"
     if rows_needed:
         reading.refuse_empty(table, "The table" if named == "memory" else f"'{path}'")

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from everloop.core.errors import Busy, Corrupt, NotFound
 from everloop.core.turns import TurnState
+from everloop.retraining import triage
 from everloop.settings import Settings
 from everloop.settings.storage import is_url
 from everloop.store import models, outbox
@@ -133,8 +134,11 @@ def outstanding(project: Project) -> Iterator[Check]:
 
 
 def loops(project: Project) -> Iterator[Check]:
-    """Decisions that are damaged, of the newest."""
+    """Decisions that are damaged, of the newest, and trainings that are dated in the future."""
     for each in standing.standings(project):
+        if each.future is not None:
+            said, remedy = triage.in_future(each.future), "Compare the clock of this machine: date -u"
+            yield Check(f"loop of {each.model}", False, said, remedy)
         for name in each.unreadable:
             restore = "Restore from a backup: everloop backup restore --replace."
             if name in each.lost:

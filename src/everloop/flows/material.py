@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from everloop import training
 from everloop.core.data import DatasetVersion
 from everloop.core.errors import UnknownColumn, nearest
 from everloop.core.models import ModelVersion
@@ -16,7 +17,7 @@ from everloop.core.runs import Recipe, Run, Task
 from everloop.data import identity
 from everloop.settings import Model
 from everloop.store import models, turns
-from everloop.training import fitting, serialise, targets
+from everloop.training import serialise, targets
 
 from . import artifacts, data, usercode
 from .project import Project
@@ -130,7 +131,8 @@ class Material:
 
     def answers(self, run: Run, table: pa.Table) -> np.ndarray:
         """What the model of a run says of the rows of a table."""
-        return fitting.predict(self.pipeline(run), table, run.features, run.task)
+        said: np.ndarray = training.fitting.predict(self.pipeline(run), table, run.features, run.task)
+        return said
 
     def seen(self, run: Run) -> np.ndarray:
         """Which rows of the table the run was trained on."""

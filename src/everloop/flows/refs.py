@@ -5,9 +5,11 @@ Each movement by hand is an event in the history, under the dataset's name.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from heapq import heapify, heappop, heappush
 
 from everloop.core.data import DataMove, DataRef, DatasetVersion
 from everloop.core.errors import Conflict, Invalid, Refused, UnknownVersion, nearest
@@ -147,6 +149,23 @@ def list_versions(project: Project, dataset: str | None = None, branch: str | No
     for ref in named:
         standing.setdefault((ref.dataset, ref.version_id), []).append(ref)
     return [Listed(v, tuple(standing.get((v.dataset, v.version_id), ()))) for v in found]
+
+
+def newest_first(listed: Sequence[Listed]) -> list[Listed]:
+    """Versions of one dataset, those registered last first, but none before all that follow on it: an import
+    may bring an earlier one later."""
+    by_id = {each.version.version_id: each for each in listed}
+    following = Counter(each.version.parent for each in listed)
+    free = [(-each.version.sequence, key) for key, each in by_id.items() if not following[key]]
+    heapify(free)
+    found = []
+    while free:
+        found.append(by_id[heappop(free)[1]])
+        above = found[-1].version.parent
+        following[above] -= 1
+        if above in by_id and not following[above]:
+            heappush(free, (-by_id[above].version.sequence, above))
+    return found
 
 
 def overview(project: Project) -> list[Overview]:

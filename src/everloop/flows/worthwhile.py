@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -13,12 +14,13 @@ from everloop.core.decisions import Evidence, GateVerdict
 from everloop.core.documents import load
 from everloop.core.errors import Invalid, MLOpsError, TooFewRows
 from everloop.core.runs import Run
-from everloop.retraining import benefit, moving
+from everloop.retraining import benefit, moving, triage
 from everloop.store import models, turns
 from everloop.training import trying
 
 from .fitted import About
 from .material import Material
+from .project import Project
 
 
 def judge(material: Material, run: Run, proven: bool, known: About) -> Evidence:
@@ -126,15 +128,25 @@ def _times(material: Material, table: pa.Table) -> np.ndarray:
 
 
 def _tried(material: Material, run: Run) -> tuple[float, int]:
-    """How many periods ago a candidate was last trained, and how many were not promoted in a row. One that
-    came to nothing, as its turn failed, is none."""
-    with material.project.store.reading() as tx:
+    """How many periods ago a candidate was last trained, and how many were not promoted in a row. Where that
+    is not known nothing waits."""
+    last, refused = last_tried(material.project, run)
+    if last is None:
+        return benefit.WAIT, refused
+    since = (material.project.clock.now() - last).total_seconds()
+    return since / spans.seconds(material.model.monitoring.window), refused
+
+
+def last_tried(project: Project, run: Run) -> tuple[datetime | None, int]:
+    """When a candidate was last trained (before any: the champion, which ``run`` made), and how many were not
+    promoted in a row. One that came to nothing, as its turn failed, is none. None where all are dated in the
+    future: a clock was wrong."""
+    with project.store.reading() as tx:
         runs = models.list_runs(tx, run.model, limit=20)
         registered = {one.run_id for one in models.list_model_versions(tx, run.model)}
     newer = [one for one in runs if one.started_at > run.started_at and one.run_id in registered]
-    last = max([run.started_at, *(one.started_at for one in newer)])
-    since = (material.project.clock.now() - last).total_seconds()
-    return since / spans.seconds(material.model.monitoring.window), len(newer)
+    known = triage.past([run.started_at, *(one.started_at for one in newer)], project.clock.now())
+    return max(known, default=None), len(newer)
 
 
 def _gained(material: Material, run: Run) -> float | None:

@@ -76,8 +76,10 @@ def _stretch(feature: FeatureReference, places: Ints, shares: Floats) -> Stretch
     kept = places >= 0
     counts = np.bincount(block[kept] * shares.size + places[kept], minlength=BLOCKS * shares.size)
     blocks = counts.reshape(BLOCKS, shares.size).astype(np.float64)
-    ordered = feature.bins is not None
-    if (_far(blocks, shares, ordered) <= _ODD * np.sqrt(blocks.sum(axis=1))).all():
+    sizes, ordered = blocks.sum(axis=1), feature.bins is not None
+    if ordered:
+        blocks, shares = blocks.cumsum(axis=1), shares.cumsum()
+    if (_far(blocks, shares, ordered) <= _ODD * np.sqrt(sizes)).all():
         return None
     before = np.concatenate([np.zeros((1, shares.size)), blocks.cumsum(axis=0)])
     first, last = np.triu_indices(BLOCKS + 1, 1)
@@ -85,7 +87,7 @@ def _stretch(feature: FeatureReference, places: Ints, shares: Floats) -> Stretch
     best = int(np.argmax(_far(inside, shares, ordered) - _far(before[-1] - inside, shares, ordered)))
     begin, end = int(first[best]), int(last[best])
     around = before[-1] - (before[min(end + 1, BLOCKS)] - before[max(begin - 1, 0)])
-    size = float(around.sum())
+    size = float(_rows(around[None], ordered)[0])
     if size:
         near = 2 * limit(free_rows(feature, int(size)))
         if _far(around[None], shares, ordered)[0] / np.sqrt(size) > max(near, _NEAR):
@@ -98,8 +100,14 @@ def _stretch(feature: FeatureReference, places: Ints, shares: Floats) -> Stretch
 
 def _far(counts: Floats, shares: Floats, ordered: bool) -> Floats:
     """(n,): the distance of each of n counts, of Kolmogorov where there is an order, else of total variation,
-    times the root of its rows."""
-    rows = counts.sum(axis=1)
-    apart = counts / np.maximum(rows, 1.0)[:, None] - shares
-    far = np.abs(apart.cumsum(axis=1)).max(axis=1) if ordered else np.abs(apart).sum(axis=1) / 2
+    times the root of its rows. Where there is an order, counts and shares are cumulated ones."""
+    rows = _rows(counts, ordered)
+    apart = counts / np.maximum(rows, 1.0)[:, None]
+    apart -= shares
+    np.abs(apart, out=apart)
+    far = apart.max(axis=1) if ordered else apart.sum(axis=1) / 2
     return np.asarray(np.where(rows > 0, far * np.sqrt(rows), 0.0))
+
+
+def _rows(counts: Floats, ordered: bool) -> Floats:
+    return np.asarray(counts[:, -1] if ordered else counts.sum(axis=1))

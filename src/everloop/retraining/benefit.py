@@ -44,6 +44,7 @@ MOST = 10_000  # rows that are looked at; of more, every second, third … one i
 CONFIDENCE = 0.8  # of the two-sided interval
 PENALTIES = (10.0, 100.0, 1000.0)  # 1 / variance of a standardised feature's effect, as believed beforehand
 WEEK = 604_800.0  # seconds
+WINDOWS = " windows (monitoring.window)"
 SHORT = 0.1  # periods; less is told as a time
 WAIT = 4.0  # periods between two trainings of candidates
 MEMORY = 3  # candidates whose gains tell what another may gain
@@ -213,6 +214,21 @@ def gained(verdicts: Iterable[GateVerdict]) -> float | None:
     return float(np.mean(found)) if found else None
 
 
+def wait(refused: int = 0, proven: bool = False) -> float:
+    """Periods between two candidates, whatever speaks for the next one: ``WAIT``. Where labels have
+    ``proven`` that the champion got worse none, but one after a candidate that the gate has ``refused``
+    since, and twice as long after each."""
+    if not proven:
+        return WAIT
+    return min(WAIT, 2.0 ** min(refused - 1, MOST_PROVEN)) if refused else 0.0
+
+
+def waits(refused: int = 0, proven: bool = False, unit: str = WINDOWS) -> str:
+    """The same in words."""
+    why = f"Refused in a row: {refused}, so" if proven else "Unless labels prove that the model got worse,"
+    return f"{why} the next one waits for {wait(refused, proven):g}{unit}."
+
+
 def worth(
     benefit: Benefit | None,
     *,
@@ -241,15 +257,11 @@ def worth(
     """
     if proven and (not refused or steps >= 2 ** min(refused - 1, MOST_PROVEN)):
         return True, "Labels have shown that the model got worse."
-    if steps < WAIT:
-        windows = "windows (monitoring.window)"
-        ago, wait = f"{_count(steps)} {windows}", f"{WAIT:g}"
+    if steps < wait(refused, proven):
+        last = "The last candidate" if refused else "The model"
         if steps < SHORT:
-            ago, wait = words(steps * window), f"{WAIT:g} {windows}"
-        return False, (
-            f"The last candidate was trained {ago} ago. Unless labels prove that the model got worse, the "
-            f"next one waits for {wait}."
-        )
+            return False, f"{last} was trained {words(steps * window)} ago. {waits(refused, proven)}"
+        return False, f"{last} was trained {_count(steps)}{WINDOWS} ago. {waits(refused, proven, '')}"
     if benefit is not None and benefit.low > 0 and benefit.gain >= GAIN * benefit.loss:
         return True, benefit.message
     again = steps >= WAIT * 2 ** min(refused, MOST_DOUBLED)

@@ -8,6 +8,8 @@ from cronsim import CronSim, CronSimError
 
 from everloop.core.errors import Invalid
 
+from .triage import AHEAD
+
 FIELDS = 5
 LONGEST = timedelta(days=4 * 366)  # between two times of an expression such as 29 February
 
@@ -28,8 +30,8 @@ def check(expression: str) -> str:
 
 def last_due(expression: str, since: datetime, now: datetime) -> datetime | None:
     """The newest time that came after ``since``, up to ``now``: of several that were missed the last one
-    counts. None where none came."""
-    since = max(since, now - LONGEST)
+    counts. None where none came. A ``since`` in the future is of a clock that was wrong: it tells nothing."""
+    since = now - LONGEST if since > now + AHEAD else max(since, now - LONGEST)
     found = None
     for moment in CronSim(expression, now + timedelta(microseconds=1), reverse=True):
         found = moment

@@ -6,7 +6,7 @@ learnt, as soon as its labels are there. Nothing is done about what does no harm
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -16,6 +16,13 @@ from everloop.core.spans import words
 
 _ASKED = ("manual", "webhook", "schedule")
 MOST_NAMED = 3
+AHEAD = timedelta(minutes=5)  # by which clocks may differ
+NO_BENEFIT = "no_benefit"  # the code of what is refused as training would not help, or not yet
+
+
+def past(times: Iterable[datetime], now: datetime) -> list[datetime]:
+    """Without those that a clock which was wrong has dated in the future."""
+    return [at for at in times if at <= now + AHEAD]
 
 
 @dataclass(frozen=True)
@@ -30,12 +37,13 @@ class Rules:
 
     def rests_until(self, retrained: Sequence[datetime], now: datetime) -> datetime | None:
         """Until when the cooldown lasts; None where it is over."""
-        until = max(retrained) + timedelta(seconds=self.cooldown) if retrained else now
+        known = past(retrained, now)
+        until = max(known) + timedelta(seconds=self.cooldown) if known else now
         return until if until > now else None
 
     def lately(self, retrained: Sequence[datetime], now: datetime) -> list[datetime]:
         """Those that count against the budget, oldest first."""
-        return sorted(at for at in retrained if at > now - timedelta(seconds=self.period))
+        return sorted(at for at in past(retrained, now) if at > now - timedelta(seconds=self.period))
 
 
 @dataclass(frozen=True)
@@ -87,6 +95,16 @@ class Before:
 
 
 @dataclass(frozen=True)
+class Wait:
+    """How long the next candidate waits, whatever speaks for it but proof, and why in words. ``since``: when
+    the last one was trained."""
+
+    since: datetime
+    until: datetime
+    message: str
+
+
+@dataclass(frozen=True)
 class Facts:
     """What is known of a model when it is considered.
 
@@ -95,7 +113,8 @@ class Facts:
     cost. ``release`` is on its way, and ``asked`` a retraining whose release waits for people. ``retrained``
     are the times of past retrainings. ``untold``: there is something to learn that no count tells (a new
     version of the data, another recipe, no model yet). ``gone``: in words, data that are not where the
-    settings say.
+    settings say. ``wait``: of the next candidate; None where there is none, or where the turn has to see the
+    data to tell.
     """
 
     now: datetime
@@ -112,6 +131,7 @@ class Facts:
     untold: str = ""
     gone: str = ""
     retrained: tuple[datetime, ...] = ()
+    wait: Wait | None = None
 
 
 @dataclass(frozen=True)
@@ -140,9 +160,10 @@ def consider(rules: Rules, facts: Facts, triggers: Sequence[Trigger], *, forced:
     7. a retraining was too short ago, or the budget of the period is used up -> defer;
     8. nothing is there that the model has not seen -> refuse, or defer where labels are on their way;
     9. too few rows with complete labels -> defer;
-    10. otherwise retrain: the turn asks whether that helps before it trains, and its gate after it.
+    10. the last candidate was trained too short ago, and nothing proves that the model got worse -> refuse;
+    11. otherwise retrain: the turn asks whether that helps before it trains, and its gate after it.
     """
-    checks = (
+    checks = [
         _forced(facts, forced),
         _no_model(facts),
         _feed(facts),
@@ -152,7 +173,8 @@ def consider(rules: Rules, facts: Facts, triggers: Sequence[Trigger], *, forced:
         _cooldown(rules, facts),
         _budget(rules, facts),
         _rows(rules, facts),
-    )
+        *_waits(facts),
+    ]
     evidence = tuple(each.evidence for each in checks)
     if facts.gone:
         evidence = (*evidence, Evidence("data", False, facts.gone))
@@ -251,10 +273,13 @@ def _release(facts: Facts) -> _Check:
 def _harm(facts: Facts, triggers: Sequence[Trigger]) -> _Check:
     if facts.worse:
         return _Check(Evidence("harm", False, f"It got worse: {facts.worse[0].message}"))
-    drift_alone = bool(triggers) and all(each.kind == "drift" for each in triggers)
-    if facts.estimated or facts.harm or not drift_alone:
+    drifts = [each.kind == "drift" for each in triggers]
+    if facts.estimated or facts.harm or not drifts or not all(drifts):
         told = facts.estimated[0].message if facts.estimated else facts.harm
-        return _Check(Evidence("harm", False, told or "No drift was the reason to look."))
+        usual = (
+            "Drift was not the only reason to look." if any(drifts) else "No drift was the reason to look."
+        )
+        return _Check(Evidence("harm", False, told or usual))
     named = f" ({_named(facts.moved)})" if facts.moved else ""
     said = f"Inputs or answers moved{named}, and nothing says that the model got worse by it."
     changes = "Labels, or estimates, that show harm."
@@ -262,20 +287,27 @@ def _harm(facts: Facts, triggers: Sequence[Trigger]) -> _Check:
 
 
 def _cooldown(rules: Rules, facts: Facts) -> _Check:
-    if not facts.retrained:
-        return _Check(
-            Evidence("cooldown", False, "The loop has not trained it before.", None, rules.cooldown)
-        )
-    last = max(facts.retrained)
-    since = max(0.0, (facts.now - last).total_seconds())
+    known = past(facts.retrained, facts.now)
+    wrong = f" {in_future(max(facts.retrained))}" if len(known) < len(facts.retrained) else ""
+    if not known:
+        said = f"The loop has not trained it before.{wrong}"
+        return _Check(Evidence("cooldown", False, said, None, rules.cooldown))
+    since = max(0.0, (facts.now - max(known)).total_seconds())
     ago = f"The loop trained it {words(since)} ago"
-    until = rules.rests_until(facts.retrained, facts.now)
+    until = rules.rests_until(known, facts.now)
     if until is None:
-        return _Check(Evidence("cooldown", False, f"{ago}.", since, rules.cooldown))
-    said = f"{ago}, and the cooldown is {words(rules.cooldown)}."
+        return _Check(Evidence("cooldown", False, f"{ago}.{wrong}", since, rules.cooldown))
+    said = f"{ago}, and the cooldown is {words(rules.cooldown)}.{wrong}"
     changes = f"It is considered again at {_moment(until)}."
     return _Check(
         Evidence("cooldown", True, said, since, rules.cooldown), ("defer", "cooldown", changes), until
+    )
+
+
+def in_future(at: datetime) -> str:
+    """Of such a training, in words."""
+    return (
+        f"The last training is dated in the future, {_moment(at)}: a clock was wrong, and it does not count."
     )
 
 
@@ -296,7 +328,7 @@ def _rows(rules: Rules, facts: Facts) -> _Check:
     said = f"{'; '.join([*told, *rows.others])}."
     value, limit = float(rows.new), float(rules.min_rows)
     if facts.untold:
-        return _Check(Evidence("rows", False, f"{facts.untold} {said}", value, limit))
+        return _Check(Evidence("rows", False, f"{facts.untold.rstrip('.')}. {said}", value, limit))
     if rows.new >= rules.min_rows:
         return _Check(Evidence("rows", False, said, value, limit))
     few = Evidence("rows", True, f"Too few to learn from: {said} It takes {rules.min_rows:,}.", value, limit)
@@ -307,6 +339,20 @@ def _rows(rules: Rules, facts: Facts) -> _Check:
         return _Check(few, ("defer", "too_few_rows", changes))
     none = Evidence("rows", True, "There is nothing to learn that the model has not seen.", value, limit)
     return _Check(none, ("refuse", "nothing_new", "New labelled rows, or another recipe; or --force."))
+
+
+def _waits(facts: Facts) -> list[_Check]:
+    wait = facts.wait
+    if wait is None:
+        return []
+    since, span = (facts.now - wait.since).total_seconds(), (wait.until - wait.since).total_seconds()
+    if since >= span:
+        return []
+    changes = (
+        f"Labels that prove that it got worse. From {_moment(wait.until)} on it is asked whether training "
+        "helps; or --force."
+    )
+    return [_Check(Evidence("wait", True, wait.message, since, span), ("refuse", NO_BENEFIT, changes))]
 
 
 def _named(signs: Sequence[Sign]) -> str:

@@ -237,8 +237,9 @@ class DriftDetector:
             said = self._registered[name](reference_data, current_data)
             is_answer = isinstance(_verdict(said), (bool, np.bool_))
         except (Exception, SystemExit) as error:
+            why = ": ".join(filter(None, [type(error).__name__, str(error).rstrip(".")]))
             raise DriftDetectionError(
-                f"The detector '{name}' could not check: {type(error).__name__}: {error}.",
+                f"The detector '{name}' could not check: {why}.",
                 remedy="Correct it, or give it data that it takes.",
             ) from error
         if not is_answer:

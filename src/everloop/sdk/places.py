@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import reprlib
 import weakref
 from collections.abc import Mapping
@@ -13,7 +12,7 @@ from everloop import wiring
 from everloop.adapters.mlflow.address import tracking_uri
 from everloop.core.errors import InvalidSettings
 from everloop.flows.project import Project
-from everloop.settings import Settings, folder_settings, load_settings
+from everloop.settings import Settings, flag, folder_settings, load_settings
 from everloop.settings.storage import is_url
 
 Role = Literal["data_versions", "model_registry", "monitoring"]
@@ -62,11 +61,11 @@ def open_tracking(uri: str | None, tenant_id: str | None) -> Project:
 
 
 def flags_of(tenant_id: str | None, sections: Mapping[str, Mapping[str, Any]] | None = None) -> list[str]:
-    """Settings as flags; values as JSON, which is YAML, so that a tenant ``007`` stays text."""
+    """Settings as flags; a tenant ``007`` stays text."""
     _check_text("tenant_id", tenant_id)
-    flags = [f"tenant={json.dumps(tenant_id)}"] if tenant_id is not None else []
+    flags = [flag("tenant", tenant_id)] if tenant_id is not None else []
     for section, values in (sections or {}).items():
-        flags += [f"{section}.{name}={json.dumps(value)}" for name, value in values.items()]
+        flags += [flag(f"{section}.{name}", value) for name, value in values.items()]
     return flags
 
 
@@ -86,7 +85,7 @@ def store_flags(db: Any) -> list[str]:
     head, found, file = text.partition(":///")
     if found and head.startswith("sqlite") and file and not file.startswith(("/", ":", "file:")):
         text = f"{head}:///{Path.cwd() / file}"  # from here, as for SQLAlchemy, not from the project's folder
-    return [f"store.url={json.dumps(text)}"]
+    return [flag("store.url", text)]
 
 
 def first_model(project: Project, name: str | None) -> str:

@@ -11,6 +11,7 @@ import pandas as pd
 from everloop.core.documents import load
 from everloop.core.errors import Invalid, nearest
 from everloop.core.runs import Run
+from everloop.data import frames
 from everloop.flows import data, models, runs
 from everloop.flows.project import Project
 
@@ -70,7 +71,7 @@ class StageContext:
         if self.data_version is None:
             raise Invalid("This turn has no data yet.", remedy="Run the stage 'data_collection' before.")
         version = data.find(self.project, self.data_version)
-        frame: pd.DataFrame = data.load(self.project, version).to_pandas()
+        frame: pd.DataFrame = frames.convert(data.load(self.project, version), "pandas")
         return frame
 
     def model(self) -> Any:

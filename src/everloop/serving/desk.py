@@ -135,12 +135,14 @@ class Ask:
 
 
 class Reply(msgspec.Struct, frozen=True):
-    """The body of an answer, or the error. ``header``: the length of its JSON where binary tensors follow."""
+    """The body of an answer, or the error. ``header``: the length of its JSON where binary tensors follow.
+    ``prediction_id`` is what those of several rows begin with."""
 
     body: bytes = b""
     error: MLOpsError | None = None
     header: int | None = None
     rows: int = 0
+    prediction_id: str = ""
 
 
 class Batch:
@@ -278,14 +280,14 @@ def finish(
         held = [at for at, mark in enumerate(marks) if mark.selection == "hold_out"]
         if ask.request is not None:
             body, header = openinference.response(ask.request, some, model.by, base, warned, held)
-            ask.reply = Reply(body, header=header, rows=len(some))
+            ask.reply = Reply(body, header=header, rows=len(some), prediction_id=base)
         elif asked.single:
             told = warned[0] if warned else ()
             body = plain.answer(some[0], model.by, base, told, bool(held))
-            ask.reply = Reply(body, rows=1)
+            ask.reply = Reply(body, rows=1, prediction_id=base)
         else:
             body = plain.answers(some, model.by, names, warned, {names[at] for at in held})
-            ask.reply = Reply(body, rows=len(some))
+            ask.reply = Reply(body, rows=len(some), prediction_id=base)
         latency = round((now - ask.received) * 1000, 3)
         unit = ask.unit if by is None else None
         lines += _lines(batch.target.model, model, ask, asked, some, names, warned, at, latency, unit, marks)

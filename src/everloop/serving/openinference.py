@@ -298,7 +298,7 @@ def _data(tensor: Tensor, most: int) -> list[Any]:
     if tensor.datatype not in KINDS:
         raise Invalid(
             f"Input {short(tensor.name)} has the datatype {short(tensor.datatype)}.",
-            remedy=nearest(tensor.datatype[:80], KINDS),
+            remedy=nearest(tensor.datatype[:80], KINDS) if tensor.datatype != "BF16" else "Send FP32.",
         )
     if any(side < 0 for side in tensor.shape) or not tensor.shape:
         raise Invalid(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .alerts import Alerts, masked
+from .layers import flag
 from .loading import folder_settings, load_settings
 from .releases import ReleaseRules
 from .schema import Model, Settings
@@ -15,6 +16,7 @@ __all__ = [
     "ReleaseRules",
     "Serving",
     "Settings",
+    "flag",
     "folder_settings",
     "load_settings",
     "masked",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -140,6 +141,11 @@ def from_flag(text: str) -> Tree:
     if not sign or not path.strip():
         raise InvalidSettings(f"--set '{text}' has no value.", remedy="Write it as --set training.C=0.5.")
     return nest(path.strip().split("."), scalar(value))
+
+
+def flag(path: str, value: object) -> str:
+    """The flag that gives a setting this very value: as JSON, which is YAML, so that text stays as it is."""
+    return f"{path}={json.dumps(value)}"
 
 
 def scalar(text: str) -> Any:

@@ -55,6 +55,14 @@ def add_version(
     return placed
 
 
+def set_parent(tx: Tx, version: DatasetVersion, parent: str | None) -> None:
+    """Put a recorded version behind another; what it holds stays."""
+    document: dict[str, Any] = dump(replace(version, parent=parent))
+    document.pop("statistics")
+    wanted = (_COLUMNS.dataset == version.dataset, _COLUMNS.version_id == version.version_id)
+    tx.change(dataset_versions, *wanted, document=document)
+
+
 def check_name(tx: Tx, dataset: str) -> None:
     """Raises Invalid where there is no such dataset and none can be called so."""
     try:

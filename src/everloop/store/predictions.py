@@ -25,6 +25,7 @@ _P = predictions.c
 LATEST = labels.alias("latest")
 _L = LATEST
 _MANY = 500
+DAMAGED = "Its inputs or probabilities are no JSON in the database."
 MOST_NAMED = 5  # predictions in a sentence
 
 Labelled = Literal["known", "missing"]
@@ -144,17 +145,19 @@ def intact(rows: Iterable[Row], damaged: list[str] | None = None) -> Iterator[Ro
     """Those whose inputs and probabilities can be read, as far as these are asked for; the ids of the others
     are added to ``damaged``."""
     for row in rows:
-        if all(_is_object(row[name]) for name in ("inputs", "probabilities") if row.get(name)):
+        if all(object_of(row[name]) is not None for name in ("inputs", "probabilities") if row.get(name)):
             yield row
         elif damaged is not None:
             damaged.append(row["prediction_id"])
 
 
-def _is_object(text: str) -> bool:
+def object_of(text: str) -> dict[str, Any] | None:
+    """What stands in the database as JSON; None where it is damaged."""
     try:
-        return isinstance(json.loads(text), dict)
+        found = json.loads(text)
     except ValueError:
-        return False
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def told(damaged: Sequence[str]) -> str:
@@ -224,20 +227,23 @@ def count(tx: Tx, wanted: Wanted) -> int:
 
 
 def as_prediction(row: Row) -> Prediction:
-    probabilities, warnings = row["probabilities"], row["warnings"]
+    """Where its inputs or probabilities are damaged it has none, and a warning says so."""
+    inputs, warnings = object_of(row["inputs"]), row["warnings"]
+    probabilities = object_of(row["probabilities"]) if row["probabilities"] else None
+    damaged = [DAMAGED] if inputs is None or (row["probabilities"] and probabilities is None) else []
     return Prediction(
         prediction_id=row["prediction_id"],
         at=datetime.fromisoformat(row["at"]),
         model=row["model"],
         version=row["version"],
-        inputs=json.loads(row["inputs"]),
+        inputs=inputs or {},
         prediction=row["prediction"] if row["value"] is None else row["value"],
         variant=row["variant"],
         request_id=row["request_id"],
         latency_ms=row["latency_ms"],
         confidence=row["confidence"],
-        probabilities=json.loads(probabilities) if probabilities else None,
-        warnings=tuple(json.loads(warnings)) if warnings else (),
+        probabilities=probabilities,
+        warnings=(*(json.loads(warnings) if warnings else ()), *damaged),
         label=row["label"],
         labelled_at=datetime.fromisoformat(row["labelled_at"]) if row["labelled_at"] else None,
         release_id=row["release_id"],

@@ -62,7 +62,8 @@ def read_times(table: pa.Table, recipe: Recipe, given: np.ndarray | None) -> Tim
     name = recipe.time_column
     if name is None:
         raise Invalid("There is no time_column.", remedy="Name the column of the rows' times.")
-    frame: pd.DataFrame = table.select([name] if name in table.column_names else []).to_pandas()
+    column = table.select([name] if name in table.column_names else [])
+    frame: pd.DataFrame = column.replace_schema_metadata().to_pandas()
     when = splits.times(frame, replace(recipe, split=replace(recipe.split, column=name)))
     if pd.api.types.is_numeric_dtype(when):
         return Times(when.to_numpy(dtype=np.float64), real=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -11,6 +12,7 @@ from tests.clocks import Hands
 from tests.stories.backup.shop import Open, flip, models_of, register, state, versions
 from tests.stories.test_cli import everloop
 
+from everloop.cli.errors import EXIT_CODES
 from everloop.core.errors import Corrupt, InvalidSettings
 from everloop.data import manifest as manifests
 from everloop.flows import artifacts, backup, data, history, turn
@@ -45,6 +47,21 @@ def test_a_damaged_list_stops_no_later_backup(
     assert not pruned.unread
     assert pruned.objects
     assert not backup.verify(shop).damage
+
+
+def test_a_flipped_byte_in_the_rows_stops_no_later_backup(shop: Project, tmp_path: Path) -> None:
+    register(shop, 1)
+    first = backup.create(shop)
+    register(shop, 2)
+    second = backup.create(shop)
+    assert second.rows.base == first.rows.base
+    flip(tmp_path / "backups" / "default" / "metadata" / f"{second.rows.base[0].sha256}.jsonl.gz")
+    made = everloop(tmp_path / "shop", "backup", "create")
+    assert (made.code, "Damaged, so not gone on from" in made.out) == (4, True)
+    third = backup.open_target(shop).found().backups[-1]
+    assert (third.unread, third.is_full, third.past) == ((first.id, second.id), True, None)
+    assert not backup.drill(shop).problems
+    assert not backup.create(shop).unread
 
 
 def test_from_a_damaged_backup_the_next_goes_back_to_a_whole_one(shop: Project, tmp_path: Path) -> None:
@@ -206,6 +223,14 @@ def test_a_place_that_would_save_itself_or_is_none_is_refused(
     with pytest.raises(InvalidSettings, match=said):
         backup.create(shop, place)
     assert everything(tmp_path) == before
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
+def test_a_place_where_no_folder_can_be_is_refused(shop: Project, tmp_path: Path) -> None:
+    made = everloop(tmp_path / "shop", "backup", "create", "--to", "/proc/x")
+    assert made.code == EXIT_CODES["storage_denied"]
+    assert "/proc/x" in made.err
+    assert "cannot be written" in made.err
 
 
 def test_the_commands_say_what_is_not_as_it_was(tmp_path: Path) -> None:

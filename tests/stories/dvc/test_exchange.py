@@ -248,6 +248,42 @@ def test_the_bytes_that_dvc_had_come_back(empty: Path, begun: Path, ours: Path, 
     assert (out.source, out.md5) == ("dvc", md5(sales(1, 2)))
 
 
+PIPELINE = """\
+vars: [{kind: metrics}]
+stages:
+  make:
+    foreach: [x, y]
+    do:
+      wdir: work
+      cmd: mkdir p_${item}; echo 1 > p_${item}/p; echo 2 > ${kind}_${item}.json; echo 3 > out_${item}.csv
+      outs: ["out_${item}.csv"]
+      metrics:
+      - ${kind}_${item}.json: {cache: false}
+      plots:
+      - p_${item}: {cache: false}
+"""
+
+
+def test_outputs_that_git_keeps_are_left_to_git(
+    empty: Path, ours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``dvc.lock`` has an md5 of them, too; only ``dvc.yaml`` says that DVC keeps none."""
+    manager = started(empty, ours, str(tmp_path / "remote"))
+    (ours / ".gitignore").write_text("/.everloop\n")
+    (ours / "work").mkdir()
+    (ours / "dvc.yaml").write_text(PIPELINE)
+    dvc(ours, "repro", "--quiet")
+    commit(ours, "a pipeline")
+    manager.push()
+    made = {"work/out_x.csv", "work/out_y.csv"}
+    assert {file.path for file in manager.import_history().files} == made
+
+    monkeypatch.chdir(fresh := clone(ours, tmp_path / "fresh"))
+    assert {*DVCManager().pull()} == {fresh / path for path in made}
+    code, answer, _ = everloop(fresh, "dvc", "status")
+    assert (code, {t["path"] for t in answer["files"]}) == (0, made)
+
+
 # -- what DVC takes for good and is not ---------------------------------------------------------------------
 
 
@@ -438,6 +474,10 @@ def test_what_cannot_be_done(begun: Path, ours: Path, tmp_path: Path) -> None:
         manager.checkout("data/ventas año 2.csv.dvc")
     with pytest.raises(NotFound, match="dvc remote add"):
         manager.push()
+    (ours / "evil.dvc").write_text((ours / f"{FILE}.dvc").read_text().replace(Path(FILE).name, "../evil.csv"))
+    with pytest.raises(Invalid, match=r"evil\.dvc names '\.\./evil\.csv', which lies outside"):
+        manager.checkout("evil.dvc")
+    (ours / "evil.dvc").unlink()
     with pytest.raises(NotFound, match="There is no file"):
         manager.add("data/none.csv")
     (tmp_path / "outside.csv").write_text("a\n1\n")

@@ -11,9 +11,20 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.stories.dvc.judge import SALES, Theirs, copied, damage, dvc, everloop, git, in_cache, sales
+from tests.stories.dvc.judge import (
+    SALES,
+    Theirs,
+    commit,
+    copied,
+    damage,
+    dvc,
+    everloop,
+    git,
+    in_cache,
+    sales,
+)
 
-from everloop import DataVersioner, DVCManager, Invalid, NotFound
+from everloop import DataVersioner, DVCManager, Invalid, NotFound, UnknownVersion
 from everloop.core.dvc import Import
 
 OUTCOMES = {"new": 6, "known": 1, "done": 0, "missing": 0, "corrupt": 0, "unreadable": 0}
@@ -195,12 +206,14 @@ def test_a_project_of_dvc_2_and_pointers_that_cannot_be_read(ours: Path, tmp_pat
     dvc(folder, "init", "--quiet")
     legacy(folder, "yes.csv", sales(5, 6))
     (folder / "broken.csv.dvc").write_text("<<<<<<< HEAD\nouts: [")
+    (folder / "evil.csv.dvc").write_text((folder / "yes.csv.dvc").read_text().replace("yes", "../evil"))
     (folder / "notes.txt.dvc").write_text(
         "outs:\n- md5: 900150983cd24fb0d6963f7d28e17f72\n  path: notes.txt\n"
     )
     git(folder, "add", "--all")
     git(folder, "commit", "--quiet", "--message", "from long ago")
     (folder / "broken.csv.dvc").unlink()
+    (folder / "evil.csv.dvc").unlink()
     legacy(folder, "model.bin", bytes(range(256)) * 9)
     git(folder, "add", "--all")
     git(folder, "commit", "--quiet", "--message", "mended")
@@ -209,8 +222,9 @@ def test_a_project_of_dvc_2_and_pointers_that_cannot_be_read(ours: Path, tmp_pat
 
     outcomes = {file.path: file.outcome for file in found.files}
     assert outcomes == {"yes.csv": "new", "notes.txt": "missing", "model.bin": "new"}
-    assert len(found.problems) == 1
+    assert len(found.problems) == 2
     assert "broken.csv.dvc" in found.problems[0]
+    assert "'../evil.csv', which lies outside" in found.problems[1]
     assert prices("yes.csv@main") == [5, 6]
     assert dvc(folder, "checkout", "yes.csv.dvc").split() == ["A", "yes.csv"]  # DVC agrees about the object
 
@@ -226,3 +240,152 @@ def test_where_there_is_no_dvc_project(ours: Path, tmp_path: Path) -> None:
     assert "URL" in answer["error"]["remedy"]
     with pytest.raises(Invalid, match=r"nowhere\.git cannot be cloned: .*git ls-remote"):
         DVCManager().import_history(f"file://{tmp_path}/nowhere.git")
+
+
+def test_main_follows_gits_main_also_for_a_file_that_is_gone_there(ours: Path, tmp_path: Path) -> None:
+    """The side branch's content is registered last; git's main, where the file was renamed, never had it."""
+    folder = tmp_path / "renamed"
+    folder.mkdir()
+    git(folder, "init", "--quiet", "--initial-branch=main")
+    dvc(folder, "init", "--quiet")
+
+    def put(name: str, *numbers: int) -> None:
+        (folder / name).write_bytes(sales(*numbers))
+        dvc(folder, "add", "--quiet", name)
+
+    put("customers.csv", 1)
+    commit(folder, "first")
+    put("customers.csv", 1, 2)
+    commit(folder, "second")
+    git(folder, "switch", "--quiet", "--create", "side")
+    put("customers.csv", 1, 2, 99)
+    put("other.csv", 7)
+    commit(folder, "on the side")
+    put("other.csv", 7, 8)
+    commit(folder, "on the side again")
+    git(folder, "rm", "--quiet", "other.csv.dvc")
+    commit(folder, "other is gone")
+    git(folder, "switch", "--quiet", "main")
+    git(folder, "merge", "--quiet", "--strategy=ours", "--message", "ours", "side")
+    git(folder, "rm", "--quiet", "customers.csv.dvc")
+    put("kunden.csv", 1, 2)
+    commit(folder, "renamed")
+    git(folder, "tag", "v3")
+    git(folder, "update-ref", "refs/remotes/origin/side", "side~2")  # not fetched lately
+    git(folder, "update-ref", "refs/remotes/origin/main", "main")
+
+    manager = DVCManager()
+    assert manager.import_history(folder).counts["new"] == 6
+    assert prices("customers.csv@main") == prices("customers.csv@latest") == [1, 2]
+    assert prices("customers.csv@side") == [1, 2, 99]
+    assert prices("kunden.csv@main") == [1, 2]
+    assert prices("other.csv@main") == [7, 8]  # only the side had it, and that was merged
+    with pytest.raises(UnknownVersion):
+        prices("customers.csv@v3")  # the tag has no such file
+    _, shown, _ = everloop(ours, "data", "show", "kunden.csv@main")
+    assert shown["version"]["origin"]["rev"] == "main, v3"  # main is here and afar, and said once
+
+    git(folder, "switch", "--quiet", "side")
+    put("customers.csv", 1, 2, 99, 100)
+    commit(folder, "on the side once more")
+    git(folder, "switch", "--quiet", "main")
+    assert manager.import_history(folder).counts["new"] == 1
+    assert prices("customers.csv@main") == [1, 2]
+    assert prices("customers.csv@side") == [1, 2, 99, 100]
+
+
+def test_what_was_missing_comes_where_it_belongs(ours: Path, tmp_path: Path) -> None:
+    """Taken up later, a version has the parent that it would have had at once; so have those after it."""
+    folder = tmp_path / "gaps"
+    folder.mkdir()
+    git(folder, "init", "--quiet", "--initial-branch=main")
+    dvc(folder, "init", "--quiet")
+    for last in (1, 2, 3, 4):
+        (folder / "x.csv").write_bytes(sales(*range(last)))
+        dvc(folder, "add", "--quiet", "x.csv")
+        commit(folder, f"up to {last}")
+    away = [in_cache(folder, hashlib.md5(sales(*range(last))).hexdigest()) for last in (1, 3)]
+    for place in away:
+        place.rename(tmp_path / place.name)
+    manager = DVCManager()
+    assert [f.outcome for f in manager.import_history(folder).files] == ["missing", "new", "missing", "new"]
+    for place in away:
+        (tmp_path / place.name).rename(place)
+
+    found = manager.import_history(folder)
+
+    assert [file.outcome for file in found.files] == ["new", "done", "new", "done"]
+    ids = [file.version_id for file in found.files]
+    parents = {v["version_id"]: v["parent"] for v in DataVersioner(dataset="x.csv").list_versions()}
+    assert [parents[str(each)] for each in ids] == [None, *ids[:-1]]
+    code, answer, _ = everloop(ours, "data", "log", "x.csv")
+    assert (code, [v["version"]["version_id"] for v in answer["log"]["x.csv"]]) == (0, ids[::-1])
+
+
+def test_what_is_no_imports_own_keeps_its_parent(ours: Path, tmp_path: Path) -> None:
+    """The first commit's content, missing at first, was registered by hand after the second's."""
+    folder = tmp_path / "gap"
+    folder.mkdir()
+    git(folder, "init", "--quiet", "--initial-branch=main")
+    dvc(folder, "init", "--quiet")
+    for last in (1, 2):
+        (folder / "x.csv").write_bytes(sales(*range(last)))
+        dvc(folder, "add", "--quiet", "x.csv")
+        commit(folder, f"up to {last}")
+    away = in_cache(folder, hashlib.md5(sales(0)).hexdigest())
+    away.rename(tmp_path / away.name)
+    manager = DVCManager()
+    assert [f.outcome for f in manager.import_history(folder).files] == ["missing", "new"]
+    (ours / "mine.csv").write_bytes(sales(0))
+    mine = DataVersioner(dataset="x.csv").register("mine.csv")
+    (tmp_path / away.name).rename(away)
+
+    found = manager.import_history(folder)
+
+    assert [(f.outcome, f.version_id == mine) for f in found.files] == [("known", True), ("done", False)]
+    parents = {v["version_id"]: v["parent"] for v in DataVersioner(dataset="x.csv").list_versions()}
+    assert parents == {mine: found.files[1].version_id, found.files[1].version_id: None}
+
+
+def test_a_main_that_has_gone_on_here_stays(ours: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "ahead"
+    folder.mkdir()
+    git(folder, "init", "--quiet", "--initial-branch=main")
+    dvc(folder, "init", "--quiet")
+    manager, data = DVCManager(), DataVersioner(dataset="x.csv")
+
+    def put(*numbers: int) -> str | None:
+        (folder / "x.csv").write_bytes(sales(*numbers))
+        dvc(folder, "add", "--quiet", "x.csv")
+        commit(folder, f"{numbers}")
+        return manager.import_history(folder).files[-1].version_id
+
+    first = put(1)
+    assert data.names()["main"] == first
+    (ours / "mine.csv").write_bytes(sales(1, 2, 3))
+    mine = data.register("mine.csv")
+    second = put(1, 2)
+    assert second not in (first, mine, None)
+    assert data.names()["main"] == mine
+    assert put(1, 2, 3) == mine  # what git has by now, too, follows git
+    assert put(4) == data.names()["main"]
+
+
+def test_a_history_that_is_cut_is_told(theirs: Theirs, ours: Path, tmp_path: Path) -> None:
+    """Once the rest is fetched, it comes before what was imported first."""
+    git(tmp_path, "clone", "--quiet", "--depth", "1", f"file://{theirs.folder}", "cut")
+    cut = str(tmp_path / "cut")
+    code, answer, said = everloop(ours, "dvc", "import", cut, "--path", SALES)
+    assert (code, answer["import"]["shallow"], answer["counts"]["new"]) == (0, True, 1)
+    assert f"{cut} is a shallow clone" in said
+    assert "'git fetch --unshallow'" in said
+
+    git(tmp_path / "cut", "fetch", "--quiet", "--unshallow")
+    code, answer, said = everloop(ours, "dvc", "import", cut, "--path", SALES)
+    assert (code, answer["import"]["shallow"], answer["counts"]["new"]) == (0, False, 3)
+    assert "unshallow" not in said
+    by_commit = {file["commit"]: file["version_id"] for file in answer["import"]["files"]}
+    first, side, second, third = (by_commit[theirs.commits[n]] for n in ("first", "side", "second", "third"))
+    parents = {v["version_id"]: v["parent"] for v in DataVersioner(dataset=SALES).list_versions()}
+    assert parents == {first: None, side: first, second: first, third: side}
+    assert prices(f"{SALES}@latest") == [1, 2, 3]

@@ -5,22 +5,53 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 
-from tests.stories.loop.town import Town, work
+from tests.stories.loop.town import MODEL, Town, work
 
-from everloop.flows.loop import asking
+from everloop.flows import health
+from everloop.flows.loop import asking, showing
+
+Open = Callable[..., Town]
+FAR, NEAR = timedelta(days=90), timedelta(minutes=4)
 
 
-def test_what_is_put_off_is_said_once_after_the_clock_went_forward_and_back(
-    open_town: Callable[..., Town],
-) -> None:
-    town = open_town(on=("labels",))
-    town.clock.at += timedelta(days=90)
-    asking.ask(town.project, "churn", force=True)
+def test_a_training_of_a_clock_that_was_wrong_holds_nothing_back(open_town: Open) -> None:
+    town = open_town(on=("labels",), schedule="0 0 * * *", cooldown="3h")
+    town.clock.at += FAR
+    asking.ask(town.project, MODEL, force=True)
     work(town.project)
-    town.clock.at -= timedelta(days=90)
-    town.live(4)
+    asking.ask(town.project, MODEL)
+    work(town.project)
+    town.clock.at -= FAR
+    wrong = town.decisions()[-1]
+    assert wrong.code == "cooldown"
+    town.live(6)
+    [where] = showing.standings(town.project, MODEL, counted=True)
+    assert where.leeway
+    assert (where.leeway.rests_until, where.leeway.trained) == (None, 0)
+    assert where.last
+    assert where.last.at <= town.clock.at
+    assert where.last.code == "no_benefit"
+    since = [one for one in town.decisions() if one.number > wrong.number]
+    assert {one.code for one in since} == {"no_benefit", "too_few_rows"}
+    assert any("schedule" in {each.kind for each in one.triggers} for one in since)
+    told = {each.check: each.message for each in where.last.evidence}
+    assert "dated in the future, 2026-05-30" in told["cooldown"]
+    [said] = [each for each in health.loops(town.project) if each.name == f"loop of {MODEL}"]
+    assert said.ok is False
+    assert "dated in the future" in said.message
+
+
+def test_what_is_put_off_is_said_once_after_the_clock_went_forward_and_back(open_town: Open) -> None:
+    town = open_town(on=("labels",))
+    town.day_of()
+    town.clock.at += NEAR
+    asking.ask(town.project, MODEL, force=True)
+    work(town.project)
+    town.clock.at -= NEAR
+    asking.ask(town.project, MODEL)
+    work(town.project)
     before = town.decisions()
-    assert before[-1].code == "cooldown"  # until the day of the jump has come
+    assert before[-1].code == "cooldown"
     for _ in range(5):
         town.clock.at += timedelta(seconds=30)
         work(town.project)

@@ -104,6 +104,14 @@ def test_a_feed_that_nobody_has_checked_yet_is_not_learnt_either(open_town: Open
     assert (refused.action, refused.code) == ("refuse", "broken_feed")
     assert "monthly_fee" in refused.reason
     assert "rows of its window are left out" in refused.changes
+    [where] = showing.standings(town.project, MODEL, counted=True)
+    assert where.leeway
+    told = next(each for each in refused.evidence if each.check == "rows")
+    assert where.leeway.rows.left_out > 0
+    assert (where.leeway.rows.new, "; ".join(where.leeway.rows.others)) == (
+        told.value,
+        told.message.partition("; ")[2].rstrip("."),
+    )
 
     asking.ask(town.project, MODEL, force=True)
     work(town.project)
@@ -184,11 +192,46 @@ def test_what_is_asked_for_while_paused_is_done_and_nothing_else(open_town: Open
     assert len(town.decisions()) == 2  # the labels that came meanwhile
 
 
+def test_what_is_told_while_paused_is_kept_and_considered_once_when_it_is_resumed(open_town: Open) -> None:
+    town = open_town(on=())
+    town.live(3)
+    pausing.pause(town.project, MODEL, "a move")
+    for _ in range(2):
+        assert asking.tell(town.project, MODEL, "webhook", reason="it came", key="warehouse/1") is None
+    for rows in (100, 101):
+        assert asking.tell(town.project, MODEL, "labels", reason=f"{rows} new samples") is None
+    town.live(1)
+    assert town.decisions() == []
+    (standing,) = showing.standings(town.project)
+    assert (standing.work, standing.under_way) == (None, ())
+    assert [each.message for each in standing.waiting] == ["it came", "100 new samples"]
+    assert pausing.resume(town.project) == [MODEL]
+    work(town.project)
+    (decided,) = town.decisions()
+    assert [each.kind for each in decided.triggers] == ["webhook", "labels"]
+    work(town.project)
+    assert (len(town.decisions()), decided.times) == (1, 1)
+
+
+def test_what_is_told_while_paused_is_considered_with_what_people_ask_for(open_town: Open) -> None:
+    town = open_town(on=())
+    pausing.pause(town.project, MODEL)
+    asking.tell(town.project, MODEL, "webhook", reason="it came", key="warehouse/1")
+    asking.ask(town.project, MODEL, force=True)
+    work(town.project)
+    (decided,) = trained(town)
+    assert [each.kind for each in decided.triggers] == ["webhook", "manual"]
+    pausing.resume(town.project)
+    work(town.project)
+    assert len(town.decisions()) == 1
+
+
 def test_several_triggers_are_one_retraining(open_town: Open) -> None:
     town = open_town()
     jobs = [asking.ask(town.project, MODEL, force=n == 2, reason=f"reason {n}") for n in range(3)]
-    event = asking.ask(town.project, MODEL, kind="webhook", key="warehouse/1")
-    assert asking.ask(town.project, MODEL, kind="webhook", key="warehouse/1") == event
+    event = asking.tell(town.project, MODEL, "webhook", reason="it came", key="warehouse/1")
+    assert event is not None
+    assert asking.tell(town.project, MODEL, "webhook", reason="it came", key="warehouse/1") == event
     assert {one.job_id for one in jobs} == {event.job_id}
     work(town.project)
     (decided,) = town.decisions()

@@ -112,6 +112,22 @@ def test_trainings_are_limited_and_it_is_said(folder: Path) -> None:
     assert found["policies"][0]["trainings"] == 1
 
 
+@pytest.mark.parametrize("held", ["budget=1", "cooldown=20d"])
+def test_the_first_model_was_not_trained_by_the_loop(folder: Path, held: str) -> None:
+    """As in production after ``everloop run``: neither the budget nor the cooldown counts it."""
+    told = ("simulate", "late", "--since", "2026-04-04", "--until", "2026-04-16")
+    rules = [f"--set=models.late.retraining.{each}" for each in ("cooldown=0s", held)]
+    done = everloop(folder, *told, *rules, "--json")
+    assert done.code == 0, done.err
+    (ours, _) = done.json["simulated"]["policies"]
+    first, *later = [each for each in ours["decisions"] if each["action"] == "retrain"]
+    assert first["code"] == "no_model"
+    assert (ours["trainings"], len(later)) == (1, 1)
+    looked = {each["check"]: each["message"] for each in later[0]["evidence"]}
+    assert looked["cooldown"] == "The loop has not trained it before."
+    assert looked["budget"].startswith("Trainings by the loop in the last 30 days: 0 of ")
+
+
 def test_what_cannot_be_simulated_is_refused(folder: Path, tmp_path: Path) -> None:
     assert everloop(folder, "simulate", "early").code == 14
     assert everloop(folder, "simulate", "late", "--since", "2027-01-01").code == 27

@@ -57,15 +57,25 @@ class Town(Shop):
         self, folder: Path, url: str | None = None, *, known: bool = False, **retraining: Any
     ) -> None:
         """``known``: the project is there, and its last day was served. ``exclude``: columns of the data that
-        the model is not asked for; the rest are settings of retraining."""
+        the model is not asked for; ``floor``: its accuracy, at
+        least; ``window`` of monitoring; the rest are settings of retraining."""
         super().__init__(folder, url, **retraining)
         if known:
             self.day = (self.clock_of_last() - self.begin).days + 1
             self.clock.at = self.begin + timedelta(days=self.day, hours=1)
 
     @classmethod
-    def tree(cls, *, exclude: tuple[str, ...] = (), **retraining: Any) -> dict[str, Any]:
-        tree = settings(window="1d", retraining={"rollout": "direct", **retraining})
+    def tree(
+        cls,
+        *,
+        exclude: tuple[str, ...] = (),
+        floor: float | None = None,
+        window: str = "1d",
+        **retraining: Any,
+    ) -> dict[str, Any]:
+        tree = settings(
+            window=window, accuracy_min_threshold=floor, retraining={"rollout": "direct", **retraining}
+        )
         tree["models"][MODEL]["exclude"] = list(exclude)
         return tree
 

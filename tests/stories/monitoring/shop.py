@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from tests.clocks import Hands
+from tests.made import copied
 from tests.stories.serving.log import prediction, write
 
 from everloop.core.monitoring import Checked
@@ -50,12 +51,23 @@ class Shop:
     def __init__(self, folder: Path, url: str | None = None, **monitoring: Any) -> None:
         self.clock = Hands(self.begin - timedelta(days=1))
         tree = self.tree(**monitoring) | ({"store": {"url": url}} if url else {})
-        self.project: Project = replace(connect(folder_settings(folder, tree), self.clock), clock=self.clock)
-        turn.run(self.project, MODEL)
+        if url is None and not (folder.exists() and any(folder.iterdir())):
+            copied(f"shop {self.begin} {tree}", folder, lambda place: self._trained(place, tree).close())
+            self.project = self._connected(folder, tree)
+        else:
+            self.project = self._trained(folder, tree)
         self.version = models.find(self.project, f"{MODEL}@latest").version.version
         self.day = 0
         self.first = 0  # number of the first prediction
         self._due: list[LabelItem] = []
+
+    def _connected(self, folder: Path, tree: dict[str, Any]) -> Project:
+        return replace(connect(folder_settings(folder, tree), self.clock), clock=self.clock)
+
+    def _trained(self, folder: Path, tree: dict[str, Any]) -> Project:
+        project = self._connected(folder, tree)
+        turn.run(project, MODEL)
+        return project
 
     @classmethod
     def tree(cls, **given: Any) -> dict[str, Any]:

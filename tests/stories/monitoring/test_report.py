@@ -131,6 +131,21 @@ def test_what_is_usual_is_a_line_across_one_window_too(report: reporting.Monitor
         assert min(trace["x"][0] for trace in lines) == since
 
 
+def test_an_interval_is_seen_of_one_window_too(report: reporting.MonitorReport) -> None:
+    last = tuple(replace(each, points=each.points[-1:]) for each in report.courses)
+    drawn = monitoring.figures(replace(report, windows=1, courses=last))
+    metrics = [each for place, each in drawn.items() if place.startswith("metric-")]
+    points = [one for each in metrics for one in each["data"] if one.get("customdata")]
+    assert points
+    for trace in points:
+        ((low, high),) = trace["customdata"]
+        (said,) = trace["y"]
+        whisker = trace["error_y"]
+        assert (said - whisker["arrayminus"][0], said + whisker["array"][0]) == pytest.approx((low, high))
+    more = [one for each in monitoring.figures(report).values() for one in each["data"]]
+    assert not [one for one in more if "error_y" in one]
+
+
 def test_names_from_outside_are_text(report: reporting.MonitorReport) -> None:
     evil = "<script>alert(1)</script>"
     found = tuple(replace(each, subject=evil, message=evil) for each in report.findings)

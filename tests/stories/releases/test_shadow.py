@@ -21,7 +21,8 @@ from tests.stories.serving.log import prediction, write
 from tests.stories.serving.server import Server, iris_project, running
 
 from everloop import wiring
-from everloop.core.errors import Refused
+from everloop.core.errors import Refused, Unavailable
+from everloop.core.loop import DecisionRecord
 from everloop.core.releases import Release
 from everloop.dashboard import release as page
 from everloop.data.examples.iris import iris
@@ -31,7 +32,7 @@ from everloop.flows.releases import deploying, looking, observing, results, shad
 from everloop.flows.releases.planning import Wishes
 from everloop.flows.serving import labels, recording
 from everloop.settings import load_settings
-from everloop.store import observations, shadows
+from everloop.store import loop, observations, shadows
 from everloop.store.tables import failures, predictions
 from everloop.store.tables import shadows as table
 
@@ -174,6 +175,29 @@ def test_rows_that_the_candidate_refuses_are_told_and_others_answered(trained: P
     assert (by_name["shadow"].units, by_name["paired"].units, by_name["champion"].units) == (5, 4, 5)
 
 
+@pytest.mark.parametrize("damage", [{"inputs": "not { json"}, {"probabilities": "{"}])
+def test_a_request_that_is_damaged_says_nothing_about_the_candidate(
+    trained: Project, clock: Hands, damage: dict[str, str]
+) -> None:
+    candidate(trained, "1.1.0")
+    release = shadow(trained)
+    told = serve(trained, release, range(20), clock)
+    with trained.store.writing() as tx:
+        tx.change(predictions, predictions.c.prediction_id == told.id[3], **damage)
+    kept = shadowing.Kept()
+    assert [shadowing.catch_up(trained, release, kept) for _ in range(2)] == [20, 0]
+    report = results.shadow_report(trained, release)
+    assert report.looked_at == 19
+    said = {row["prediction_id"]: row["gap"] for row in said_by_shadow(trained, release)}
+    with trained.store.reading() as tx:
+        kinds = [row["kind"] for row in tx.rows(failures, by="at")]
+    if "inputs" in damage:
+        assert (told.id[3] in said, kinds) == (False, ["damaged"])
+    else:
+        assert (said[told.id[3]], kinds) == (None, [])
+    assert len(report.farthest) > 0
+
+
 def test_masked_fields_make_a_shadow_impossible(open_project: Any, trained: Project) -> None:
     candidate(trained, "1.1.0")
     model = {"data": {"path": "iris.csv"}, "target": "species"}
@@ -215,6 +239,27 @@ def test_an_equal_candidate_is_concluded_and_nothing_changes(trained: Project, c
     assert deploying.standing(trained, "iris", "prod").traffic.champion == "1.0.0"  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize(("rollout", "by_hand"), [("shadow-canary", False), ("shadow", True)])
+def test_the_canary_that_the_loop_begins_itself_is_asked_of_nobody(
+    trained: Project, clock: Hands, rollout: str, by_hand: bool
+) -> None:
+    candidate(trained, "1.1.0")
+    release = shadow(trained)
+    decided = DecisionRecord(
+        decision_id="dec_1", model="iris", number=1, at=clock.at, action="retrain", code="changed_world",
+        reason="It got worse.", changes="", triggers=(), evidence=(), by="loop", champion="1.0.0",
+        stage="shadow", rollout=rollout, version="1.1.0", releases=(release.release_id,),
+    )  # fmt: skip
+    with trained.store.writing() as tx:
+        loop.put(tx, decided)
+    label(trained, serve(trained, release, range(3_000), clock))
+    shadowing.catch_up(trained, release, shadowing.Kept())
+    clock.ahead += timedelta(hours=2)
+    after, _ = looking.look(trained, release.release_id)
+    assert after.status == "concluded"
+    assert ("everloop deploy" in after.outcome) == by_hand
+
+
 def test_a_harmful_candidate_is_found_though_nobody_got_its_answers(trained: Project, clock: Hands) -> None:
     candidate(trained, "1.1.0", upside_down=True)
     release = shadow(trained)
@@ -232,8 +277,42 @@ def test_what_is_recorded_tells_beforehand_how_much_the_pairs_spread(trained: Pr
     deploying.abort(trained, first.release_id)
     fitted = models.load(trained, "iris@1.1.0")
     share = (fitted.predict(served[FEATURES]) != served.said).mean()
-    found = shadowing.deviations(trained, first, first.plan)
+    found, _ = shadowing.rehearse(trained, first, first.plan)
     assert found == {"accuracy": pytest.approx(max(share, 1 / 300) ** 0.5)}
+
+
+def test_what_it_could_not_answer_of_what_is_recorded_is_told_beforehand(
+    trained: Project, clock: Hands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    candidate(trained, "1.1.0")
+    first = shadow(trained)
+    told = serve(trained, first, range(200), clock, lacking="petal_length")
+    deploying.abort(trained, first.release_id)
+    with trained.store.writing() as tx:
+        tx.change(predictions, predictions.c.prediction_id == told.id[3], inputs="not { json")
+    refused = "Of 199 recorded requests 1.1.0 refused 40 and could not answer 0: "
+    second = shadow(trained)
+    (said,) = [each for each in second.plan.detects if each.startswith(refused)]
+    assert "petal_length" in said
+    deploying.abort(trained, second.release_id)
+
+    def broken(*_: Any) -> Any:
+        raise Unavailable("The model failed (KeyError: 'x').")
+
+    monkeypatch.setattr(shadowing.Candidate, "ask", broken)
+    failed = "Of 199 recorded requests 1.1.0 refused 0 and could not answer 199"
+    (said,) = [each for each in shadow(trained).plan.detects if each.startswith(failed)]
+    assert "KeyError" in said
+
+
+def test_of_a_candidate_that_answers_all_that_is_recorded_nothing_is_told(
+    trained: Project, clock: Hands
+) -> None:
+    candidate(trained, "1.1.0")
+    first = shadow(trained)
+    serve(trained, first, range(200), clock)
+    deploying.abort(trained, first.release_id)
+    assert not [each for each in shadow(trained).plan.detects if "recorded requests" in each]
 
 
 # -- what is told of it ------------------------------------------------------------------------------------

@@ -95,11 +95,16 @@ def test_a_name_that_the_answer_has_no_place_for_is_refused(name: Any) -> None:
         DriftDetector().register(name, lambda before, now: True)
 
 
+def out_of_memory(before: Any, now: Any) -> bool:
+    raise MemoryError
+
+
 @pytest.mark.parametrize(
     ("raising", "said"),
     [
         (lambda before, now: 1 / 0, "ZeroDivisionError: division by zero"),
         (lambda before, now: exit(3), "SystemExit: 3"),
+        (out_of_memory, "MemoryError."),
     ],
 )
 def test_a_detector_that_raises_does_not_take_the_others_with_it(raising: Any, said: str) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.linear_model import LogisticRegression
 
@@ -22,6 +24,7 @@ from everloop import (
     ModelRegistry,
     MonitoringError,
     UnknownVersion,
+    WrongType,
     run_pipeline,
 )
 from everloop.flows import delivery
@@ -108,6 +111,16 @@ def test_tags_are_texts_and_versions_are_looked_up(untracked: Path) -> None:
         registry.register(fitted, metrics={"accuracy": "good"})
     with pytest.raises(UnknownVersion):
         DataVersioner("data_versions").load(3)
+
+
+def test_attributes_that_would_be_lost_are_not_registered(untracked: Path) -> None:
+    frame = pd.DataFrame({"a": [1]})
+    frame.attrs = {"read": datetime(2026, 3, 1)}
+    versioner = DataVersioner("data_versions")
+    with pytest.raises(WrongType, match="The attribute 'read' in attrs"):
+        versioner.register(frame)
+    frame.attrs = {"read": "2026-03-01"}
+    assert versioner.load(versioner.register(frame))[0].attrs == frame.attrs
 
 
 def test_stages_are_names(untracked: Path) -> None:

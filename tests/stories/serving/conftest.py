@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from tests.clocks import Hands
+from tests.made import copied
 from tests.stories.serving.log import NOW
 from tests.stories.serving.server import Server, iris_project, running
 
@@ -19,6 +20,8 @@ from everloop.flows.project import Project
 from everloop.settings.loading import folder_settings
 
 MODEL = {"data": {"path": "iris.csv"}, "target": "species"}
+TREE: dict[str, Any] = {"models": {"iris": MODEL}, "tracking": {"enabled": False}}
+_TRAINING = Hands(NOW, 0.001)  # what the clock shows after a training
 
 
 @pytest.fixture
@@ -36,7 +39,7 @@ def open_project(tmp_path: Path, clock: Hands, store_url: str | None) -> Iterato
     opened: list[Project] = []
 
     def make(**sections: Any) -> Project:
-        tree: dict[str, Any] = {"models": {"iris": MODEL}, "tracking": {"enabled": False}, **sections}
+        tree = {**TREE, **sections}
         if store_url:
             tree["store"] = {"url": store_url}
         opened.append(wiring.connect(folder_settings(tmp_path, tree), clock))
@@ -54,11 +57,31 @@ def project(open_project: Callable[..., Project]) -> Project:
 
 
 @pytest.fixture
-def trained(project: Project) -> Project:
+def trained(
+    open_project: Callable[..., Project], tmp_path: Path, clock: Hands, store_url: str | None
+) -> Project:
     """Its model has a champion, 1.0.0."""
+    if store_url:
+        project = open_project()
+        _train(project)
+        return project
+    assert not (tmp_path / ".everloop").exists()
+    copied("trained", tmp_path, _make_trained)
+    clock.ahead = _TRAINING.ahead
+    return open_project()
+
+
+def _make_trained(folder: Path) -> None:
+    project = wiring.connect(folder_settings(folder, TREE), _TRAINING)
+    try:
+        _train(project)
+    finally:
+        project.close()
+
+
+def _train(project: Project) -> None:
     (project.settings.root / "iris.csv").write_bytes(writing.to_bytes(iris(), ".csv"))
     assert turn.run(project, "iris").model_version == "1.0.0"
-    return project
 
 
 @pytest.fixture(scope="module")

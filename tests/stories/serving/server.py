@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from tests.made import copied
 
 from everloop import wiring
 from everloop.data import writing
@@ -155,6 +156,10 @@ def write_project(folder: Path, **sections: Any) -> Project:
 
 def iris_project(folder: Path, **sections: Any) -> None:
     """A project with a champion for iris, compiled."""
+    copied(f"iris {sections}", folder, lambda place: _make_iris(place, **sections))
+
+
+def _make_iris(folder: Path, **sections: Any) -> None:
     (folder / "iris.csv").write_bytes(writing.to_bytes(iris(), ".csv"))
     model: dict[str, Any] = {
         "data": {"path": "iris.csv"}, "target": "species", "training": {"model_type": "logistic"},

@@ -12,6 +12,7 @@ from everloop.core.errors import Invalid
 from everloop.flows.project import Project
 from everloop.flows.serving import history, labels, recording
 from everloop.flows.serving.labels import LabelItem
+from everloop.store.tables import predictions
 
 START = NOW - timedelta(days=1)
 
@@ -103,6 +104,19 @@ def test_a_page_stays_what_it_is_while_new_ones_come(asked: Project) -> None:
 def test_what_cannot_be_asked_is_told(asked: Project, wanted: dict[str, Any]) -> None:
     with pytest.raises(Invalid):
         history.page(asked, **wanted)
+
+
+@pytest.mark.parametrize("damage", [{"inputs": "not { json"}, {"inputs": "[1]"}, {"probabilities": "{"}])
+def test_one_that_is_damaged_is_listed_and_says_so(asked: Project, damage: dict[str, str]) -> None:
+    with asked.store.writing() as tx:
+        tx.change(predictions, predictions.c.prediction_id == "pred_000005", **damage)
+    found = {one.prediction_id: one for one in history.page(asked, model="iris")[0]}
+    assert len(found) == 12
+    broken = found["pred_000005"]
+    assert broken.warnings[-1] == "Its inputs or probabilities are no JSON in the database."
+    assert (broken.inputs == {}) is ("inputs" in damage)
+    assert (broken.probabilities is None) is ("probabilities" in damage)
+    assert all(not one.warnings for name, one in found.items() if name != "pred_000005")
 
 
 def test_a_period_that_ends_before_it_begins_is_refused(asked: Project) -> None:

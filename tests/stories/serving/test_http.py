@@ -324,9 +324,13 @@ def test_a_parameter_that_there_is_not_is_refused(server: Server, path: str) -> 
 def test_each_wrong_part_is_named_once(server: Server) -> None:
     labels = [{"prediction_id": "p", "label": {}}, {"prediction_id": "p", "label": [1]}]
     told = check_problem(server.ask("POST", "/labels", {"labels": labels}), 422)
-    assert [one["field"] for one in told["errors"]] == ["labels.0.label", "labels.1.label"]
+    assert [(one["field"], one["value"]) for one in told["errors"]] == [
+        ("labels.0", "{}"),
+        ("labels.1", "[1]"),
+    ]
+    assert "neither text nor number" in told["errors"][0]["reason"]
+    assert told["detail"].endswith("And 1 more.")
     said = "input should be a valid boolean or integer or number or string"
-    assert told["detail"] == f"'labels.0.label' is {{}}: {said}. And 1 more."
     told = check_problem(server.ask("POST", "/add_training_data", {"features": [1], "target": None}), 422)
     assert told["errors"][0]["value"] == "null"
     assert told["detail"] == f"'target' is null: {said}."
@@ -343,15 +347,19 @@ def test_a_label_that_is_none_is_invalid_and_the_others_are_kept(server: Server)
         {"prediction_id": known, "label": None},
         {"prediction_id": "p" * 201, "label": "setosa"},
         {"prediction_id": known, "label": "setosa", "at": "2999-01-01T00:00:00Z"},
+        {"prediction_id": known, "label": ["setosa"]},
+        {"prediction_id": {"a": 1}, "label": "setosa"},
         {"prediction_id": known, "label": "setosa"},
     ]
     told = server.ask("POST", "/labels", {"labels": labels})
     assert told.status == 200
     *wrong, kept = told.json["results"]
-    assert [one["status"] for one in wrong] == ["invalid"] * 3
+    assert [one["status"] for one in wrong] == ["invalid"] * 5
     assert "null" in wrong[0]["error"]
     assert "no prediction id" in wrong[1]["error"]
     assert "in the future" in wrong[2]["error"]
+    assert "neither text nor number" in wrong[3]["error"]
+    assert "no prediction id" in wrong[4]["error"]
     assert kept["status"] in ("new", "unmatched")
 
 

@@ -180,6 +180,20 @@ def test_older_http_and_closing(server: Server) -> None:
             assert wire.is_closed()
 
 
+@pytest.mark.parametrize("path", [HOT, COLD])
+@pytest.mark.parametrize("hosts", [0, 2])
+def test_a_request_names_one_host(server: Server, path: str, hosts: int) -> None:
+    with contextlib.closing(server.connect()) as wire:
+        wire.send(request("POST", path, BODY).replace(b"Host: everloop\r\n", b"Host: everloop\r\n" * hosts))
+        told = check_problem(wire.answer(), 400)
+        assert "Send one Host header" in told["remedy"]
+        assert wire.is_closed()
+    with contextlib.closing(server.connect()) as wire:
+        older = request("POST", path, BODY, version="1.0").replace(b"Host: everloop\r\n", b"")
+        wire.send(older)
+        assert wire.answer().status == 200
+
+
 def test_a_client_that_waits_to_be_asked(server: Server) -> None:
     with contextlib.closing(server.connect()) as wire:
         head, body = request("POST", HOT, BODY, {"Expect": "100-continue"}).split(b"\r\n\r\n")
@@ -204,7 +218,7 @@ def test_an_offer_to_change_the_protocol_is_not_taken_up(server: Server) -> None
 
 def test_headers_that_are_there_twice(server: Server) -> None:
     sent = request("POST", HOT, BODY).replace(
-        b"Host: everloop\r\n", b"Host: a\r\nHost: b\r\nX-Request-ID: 1\r\nX-Request-ID: 2\r\n"
+        b"Host: everloop\r\n", b"Host: a\r\nX-Request-ID: 1\r\nX-Request-ID: 2\r\n"
     )
     for path in (b"/predict", b"/predict?x"):
         with contextlib.closing(server.connect()) as wire:

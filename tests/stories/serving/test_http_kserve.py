@@ -55,7 +55,9 @@ def _installer(folder: Path) -> list[str]:
     make = [uv, "venv", "-q"] if uv else [sys.executable, "-m", "venv"]
     subprocess.run([*make, str(folder)], check=True, capture_output=True, timeout=120)
     python = str(folder / "bin" / "python")
-    return [uv, "pip", "install", "-q", "--python", python] if uv else [python, "-m", "pip", "install", "-q"]
+    if uv:
+        return [uv, "pip", "install", "-q", "--python", python]
+    return [python, "-m", "pip", "install", "-q", "--no-compile"]  # few of its files are ever loaded
 
 
 @pytest.fixture(scope="module")

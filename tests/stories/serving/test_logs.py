@@ -69,8 +69,12 @@ def test_a_failed_request_is_logged_with_its_id_model_and_code_but_not_its_value
 
 def test_at_level_debug_every_request_is_logged(folder: Path) -> None:
     with running(folder, *FILE, "--set", "logging.level=DEBUG") as server:
-        assert server.predict({"instances": [FLOWER] * 3}, x_request_id="fine-1").status == 200
+        answer = server.predict({"instances": [FLOWER] * 3}, x_request_id="fine-1")
+        assert answer.status == 200
         (event,) = logged(folder, request_id="fine-1")
+    first = answer.json["predictions"][0]["prediction_id"]
+    assert first == f"{event['prediction_id']}.0"
+    assert "trace_id" not in event
     assert (event["level"], event["status"], event["rows"], event["model"]) == ("debug", 200, 3, "iris")
 
 

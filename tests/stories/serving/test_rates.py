@@ -92,7 +92,16 @@ def test_several_servers_and_workers_share_a_rate_through_redis(folder: Path, re
         assert asked(server, 3) == [200] * 3
     with running(folder, *shared) as server:
         assert asked(server, 4) == [200] * 2 + [429] * 2
-        assert asked(server, 2, x_api_key="another") == [200] * 2
+        assert asked(server, 2, x_api_key="another") == [429] * 2  # its address cannot pay for a new key
+
+
+def test_keys_count_for_themselves_in_redis_and_their_address_pays_once(folder: Path, redis: Redis) -> None:
+    shared = ("--set", HOUR, "--set", f"serving.limits.rate_store={redis.url}/2", "--workers", "1")
+    with running(folder, *shared) as server:
+        assert asked(server, 8, x_api_key="one") == [200] * 6 + [429] * 2
+        assert asked(server, 8, x_api_key="two") == [200] * 6 + [429] * 2
+        assert asked(server, 6) == [200] * 4 + [429] * 2
+        assert [asked(server, 1, x_api_key=f"invented {n}") for n in range(5)] == [[429]] * 5
 
 
 def test_without_its_store_predictions_go_on_and_it_is_told(folder: Path) -> None:

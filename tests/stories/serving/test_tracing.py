@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import socket
 import subprocess
 import sys
@@ -69,7 +70,8 @@ def test_a_prediction_is_a_span_of_its_callers_trace(folder: Path, monkeypatch: 
         monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "100")
         with running(folder) as server:
             caller = {"traceparent": f"00-{TRACE}-{PARENT}-01", "x_request_id": "traced-1"}
-            assert server.predict({"features": FLOWER}, **caller).status == 200
+            answer = server.predict({"features": FLOWER}, **caller)
+            assert answer.status == 200
             until = time.monotonic() + PATIENCE
             while not spans:
                 assert time.monotonic() < until
@@ -87,10 +89,26 @@ def test_a_prediction_is_a_span_of_its_callers_trace(folder: Path, monkeypatch: 
         assert told["everloop.model"] == "iris"
         assert told["everloop.model.version"] == "1.0.0"
         assert told["everloop.request_id"] == "traced-1"
+        assert told["everloop.prediction_id"] == answer.json["prediction_id"]
         assert told["http.response.status_code"] == 200
         others = [(one.name, _values(one.attributes)["http.response.status_code"]) for _, one in spans[1:]]
         assert sorted(others) == [("GET", 200), ("predict iris", 422)]  # sent when the server ended
         assert all(one.trace_id.hex() != TRACE for _, one in spans[1:])
+
+
+def test_the_log_names_the_trace_and_the_prediction(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with receiver() as (address, _):
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", address)
+        flags = ("--set", "logging.file=logs/traced.log", "--set", "logging.level=DEBUG")
+        with running(folder, *flags) as server:
+            caller = {"traceparent": f"00-{TRACE}-{PARENT}-01"}
+            answer = server.predict({"features": FLOWER}, x_request_id="fine", **caller)
+            assert server.predict({"features": ["x"] * 4}, x_request_id="wrong", **caller).status == 422
+    lines = map(json.loads, (folder / "logs" / "traced.log").read_text().splitlines())
+    events = {one["request_id"]: one for one in lines if one.get("event") == "request"}
+    assert events["fine"]["prediction_id"] == answer.json["prediction_id"]
+    assert "prediction_id" not in events["wrong"]
+    assert [events[name]["trace_id"] for name in ("fine", "wrong")] == [TRACE, TRACE]
 
 
 def test_a_receiver_that_is_gone_costs_no_prediction(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -65,6 +65,16 @@ def test_what_cannot_be_read_is_named(text: str) -> None:
         read_pointers("x.csv.dvc", text)
 
 
+@pytest.mark.parametrize(
+    ("path", "shown"),
+    [("../../evil.csv", "../evil.csv"), ("/etc/evil.csv", "/etc/evil.csv"), ("../..", "..")],
+)
+def test_what_lies_outside_of_the_project_is_refused(path: str, shown: str) -> None:
+    text = f"outs:\n- md5: {A}\n  hash: md5\n  path: {path}\n"
+    with pytest.raises(Unreadable, match=rf"data/x\.csv\.dvc names '{shown}', which lies outside"):
+        read_pointers("data/x.csv.dvc", text)
+
+
 def test_an_empty_pointer_names_nothing() -> None:
     assert read_pointers("x.csv.dvc", "") == []
     assert read_pointers("dvc.lock", "schema: '2.0'\n") == []

@@ -1,4 +1,4 @@
-"""What a worker tells of predictions that it cannot log."""
+"""What a worker tells of predictions that it cannot log, and of requests that fail."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import pytest
 from tests.clocks import Hands
 
 from everloop.adapters.predictionlog.journal import Journal
+from everloop.api.front.app import App
 from everloop.api.front.front import Front, Limits
 from everloop.api.logs import QUIET
-from everloop.core.errors import StorageFull
+from everloop.core.errors import StorageFull, Unavailable
 
 
 class Full:
@@ -72,3 +73,27 @@ def test_that_predictions_are_not_logged_is_told_once_and_when_it_is_over(policy
         log(1_000)
         (event,) = told()
         assert "further ahead of the database" in event["event"]
+
+
+def test_a_request_that_failed_late_tells_how_long_it_took() -> None:
+    clock = Hands(datetime(2026, 3, 1, tzinfo=UTC))
+    sent: list[dict[str, Any]] = []
+
+    async def forward(*_: Any) -> Any:
+        clock.sleep(30.0)
+        raise Unavailable("The office does not answer.")
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    asked = {"type": "http", "method": "GET", "path": "/history", "query_string": b""}
+    scope = {**asked, "headers": [], "client": None}
+    with asyncio.Runner() as runner:
+        front = Front(runner.get_loop(), clock, cast(Journal, Full()), Limits())
+        runner.run(App(front, forward, {"version": "0"})(scope, receive, send))
+        (event,) = front.events.take(last=True)
+    assert sent[0]["status"] == 503
+    assert (event["event"], event["status"], event["ms"]) == ("request", 503, 30_000.0)

@@ -87,3 +87,31 @@ def test_columns_that_fit_are_what_they_were() -> None:
     table = pa.table({"c": levels([0, 1], ["b", "a"], ordered=True), "d": levels([0, None], ["x", "y"])})
     assert frames.convert(table, "pandas").equals(table.to_pandas())
     assert frames.convert(table, "polars").equals(pl.from_arrow(table))
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        b"{broken",
+        b"{}",
+        b"[]",
+        b"null",
+        b"\xff\xfe",
+        b'{"index_columns": ["gone"], "columns": [], "column_indexes": []}',
+        b'{"index_columns": [{"kind": "range"}], "columns": [], "column_indexes": []}',
+        b'{"index_columns": [], "columns": [{}], "column_indexes": []}',
+        b'{"index_columns": [], "columns": [], "column_indexes": [], "attributes": 7}',
+        b'{"index_columns": 3, "columns": [], "column_indexes": []}',
+        b'{"index_columns": [], "columns": [{"field_name": "a", "name": "a", "pandas_type": "no",'
+        b' "numpy_type": "no", "metadata": null}], "column_indexes": [{}]}',
+        b"[" * 200_000,
+    ],
+    ids=lambda metadata: metadata[:60].decode(errors="replace"),
+)
+def test_metadata_that_pandas_cannot_use_are_ignored(metadata: bytes) -> None:
+    table = pa.table({"a": [1], "c": levels([1], ["b", "b"])}).replace_schema_metadata({"pandas": metadata})
+    frame = frames.convert(table, "pandas")
+    assert (frame.columns.tolist(), frame["a"].tolist(), frame["c"].tolist()) == (["a", "c"], [1], ["b"])
+    assert frames.convert(table, "polars")["a"].to_list() == [1]
+    with pytest.raises(WrongType, match="Column 'bad'"):
+        frames.convert(table.append_column("bad", pa.array([1], MARS)), "pandas")

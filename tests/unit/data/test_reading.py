@@ -28,7 +28,7 @@ from everloop.core.errors import (
     WrongType,
 )
 from everloop.data import batches, files
-from everloop.data.reading import read_file, refuse_empty, to_table
+from everloop.data.reading import read_file, refuse_empty, refuse_lost_attributes, to_table
 from everloop.data.writing import to_bytes
 
 
@@ -544,3 +544,20 @@ def test_a_row_may_be_longer_than_the_blocks_that_are_read(tmp_path: Path) -> No
     text = "x" * 3_000_000
     (tmp_path / "long.csv").write_text(f'a,b\n1,"{text}"\n2,y\n')
     assert read_file(tmp_path / "long.csv")["b"].to_pylist() == [text, "y"]
+
+
+@pytest.mark.parametrize(
+    ("attrs", "named"),
+    [
+        ({"fine": 1, "when": datetime(2026, 3, 1)}, "'when'"),
+        ({"model": {"deep": [object()]}}, "'model'"),
+        ({("a", "b"): 1}, "('a', 'b')"),
+    ],
+)
+def test_attributes_that_would_be_lost_are_refused(attrs: dict[Any, Any], named: str) -> None:
+    frame = pd.DataFrame({"a": [1]})
+    frame.attrs = attrs
+    with pytest.raises(WrongType) as told:
+        refuse_lost_attributes(frame)
+    assert f"attribute {named}" in told.value.message
+    assert "attrs" in told.value.remedy

@@ -7,7 +7,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from everloop.core.decisions import Evidence
 from everloop.core.loop import DecisionRecord, Trigger
+from everloop.dashboard import loop as pages
 from everloop.flows.loop import telling
 from everloop.flows.loop.showing import Leeway, Standing, Work
 from everloop.retraining.triage import Rows, Rules
@@ -55,6 +57,14 @@ def test_what_was_put_off(again: datetime | None, said: str) -> None:
     assert telling.waits(replace(IDLE, last=put_off), NOW) == []  # nothing waits for it any more
 
 
+def test_what_was_put_off_has_been_considered() -> None:
+    first, then = (Trigger("schedule", f"schedule/{n}", NOW, "It was due") for n in (1, 2))
+    put_off = replace(DECIDED, action="defer", stage="ended", outcome="deferred", triggers=(first,))
+    here = replace(IDLE, waiting=(first, then), last=put_off)
+    assert telling.unconsidered(here) == [then]
+    assert telling.unconsidered(replace(here, last=None)) == [first, then]
+
+
 def test_a_failure_that_passes() -> None:
     failed = replace(DECIDED, said="The disk is full.", again_at=NOW + HOUR)
     told = telling.waits(replace(IDLE, under_way=(failed,)), NOW)
@@ -71,6 +81,17 @@ def test_when_it_was_decided_and_found_again() -> None:
     assert telling.when(DECIDED) == "2026-03-02 12:00 UTC"
     again = replace(DECIDED, times=3, newest=NOW + HOUR)
     assert telling.when(again) == "2026-03-02 12:00 UTC, found again at 2026-03-02 13:00 UTC"
+
+
+def test_what_decided_is_marked_and_what_speaks_against_it() -> None:
+    looked = (Evidence("rows", False, "600 are new."), Evidence("benefit", False, "Nothing shows it."))
+    refused = replace(DECIDED, action="refuse", reason="Nothing shows it.", evidence=looked)
+    assert [telling.speaks(refused, each) for each in looked] == [False, True]
+    assert telling.speaks(DECIDED, Evidence("gate", True, "It is worse."))
+    shown = [
+        pages.render_decision(replace(refused, reason=why), None, "n") for why in ("Nothing shows it.", "")
+    ]
+    assert [page.count(">decided</span>") for page in shown] == [1, 0]
 
 
 def test_what_the_rules_leave() -> None:

@@ -141,15 +141,30 @@ STILL = Moves(0.4, "x1", 1_000, "Nothing shows that the rows change.")
 
 def test_a_clear_benefit_is_worth_a_training_after_the_wait():
     assert benefit.worth(CLEAR, growth=1.1, steps=4) == (True, "The errors can be foreseen.")
-    good, why = benefit.worth(CLEAR, growth=1.1, steps=0.00109)
+    good, why = benefit.worth(CLEAR, growth=1.1, steps=0.00109, refused=1)
     assert not good
     assert why.startswith("The last candidate was trained 11 minutes ago.")
-    _, why = benefit.worth(CLEAR, growth=1.1, steps=0.0005, window=86_400.0)
+    _, why = benefit.worth(CLEAR, growth=1.1, steps=0.0005, refused=1, window=86_400.0)
     assert why.startswith("The last candidate was trained 43.2 seconds ago.")
     assert why.endswith("the next one waits for 4 windows (monitoring.window).")
-    _, why = benefit.worth(CLEAR, growth=1.1, steps=0.1)
+    _, why = benefit.worth(CLEAR, growth=1.1, steps=0.1, refused=1)
     assert why.startswith("The last candidate was trained 0.1 windows (monitoring.window) ago.")
     assert why.endswith("the next one waits for 4.")
+
+
+def test_the_wait_is_told_of_what_was_trained_last():
+    """Before any candidate that is the model itself."""
+    _, why = benefit.worth(CLEAR, growth=1.1, steps=0.0005, window=86_400.0)
+    assert why.startswith("The model was trained 43.2 seconds ago. Unless labels prove")
+    _, why = benefit.worth(CLEAR, growth=1.1, steps=0.5, refused=2, proven=True)
+    assert why.startswith(
+        "The last candidate was trained 0.5 windows (monitoring.window) ago. Refused in a row"
+    )
+
+
+def test_how_long_the_next_candidate_waits():
+    assert [benefit.wait(refused) for refused in (0, 1, 5)] == [4, 4, 4]
+    assert [benefit.wait(refused, proven=True) for refused in (0, 1, 2, 3, 5)] == [0, 1, 2, 4, 4]
 
 
 def test_a_benefit_that_is_sure_and_small_is_not():

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from everloop.core.loop import Trigger, TriggerKind
-from everloop.retraining.triage import Before, Facts, Rows, Rules, Ruling, Sign, consider
+from everloop.retraining.triage import Before, Facts, Rows, Rules, Ruling, Sign, Wait, consider
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 WELL = Facts(now=NOW, champion="1.2.0", rows=Rows(new=600, waiting=20, unlabelled=80))
@@ -82,6 +82,15 @@ def test_drift_alone_is_no_reason_and_with_harm_it_is_one() -> None:
     assert ruled(moved, "drift", "labels").action == "retrain"
 
 
+def test_drift_among_other_reasons_is_not_denied() -> None:
+    def told(*kinds: TriggerKind) -> str:
+        looked = ruled(replace(WELL, moved=MOVED), *kinds).evidence
+        return next(each.message for each in looked if each.check == "harm")
+
+    assert told("drift", "labels", "data") == "Drift was not the only reason to look."
+    assert told("labels", "data") == "No drift was the reason to look."
+
+
 def test_going_back_needs_proof_and_names_the_version() -> None:
     found = ruled(replace(WELL, before=BETTER_BEFORE))
     assert found.roll_back == "1.1.0"
@@ -111,10 +120,43 @@ def test_what_is_put_off_says_until_when() -> None:
     assert ruled(replace(WELL, retrained=past)).again_at == min(past) + timedelta(days=30)
 
 
-def test_a_clock_that_went_back_does_not_shorten_the_cooldown() -> None:
-    found = ruled(replace(WELL, retrained=(NOW + timedelta(hours=5),)))
+def test_clocks_that_differ_by_minutes_do_not_shorten_the_cooldown() -> None:
+    found = ruled(replace(WELL, retrained=(NOW + timedelta(minutes=5),)))
     assert found.code == "cooldown"
-    assert found.again_at == NOW + timedelta(hours=29)
+    assert found.again_at == NOW + timedelta(minutes=5, hours=24)
+
+
+def test_what_is_dated_in_the_future_holds_nothing_back_and_is_told() -> None:
+    wrong = tuple(NOW + timedelta(days=300 + day) for day in range(9))
+    found = ruled(replace(WELL, retrained=wrong))
+    assert found.action == "retrain"
+    told = {each.check: each for each in found.evidence}
+    assert told["cooldown"].message == (
+        "The loop has not trained it before. The last training is dated in the future, 2027-01-03 12:00 UTC: "
+        "a clock was wrong, and it does not count."
+    )
+    assert told["budget"].value == 0
+    last = NOW - timedelta(hours=3)
+    found = ruled(replace(WELL, retrained=(*wrong, last)))
+    assert (found.code, found.again_at) == ("cooldown", last + timedelta(days=1))
+    assert found.reason.startswith("The loop trained it 3 hours ago, and the cooldown is 1 day. The last")
+
+
+def test_the_wait_for_the_next_candidate_names_its_end_and_what_decided() -> None:
+    wait = Wait(NOW - timedelta(hours=1), NOW + timedelta(days=4), "The model was trained an hour ago.")
+    found = ruled(replace(WELL, wait=wait))
+    assert (found.action, found.code, found.reason) == ("refuse", "no_benefit", wait.message)
+    assert "From 2026-03-05 12:00 UTC on" in found.changes
+    assert [each.check for each in found.evidence if each.fired] == ["wait"]
+    assert ruled(replace(WELL, wait=wait), forced=True).action == "retrain"
+    over = replace(wait, until=NOW)
+    assert ruled(replace(WELL, wait=over)).action == "retrain"
+
+
+def test_what_no_count_tells_is_a_sentence_of_its_own() -> None:
+    looked = ruled(replace(WELL, untold="data.csv was written anew"), "data").evidence
+    [said] = [each.message for each in looked if each.check == "rows"]
+    assert said.startswith("data.csv was written anew. 600 labelled rows are new to the model")
 
 
 def test_what_no_count_tells_is_enough() -> None:

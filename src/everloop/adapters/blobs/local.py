@@ -175,7 +175,12 @@ def _linked(draft: Path, path: Path) -> bool:
 
 def _make_folders(folder: Path) -> None:
     missing = [f for f in (folder, *folder.parents) if not f.exists()]
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileNotFoundError as error:  # what file systems without folders of ours say, such as /proc
+        raise StorageDenied(
+            f"{folder} cannot be written: no folder can be made there.", remedy="Name another place."
+        ) from error
     for made in missing:
         _sync_folder(made.parent)
 

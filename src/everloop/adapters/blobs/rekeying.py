@@ -49,14 +49,15 @@ def rekey(stores: Sequence[EncryptedBlobs], prefix: str, tell: Tell) -> Rekeyed:
     return Rekeyed(resealed, kept, tuple(damaged))
 
 
-def needed(stores: Sequence[EncryptedBlobs], prefix: str = "") -> Counter[str]:
+def needed(stores: Sequence[EncryptedBlobs]) -> Counter[str]:
     """How many objects need which key, ``plain`` for those that are not encrypted. Raises Corrupt where an
     object does not tell."""
-    damaged: list[Corrupt] = []
-    counted = Counter(key_id for _, _, key_id in _keys_of(stores, prefix, damaged))
-    if damaged:
-        raise damaged[0]
-    return counted
+    return Counter(key_id for _, key_id in _told(stores))
+
+
+def needing(stores: Sequence[EncryptedBlobs], key_id: str) -> Counter[str]:
+    """How many objects of which tenants need a key. Raises Corrupt where an object does not tell."""
+    return Counter(name.partition("/")[0] for name, needs in _told(stores) if needs == key_id)
 
 
 def lost(stores: Sequence[EncryptedBlobs]) -> Counter[str]:
@@ -70,6 +71,15 @@ def beside(stores: Sequence[EncryptedBlobs], tenant: str) -> list[str]:
     """What else than the tenant's objects is there: other tenants, or folders that are none."""
     names = {entry.key.partition("/")[0] for blobs in stores for entry in blobs.inner.entries()}
     return sorted(names - {tenant})
+
+
+def _told(stores: Sequence[EncryptedBlobs]) -> list[tuple[str, str]]:
+    """Every object and the key that it needs. Raises Corrupt where one does not tell."""
+    damaged: list[Corrupt] = []
+    told = [(name, key_id) for _, name, key_id in _keys_of(stores, "", damaged)]
+    if damaged:
+        raise damaged[0]
+    return told
 
 
 def _keys_of(

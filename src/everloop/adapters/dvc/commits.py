@@ -40,6 +40,9 @@ def read_history(root: Path, revisions: str | None = None) -> History:
         name, first = step.commit.commit_id, step.parents[0] if step.parents else ""
         files[name] = _updated(files.get(first, {}), step.changed)
         before = last.get(first, {})
+        brought = _brought(last, step.parents)
+        if brought.keys() - before.keys():
+            before = brought | before
         there[name], last[name] = there.get(first, {}), before
         if not step.changed:
             continue
@@ -56,7 +59,14 @@ def read_history(root: Path, revisions: str | None = None) -> History:
             last[name][path] = Sighting(pointer, step.commit, before.get(path))
             found.append(last[name][path])
     in_git = _kept_by_git(root, found)
-    return History(tuple(s for s in found if s not in in_git), tuple(_tips(root, there)), tuple(problems))
+    seen, tips = tuple(s for s in found if s not in in_git), tuple(_tips(root, there, last))
+    shallow = git(root, "rev-parse", "--is-shallow-repository").strip() == b"true"
+    return History(seen, tips, tuple(problems), shallow)
+
+
+def _brought(last: dict[str, dict[str, Sighting]], parents: tuple[str, ...]) -> dict[str, Sighting]:
+    """What a merge knows of paths from all but its first parent."""
+    return {path: seen for parent in parents[1:] for path, seen in last.get(parent, {}).items()}
 
 
 def _same(before: Pointer | None, now: Pointer) -> bool:
@@ -113,7 +123,7 @@ def _steps(root: Path, revisions: str | None) -> Iterator[_Step]:
     for part in told.split("\x01")[1:]:
         head, *changes = part.split("\0")
         name, parents, author, date, refs = head.strip("\n").split("\x02")
-        commit = Commit(name, author, date, tuple(_refs(refs)))
+        commit = Commit(name, author, date, tuple(dict.fromkeys(_refs(refs))))
         fields = [field.strip("\n") for field in changes if field.strip("\n")]
         yield _Step(commit, tuple(parents.split()), dict(_changes(fields)))
 
@@ -133,17 +143,17 @@ def _refs(decoration: str) -> Iterator[str]:
             yield name.removeprefix(kind)
 
 
-def _tips(root: Path, there: dict[str, dict[str, Pointer]]) -> Iterator[Tip]:
+def _tips(
+    root: Path, there: dict[str, dict[str, Pointer]], last: dict[str, dict[str, Sighting]]
+) -> Iterator[Tip]:
     """Of a branch or tag the pointers are those of the nearest commit before it that was read."""
     listed = git(
         root, "for-each-ref", "--format=%(refname)", "refs/heads", "refs/remotes/origin", "refs/tags"
     )
     names = [name for name in listed.decode().split() if not name.endswith("/HEAD")]
     branches: dict[str, str] = {}
-    for name in names:
-        for above in ("refs/remotes/origin/", "refs/heads/"):
-            if name.startswith(above):
-                branches[name.removeprefix(above)] = name  # a branch here is newer than what is known of afar
+    for above in ("refs/remotes/origin/", "refs/heads/"):  # a branch here is newer than what is known of afar
+        branches |= {name.removeprefix(above): name for name in names if name.startswith(above)}
     if "main" not in branches and _born(root):
         here = git(root, "rev-parse", "--abbrev-ref", "HEAD").decode().strip()
         branches = {"main": "HEAD", **{name: ref for name, ref in branches.items() if name != here}}
@@ -151,10 +161,10 @@ def _tips(root: Path, there: dict[str, dict[str, Pointer]]) -> Iterator[Tip]:
     for kind, refs in (("branch", branches), ("tag", tags)):
         for name, ref in refs.items():
             asked = ("log", "-1", "--full-history", "--parents", "--format=%H", ref, "--", *_PATTERNS)
-            known = there.get(git(root, *asked).decode().strip())
-            if known:
-                md5s = {path: pointer.md5 for path, pointer in known.items()}
-                yield Tip(name, "branch" if kind == "branch" else "tag", md5s)
+            nearest = git(root, *asked).decode().strip()
+            if nearest in there:
+                md5s = {path: pointer.md5 for path, pointer in there[nearest].items()}
+                yield Tip(name, "branch" if kind == "branch" else "tag", md5s, last[nearest])
 
 
 def _born(root: Path) -> bool:
@@ -180,9 +190,9 @@ def _blobs(root: Path, names: Iterable[str]) -> dict[str, str]:
 
 def _kept_by_git(root: Path, found: list[Sighting]) -> set[Sighting]:
     """Outputs of stages that git itself has at that commit (``cache: false``), so that DVC has none."""
-    asked = [s for s in found if s.pointer.file.endswith("dvc.lock") and not s.pointer.is_folder]
+    asked = [s for s in found if s.pointer.file.endswith("dvc.lock")]
     if not asked:
         return set()
     names = [f"{s.commit.commit_id}:./{s.pointer.path}" for s in asked]
     told = git(root, "cat-file", "--batch-check=%(objecttype)", given="\n".join(names).encode() + b"\n")
-    return {s for s, line in zip(asked, told.decode().splitlines(), strict=True) if line == "blob"}
+    return {s for s, line in zip(asked, told.decode().splitlines(), strict=True) if line in ("blob", "tree")}

@@ -44,6 +44,19 @@ def md5_of(path: Path, *, legacy: bool = False) -> str:
     return found
 
 
+def not_cached(repo: Any, file: Path) -> set[Path]:
+    """Outputs of the stages in a ``dvc.yaml`` that DVC keeps no objects of (``cache: false``), with loops and
+    templates resolved. Raises Unreadable."""
+    exceptions, dvcfile = load("dvc.exceptions"), load("dvc.dvcfile")
+    try:
+        stages = dvcfile.load_file(repo, str(file)).stages.values()
+        return {Path(out.fs_path) for stage in stages for out in stage.outs if not out.use_cache}
+    except exceptions.DvcException as error:
+        raise Unreadable(
+            f"DVC cannot read {file}: {error}", remedy="Restore it from git, or mend it by hand."
+        ) from error
+
+
 def open_repo(root: Path) -> Any:
     """The project as DVC's library sees it: its caches, remotes and configuration."""
     exceptions, repo = load("dvc.exceptions"), load("dvc.repo")

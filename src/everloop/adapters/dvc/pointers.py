@@ -23,7 +23,7 @@ def is_pointer(path: str) -> bool:
 
 def read_pointers(file: str, text: str, pipeline: str | None = None) -> list[Pointer]:
     """The outputs that a pointer file names. ``pipeline`` is the ``dvc.yaml`` beside a ``dvc.lock``, which
-    alone knows in which folder a stage works. Raises Unreadable."""
+    alone knows in which folder a stage works. Raises Unreadable, also for data outside of the project."""
     document = read_yaml(text, file)
     if not isinstance(document, Mapping):
         raise Unreadable(f"{file} is not a file of DVC.", remedy="Restore it from git.")
@@ -50,9 +50,15 @@ def _of_outs(file: str, folder: str, document: Mapping[str, Any]) -> Iterator[Po
             continue  # never made, kept by a cloud's own versions, or outside of DVC's cache
         if out.get("cache") is False:
             continue  # git has it
+        place = posixpath.normpath(posixpath.join(folder, path))
+        if place.startswith(("/", "../")) or place == "..":
+            raise Unreadable(
+                f"{file} names '{place}', which lies outside of the DVC project.",
+                remedy="Ask whoever made it; 'everloop dvc add' takes a copy inside of the project.",
+            )
         yield Pointer(
             file=file,
-            path=posixpath.normpath(posixpath.join(folder, path)),
+            path=place,
             md5=md5,
             legacy=out.get("hash") is None,
             remote=out.get("remote"),

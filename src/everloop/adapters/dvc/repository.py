@@ -125,11 +125,16 @@ class DvcRepository:
         return [p for p in found if any(_meant(target, p) for target in targets)]
 
     def read(self, file: str, revision: str | None = None) -> list[Pointer]:
-        """What a pointer file says, in the work tree or at a revision of git."""
+        """What a pointer file says, in the work tree or at a revision of git. Of the work tree's ``dvc.lock``
+        it leaves out what git keeps (``cache: false``)."""
         if revision is None:
             path, beside = self.root / file, (self.root / file).with_name("dvc.yaml")
             pipeline = beside.read_text(encoding="utf-8") if beside.is_file() else None
-            return read_pointers(file, path.read_text(encoding="utf-8"), pipeline)
+            found = read_pointers(file, path.read_text(encoding="utf-8"), pipeline)
+            if path.name != "dvc.lock" or pipeline is None:
+                return found
+            not_cached = library.not_cached(library.open_repo(self.root), beside)
+            return [pointer for pointer in found if self.root / pointer.path not in not_cached]
         return read_pointers(file, self._show(revision, file))
 
     def commit_of(self, file: str) -> str:

@@ -53,7 +53,7 @@ class App:
             await self._answer(call)
         except MLOpsError as error:
             if not call.counted:
-                self._front.refused(call.path, call.request_id, error)
+                self._front.refused(call.path, call.request_id, error, self._front.now() - call.began)
             await call.refuse(error)
         except Gone:
             return
@@ -112,8 +112,11 @@ class App:
             await self._predict(call, self._target(name, version or None, "v2" if v2 else "plain"))
         elif v2 and act in ("", "ready"):
             call.only("GET", "HEAD")
-            served = self._target(name, version or None, "v2").model
+            target = self._target(name, version or None, "v2")
+            served = target.model
             if act == "ready":
+                if down := self._front.down(served, self._front.table.models[name], named=target.named):
+                    raise Unavailable(f"Not ready: {down}.", remedy="Promote another version.")
                 await call.json({"name": name, "ready": True})
                 return
             versions = [version] if version else list(self._front.table.models[name].versions)
@@ -184,6 +187,8 @@ class App:
         if shown.default not in shown.versions:
             lost = f"{shown.name}@{shown.default} cannot be loaded"
             return lost if shown.default else f"no version of '{shown.name}' is promoted yet"
+        if down := front.down(shown.targets["plain"].model, shown):
+            return down
         return front.log_problem if front.refuses else None
 
     def _check_ready(self) -> bool:
@@ -224,6 +229,7 @@ class App:
         reply = ask.reply
         if reply is None or reply.error is not None:
             raise (reply.error if reply and reply.error else problems.unexpected())
+        call.scope["prediction_id"] = reply.prediction_id
         if reply.header is not None:
             kind = [(b"content-type", b"application/octet-stream")]
             length = [(b"inference-header-content-length", str(reply.header).encode())]
@@ -281,14 +287,13 @@ class App:
     # -- the office ------------------------------------------------------------------------------------------
 
     async def _from_office(self, call: Call) -> None:
-        began = self._front.now()
         if b"%00" in call.scope["query_string"] or "\0" in call.path:
             raise Invalid("The address holds a NUL character.", remedy="Leave it out.")
         body = await call.body(self._front.limits.body, any_type=True)
         if b"\\u0000" in body:
             raise Invalid("The body holds a NUL character.", remedy="Leave it out: no database keeps it.")
         status, headers, answer = await self._forward(call.for_office(), body, call.request_id)
-        self._front.events.request(call.request_id, status, self._front.now() - began, path=call.path)
+        self._front.events.request(call.request_id, status, self._front.now() - call.began, path=call.path)
         await call.send(status, headers, answer)
 
 

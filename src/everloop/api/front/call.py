@@ -48,6 +48,7 @@ class Call:
         self.api_key = self.headers.get(b"x-api-key")
         self.rated: tuple[tuple[bytes, bytes], ...] = ()
         self.counted = False
+        self.began = front.now()
 
     def only(self, *methods: str) -> None:
         if self.method not in methods:

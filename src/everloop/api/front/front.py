@@ -25,6 +25,7 @@ from everloop.serving.desk import CONSTANT, FALLBACK, Ask, Batch, Scores, Served
 from everloop.serving.routing import ELSEWHERE, NO_ENTITY
 
 from .failing import Failing
+from .standing import Standing
 from .tables import Shown, Table
 
 _log = logging.getLogger("everloop.worker")
@@ -82,6 +83,7 @@ class Front:
         self.events = Events(self.moment)
         self.unlogged = Outage(self.events.note, self.now, "Predictions are logged again.")
         self._failing = Failing(self.now)
+        self.standing = Standing(self._scores, self.now)
         self._loop = loop
         self._clock = clock
         self._journal = journal
@@ -200,6 +202,7 @@ class Front:
             lines = await run(batch, self.limits.deadline)
         except Exception as error:  # noqa: BLE001 (whatever it was, each request gets an answer)
             failed = self._failing.raised(batch.target.model, error)
+            self.standing.failed(batch.target.model)
             desk.fail(batch, failed)
             for ask in batch.asks:
                 ask.failed = ask.failed or failed
@@ -236,9 +239,19 @@ class Front:
             late = f"No answer within {deadline:g} s."
             raise TimedOut(late, remedy="Raise serving.limits.deadline.") from None
 
+    async def _scores(self, model: Served, rows: list[Any]) -> Scores:
+        """The scores of rows by a version, beside the loop."""
+        if model.run is None:
+            return await self._native_scores(model, rows, self.limits.deadline)
+        tensors, _ = model.inputs.encode(rows)
+        return await self._loop.run_in_executor(None, model.run, tensors)
+
     def finish(self, batch: Batch, scores: Scores, by: Served | None = None) -> list[bytes]:
         self.counts.batch[batch.target.model.name].observe(len(batch.rows))
-        return desk.finish(batch, scores, self.new_id, self.moment(), self.now(), by)
+        lines = desk.finish(batch, scores, self.new_id, self.moment(), self.now(), by)
+        if by is None and batch.rows:
+            self.standing.answered(batch.target.model, batch.rows[-1])
+        return lines
 
     async def rescue(self, batch: Batch, deadline: float, *, error: MLOpsError) -> list[bytes]:
         """The last good champion or the constant answers what the model could not, unless the version was
@@ -251,6 +264,7 @@ class Front:
         self.counts.events["model_failed", model.name, model.version] += 1
         if deadline >= self.limits.deadline or not isinstance(error, TimedOut):  # not the client's own haste
             self._failing.note(model, error)
+            self.standing.failed(model)
             for ask in batch.asks:
                 ask.failed = error
         self.problem = f"{model.name}@{model.version}: {error.message}"
@@ -271,6 +285,7 @@ class Front:
                 if not isinstance(second, MLOpsError):
                     second = self._failing.raised(other, second)
                 self._failing.note(other, second)
+                self.standing.failed(other)
                 self.problem = f"{other.name}@{other.version}: {second.message}"
         if shown is not None and shown.constant is not None:
             scores = desk.constant(model.form, shown.constant, len(batch.rows))
@@ -286,6 +301,17 @@ class Front:
             return self.run(batch)
         except MLOpsError as error:
             return await self.rescue(batch, deadline, error=error)
+
+    def down(self, model: Served, shown: Shown, *, named: bool = False) -> str | None:
+        """Why a version answers nothing at all now, and nothing answers in its place; for one that is asked
+        for by name nothing does."""
+        if not self.standing.is_down(model):
+            return None
+        other = self._instead(model, shown)
+        rescued = other is not None and other.version != model.version and not self.standing.is_down(other)
+        if not named and (rescued or shown.constant is not None):
+            return None
+        return f"{model.name}@{model.version} fails, also for a row that it should answer"
 
     def _instead(self, model: Served, shown: Shown) -> Served | None:
         """The version that answers for one that failed."""
@@ -382,14 +408,14 @@ class Front:
         if error is not None or self.events.every:
             self.events.request(
                 ask.request_id, int(status), now - ask.received, model=model.name, version=model.version,
-                error=error, rows=rows,
+                error=error, rows=rows, prediction_id=reply.prediction_id if reply else "",
             )  # fmt: skip
 
-    def refused(self, path: str, request_id: str, error: MLOpsError) -> None:
+    def refused(self, path: str, request_id: str, error: MLOpsError, seconds: float) -> None:
         """Count and note a request that came to no model."""
         status = status_of(error)
         self.counts.requests["", "", "", "v2" if path.startswith("/v2") else "plain", str(status)] += 1
-        self.events.request(request_id, status, 0.0, path=path, error=error)
+        self.events.request(request_id, status, seconds, path=path, error=error)
 
     def new_id(self) -> str:
         self._count += 1

@@ -125,6 +125,9 @@ class Line(HttpToolsProtocol):
         if large or len(self.headers) > MOST_HEADERS:
             self._refuse(_head_too_large(self.url))
             return
+        if not self._names_host():
+            self._refuse(Invalid("The request does not name one Host.", remedy="Send one Host header."))
+            return
         if self.offered:
             return
         target = self.front.table.hot.get(self.url) if self.front.direct else None
@@ -145,6 +148,14 @@ class Line(HttpToolsProtocol):
 
     def _head_size(self) -> int:
         return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+
+    def _names_host(self) -> bool:
+        """Whether it names one, as HTTP/1.1 asks (RFC 9112, 3.2)."""
+        hosts = 0
+        for name, _ in self.headers:
+            if name == b"host":
+                hosts += 1
+        return hosts == 1 or (hosts == 0 and self.parser.get_http_version() == "1.0")
 
     def _is_plain(self, target: Target) -> bool:
         """Whether this is a small JSON request that nothing is in front of."""

@@ -44,6 +44,7 @@ from .loading import Loaded, Loader
 from .native import NativeProcess
 
 SYNC_EVERY = 0.1  # seconds between flushes to disk
+LOOK_EVERY = 1.0  # seconds between questions to models that failed
 LINGER = 0.3  # seconds in which a quiet connection may still bring a request while the worker ends
 ASKED_WITHIN = 5.0  # seconds in which the office says what to do about a SIGTERM
 _log = logging.getLogger("everloop.worker")
@@ -184,7 +185,9 @@ class Worker:
     async def _serve(self, told: Message) -> None:
         app: Any = App(self._front, self._forward, {"name": "everloop", "version": told["version"]})
         if told["traces"]:
-            app = self._tracing = import_module("everloop.api.tracing").Tracing(app, told["version"])
+            tracing = import_module("everloop.api.tracing")
+            app = self._tracing = tracing.Tracing(app, told["version"])
+            self._front.events.trace = tracing.trace_id
         config = uvicorn.Config(
             app,
             http=functools.partial(Line, front=self._front),  # type: ignore[arg-type]  # a class is expected
@@ -199,6 +202,7 @@ class Worker:
             await asyncio.sleep(0.005)
         self._channel.send("ready", pid=os.getpid())
         self._spawn(self._sync())
+        self._spawn(self._look())
         self._spawn(self._sweep(server))
         await self._stopped.wait()
         server.last = self._last
@@ -368,6 +372,11 @@ class Worker:
             except MLOpsError as error:
                 self._front.problem = error.message
                 self._front.unlogged.failed(f"The prediction log is not on the disk: {error}")
+
+    async def _look(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_EVERY)
+            await self._front.standing.look(self._front.table)
 
     async def _sweep(self, server: Server) -> None:
         """Close connections that have been quiet too long, or too slow in sending a request or in taking

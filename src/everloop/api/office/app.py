@@ -157,9 +157,11 @@ def _wrong(found: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
             place = place[:-1]
         said = f"{one['msg'][0].lower()}{one['msg'][1:]}".partition(" after validation")[0][:300]
         where = ".".join(str(part)[:80] for part in place)
-        places.setdefault(where, (_value(one), []))[1].append(
-            "is missing" if one["type"] == "missing" else said
-        )
+        if one["type"] == "missing":
+            said = "is missing"
+        elif one.get("ctx", {}).get("pattern") == descriptions.SAYS:
+            said = "is blank"
+        places.setdefault(where, (_value(one), []))[1].append(said)
     return [
         {
             "field": where,

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, NoReturn
 
 from fastapi import APIRouter, Path
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StrictBool
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, WithJsonSchema
 
 from everloop.core.errors import Unavailable
 
@@ -78,6 +78,9 @@ _SAID = {
 Responses = dict[int | str, dict[str, Any]]
 PROBLEMS: Responses = {status: {"model": Problem, "description": said} for status, said in _SAID.items()}
 READING: Responses = {status: PROBLEMS[status] for status in (400, 404, 422, 429, 503, 504)}
+
+
+SAYS = r"\S"  # a text that is more than blanks
 
 
 class Shape(BaseModel):
@@ -348,12 +351,12 @@ class RetrainRequest(Shape):
 
 
 class Label(Shape):
-    """The true outcome of a prediction; `at` is when it came true [now]. One that is null is invalid, as one
-    without a prediction's id is, and the others are kept."""
+    """The true outcome of a prediction; `at` is when it came true [now]. One that is neither text nor number
+    is invalid, as one without a prediction's id is, and the others are kept."""
 
     model_config = ConfigDict(extra="forbid")
-    prediction_id: str
-    label: bool | int | float | str | None
+    prediction_id: Annotated[Any, WithJsonSchema({"type": "string"})]
+    label: Annotated[Any, WithJsonSchema({"type": ["boolean", "number", "string", "null"]})]
     at: Time | None = None
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.responses import HTMLResponse
 from pydantic import ConfigDict, Field
 
@@ -15,8 +15,9 @@ from everloop.core.ids import random_bytes
 from everloop.dashboard import loop as pages
 from everloop.flows.loop import advancing, asking, course, pausing, showing
 
-from .descriptions import PROBLEMS, READING, Shape
-from .routes import SENT, do
+from .descriptions import PROBLEMS, READING, SAYS, Shape
+from .events import DESCRIBED, TellingTrigger, Word, event
+from .routes import KEPT, SENT, do
 
 if TYPE_CHECKING:
     from everloop.core.loop import DecisionRecord
@@ -36,7 +37,6 @@ _PAGE = {
     "vary": "accept",
 }
 Text = Annotated[str, Field(max_length=500)]
-Word = Annotated[str, Field(min_length=1, max_length=200)]
 
 
 class PausingLoop(Shape):
@@ -49,30 +49,13 @@ class PausingLoop(Shape):
 
 class ApprovingDecision(Shape):
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"role": "owner"}]})
-    role: Annotated[str, Field(min_length=1, max_length=500)] = Field("", description="As whom.")
+    role: Annotated[str, Field(pattern=SAYS, max_length=500)] = Field("", description="As whom.")
     reason: Text = Field("", description="For the history.")
 
 
 class RejectingDecision(Shape):
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"reason": "a holiday week"}]})
-    reason: Annotated[str, Field(min_length=1, max_length=500, description="For the history.")]
-
-
-class TellingTrigger(Shape):
-    """A CloudEvent (1.0, structured JSON), or what it needs of one: the same `source` and `id` count once."""
-
-    model_config = ConfigDict(
-        extra="allow",
-        json_schema_extra={
-            "examples": [
-                {"specversion": "1.0", "type": "warehouse.loaded", "source": "warehouse", "id": "2026-11-21"}
-            ]
-        },
-    )
-    id: Word
-    source: Word
-    type: Word = "told"
-    reason: Text = ""
+    reason: Annotated[str, Field(pattern=SAYS, max_length=500, description="For the history.")]
 
 
 @router.get("/loop", responses=READING)
@@ -93,8 +76,10 @@ async def pause_loop(body: PausingLoop, request: Request) -> dict[str, Any]:
 
 @router.post("/loop/resume", dependencies=SENT, responses=PROBLEMS)
 async def resume_loop(body: PausingLoop, request: Request) -> dict[str, Any]:
-    """Let the loop go on."""
-    return {"resumed": await do(pausing.resume, _project(request), body.model)}
+    """Let the loop go on; what was told while it was paused is considered."""
+    changed = await do(pausing.resume, _project(request), body.model)
+    request.app.state.office.jobs_wait()
+    return {"resumed": changed}
 
 
 @router.get("/decisions", response_model=None, responses=EITHER)
@@ -182,16 +167,23 @@ async def reject_decision(decision_id: Named, body: RejectingDecision, request: 
     return asdict(await do(advancing.reject, _project(request), decision_id, body.reason))
 
 
-@router.post("/triggers/{model}", status_code=202, dependencies=SENT, responses=PROBLEMS)
+@router.post("/triggers/{model}", status_code=202, responses=PROBLEMS, openapi_extra=DESCRIBED)
 async def tell_trigger(
-    model: Annotated[str, Path(max_length=100)], body: TellingTrigger, request: Request, response: Response
+    model: Annotated[str, Path(max_length=100)],
+    told: Annotated[TellingTrigger, Depends(event)],
+    request: Request,
+    response: Response,
 ) -> dict[str, Any]:
-    """Another system says that there may be something to learn; the loop considers it. Follow it at
-    `/jobs/{job_id}`, and what was decided at `/decisions`."""
-    said = body.reason or f"{body.source} says {body.type} ({body.id})"
+    """Another system says that there may be something to learn; the loop considers it. It sends a CloudEvent
+    of version 1.0, structured or binary, or what is needed of one as JSON; one a request. Follow it at
+    `/jobs/{job_id}`, and what was decided at `/decisions`. While the loop is paused it is kept,
+    without a job, and considered when that is resumed."""
+    said = told.reason or f"{told.source} says {told.type} ({told.id})"
     job = await do(
-        asking.ask, _project(request), model, kind="webhook", reason=said, key=f"{body.source}/{body.id}"
+        asking.tell, _project(request), model, "webhook", reason=said, key=f"{told.source}/{told.id}"
     )
+    if job is None:
+        return {"status": "kept", "job_id": None, "model": model, "reason": KEPT}
     request.app.state.office.jobs_wait()
     response.headers["Location"] = f"/jobs/{job.job_id}"
     return {"status": job.status, "job_id": job.job_id, "model": model}

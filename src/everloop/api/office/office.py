@@ -174,7 +174,7 @@ class Office:
                 )
             pause = 0.0 if short <= 1 else min(0.25 * 2 ** (short - 2), LONGEST_PAUSE)
             then = f"in {pause:g} s" if pause else "now"
-            self._words.of_worker(slot, worker, f"{said}. Another one starts {then}.")
+            self._words.of_worker(slot, worker, f"{said.rstrip('.')}. Another one starts {then}.")
             await within(pause, self._stopping)
 
     async def _crashed(self, worker: WorkerProcess) -> None:

@@ -13,10 +13,11 @@ from pydantic import ConfigDict, Field
 from everloop.core import moments, spans
 from everloop.core.releases import Goal, Release, Rule, Strategy, Unit
 from everloop.dashboard import release as pages
-from everloop.flows.releases import deploying, results, showing
+from everloop.flows import releases
+from everloop.flows.releases import deploying, showing
 from everloop.flows.releases.planning import Wishes
 
-from .descriptions import PROBLEMS, READING, Moment, Shape
+from .descriptions import PROBLEMS, READING, SAYS, Moment, Shape
 from .routes import SENT, do
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 router = APIRouter(tags=["releases"])
 Span = Annotated[str, Field(pattern=spans.PATTERN, examples=["10m"])]
 Text = Annotated[str, Field(max_length=500)]
-Word = Annotated[str, Field(min_length=1, max_length=100)]
+Word = Annotated[str, Field(pattern=SAYS, max_length=100)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Named = Annotated[str, Path(description="A release's id.", max_length=100)]
 Model = Annotated[str, Path(description="A model's name.", max_length=100, examples=["iris"])]
@@ -174,7 +175,7 @@ async def show_results(release_id: Named, request: Request) -> dict[str, Any]:
     """What came of a release, or comes so far: intervals over time, shares, segments; of a shadow, how its
     answers differ."""
     project = _project(request)
-    return asdict(await do(lambda: results.document(project, deploying.find(project, release_id))))
+    return asdict(await do(lambda: releases.results.document(project, deploying.find(project, release_id))))
 
 
 @router.get("/releases/{release_id}/report", response_class=HTMLResponse, responses=READING)
@@ -183,7 +184,7 @@ async def show_report(release_id: Named, request: Request) -> HTMLResponse:
     project = _project(request)
 
     def made() -> str:
-        return pages.render(results.document(project, deploying.find(project, release_id)))
+        return pages.render(releases.results.document(project, deploying.find(project, release_id)))
 
     return HTMLResponse(await do(made), headers={"x-content-type-options": "nosniff"})
 

@@ -35,6 +35,7 @@ async def _json(request: Request) -> None:
 
 router = APIRouter()
 SENT = [Depends(_json)]
+KEPT = "The loop is paused: this is kept, and considered when the loop is resumed."
 T = TypeVar("T")
 _business = Business()
 
@@ -162,7 +163,8 @@ def _told(one: Prediction) -> dict[str, Any]:
 
 @router.post("/add_training_data", dependencies=SENT, tags=["retraining"], responses=PROBLEMS)
 async def add_training_data(body: TrainingSample, request: Request) -> dict[str, Any]:
-    """Keep a labelled row for the next retraining, which starts by itself when enough are there."""
+    """Keep a labelled row for the next retraining, which starts by itself when enough are there; while the
+    loop is paused, when that is resumed."""
     office = _office(request)
     name = _model(office, body.model)
     request_id = request.headers.get("x-request-id", "")
@@ -178,9 +180,12 @@ async def add_training_data(body: TrainingSample, request: Request) -> dict[str,
     }
     if stored.due:
         reason = f"{stored.waiting} new samples"
-        job = await do(asking.ask, office.project, name, kind="labels", reason=reason, request_id=request_id)
-        office.jobs_wait()
-        told["job_id"] = job.job_id
+        job = await do(asking.tell, office.project, name, "labels", reason=reason, request_id=request_id)
+        if job is None:
+            told["retraining"] = KEPT
+        else:
+            office.jobs_wait()
+            told["job_id"] = job.job_id
     return told
 
 

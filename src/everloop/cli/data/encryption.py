@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -29,29 +30,39 @@ class Action(StrEnum):
     new = "new"
     add = "add"
     drop = "drop"
+    accept = "accept"
 
 
 @command(app)
 def keys(
     call: Call,
     action: Annotated[
-        Action, typer.Argument(help="Show the keys, make a first one, add a newer one, or drop an older one.")
+        Action,
+        typer.Argument(
+            help="Show the keys, make a first one, add or drop one, or accept plain objects again."
+        ),
     ] = Action.list,
     key: Annotated[
-        str | None, typer.Argument(metavar="KEY", help="For drop: a key's id, or 'plain'.")
+        str | None,
+        typer.Argument(metavar="KEY", help="For drop: a key's id, or 'plain'. For accept: 'plain'."),
     ] = None,
     file: Annotated[
         Path | None, typer.Option(help="For new: the key file [storage.encryption.key_file].")
     ] = None,
     count: Annotated[bool, typer.Option("--count", help="For list: how many objects need each key.")] = False,
     force: Annotated[
-        bool, typer.Option("--force", help="For new: also where the keys of stored objects are lost.")
+        bool,
+        typer.Option(
+            "--force",
+            help="For new: also where the keys of stored objects are lost. For drop plain: also where plain "
+            "objects are left.",
+        ),
     ] = False,
 ) -> None:
     """The keys that stored objects are encrypted with: the newest encrypts, all decrypt.
 
     A key file is never overwritten, and a key that an object needs is not dropped. 'plain' stands for
-    objects that are not encrypted: dropped, they are refused.
+    objects that are not encrypted: dropped, they are refused, until 'accept plain' lets them in again.
 
     \b
     Example:
@@ -60,8 +71,13 @@ def keys(
       everloop data rekey
       everloop data keys drop 3fkq7a2m
     """
-    if (action is Action.drop) != (key is not None):
-        raise Invalid("'drop' takes the id of a key.", remedy="everloop data keys shows the ids.")
+    if (action in (Action.drop, Action.accept)) != (key is not None):
+        raise Invalid(
+            "'drop' takes the id of a key, 'accept' takes 'plain', and the others take none.",
+            remedy="everloop data keys shows the ids.",
+        )
+    if action is Action.accept and key != late.keys.PLAIN:
+        raise Invalid(f"'{key}' cannot be accepted.", remedy="everloop data keys accept plain")
     if action is Action.new:
         _new(call, file, force=force)
         return
@@ -73,9 +89,12 @@ def keys(
         ring = late.keys.ring_of(settings)
         if key is None:
             changed, said = ring.with_new(project.clock.now()), "added, and encrypts from now on"
+        elif action is Action.accept:
+            changed, said = replace(ring, plain=True), "accepted again"
         else:
             changed, said = ring.without(key), "dropped"
-            _refuse_needed(project, key)
+            if not (force and key == late.keys.PLAIN):
+                _refuse_needed(project, key)
         _keep(call, settings, changed, f"{key or changed.newest.id} {said}")
 
 
@@ -183,13 +202,15 @@ def _list(call: Call, settings: Settings, *, count: bool) -> None:
 
 
 def _refuse_needed(project: Project, key: str) -> None:
-    """A key may be needed by any tenant's objects; plain objects are looked for in this tenant's."""
-    prefix = f"{project.tenant}/" if key == late.keys.PLAIN else ""
-    many = late.rekeying.needed(late.wiring.open_encrypted(project.settings), prefix)[key]
-    if many:
+    """A key may be needed by any tenant's objects."""
+    found = late.rekeying.needing(late.wiring.open_encrypted(project.settings), key)
+    if found:
+        tenants = sorted(found)
+        first = " and ".join(f"'everloop --tenant {tenant} data rekey'" for tenant in tenants)
+        unless = ", or say --force: they are refused then" if key == late.keys.PLAIN else ""
         raise Conflict(
-            f"{many:,} objects need '{key}'.",
-            remedy="Run 'everloop data rekey' first, once for each tenant (--tenant).",
+            f"{found.total():,} objects need '{key}', of {', '.join(tenants)}.",
+            remedy=f"Run {first} first{unless}.",
         )
 
 

@@ -149,10 +149,7 @@ def log(
     if moves:
         call.answer({"moves": moved}, lambda: _show_moves([m for each in moved.values() for m in each]))
         return
-    newest = {
-        name: sorted(each, key=lambda listed: -listed.version.sequence)[:limit]
-        for name, each in found.items()
-    }
+    newest = {name: late.refs.newest_first(each)[:limit] for name, each in found.items()}
     call.answer({"log": newest}, lambda: _show_log(newest))
 
 

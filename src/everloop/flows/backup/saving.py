@@ -116,7 +116,7 @@ def save(
         if newest and not adopt:
             _check_owner(project, target, newest, changes.find(tx, target.place))
         mark, at = changes.begin(tx, target.place, project.clock)
-    unread = _unread(target, found, full=full)
+    unread = _unread(target, found)
     whole_ones = [backup for backup in found.backups if backup.id not in unread]
     newest = whole_ones[-1] if whole_ones else None
     parent = _parent(whole_ones, mark)
@@ -171,11 +171,11 @@ def _check_place(project: Project, target: Target) -> None:
             )
 
 
-def _unread(target: Target, found: Found, *, full: bool) -> tuple[str, ...]:
+def _unread(target: Target, found: Found) -> tuple[str, ...]:
     """The newest backups that are damaged, back to one that is whole."""
     unread = [key.rsplit("/", 1)[-1].removesuffix(".json") for key in found.damaged]
     for backup in reversed(found.backups):
-        if target.is_whole(backup, full=full):
+        if target.is_whole(backup):
             break
         unread.append(backup.id)
     return tuple(sorted(unread))

@@ -11,10 +11,12 @@ from everloop.core.errors import Corrupt, Invalid, NotFound, nearest
 from everloop.flows import data
 from everloop.flows.project import Project
 from everloop.store import dvc as dvc_files
+from everloop.store import refs
 
 from . import content
 from .adding import record
 from .following import follow
+from .lineage import newest_imported, put_in_order
 from .places import dataset_of, repository_name
 
 Tell = Callable[[int, int, str], None]
@@ -63,10 +65,12 @@ def import_history(
                 tell(number, len(chosen), f"{sighting.pointer.path} {sighting.commit.commit_id[:10]}")
             files.append(work.take(sighting))
             repository.release()
-        follow(project, name, work.datasets, history.tips, work.by_md5)
+        if revisions is None:
+            put_in_order(project, name, work.taken, work.by_md5)
+        follow(project, name, work.datasets, history.tips, work.by_md5, work.heads)
         if tell:
             tell(len(chosen), len(chosen), "")
-        return Import(name or str(repository.root), tuple(files), history.problems)
+        return Import(name or str(repository.root), tuple(files), history.problems, history.shallow)
 
 
 def _chosen(history: History, paths: Sequence[str]) -> list[Sighting]:
@@ -95,6 +99,10 @@ class _Work:
     by_md5: dict[tuple[str, str], str] = field(default_factory=dict)
     datasets: dict[str, str] = field(default_factory=dict)
     """Path of data -> dataset."""
+    heads: dict[str, str | None] = field(default_factory=dict)
+    """Dataset -> where its ``main`` stood before."""
+    taken: list[tuple[str, Sighting]] = field(default_factory=list)
+    """Dataset and sighting, in git's order."""
 
     def remember(self) -> None:
         """What earlier imports and additions have recorded: nothing of it is read again."""
@@ -110,6 +118,10 @@ class _Work:
         dataset, encoding = dataset_of(self.project, self.repository.root, pointer.path)
         dataset, encoding = self.dataset or dataset, self.encoding or encoding
         self.datasets[pointer.path] = dataset
+        if dataset not in self.heads:
+            with self.project.store.reading() as tx:
+                self.heads[dataset] = refs.head(tx, dataset)
+        self.taken.append((dataset, sighting))
 
         def become(outcome: Outcome, version_id: str | None = None, message: str = "") -> Imported:
             return Imported(outcome, dataset, pointer.path, commit, pointer.md5, version_id, message)
@@ -129,7 +141,7 @@ class _Work:
                     dataset,
                     encoding=encoding,
                     origin=self._origin(sighting),
-                    parent=self._parent(sighting, dataset),
+                    parent=newest_imported(sighting.before, dataset, self.by_md5),
                 )
             except Corrupt as error:
                 return become("corrupt", message=str(error))
@@ -151,13 +163,3 @@ class _Work:
             rev=", ".join(commit.refs),
             repository=self.name,
         )
-
-    def _parent(self, sighting: Sighting, dataset: str) -> str | None:
-        """The version that the nearest commit before has, passing over those that could not be imported."""
-        before = sighting.before
-        while before is not None:
-            known = self.by_md5.get((dataset, before.pointer.md5))
-            if known:
-                return known
-            before = before.before
-        return None

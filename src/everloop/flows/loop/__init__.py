@@ -14,6 +14,7 @@ __getattr__ = submodules(
         "course",
         "doing",
         "gathering",
+        "judging",
         "lookout",
         "noticing",
         "pausing",

@@ -18,14 +18,16 @@ from everloop.core.monitoring import Checked, Result
 from everloop.core.releases import OPEN, PROD, Release
 from everloop.core.turns import TurnSummary
 from everloop.flows import alerts, environments, states
+from everloop.flows import loop as rooms
 from everloop.flows.project import Project
 from everloop.flows.releases import deploying
 from everloop.flows.serving import jobs
 from everloop.flows.serving.jobs import Job
+from everloop.retraining import triage
 from everloop.store import history, loop, predictions, releases, turns
 from everloop.store.database import Row, Tx
 
-from . import following, judging, telling
+from . import following, telling
 
 LONGEST_PAUSE = timedelta(hours=1)
 MOST_FINDINGS = 20
@@ -33,7 +35,6 @@ _MORE = (
     "Labels that prove that it got worse; later, more labelled rows on which the champion's errors can be "
     "foreseen, or many more rows; or --force."
 )
-RELEASES: tuple[Stage, ...] = ("direct", "shadow", "canary")
 
 
 def decided(project: Project, job: Job) -> DecisionRecord | None:
@@ -68,7 +69,7 @@ def after_turn(
             return _refused_data(tx, project, record, told)
         if not told.retrained:
             said = told.decision.reason if told.decision else "The turn saw no reason to train."
-            record = replace(record, action="refuse", code="no_benefit", reason=said, changes=_MORE)
+            record = replace(record, action="refuse", code=triage.NO_BENEFIT, reason=said, changes=_MORE)
             return _end(tx, project, record, "refused", "")
         return _judged(tx, project, record, told.verdict, promoted=told.promoted, held=told.held)
 
@@ -206,37 +207,16 @@ def advance(project: Project) -> list[DecisionRecord]:
     return changed
 
 
-def is_due(project: Project) -> bool:
-    """Whether a retraining under way has something to do, or to hear."""
-    now = project.clock.now()
-    with project.store.reading() as tx:
-        for record in loop.under_way(tx):
-            if record.stage == "train" and record.again_at is not None and record.again_at <= now:
-                return True
-            if record.stage in RELEASES:
-                if not _its_release(record):
-                    if releases.open_release(tx, record.model, PROD) is None:
-                        return True
-                elif releases.find(tx, record.releases[-1]).status not in OPEN:
-                    return True
-    return False
-
-
 def _advanced(project: Project, record: DecisionRecord) -> DecisionRecord:
     if record.stage == "train" and record.again_at is not None:
         return _try_again(project, record)
-    if record.stage not in RELEASES:
+    if record.stage not in following.RELEASES:
         return record
-    if not _its_release(record):
+    if not following.its_release(record):
         return _begin(project, record)
     with project.store.reading() as tx:
         release = releases.find(tx, record.releases[-1])
     return record if release.status in OPEN else _released(project, record, release)
-
-
-def _its_release(record: DecisionRecord) -> bool:
-    """Whether the release of this stage has begun."""
-    return len(record.releases) > following.before(record.rollout, record.stage)
 
 
 def _try_again(project: Project, record: DecisionRecord) -> DecisionRecord:
@@ -288,7 +268,7 @@ def _judge_again(project: Project, record: DecisionRecord, current: str) -> Deci
     where the new version is better than this one, too."""
     changed = telling.changed(record, current)
     try:
-        champion, verdict = judging.judge(project, record)
+        champion, verdict = rooms.judging.judge(project, record)
     except (Corrupt, NotFound, Invalid) as lost:
         train = f"Train anew: everloop retrain {record.model} --force"
         return _close(project, record, "held", f"{changed}, and cannot be compared: {lost.message} {train}")

@@ -27,7 +27,7 @@ from everloop.store import alerts, datasets, history, loop, models, monitors, pr
 from everloop.store.database import Tx
 from everloop.store.predictions import Wanted
 
-from . import gathering
+from . import gathering, resting
 
 YOUNG = timedelta(days=14)  # a release may be what is wrong so long
 MOST_COMPARED = 2_000  # rows that the version before is asked about
@@ -160,6 +160,8 @@ def _facts(project: Project, model: str, triggers: list[Trigger]) -> Facts:
     faults = unchecked.faults(project, model, until) if until is not None else []
     if not signs["broken"]:
         signs["broken"] = [Sign(each.result.subject, each.result.message, "") for each in faults]
+    untold = _untold(project, model, triggers)
+    known = not untold and not signs["broken"]
     return Facts(
         now=now,
         champion=serving.version if serving else None,
@@ -172,9 +174,10 @@ def _facts(project: Project, model: str, triggers: list[Trigger]) -> Facts:
         asked=next((one.decision_id for one in others if one.stage == "release_approval"), None),
         before=_before(project, model, now) if not signs["broken"] else None,
         rows=gathering.count(project, model, until, [each.span for each in faults]) if serving else Rows(),
-        untold=_untold(project, model, triggers),
+        untold=untold,
         gone=_gone(project, model),
         retrained=retrained,
+        wait=resting.wait(project, serving, proven=bool(signs["worse"])) if serving and known else None,
     )
 
 

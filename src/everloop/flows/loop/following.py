@@ -1,9 +1,14 @@
-"""The stages that a new version goes through after the gate, by how it is to be rolled out."""
+"""The stages that a new version goes through after the gate, by how it is to be rolled out, and whether one
+calls for something: that is asked often, by processes that load no library for training."""
 
 from __future__ import annotations
 
-from everloop.core.loop import Stage
+from everloop.core.loop import DecisionRecord, Stage
+from everloop.core.releases import OPEN, PROD
+from everloop.flows.project import Project
+from everloop.store import loop, releases
 
+RELEASES: tuple[Stage, ...] = ("direct", "shadow", "canary")
 _STAGES: dict[str, tuple[Stage, ...]] = {
     "direct": ("direct",),
     "canary": ("canary",),
@@ -42,3 +47,24 @@ def after(rollout: str, stage: Stage) -> Stage | None:
 def before(rollout: str, stage: Stage) -> int:
     """How many stages come before this one."""
     return _STAGES[rollout].index(stage)
+
+
+def its_release(record: DecisionRecord) -> bool:
+    """Whether the release of this stage has begun."""
+    return len(record.releases) > before(record.rollout, record.stage)
+
+
+def is_due(project: Project) -> bool:
+    """Whether a retraining under way has something to do, or to hear."""
+    now = project.clock.now()
+    with project.store.reading() as tx:
+        for record in loop.under_way(tx):
+            if record.stage == "train" and record.again_at is not None and record.again_at <= now:
+                return True
+            if record.stage in RELEASES:
+                if not its_release(record):
+                    if releases.open_release(tx, record.model, PROD) is None:
+                        return True
+                elif releases.find(tx, record.releases[-1]).status not in OPEN:
+                    return True
+    return False

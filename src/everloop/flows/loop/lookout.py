@@ -5,7 +5,7 @@ from __future__ import annotations
 from everloop.flows.project import Project
 from everloop.flows.serving import jobs
 
-from . import advancing, noticing
+from . import following, noticing
 
 EVERY = 1.0  # seconds between looks for what is new, at least
 GENTLE = 20.0  # times as long as such a look takes, at least
@@ -24,7 +24,7 @@ class Lookout:
         self._came = 0.0
 
     def __call__(self, project: Project) -> bool:
-        if jobs.is_due(project) or advancing.is_due(project):
+        if jobs.is_due(project) or following.is_due(project):
             return True
         begun = project.clock.monotonic()
         if begun < self._next:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from everloop.core import spans
 from everloop.core.loop import Trigger, TriggerKind
 from everloop.core.monitoring import Alert
 from everloop.core.releases import PROD
@@ -65,9 +66,9 @@ def _new(project: Project, model: str, missing: dict[str, int]) -> list[Trigger]
         if serving is None:
             return []
         found = _of_alerts(tx, model, serving.version, rules)
+        found += _of_clock(tx, project, model, rules, serving.created_at)
         known = loop.known_keys(tx, model, [each.key for each in found])
         found = [each for each in found if each.key not in known]
-        found += _of_clock(tx, project, model, rules, serving.created_at)
     if "labels" in rules.on:
         found += _of_labels(project, model, serving.version, rules, missing)
     if "data" in rules.on:
@@ -112,7 +113,12 @@ def _of_clock(tx: Tx, project: Project, model: str, rules: Retraining, since: da
 def _of_labels(
     project: Project, model: str, version: str, rules: Retraining, missing: dict[str, int]
 ) -> list[Trigger]:
-    """Each time that another ``new_labels`` are there."""
+    """Each time that another ``new_labels`` are there; not at once after training would not have helped."""
+    window = spans.seconds(project.model(model).monitoring.window)
+    with project.store.reading() as tx:
+        decided = loop.list_decisions(tx, model, limit=1)
+    if records.rests(decided[0] if decided else None, project.clock.now(), window):
+        return []
     until = gathering.until(project, model)
     rows = gathering.new(project, model, until)
     many, over = divmod(rows, rules.new_labels)

@@ -6,6 +6,8 @@ from everloop.core.loop import Pause
 from everloop.flows.project import Project
 from everloop.store import history, loop
 
+from . import asking
+
 
 def pause(project: Project, model: str | None = None, reason: str = "") -> list[str]:
     """Returns the models whose loop was not paused before. Raises UnknownModel."""
@@ -24,7 +26,7 @@ def pause(project: Project, model: str | None = None, reason: str = "") -> list[
 
 
 def resume(project: Project, model: str | None = None) -> list[str]:
-    """Returns the models whose loop goes on. Raises UnknownModel."""
+    """Returns the models whose loop goes on; what was told meanwhile is considered. Raises UnknownModel."""
     changed = []
     for name in _named(project, model):
         with project.store.writing() as tx:
@@ -33,6 +35,9 @@ def resume(project: Project, model: str | None = None) -> list[str]:
                 continue
             now = project.clock.now()
             history.append(tx, name, "resumed", "the loop goes on", at=now, by=project.user, details={})
+            told = loop.waiting(tx, name) and not loop.lost(tx, name)
+        if told:
+            asking.noticed(project, name, [])
         changed.append(name)
     return changed
 

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from everloop.core.loop import DecisionRecord, Pause, Trigger
+from everloop.flows.monitoring import unchecked
 from everloop.flows.project import Project
 from everloop.flows.serving.jobs import Job, lease
-from everloop.retraining import schedule
+from everloop.retraining import schedule, triage
 from everloop.retraining.triage import Rows
 from everloop.store import jobs, loop, models
 from everloop.store.database import Tx
@@ -51,7 +52,7 @@ class Standing:
     """Where the loop of a model is. ``work``: the job that waits or is done; ``due``: when its schedule comes
     next; ``under_way`` oldest first; ``leeway`` where it was asked for, of a model with a champion;
     ``unreadable``: of the newest decisions those that are damaged, by id; ``lost``: those that are and have
-    not ended, so that the loop stops."""
+    not ended, so that the loop stops; ``future``: the last training, where that is dated in the future."""
 
     model: str
     champion: str | None
@@ -64,6 +65,7 @@ class Standing:
     leeway: Leeway | None = None
     unreadable: tuple[str, ...] = ()
     lost: tuple[str, ...] = ()
+    future: datetime | None = None
 
 
 def standings(project: Project, model: str | None = None, *, counted: bool = False) -> list[Standing]:
@@ -76,8 +78,9 @@ def standings(project: Project, model: str | None = None, *, counted: bool = Fal
 
 
 def _standing(project: Project, model: str, counted: bool) -> Standing:
-    rules = project.model(model).retraining
+    rules, now = project.model(model).retraining, project.clock.now()
     with project.store.reading() as tx:
+        newest = max(loop.retrained(tx, model), default=now)
         serving = models.champion(tx, model)
         going = loop.under_way(tx, model)
         lost = [row["decision_id"] for row in loop.lost(tx, model)]
@@ -91,10 +94,11 @@ def _standing(project: Project, model: str, counted: bool) -> Standing:
         tuple(going),
         decided[0] if decided else None,
         work,
-        schedule.next_due(rules.schedule, project.clock.now()) if rules.schedule else None,
+        schedule.next_due(rules.schedule, now) if rules.schedule else None,
         _leeway(project, model) if counted and serving else None,
         tuple(dict.fromkeys([*lost, *unreadable])),
         tuple(lost),
+        None if triage.past([newest], now) else newest,
     )
 
 
@@ -115,12 +119,14 @@ def _leeway(project: Project, model: str) -> Leeway:
     rules, now = project.model(model).retraining.rules, project.clock.now()
     with project.store.reading() as tx:
         retrained = loop.retrained(tx, model)
+    until = gathering.until(project, model)
+    faults = unchecked.faults(project, model, until) if until is not None else []
     return Leeway(
         rules.rests_until(retrained, now),
         len(rules.lately(retrained, now)),
         rules.budget,
         rules.period,
-        gathering.count(project, model, gathering.until(project, model)),
+        gathering.count(project, model, until, [each.span for each in faults]),
         rules.min_rows,
     )
 

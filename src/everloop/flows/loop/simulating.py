@@ -208,6 +208,7 @@ def replay(
         window_rows=model.monitoring.min_rows,
         min_samples=model.monitoring.drift_min_samples,
         first=1,
+        given=True,
         limit=trainings + 1,
     )
     hear = listener or (lambda done, total, text: None)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
-from everloop.core.loop import DecisionRecord
+from everloop.core.decisions import Evidence
+from everloop.core.loop import DecisionRecord, Trigger
 from everloop.core.spans import words
 
 from .showing import Leeway, Standing, Work
@@ -46,6 +47,11 @@ def outcome(one: DecisionRecord) -> str:
     if one.again_at is not None:
         return f"considered again at {moment(one.again_at)}"
     return ""
+
+
+def speaks(one: DecisionRecord, found: Evidence) -> bool:
+    """Whether it is marked in a list of all that was looked at: it fired, or it decided."""
+    return found.fired or found.message == one.reason
 
 
 def changed(one: DecisionRecord, champion: str | None) -> str:
@@ -99,6 +105,13 @@ def _waits(one: Standing, now: datetime) -> Iterator[str]:
     if not going and one.waiting and last is not None and last.action == "defer":
         again = f"at {moment(last.again_at)}" if last.again_at else "when that has changed"
         yield f"{last.decision_id} was put off, and is considered again {again}"
+
+
+def unconsidered(one: Standing) -> list[Trigger]:
+    """What has come since the last decision: what that has put off was considered."""
+    last = one.last
+    known = {each.key for each in last.triggers} if last is not None and last.action == "defer" else set()
+    return [each for each in one.waiting if each.key not in known]
 
 
 def job(one: Work, now: datetime) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from everloop import validation
 from everloop.core.contracts import ColumnRule, Contract, ContractVerdict, Finding
 from everloop.core.data import DatasetVersion
 from everloop.core.errors import MLOpsError, NotFound
@@ -19,7 +20,7 @@ from everloop.core.runs import Run
 from everloop.flows import agreed, data, usercode
 from everloop.flows.project import Project
 from everloop.store import monitors
-from everloop.validation import checking, expressions, python_schema
+from everloop.validation import expressions
 
 from . import expecting
 from .referring import References
@@ -109,7 +110,7 @@ def _contract(project: Project, run: Run, table: pa.Table, trained: DatasetVersi
     if contract is None:
         return []
     asked = _of_inputs(contract, run, table)
-    verdict = checking.check(table, asked)
+    verdict = validation.checking.check(table, asked)
     found = {(each.column, each.rule): each for each in verdict.findings}
     results = [_result(each, verdict, _limit(asked, each)) for each in verdict.findings]
     for subject, rule, share in _asked(asked, table):
@@ -166,7 +167,8 @@ def _python(
 ) -> list[Result]:
     schema = usercode.load(project, name, usercode.keep_source(project, name))
     gaps = [column for column, each in trained.statistics.items() if each.missing] if trained else []
-    verdict = python_schema.check_python(table, schema, f"python:{name}", inputs=run.features, gaps=gaps)
+    check_python = validation.python_schema.check_python
+    verdict = check_python(table, schema, f"python:{name}", inputs=run.features, gaps=gaps)
     if not verdict.findings:
         return [Result("check", "contract", "contract", False, f"The rows keep {name}.", value=0.0)]
     return [_result(each, verdict, None) for each in verdict.findings]

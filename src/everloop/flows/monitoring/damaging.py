@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from everloop import training
 from everloop.core.documents import dump, load
 from everloop.core.errors import MLOpsError
 from everloop.core.monitoring import Damage, Result
@@ -17,7 +18,6 @@ from everloop.monitoring import damage, faults
 from everloop.monitoring.windows import Window
 from everloop.store import monitors
 from everloop.store.database import Row
-from everloop.training import fitting
 
 from . import referring
 from .referring import References
@@ -78,7 +78,7 @@ def _ranked(project: Project, known: References, table: pa.Table, fired: Sequenc
 
 def _model(project: Project, known: References) -> Callable[[pa.Table], Any]:
     run, pipeline = known.run, referring.pipeline_of(project, known.run)
-    return lambda table: fitting.predict(pipeline, table, run.features, run.task)
+    return lambda table: training.fitting.predict(pipeline, table, run.features, run.task)
 
 
 def _as_trained(known: References, table: pa.Table) -> pa.Table:

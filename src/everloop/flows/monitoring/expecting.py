@@ -14,6 +14,7 @@ import pyarrow as pa
 from everloop.core.errors import FileMissing, InvalidSettings
 from everloop.core.monitoring import Result
 from everloop.core.runs import Run
+from everloop.data import frames
 from everloop.flows.project import Project
 
 PATIENCE = 60.0  # seconds in which somebody else writes pages of the same model
@@ -25,10 +26,10 @@ def check(project: Project, run: Run, name: str, table: pa.Table, until: datetim
     suite = read(project.settings.root / name)
     judge = project.open_suites()
     if until is None:
-        return judge(suite, table.to_pandas(), inputs=run.features)
+        return judge(suite, frames.convert(table, "pandas"), inputs=run.features)
     with project.locks.hold(f"data_docs/{run.model}", wait=PATIENCE):
         place = folder(project, run.model)
-        return judge(suite, table.to_pandas(), inputs=run.features, site=place, at=until)
+        return judge(suite, frames.convert(table, "pandas"), inputs=run.features, site=place, at=until)
 
 
 def folder(project: Project, model: str) -> Path:

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from everloop import training
 from everloop.core.documents import dump, load
 from everloop.core.errors import Corrupt, MLOpsError, Refused, TooFewRows, UnknownVersion
 from everloop.core.runs import Run
@@ -27,7 +28,7 @@ from everloop.monitoring.texture import Texture
 from everloop.settings.monitoring import Watch
 from everloop.store import models, monitors
 from everloop.store.database import Row
-from everloop.training import fitting, serialise, targets
+from everloop.training import serialise, targets
 
 from . import production
 from .production import Answers
@@ -202,7 +203,7 @@ def _held_out(
     """The newest rows that the model was not trained on, and its answers with their truth."""
     chosen = np.flatnonzero(held_out)[-MOST_HELD_OUT:]
     rows = table.take(pa.array(chosen))
-    said = fitting.predict(pipeline_of(project, run), rows, run.features, run.task)
+    said = training.fitting.predict(pipeline_of(project, run), rows, run.features, run.task)
     return chosen, production.of_model(run, champion.positive(run), said, _truth(run, rows))
 
 

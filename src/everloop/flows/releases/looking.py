@@ -11,7 +11,7 @@ from everloop.deployment import judging
 from everloop.deployment.judging import Judgement
 from everloop.flows import states
 from everloop.flows.project import Project
-from everloop.store import releases
+from everloop.store import loop, releases
 from everloop.store.database import Tx
 
 from . import observing
@@ -92,15 +92,22 @@ def _is_news(look: Look, before: Look | None, began: datetime) -> bool:
     return before is None or look.verdict != "hold" or look.at - before.at >= apart
 
 
+def _next(tx: Tx, release: Release) -> str:
+    """What people do after a shadow; empty where the loop itself goes on with a canary."""
+    carried = [each for each in loop.under_way(tx, release.model) if release.release_id in each.releases]
+    if any(each.rollout == "shadow-canary" for each in carried):
+        return ""
+    by_hand = f"everloop deploy {release.model}@{release.version} --strategy canary"
+    if release.environment != PROD:
+        by_hand += f" --env {release.environment}"
+    return f" Release it by canary next: {by_hand}"
+
+
 def _act(tx: Tx, project: Project, release: Release, look: Look) -> Release:
     if look.verdict == "advance":
         return states.widen(tx, project, release, release.step + 1, look.reason)
     if look.verdict == "promote" and release.strategy == "shadow":
-        following = f"everloop deploy {release.model}@{release.version} --strategy canary"
-        if release.environment != PROD:
-            following += f" --env {release.environment}"
-        reason = f"{look.reason} Release it by canary next: {following}"
-        return states.end(tx, project, release, "concluded", reason)
+        return states.end(tx, project, release, "concluded", f"{look.reason}{_next(tx, release)}")
     if look.verdict == "promote" and release.strategy == "rolling" and not release.step:
         return release  # not all workers have it yet
     if look.verdict == "promote":

@@ -115,15 +115,16 @@ def make(project: Project, release: Release, rules: ReleaseRules, wishes: Wishes
             f"predicted in the last {LEARN.days} days.",
             remedy="Say what to expect (--traffic 1000/hour), or deploy directly.",
         )
-    expected = deviations(plan, past, run)
+    expected, unanswered = deviations(plan, past, run), tuple[str, ...]()
     if release.strategy == "shadow":
-        expected |= shadowing.deviations(project, release, plan, run.recipe.business if run else None)
+        seen, unanswered = shadowing.rehearse(project, release, plan, run.recipe.business if run else None)
+        expected |= seen
     outlook = power.outlook(plan, release.strategy, expected, release.arms)
     if not outlook.can_finish:
         more = f" If more than {number(hourly)} units an hour will come, say so: --traffic 5000/hour"
         remedy = outlook.remedy + (more if wishes.hourly is None else "")
         raise Refused(f"This plan cannot finish: {outlook.why}", remedy=remedy)
-    return replace(plan, detects=(*outlook.words, *_supposed(plan, wishes, rules, past), *slow))
+    return replace(plan, detects=(*outlook.words, *unanswered, *_supposed(plan, wishes, rules, past), *slow))
 
 
 def _supposed(plan: Plan, wishes: Wishes, rules: ReleaseRules, past: Past) -> list[str]:

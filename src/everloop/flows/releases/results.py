@@ -17,7 +17,7 @@ from everloop.core.runs import Business
 from everloop.core.serving import Field
 from everloop.deployment.compared import find_measure
 from everloop.flows.project import Project
-from everloop.store import models, observations, releases, shadows
+from everloop.store import models, observations, predictions, releases, shadows
 from everloop.store.database import Row, Tx
 
 from .observing import positive_of
@@ -239,7 +239,7 @@ def _frame(
 ) -> pd.DataFrame:
     """Rows with these inputs and, by prefix of who said it, the value ``y`` of the measure."""
     found = []
-    for row in rows:
+    for row in predictions.intact(rows):
         inputs = json.loads(row["inputs"])
         kept = {name: value for name, value in row.items() if name != "inputs"}
         values = {
@@ -371,5 +371,5 @@ def _apart(row: Row) -> Apart:
         champion=row["prediction"],
         candidate=row["shadow_prediction"],
         label=row["label"],
-        inputs=json.loads(row["inputs"]),
+        inputs=predictions.object_of(row["inputs"]) or {},
     )

@@ -4,7 +4,7 @@ neither an answer nor its latency."""
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -20,7 +20,7 @@ from everloop.flows.serving import planning
 from everloop.serving.answers import Outcome, Reading, label_of
 from everloop.serving.inputs import InputPolicy, Inputs, Rejected, Row
 from everloop.settings import ModelServing
-from everloop.store import failures, models, observations, shadows
+from everloop.store import failures, models, observations, predictions, shadows
 from everloop.store.database import Row as Recorded
 
 from . import faults
@@ -64,6 +64,10 @@ class Died(Unavailable):
     """The candidate ended its process."""
 
 
+class _Damaged(Unavailable):
+    """A recorded request that cannot be read: it says nothing about the candidate."""
+
+
 class Candidate:
     """A version that answers here: compiled if it has such a form, else by the original."""
 
@@ -91,8 +95,12 @@ class Candidate:
         return self.reading.outcomes(self._scores(rows, tensors))
 
     def ordered(self, inputs: str) -> Row:
-        """A logged row in the order of this version's fields; what it does not have is left away."""
-        row, _ = self.inputs.ordered(json.loads(inputs))
+        """A logged row in the order of this version's fields; what it does not have is left away. Raises
+        _Damaged."""
+        found = predictions.object_of(inputs)
+        if found is None:
+            raise _Damaged(predictions.DAMAGED)
+        row, _ = self.inputs.ordered(found)
         return row
 
 
@@ -220,7 +228,8 @@ def _asked(candidate: Candidate, rows: Sequence[Recorded]) -> tuple[list[Outcome
         raise
     except MLOpsError as error:
         if len(rows) == 1:
-            kind = "refused" if isinstance(error, Rejected) else "failed"
+            refused = isinstance(error, Rejected)
+            kind = "refused" if refused else "damaged" if isinstance(error, _Damaged) else "failed"
             return [None], [(rows[0], kind, error.message)]
     outcomes: list[Outcome | None] = []
     failed: list[_Failed] = []
@@ -256,33 +265,52 @@ def gap(asked: Recorded, outcome: Outcome) -> float | None:
         return abs(float(outcome.prediction) - float(asked["value"]))
     if not asked["probabilities"] or not outcome.probabilities:
         return None
-    before: Mapping[str, float] = json.loads(asked["probabilities"])
+    before = predictions.object_of(asked["probabilities"])
+    if before is None:
+        return None
     names = before.keys() | outcome.probabilities.keys()
-    return max(abs(before.get(name, 0.0) - outcome.probabilities.get(name, 0.0)) for name in names)
+    return float(max(abs(before.get(name, 0.0) - outcome.probabilities.get(name, 0.0)) for name in names))
 
 
 # -- beforehand --------------------------------------------------------------------------------------------
 
 
-def deviations(
+def rehearse(
     project: Project, release: Release, plan: Plan, business: Business | None = None
-) -> dict[str, float]:
-    """The standard deviation of the differences that a shadow's measures will have, at most: seen by asking
-    the candidate the champion's newest requests. Empty where too few are recorded."""
+) -> tuple[dict[str, float], tuple[str, ...]]:
+    """The candidate is asked the champion's newest requests: the standard deviation of the differences that a
+    shadow's measures will have, at most, and in words what it could not answer. Both are empty where too few
+    are recorded."""
     with project.store.reading() as tx:
         rows = shadows.newest(tx, release.model, release.against or "", REHEARSED)
     if len(rows) < _LEAST:
-        return {}
+        return {}, ()
     try:
-        outcomes, _ = _asked(Candidate(project, release.model, release.version), rows)
+        outcomes, failed = _asked(Candidate(project, release.model, release.version), rows)
     except Died as error:
         raise Refused(
             f"{release.model}@{release.version} was asked recorded requests. {error.message}",
             remedy="Look at the model and its inputs.",
         ) from error
     pairs = [(row, outcome) for row, outcome in zip(rows, outcomes, strict=True) if outcome is not None]
-    if not pairs:
-        return {}
+    return _deviations(pairs, plan, business) if pairs else {}, _unanswered(release, len(rows), failed)
+
+
+def _unanswered(release: Release, asked: int, failed: Sequence[_Failed]) -> tuple[str, ...]:
+    kinds = [kind for _, kind, _ in failed]
+    problem = next((each for _, kind, each in failed if kind != "damaged"), "")
+    if not problem:
+        return ()
+    said = (
+        f"Of {asked - kinds.count('damaged'):,} recorded requests {release.version} refused "
+        f"{kinds.count('refused'):,} and could not answer {kinds.count('failed'):,}"
+    )
+    return (f"{said}: {problem[:_TOLD]}",)
+
+
+def _deviations(
+    pairs: Sequence[tuple[Recorded, Outcome]], plan: Plan, business: Business | None
+) -> dict[str, float]:
     apart = np.mean([str(label_of(outcome)) != row["prediction"] for row, outcome in pairs])
     gaps = [apart_by for row, outcome in pairs if (apart_by := gap(row, outcome)) is not None]
     changed = float(np.sqrt(max(apart, 1 / len(pairs))))

@@ -19,8 +19,9 @@ from .world import DAY, Trained
 @dataclass(frozen=True)
 class Plan:
     """The policy that is tried. ``window``: the seconds of a window of monitoring, and ``window_rows`` the
-    labelled rows that it has at least; ``first``: rows that the first model is trained on; ``canary``: days
-    that a release takes; ``limit``: trainings, at most."""
+    labelled rows that it has at least; ``first``: rows that the first model is trained on, which people
+    have done where it is ``given``: no limit counts that; ``canary``: days that a release takes; ``limit``:
+    trainings, at most."""
 
     model: str = "simulated"
     rules: Rules = field(default_factory=Rules)
@@ -31,6 +32,7 @@ class Plan:
     window_rows: int = 200
     min_samples: int = 50
     first: int = 500
+    given: bool = False
     canary: int = 0
     limit: int | None = None
 
@@ -113,5 +115,7 @@ class Kept:
     def under_way(self) -> list[DecisionRecord]:
         return [each for each in self.records.values() if each.is_open]
 
-    def retrained(self) -> tuple[datetime, ...]:
-        return tuple(each.at for each in self.records.values() if each.run_id)
+    def retrained(self, *, given: bool = False) -> tuple[datetime, ...]:
+        """When the loop has trained; ``given``: without what was trained before there was a champion."""
+        trained = [each for each in self.records.values() if each.run_id]
+        return tuple(each.at for each in trained if not given or each.champion is not None)

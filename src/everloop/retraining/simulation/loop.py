@@ -187,7 +187,7 @@ class Loop(Days):
             release=going[0].decision_id if going else None,
             before=self._before(serving) if serving and not broken else None,
             rows=self.count(serving) if serving else triage.Rows(),
-            retrained=kept.retrained(),
+            retrained=kept.retrained(given=self.plan.given),
         )
 
     def _before(self, serving: Version) -> Before | None:
@@ -228,9 +228,11 @@ class Loop(Days):
         found = self._benefit(serving, new if len(new) >= benefit.FEWEST else unseen)
         learnt = len(serving.trained.learnt) + len(serving.trained.held)
         newer = self.kept.versions[self.kept.versions.index(serving) + 1 :]
-        last = max([serving.at, *(each.at for each in newer)])
+        known = triage.past([serving.at, *(each.at for each in newer)], self.now)
         judged = [each.verdict for each in self.kept.versions[-benefit.MEMORY :] if each.challenged]
-        growth, steps = len(rows) / max(1, learnt), (self.now - last).total_seconds() / self.plan.window
+        growth, steps = len(rows) / max(1, learnt), benefit.WAIT
+        if known:
+            steps = (self.now - max(known)).total_seconds() / self.plan.window
         good, why = benefit.worth(
             found,
             growth=growth,
@@ -262,7 +264,7 @@ class Loop(Days):
         record = self.kept.records[self.kept.of_job[job.number]]
         record = replace(record, evidence=(*record.evidence, *decision.evidence))
         if not decision.retrain:
-            record = replace(record, action="refuse", code="no_benefit", reason=decision.reason)
+            record = replace(record, action="refuse", code=triage.NO_BENEFIT, reason=decision.reason)
         self.kept.records[record.decision_id] = record
         if not decision.retrain:
             self._end(job, "refused", "")

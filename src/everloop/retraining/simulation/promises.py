@@ -152,15 +152,16 @@ def _one_version(loop: Loop) -> Iterator[tuple[str, str]]:
 
 
 def _limits(loop: Loop) -> Iterator[tuple[str, str]]:
-    """By the times that are written down: those are all that anybody has."""
+    """By the times that are written down, of those before it: those are all that anybody has."""
     rules = loop.plan.rules
-    times = sorted(each.at for each in loop.kept.records.values() if each.run_id and each.code not in _FREE)
-    for before, after in pairwise(times):
-        apart = (after - before).total_seconds()
+    records = sorted(loop.kept.records.values(), key=lambda each: each.number)
+    times = [each.at for each in records if each.run_id and each.code not in _FREE]
+    for k, at in enumerate(times):
+        before = triage.past(times[:k], at)
+        apart = (at - max(before)).total_seconds() if before else rules.cooldown
         if apart < rules.cooldown:
             yield "cooldown", f"retrained {apart:.0f} s after the last one; {rules.cooldown:.0f} have to pass"
-    for k in range(rules.budget, len(times)):
-        if (times[k] - times[k - rules.budget]).total_seconds() < rules.period:
+        if len(rules.lately(before, at)) >= rules.budget:
             yield "budget", f"more than {rules.budget} retrainings within {rules.period:.0f} s"
 
 
