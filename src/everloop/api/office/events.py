@@ -52,23 +52,16 @@ class CloudEvent(TellingTrigger):
     specversion: Literal["1.0"]
 
 
+# No parameters: OpenAPI cannot say that, where these headers are sent, the body need not fit its schema.
 DESCRIBED: dict[str, Any] = {
-    "parameters": [
-        {
-            "name": f"{PREFIX}{name}",
-            "in": "header",
-            "required": False,
-            "description": "In binary mode; the body is then the event's data, of any type.",
-            "schema": {"type": "string"},
-            "example": _EXAMPLE[name],
-        }
-        for name in ATTRIBUTES
-    ],
     "requestBody": {
+        "description": "In binary mode the attributes are the headers "
+        + ", ".join(f"`{PREFIX}{name}`" for name in ATTRIBUTES)
+        + "; the body is then the event's data, of any type, and none of these schemas.",
         "content": {
             "application/json": {"schema": TellingTrigger.model_json_schema()},
             EVENT_TYPE.decode(): {"schema": CloudEvent.model_json_schema()},
-        }
+        },
     },
 }
 
