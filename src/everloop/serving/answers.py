@@ -20,7 +20,7 @@ class RowsFailed(Unavailable):
     """A model raised an error over some rows, or gave no number. It may answer most of them by themselves."""
 
 
-class Outcome(msgspec.Struct, omit_defaults=True):
+class Outcome(msgspec.Struct, omit_defaults=True, gc=False):
     """What a model says of one row. ``prediction`` is the class as a number (its own value where all classes
     are whole numbers, else its place among them), or the value of a regression."""
 
@@ -42,7 +42,7 @@ class By:
     probability: float | None = None
 
 
-class Logged(msgspec.Struct, omit_defaults=True):
+class Logged(msgspec.Struct, omit_defaults=True, gc=False):
     """One line of the prediction log. ``release_id`` to ``unit`` are of predictions under a release,
     ``selection`` and ``inclusion`` of models whose answers decide over labels (feedback.py)."""
 
@@ -53,7 +53,7 @@ class Logged(msgspec.Struct, omit_defaults=True):
     variant: str
     request_id: str
     latency_ms: float | None
-    inputs: dict[str, Any]
+    inputs: msgspec.Struct | dict[str, Any]
     prediction: str | float
     confidence: float | None
     probabilities: dict[str, float] | None

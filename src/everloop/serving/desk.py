@@ -89,8 +89,21 @@ class Served:
         shown = probability if release else None
         return replace(self, variant=variant, release=release, probability=shown, base=self.base or self)
 
-    def logged(self, row: Row) -> dict[str, Any]:
+    @cached_property
+    def _object(self) -> Callable[..., msgspec.Struct] | None:
+        """Makes an object of values by name, in a quarter of the time that a dict takes."""
+        if self.base:
+            return self.base._object
+        names = {f"f{place}": name for place, name in enumerate(self.inputs.names)}
+        try:
+            return msgspec.defstruct("Row", [(each, Any) for each in names], rename=names, gc=False)
+        except ValueError:  # a name has a quote, a backslash or a control character
+            return None
+
+    def logged(self, row: Row) -> msgspec.Struct | dict[str, Any]:
         """A row's values by name, as they are logged."""
+        if self._object is not None and not self.masked:
+            return self._object(*row)
         values = dict(zip(self.inputs.names, row, strict=True))
         for name, how in self.masked.items():
             if values.get(name) is not None:
@@ -267,7 +280,7 @@ def finish(
     was read from. ``by``: who answered, when it was not the target (a fallback). Raises RowsFailed for
     scores that are no numbers.
     """
-    model = by or batch.target.model
+    model, feedback = by or batch.target.model, batch.target.model.feedback
     outcomes = model.reading.outcomes(scores)
     lines: list[bytes] = []
     start = 0
@@ -276,8 +289,8 @@ def finish(
         some, base = outcomes[start:end], name()
         names = [base] if asked.single else [f"{base}.{place}" for place in range(end - start)]
         warned = _told(asked, batch.warned[start:end] if batch.warned else None)
-        marks = _marks(batch.target.model.feedback, names, some)
-        held = [at for at, mark in enumerate(marks) if mark.selection == "hold_out"]
+        marks = _marks(feedback, names, some) if feedback else ()
+        held = [at for at, mark in enumerate(marks) if mark.selection == "hold_out"] if marks else ()
         if ask.request is not None:
             body, header = openinference.response(ask.request, some, model.by, base, warned, held)
             ask.reply = Reply(body, header=header, rows=len(some), prediction_id=base)
@@ -295,9 +308,7 @@ def finish(
     return lines
 
 
-def _marks(feedback: Feedback | None, names: Sequence[str], outcomes: Sequence[Outcome]) -> Sequence[Mark]:
-    if feedback is None:
-        return ()
+def _marks(feedback: Feedback, names: Sequence[str], outcomes: Sequence[Outcome]) -> Sequence[Mark]:
     return [feedback.mark(name, label_of(one)) for name, one in zip(names, outcomes, strict=True)]
 
 

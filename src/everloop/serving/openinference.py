@@ -41,7 +41,7 @@ KINDS: dict[str, Any] = {
     "BYTES": np.object_,
 }
 _ONE = ([1, 1], [1])
-_FLOATS = frozenset(("FP16", "FP32", "FP64"))
+FLOATS = frozenset(("FP16", "FP32", "FP64"))
 LABEL, PROBABILITIES, VALUE = "predict", "predict_proba", "predict"
 EXAMPLE = (
     'Send {"inputs": [{"name": "X", "shape": [1, 4], "datatype": "FP64", "data": [5.1, 3.5, 1.4, 0.2]}]}.'
@@ -68,7 +68,7 @@ class Request(msgspec.Struct, gc=False):
     outputs: list[Wanted] | None = None
 
 
-class Output(msgspec.Struct, omit_defaults=True):
+class Output(msgspec.Struct, omit_defaults=True, gc=False):
     name: str
     shape: list[int]
     datatype: str
@@ -76,7 +76,7 @@ class Output(msgspec.Struct, omit_defaults=True):
     parameters: dict[str, Any] | None = None
 
 
-class Response(msgspec.Struct, omit_defaults=True):
+class Response(msgspec.Struct, omit_defaults=True, gc=False):
     model_name: str
     model_version: str
     id: str = ""
@@ -197,7 +197,7 @@ def single(tensors: Sequence[Tensor], inputs: Inputs) -> list[Any] | None:
         if datatype == "BYTES":
             if type(value) is not str:
                 return None
-        elif datatype not in _FLOATS or type(value) is list:
+        elif datatype not in FLOATS or type(value) is list:
             return None
         found[tensor.name] = value
     if len(found) != len(tensors) or not inputs.known.issuperset(found):

@@ -1,7 +1,7 @@
 """V2 requests that differ only in their values, read in a third of the time.
 
 A client writes the same JSON again and again, with other values in it. What stands around them is learnt, and
-one regular expression takes the next request apart. It fits only where the values are plain numbers and texts
+one regular expression takes the next request apart. It fits only where the values are numbers and texts
 without escapes, so that the whole reader would have found the same; all else goes to the whole reader.
 """
 
@@ -25,10 +25,10 @@ KEPT = 4  # kinds of request to one model
 LONGEST = 8_000  # bytes of one: a longer one takes long to learn
 RAREST = 100_000  # requests of no known kind until the next is learnt, at most
 _TEXT = rb'"[^"\\\x00-\x1f]*"'
-_NUMBER = rb"-?(?:0|[1-9]\d{0,14})(?:\.\d{1,20})?(?:[eE][+-]?\d{1,2})?"
-_DATA = re.compile(rb'"data"\s*:\s*\[\s*(%b|%b|null)\s*\]' % (_TEXT, _NUMBER))
+_NUMBERS = rb"[-+0-9.eEnul, \t\r\n]*"  # or nulls; what else it fits is no JSON
+_DATA = re.compile(rb'"data"\s*:\s*\[\s*(%b|%b)\s*\]' % (_TEXT, _NUMBERS))
 _ID = re.compile(rb'"id"\s*:\s*(%b)' % _TEXT)
-_values = msgspec.json.Decoder(list[float | int | str | None]).decode
+_values = msgspec.json.Decoder(list[Any]).decode
 
 
 class Reader:
@@ -67,15 +67,17 @@ class Reader:
 
 class Kind:
     """Requests of one row that are alike but for their values, and for their id where it is at ``id_at``
-    among them. ``places`` says at which of them each field of the model stands."""
+    among them. ``places`` says at which of them each field of the model stands; None: in their order."""
 
     def __init__(
-        self, around: re.Pattern[bytes], asked: Request, places: Sequence[int], id_at: int | None
-    ) -> None:
+        self, around: re.Pattern[bytes], asked: Request, places: Sequence[int] | None, id_at: int | None,
+        width: int,
+    ) -> None:  # fmt: skip
         self._around = around
         self._asked = asked
         self._places = places
         self._id_at = id_at
+        self._count = width + (id_at is not None)
 
     def read(self, body: bytes | bytearray) -> tuple[Request, list[Any]] | None:
         """The request and its row; None of another kind."""
@@ -86,37 +88,52 @@ class Kind:
             values = _values(b"[" + b",".join(found.groups()) + b"]")
         except (msgspec.DecodeError, UnicodeDecodeError):  # a text that is no UTF-8
             return None
+        if len(values) != self._count:
+            return None
         asked = self._asked
         if self._id_at is not None:
             asked = Request([], f"{values.pop(self._id_at)}", asked.parameters, asked.outputs)
-        return asked, [values[at] for at in self._places]
+        return asked, values if self._places is None else [values[at] for at in self._places]
 
 
 def learnt(body: bytes, asked: Request, inputs: Inputs) -> Kind | None:
-    """The kind of a request that was read whole; None where it is not one plain value for each field."""
-    tensors = asked.inputs
-    names = [tensor.name for tensor in tensors]
+    """The kind of a request that was read whole; None where it is neither one plain value for each field nor
+    one tensor of numbers for all of them."""
+    tensors, width = asked.inputs, len(inputs.names)
     spans = [found.span(1) for found in _DATA.finditer(body)]
-    if openinference.single(tensors, inputs) is None or not len(spans) == len(names) == len(inputs.names):
+    if len(spans) != len(tensors):
         return None
-    fits = [b"(%b|null)" % (_TEXT if tensor.datatype == "BYTES" else _NUMBER) for tensor in tensors]
-    marks = [b'"%d"' % at if tensor.datatype == "BYTES" else b"%d" % at for at, tensor in enumerate(tensors)]
+    row = len(tensors) == 1 and tensors[0].shape == [1, width] != [1, 1]
+    if row:
+        if tensors[0].datatype not in openinference.FLOATS:
+            return None
+        fits, marks, places = [b"(%b)" % _NUMBERS], [b",".join(b"%d" % at for at in range(width))], None
+    else:
+        if openinference.single(tensors, inputs) is None or len(tensors) != width:
+            return None
+        texts = [tensor.datatype == "BYTES" for tensor in tensors]
+        fits = [b"(%b|null)" % _TEXT if text else b"(%b)" % _NUMBERS for text in texts]
+        marks = [b'"%d"' % at if text else b"%d" % at for at, text in enumerate(texts)]
+        names = [tensor.name for tensor in tensors]
+        places = [names.index(name) for name in inputs.names]
     id_at = None
     if asked.id is not None:
         found = _ID.search(body)
         if found is None:
             return None
-        id_at = bisect(spans, found.span(1))
-        spans.insert(id_at, found.span(1))
-        fits.insert(id_at, b"(%b)" % _TEXT)
-        marks.insert(id_at, b'"id"')
+        at = bisect(spans, found.span(1))
+        id_at = width if row and at else at  # among the values
+        spans.insert(at, found.span(1))
+        fits.insert(at, b"(%b)" % _TEXT)
+        marks.insert(at, b'"id"')
     edges = [0, *(edge for span in spans for edge in span), len(body)]
     around = [body[start:end] for start, end in zip(edges[::2], edges[1::2], strict=True)]
     kind = Kind(
         re.compile(_woven([re.escape(text) for text in around], fits)),
         Request([], None, asked.parameters, asked.outputs),
-        [names.index(name) for name in inputs.names],
+        places,
         id_at,
+        width,
     )
     return kind if _is_read_alike(kind, _woven(around, marks), inputs) else None
 

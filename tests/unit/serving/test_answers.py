@@ -56,6 +56,15 @@ def test_the_best_class_its_share_and_all_shares() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("names", [("a b", "f0"), ('a"b', "b"), ("a\\nb", "ü"), ("self", "")])
+@pytest.mark.parametrize("masked", [{}, {"a b": "hide"}])
+def test_inputs_are_logged_by_name_whatever_the_names_are(names: tuple[str, str], masked: Any) -> None:
+    form = Form("onnx", "", "classification", ("no", "yes"), tuple(map(Field, names)))
+    _, (line,) = ask({"features": [0.25, 2]}, model=served(form, masked=masked))
+    hidden = "***" if masked.keys() & {*names} else 0.25
+    assert line["inputs"] == {names[0]: hidden, names[1]: 2}
+
+
 def test_classes_that_are_whole_numbers_are_told_as_such() -> None:
     form = Form("onnx", "", "classification", ("-1", "3"), ())
     assert [one.prediction for one in Reading(form).outcomes(np.array([[0.9, 0.1], [0.1, 0.9]]))] == [-1, 3]

@@ -17,6 +17,7 @@ from everloop.serving.repeated import Reader
 
 FIELDS = (Field("age"), Field("city", "category", levels=("Oslo", "Rome")), Field("member", "boolean"))
 FORM = Form("onnx", "", "classification", ("no", "yes"), FIELDS)
+NUMBERS = Form("onnx", "", "classification", ("no", "yes"), (*map(Field, "abc"), Field("d", "boolean")))
 TYPES = {"age": "FP64", "city": "BYTES", "member": "FP32"}
 VALUES = {"age": 1, "city": "Oslo", "member": 0}
 
@@ -29,15 +30,23 @@ def body(values: dict[str, Any] = VALUES, shape: tuple[int, ...] = (1, 1), **mor
     return json.dumps({"inputs": inputs, **more}, ensure_ascii=False).encode()
 
 
+def row(
+    data: str = "[1, 2.5, null, 1]", shape: str = "[1, 4]", datatype: str = "FP64", more: str = ""
+) -> bytes:
+    """One tensor with a value for each field of ``NUMBERS``."""
+    tensor = f'{{"name": "X", "shape": {shape}, "datatype": "{datatype}", "data": {data}}}'
+    return f'{{"inputs": [{tensor}]{more}}}'.encode()
+
+
 def said(asked: Any, question: Any) -> Any:
     rows = [list(row) for row in question.rows]
     kinds = [[type(value) for value in row] for row in rows]
     return rows, kinds, question.single, question.id, asked.id or "", asked.parameters, asked.outputs
 
 
-def whole(text: bytes) -> Any:
+def whole(text: bytes, form: Form = FORM) -> Any:
     try:
-        return said(*openinference.read(text, None, Inputs(FORM), 10))
+        return said(*openinference.read(text, None, Inputs(form), 10))
     except MLOpsError as error:
         return str(error)
 
@@ -49,9 +58,9 @@ def read(reader: Reader, text: bytes | bytearray) -> Any:
         return str(error)
 
 
-def knows(*bodies: bytes) -> Reader:
+def knows(*bodies: bytes, form: Form = FORM) -> Reader:
     """A reader that has learnt the kinds of these."""
-    reader = Reader(Inputs(FORM))
+    reader = Reader(Inputs(form))
     for text in bodies:
         before = len(reader._kinds)
         for _ in range(100):
@@ -101,6 +110,55 @@ def test_the_order_of_tensors_and_spaces_are_its_own(no_whole_reader: Any) -> No
     no_whole_reader()
     assert read(reader, turned) == expected
     assert expected[0] == [[None, "Oslo", True]]
+
+
+@pytest.mark.parametrize("more", ["", ', "id": "7"', ', "outputs": [{"name": "predict"}]'])
+@pytest.mark.parametrize(
+    "data", ["[1,2,3,0]", "[ -1e-5,\t2E3 , null,1\n]", "[1e2, 12345678901234567890, 0, null]"]
+)
+def test_a_row_of_numbers_is_read_without_the_whole_reader(
+    no_whole_reader: Any, more: str, data: str
+) -> None:
+    reader, other = knows(row(more=more), form=NUMBERS), row(data, more=more.replace("7", "8"))
+    expected = whole(other, NUMBERS)
+    assert len(expected[0][0]) == 4
+    no_whole_reader()
+    assert read(reader, bytearray(other)) == expected
+
+
+def test_an_id_may_stand_before_a_row(no_whole_reader: Any) -> None:
+    reader = knows(b'{"id": "7", ' + row()[1:], form=NUMBERS)
+    other = b'{"id": "8", ' + row("[4, 3, 2, 1]")[1:]
+    expected = whole(other, NUMBERS)
+    no_whole_reader()
+    assert read(reader, other) == expected
+
+
+NO_ROWS = [
+    *("[1, 2, 3]", "[1, 2, 3, 4, 5]", "[]", "[1,, 2, 3]", "[1, 2, 3, 4,]", "[01, 2, 3, 4]", "[1, 2], [3, 4]"),
+    *("[1, 2, 3, 1e999]", "[1, 2, 3, -]", "[1, 2, 3, nul]", "[n, u, l, e]", "[[1, 2, 3, 4]]", "[1, 2, 3, 4"),
+    *("[true, 2, 3, 4]", '["1", 2, 3, 4]', "[NaN, 2, 3, 4]"),
+]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *map(row, NO_ROWS),
+        row("[1, 2, 3, 4, 5, 6, 7, 8]", "[2, 4]"),
+        row(shape="[4]"),
+        row(shape="[4, 1]"),
+        row(datatype="INT32"),
+        row("[1, 2, 3]", more=', "id": "7"'),
+        row(more=', "id": "a", "id": "b"'),
+    ],
+)
+def test_a_row_that_is_none_is_read_whole(text: bytes) -> None:
+    known = row(), row(more=', "id": "7"'), row(datatype="FP32")
+    for reader in (knows(*known, form=NUMBERS), Reader(Inputs(NUMBERS))):
+        for _ in range(9):
+            assert read(reader, text) == whole(text, NUMBERS)
+        assert read(reader, row()) == whole(row(), NUMBERS)
 
 
 @pytest.mark.parametrize(
