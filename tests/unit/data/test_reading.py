@@ -509,6 +509,37 @@ def test_text_in_arrow_that_is_not_utf8_is_refused_with_its_column(column: pa.Ar
             read(tmp_path / "x.arrow")
 
 
+def _texts(ends: list[int], text: bytes, kind: pa.DataType, offset: int = 0) -> pa.Array:
+    """Texts as another program may have written them, with nothing looked at."""
+    widths = {pa.string(): np.int32, pa.large_string(): np.int64}
+    buffers = [None, pa.py_buffer(np.array(ends, widths[kind])), pa.py_buffer(text)]
+    return pa.Array.from_buffers(kind, len(ends) - 1 - offset, buffers, offset=offset)
+
+
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_string()], ids=str)
+@pytest.mark.parametrize(
+    ("ends", "text"),
+    [
+        ([0, 1, 2], "ä".encode()),
+        ([0, 2, 2, 3], "aä".encode()),
+        ([0, 1, 2], b"a\xff"),
+        ([0, 2, 1], b"ab"),
+        ([0, -3, 2], b"ab"),
+        ([0, 9, 2], b"ab"),
+    ],
+    ids=["split", "empty", "other", "backwards", "negative", "beyond"],
+)
+def test_texts_that_are_not_sound_are_refused(ends: list[int], text: bytes, kind: pa.DataType) -> None:
+    with pytest.raises(WrongType, match="something other than its type"):
+        to_table(pa.table({"x": _texts(ends, text, kind)}))
+
+
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_string()], ids=str)
+def test_bytes_that_no_text_has_do_not_count(kind: pa.DataType) -> None:
+    array = _texts([0, 1, 2, 2], b"\xffb\xff", kind, offset=1)
+    assert to_table(pa.table({"x": array}))["x"].to_pylist() == ["b", ""]
+
+
 @pytest.mark.parametrize(
     "frame",
     [
