@@ -76,8 +76,7 @@ def diagnose(
 
 
 def told_once(found: Sequence[Result], broken: Sequence[Result]) -> list[Result]:
-    """What the check of a table found and what is ``broken``: of a column that is lost or all missing the
-    fault alone."""
+    """What a check found and what is ``broken``: of a column that is lost or all missing the fault alone."""
     lost = {each.subject for each in broken if each.details.get("fault") == "missing" and each.value == 1}
     kept = [
         each for each in found
@@ -132,8 +131,10 @@ def _gone(window: Window, results: Sequence[Result]) -> Iterator[Result]:
         if not each.fired or each.family != "quality":
             continue
         if each.statistic == "missing_column":
-            text = f"'{each.subject}' does not come any more: the column is missing."
-            yield fault(each.subject, "missing", text, value=1.0)
+            now = each.value or 0.0
+            of = "any more" if now == 1 else f"in {words.share(now)} of {words.rows(window.rows)}"
+            text = f"'{each.subject}' does not come {of}: the column is missing."
+            yield fault(each.subject, "missing", text, value=now)
         elif each.statistic == "missing" and (each.value or 0.0) - (each.usual or 0.0) >= SUDDEN:
             now, before = each.value or 0.0, each.usual or 0.0
             text = (

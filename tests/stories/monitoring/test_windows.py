@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 from threading import Thread
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -101,6 +102,45 @@ def test_days_that_were_odd_and_are_over_say_nothing_of_later_ones(shop: Shop) -
 def _in_cents(table: pa.Table) -> pa.Table:
     cents = pc.multiply(table.column("monthly_fee"), 100.0)
     return table.set_column(table.column_names.index("monthly_fee"), "monthly_fee", cents)
+
+
+def test_a_column_that_is_lost_is_told_once_in_the_alert(shop: Shop) -> None:
+    shop.serve(2)
+    for lost in (_emptied, None):
+        if lost is None:  # not even its name comes
+            shop.logged = lambda line: {**line, "inputs": _without(line["inputs"], "age")}  # type: ignore[method-assign]
+        shop.serve(1, lost)
+        (checked,) = [one for one in shop.look() if one.kind == "answers" and one.findings]
+        assert [each.statistic for each in checked.findings if each.family == "quality"] == ["fault"]
+    with shop.project.store.reading() as tx:
+        (alert,) = alerts.list_alerts(tx, MODEL)
+    told = [each for each in alert.findings if each.result.family == "quality"]
+    assert [(each.result.subject, each.times) for each in told] == [("age", 2)]
+    assert told[0].result.message == "'age' does not come any more: the column is missing."
+
+
+def test_a_column_that_did_not_come_for_hours_is_not_said_to_be_gone(shop: Shop) -> None:
+    shop.serve(2)
+    shop.look()
+    shop.logged = (
+        lambda line: (  # type: ignore[method-assign]
+            {**line, "inputs": _without(line["inputs"], "age")} if line["at"][11:13] < "12" else line
+        )
+    )
+    shop.serve(1)
+    (checked,) = [one for one in shop.look() if one.kind == "answers"]
+    (fault,) = [each for each in checked.findings if each.statistic == "fault"]
+    assert fault.message == "'age' does not come in 50.3 % of 1,000 rows: the column is missing."
+    assert fault.value == 0.503
+
+
+def _emptied(table: pa.Table) -> pa.Table:
+    at = table.column_names.index("age")
+    return table.set_column(at, "age", pa.nulls(table.num_rows, table.field("age").type))
+
+
+def _without(inputs: dict[str, Any], name: str) -> dict[str, Any]:
+    return {key: value for key, value in inputs.items() if key != name}
 
 
 def test_a_window_with_few_rows_goes_on_into_the_next_day(open_shop: Callable[..., Shop]) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from everloop.core.documents import load
 from everloop.core.monitoring import Checked, Result
 from everloop.flows.project import Project
-from everloop.monitoring import checks, estimated
+from everloop.monitoring import checks, estimated, faults
 from everloop.monitoring.backtest import Track
 from everloop.settings.monitoring import Watch
 from everloop.store import monitors, predictions
@@ -49,7 +49,8 @@ def check(
         results += [_of_prediction(one) for one in moved]
     if known.estimator is not None:
         results += _estimated(project, known, version, span, alpha)
-    results += damaging.explain(project, known, version, span, window.inputs, results)
+    broken = damaging.explain(project, known, version, span, window.inputs, results)
+    results = faults.told_once(results, broken)
     results += contracting.of_window(project, known, version, span)
     results += _of_the_future(project, known.run.model, version)
     results = [each for each in results if each.subject not in known.masked]
