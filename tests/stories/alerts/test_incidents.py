@@ -378,3 +378,21 @@ def test_labels_do_not_open_what_somebody_closed(tmp_path: Path) -> None:
     closing.close(here, opened.alert_id, "known")
     (other,) = take(here, worse(), kind="labels")
     assert other.alert_id != opened.alert_id
+
+
+@pytest.mark.parametrize(
+    ("closing", "events"),
+    [(True, ["opened", "closed", "opened", "closed"]), (False, ["opened"])],
+)
+def test_who_was_told_that_it_closed_is_told_that_it_is_open_again(
+    tmp_path: Path, closing: bool, events: list[str]
+) -> None:
+    here = project(tmp_path, channels=NOBODY, closing=closing)
+    take(here, worse())
+    for hour in (1, 2, 3):
+        take(here, hour=hour)
+    (again,) = take(here, worse("recall"), kind="labels")
+    assert again.told == {"team": "critical"}
+    for hour in (1, 2, 3):
+        take(here, hour=hour, kind="labels")
+    assert [event for _, event, _ in told(here)] == events

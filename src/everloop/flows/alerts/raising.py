@@ -60,6 +60,8 @@ def _of_these(tx: Tx, project: Project, checked: Checked, key: str) -> Alert | N
         same = any(each.since < checked.until and checked.since < each.until for each in alert.findings)
         if same and alert.closed_by == BY_ITSELF:
             opened = replace(alert, status="open", closed_at=None, closed_by=None, reason="")
+            if project.settings.alerts.closing:
+                opened = replace(opened, told={})  # for those who were told that it closed it is a new one
             _tell(tx, project, opened, "reopened", f"labels came: {alert.title}")
             return opened
     return None
