@@ -15,7 +15,7 @@ from tests.stories.serving.test_dashboard import Page
 from everloop.core.monitoring import Alert
 from everloop.dashboard import alert as pages
 from everloop.flows import history
-from everloop.flows.alerts import closing, delivering, showing
+from everloop.flows.alerts import closing, delivering, showing, silencing
 from everloop.flows.project import Project
 
 OVER = "over the budget of 1 messages in 7 days"
@@ -150,6 +150,22 @@ def test_who_was_told_meanwhile_is_not_told_again(tmp_path: Path, clock: Hands, 
 def _data(request: tuple[str, dict[str, str], bytes]) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(request[2])["data"]
     return found
+
+
+def test_what_is_silenced_is_for_a_digest_after_that(
+    tmp_path: Path, clock: Hands, hook: receivers.Http
+) -> None:
+    here = here_with(tmp_path, clock, hook)
+    alert = held_back(here)
+    silencing.silence(here, "iris", 36 * 3600, "a new form")
+    for day in (0, 1):
+        clock.at = NOON + day * DAY
+        assert delivering.deliver(here) == delivering.Delivery(waiting=1)
+    assert digests(hook) == []
+    assert held(here, alert) == f"{OVER}: held for the next digest"
+    clock.at = NOON + 2 * DAY
+    assert delivering.deliver(here) == delivering.Delivery(delivered=1)
+    assert [each["alert_id"] for each in digests(hook)[0]["alerts"]] == [alert.alert_id]
 
 
 def test_a_digest_says_when(tmp_path: Path, clock: Hands, hook: receivers.Http) -> None:

@@ -125,14 +125,14 @@ class _Pass:
             else:
                 self._put_off(entry, error.message)
         else:
-            self._mark(entry, message if digest else None)
+            self._mark(entry, message)
 
-    def _mark(self, entry: Row, digest: Message | None) -> None:
+    def _mark(self, entry: Row, message: Message | None) -> None:
         with self._project.store.writing() as tx:
             outbox.mark_delivered(tx, entry["sequence"], self._project.clock.now())
-            if digest is not None:
-                digests.delivered(tx, self._project, entry, digest)
-        self.delivered += 1
+            if "digest" in entry["document"]:
+                digests.delivered(tx, self._project, entry, message)
+        self.delivered += message is not None
 
     def _put_off(self, entry: Row, error: str) -> None:
         pause = min(FIRST_PAUSE * 2 ** min(entry["attempts"], 20), LONGEST_PAUSE)

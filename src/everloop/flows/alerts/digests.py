@@ -16,7 +16,7 @@ from everloop.store import alerts, history, outbox
 from everloop.store.database import Row, Tx
 from everloop.store.times import to_text
 
-from . import texts
+from . import routing, texts
 
 EVERY = timedelta(days=1)
 LONGEST = timedelta(days=7)  # since an alert was heard of last: then no digest follows one that was given up
@@ -60,16 +60,20 @@ def held(project: Project, said: str) -> str:
 
 
 def compose(project: Project, entry: Row) -> Message | None:
-    """The text of a digest as of now; None where there is nothing to tell any more."""
+    """The text of a digest as of now; None where there is nothing to tell. What is silenced waits on."""
     with project.store.reading() as tx:
-        found = waiting(tx, entry["document"]["channel"])
+        silences = alerts.list_silences(tx, project.clock.now())
+        found = [
+            alert for alert in waiting(tx, entry["document"]["channel"])
+            if not all(routing.silence_of(each, alert.model, silences) for each in alert.findings)
+        ]  # fmt: skip
     return texts.digest(project, _message_id(entry), found) if found else None
 
 
-def delivered(tx: Tx, project: Project, entry: Row, message: Message) -> None:
-    """Its alerts are told of; what came meanwhile is for the next one."""
+def delivered(tx: Tx, project: Project, entry: Row, message: Message | None) -> None:
+    """Its alerts are told of; what came meanwhile, or is silenced, is for the next one."""
     channel, now = entry["document"]["channel"], project.clock.now()
-    told = {str(one["alert_id"]) for one in message.data["alerts"]}
+    told = {str(one["alert_id"]) for one in message.data["alerts"]} if message else set()
     for alert in _locked(tx, channel):
         if alert.alert_id in told:
             rest = _without(alert, channel)
