@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from sqlalchemy import ColumnElement
+
 from .database import Row, Tx
 from .tables import outbox
 from .times import to_text
@@ -70,9 +72,18 @@ def messages(tx: Tx, limit: int | None = None) -> list[Row]:
 
 def failed_messages(tx: Tx, alert_id: str) -> list[Row]:
     """Those of an alert that could not be delivered so far, or were given up."""
-    of = outbox.c.key.like(f"alert/%/{alert_id}-%")
     wrong = (outbox.c.delivered_at.is_(None), outbox.c.last_error.is_not(None))
-    return list(tx.rows(outbox, outbox.c.kind == ALERT, of, *wrong))
+    return list(tx.rows(outbox, outbox.c.kind == ALERT, _of_alert(alert_id), *wrong))
+
+
+def of_alert(tx: Tx, alert_id: str, channel: str) -> list[Row]:
+    """All of an alert to a channel, the oldest first."""
+    rows = tx.rows(outbox, outbox.c.kind == ALERT, _of_alert(alert_id))
+    return [row for row in rows if row["document"]["channel"] == channel]
+
+
+def _of_alert(alert_id: str) -> ColumnElement[bool]:
+    return outbox.c.key.like(f"alert/%/{alert_id}-%")
 
 
 def count_messages(tx: Tx, since: datetime) -> tuple[int, int]:

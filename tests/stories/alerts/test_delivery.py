@@ -124,6 +124,63 @@ def test_it_gives_up_after_the_time_that_is_set(tmp_path: Path, clock: Hands, ho
     assert "503" in (error or "")
 
 
+def test_what_was_given_up_is_told_when_it_is_found_again(
+    tmp_path: Path, clock: Hands, hook: receivers.Http
+) -> None:
+    here = here_with(tmp_path, clock, hook, give_up="2h")
+    hook.status = 503
+    (alert,) = take(here, worse())
+    for hours in (0, 2):
+        clock.at = NOON + timedelta(hours=hours)
+        delivering.deliver(here)
+    alert = showing.find(here, alert.alert_id)
+    assert alert.told == {}
+    assert alert.held == (
+        "the message to hook was given up (127.0.0.1 answered 503); "
+        "it is told again when something is found next"
+    )
+    hook.status = 200
+    del hook.requests[:]
+    (alert,) = take(here, worse(), hour=3)
+    delivering.deliver(here)
+    assert (alert.told, alert.held) == ({"hook": "critical"}, None)
+    assert [each["type"].rpartition(".")[2] for each in events(hook)] == ["opened"]
+
+
+def test_where_only_a_higher_level_was_given_up_the_end_is_told(
+    tmp_path: Path, clock: Hands, hook: receivers.Http
+) -> None:
+    here = here_with(tmp_path, clock, hook)
+    take(here, worse(level="warning"))
+    delivering.deliver(here)
+    hook.status = 422
+    (alert,) = take(here, worse(), hour=1)
+    delivering.deliver(here)
+    assert showing.find(here, alert.alert_id).told == {"hook": "warning"}
+    hook.status = 200
+    closing.close(here, alert.alert_id, "seen")
+    delivering.deliver(here)
+    said = [each["type"].rpartition(".")[2] for each in events(hook)]
+    assert said == ["opened", "escalated", "closed"]
+
+
+def test_while_a_newer_message_waits_what_was_given_up_is_not_told_besides(
+    tmp_path: Path, clock: Hands, hook: receivers.Http
+) -> None:
+    here = here_with(tmp_path, clock, hook, give_up="2h")
+    hook.status = 503
+    take(here, worse(level="warning"))
+    clock.at = NOON + timedelta(hours=1)
+    take(here, worse(), hour=1)
+    clock.at = NOON + timedelta(hours=2)
+    assert delivering.deliver(here).rejected == 1
+    take(here, worse(), hour=2)
+    hook.status = 200
+    del hook.requests[:]
+    delivering.deliver(here, now=True)
+    assert [each["type"].rpartition(".")[2] for each in events(hook)] == ["escalated"]
+
+
 def test_a_refusal_is_final_and_holds_up_nothing(tmp_path: Path, clock: Hands, hook: receivers.Http) -> None:
     here = here_with(tmp_path, clock, hook)
     take(here, worse())

@@ -17,7 +17,7 @@ from everloop.settings import masked
 from everloop.store import history, outbox
 from everloop.store.database import Row
 
-from . import digests, texts
+from . import digests, telling, texts
 
 FIRST_PAUSE = 30.0  # seconds until a message is tried again, twice as long each time
 LONGEST_PAUSE = 3600.0
@@ -146,6 +146,7 @@ class _Pass:
             if "digest" in document:
                 digests.given_up(tx, self._project, entry, error)
             else:
+                telling.not_told(tx, self._project, entry, error)
                 message, channel = document["message"], document["channel"]
                 history.append(
                     tx, document["model"], "undelivered", f"{message['title']} to {channel}: {error}",

@@ -9,12 +9,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
-from everloop.core.documents import dump
-from everloop.core.monitoring import LEVELS, Alert, EventKind, Finding, Level
+from everloop.core.documents import dump, load
+from everloop.core.monitoring import LEVELS, Alert, EventKind, Finding, Level, Message
 from everloop.flows.project import Project
 from everloop.settings.alerts import AlertRule
 from everloop.store import alerts, outbox
-from everloop.store.database import Tx
+from everloop.store.database import Row, Tx
 
 from . import digests, routing, texts
 
@@ -68,6 +68,24 @@ def tell_end(tx: Tx, project: Project, alert: Alert) -> Alert:
     told = replace(alert, messages=alert.messages + 1)
     _post(tx, project, told, "closed", alert.told)
     return told
+
+
+def not_told(tx: Tx, project: Project, entry: Row, error: str) -> None:
+    """A message was given up: its channel knows what the one before told, if any, and is told again when
+    something is found next; unless a newer message still waits for it."""
+    channel, about = entry["document"]["channel"], load(Message, entry["document"]["message"])
+    alert_id = about.subject.rpartition("/")[2]
+    alerts.begin(tx, entry["document"]["model"])
+    alert, others = alerts.find(tx, alert_id), outbox.of_alert(tx, alert_id, channel)
+    if about.event == "closed" or any(not (row["delivered_at"] or row["rejected_at"]) for row in others):
+        return
+    told = {name: level for name, level in alert.told.items() if name != channel}
+    before = [load(Message, row["document"]["message"]) for row in others if row["delivered_at"]]
+    if before and before[-1].event != "closed":
+        told[channel] = before[-1].level
+    again = "; it is told again when something is found next" if alert.status == "open" else ""
+    why = f"the message to {channel} was given up ({error.rstrip('.')}){again}"
+    alerts.put(tx, replace(alert, told=told, held=why))
 
 
 def _too_low(fresh: Sequence[Finding], rules: bool) -> str:
