@@ -8,7 +8,7 @@ from datetime import timedelta
 from tests.stories.loop.town import MODEL, Town, work
 
 from everloop.flows import health
-from everloop.flows.loop import asking, showing
+from everloop.flows.loop import asking, noticing, showing
 
 Open = Callable[..., Town]
 FAR, NEAR = timedelta(days=90), timedelta(minutes=4)
@@ -56,3 +56,15 @@ def test_what_is_put_off_is_said_once_after_the_clock_went_forward_and_back(open
         town.clock.at += timedelta(seconds=30)
         work(town.project)
     assert town.decisions() == before
+
+
+def test_a_schedule_that_was_seen_an_hour_early_is_not_due_for_the_day_before(open_town: Open) -> None:
+    """The champion was made after that time of the day before."""
+    town = open_town(on=(), schedule="30 23 * * *")
+    town.clock.at += timedelta(hours=23)
+    for ahead, due in ((1, ["schedule/2026-03-01T23:30:00+00:00"]), (0, []), (1, [])):
+        town.clock.at += timedelta(hours=ahead)
+        found = noticing.news(town.project).triggers.get(MODEL, [])
+        assert [each.key for each in found] == due
+        work(town.project)
+        town.clock.at -= timedelta(hours=ahead)

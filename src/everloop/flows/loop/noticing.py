@@ -11,6 +11,7 @@ from everloop.core.monitoring import Alert
 from everloop.core.releases import PROD
 from everloop.flows.project import Project
 from everloop.retraining import records, schedule
+from everloop.retraining.triage import AHEAD
 from everloop.settings.retraining import Retraining
 from everloop.store import alerts, jobs, loop, models, releases
 from everloop.store.database import Tx
@@ -102,8 +103,10 @@ def _signs(alert: Alert, version: str) -> list[tuple[TriggerKind, datetime, str]
 def _of_clock(tx: Tx, project: Project, model: str, rules: Retraining, since: datetime) -> list[Trigger]:
     if rules.schedule is None:
         return []
-    last = loop.newest_trigger(tx, model, "schedule/")
-    due = schedule.last_due(rules.schedule, last.at if last else since, project.clock.now())
+    last, now = loop.newest_trigger(tx, model, "schedule/"), project.clock.now()
+    if last is not None and last.at <= now + AHEAD:  # a later one was seen by a clock that was wrong
+        since = last.at
+    due = schedule.last_due(rules.schedule, since, now)
     if due is None:
         return []
     said = f"The schedule '{rules.schedule}' was due at {due:%Y-%m-%d %H:%M} UTC"
