@@ -217,6 +217,7 @@ def _what(silence: Silence) -> str:
 
 
 def _show(alert: Alert, failed: list[str]) -> None:
+    windows = f"{alert.times} window{'' if alert.times == 1 else 's'}"
     late.output.pairs(
         {
             "alert": alert.alert_id,
@@ -224,7 +225,7 @@ def _show(alert: Alert, failed: list[str]) -> None:
             "level": alert.level,
             "status": _status(alert),
             "opened": f"{late.output.moment(alert.opened_at)} UTC",
-            "newest": f"{late.output.moment(alert.updated_at)} UTC, in {alert.times} windows",
+            "newest": f"{late.output.moment(alert.updated_at)} UTC, in {windows}",
             "expected damage": alert.damage or "not known",
             "done or proposed": alert.proposal or "nothing yet",
             "told": _told(alert),

@@ -54,7 +54,7 @@ def test_a_day_with_an_alert(tmp_path: Path, hook: receivers.Http) -> None:
     assert said(folder, "deliver") == "1 delivered, 0 given up.\n"
     assert said(folder, "deliver") == "Nothing waits.\n"
     shown = said(folder, "show", alert[-8:])
-    for words in ("40 wrong answers a day", "nothing yet", "age has changed", "in 1 windows"):
+    for words in ("40 wrong answers a day", "nothing yet", "age has changed", "in 1 window\n"):
         assert words in shown
     assert said(folder, "close", alert, "--why", "a holiday") == f"{alert} is closed: a holiday\n"
     assert "closed by" in said(folder, "list", "--all")
