@@ -45,6 +45,11 @@ class Rules:
         """Those that count against the budget, oldest first."""
         return sorted(at for at in past(retrained, now) if at > now - timedelta(seconds=self.period))
 
+    def used_up_until(self, retrained: Sequence[datetime], now: datetime) -> datetime | None:
+        """When the budget allows another; None where it does."""
+        lately = self.lately(retrained, now)
+        return None if len(lately) < self.budget else lately[-self.budget] + timedelta(seconds=self.period)
+
 
 @dataclass(frozen=True)
 class Sign:
@@ -314,10 +319,10 @@ def in_future(at: datetime) -> str:
 def _budget(rules: Rules, facts: Facts) -> _Check:
     lately = rules.lately(facts.retrained, facts.now)
     told = f"Trainings by the loop in the last {words(rules.period)}: {len(lately)} of {rules.budget}."
-    evidence = Evidence("budget", len(lately) >= rules.budget, told, float(len(lately)), float(rules.budget))
-    if not evidence.fired:
+    until = rules.used_up_until(facts.retrained, facts.now)
+    evidence = Evidence("budget", until is not None, told, float(len(lately)), float(rules.budget))
+    if until is None:
         return _Check(evidence)
-    until = lately[-rules.budget] + timedelta(seconds=rules.period)
     changes = f"It is considered again at {_moment(until)}, or with a larger retraining.budget."
     return _Check(evidence, ("defer", "budget", changes), until)
 

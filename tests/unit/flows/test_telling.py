@@ -107,6 +107,8 @@ def test_what_the_rules_leave() -> None:
     ):
         assert words in told["new rows"]
     assert telling.leeway(Leeway(None, 0, 8, 86_400.0, Rows(), 50))["cooldown"] == "none now"
+    used = telling.leeway(Leeway(None, 2, 2, 7200.0, Rows(), 50, NOW))["budget"]
+    assert used == f"2 of 2 trainings in 2 hours are used, the next from {telling.moment(NOW)} on"
 
 
 def test_cooldown_and_budget_by_the_clock() -> None:

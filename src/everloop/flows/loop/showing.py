@@ -36,8 +36,8 @@ class Work:
 @dataclass(frozen=True)
 class Leeway:
     """What the rules leave. ``rests_until``: the end of the cooldown, None where it is over; ``trained``:
-    trainings by the loop in the period, ``budget`` at most; ``rows`` that the champion has not seen, of which
-    ``min_rows`` new ones are needed."""
+    trainings by the loop in the period, ``budget`` at most, and ``used_up_until`` when there may be another;
+    ``rows`` that the champion has not seen, of which ``min_rows`` new ones are needed."""
 
     rests_until: datetime | None
     trained: int
@@ -45,6 +45,7 @@ class Leeway:
     period: float
     rows: Rows
     min_rows: int
+    used_up_until: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -128,6 +129,7 @@ def _leeway(project: Project, model: str) -> Leeway:
         rules.period,
         gathering.count(project, model, until, [each.span for each in faults]),
         rules.min_rows,
+        rules.used_up_until(retrained, now),
     )
 
 

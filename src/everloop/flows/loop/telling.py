@@ -127,8 +127,9 @@ def job(one: Work, now: datetime) -> str:
 def leeway(one: Leeway) -> dict[str, str]:
     """By what it is about."""
     new = f"{one.rows.new:,} with complete labels, of {one.min_rows:,} that are needed"
+    again = f", the next from {moment(one.used_up_until)} on" if one.used_up_until else ""
     return {
         "cooldown": f"until {moment(one.rests_until)}" if one.rests_until else "none now",
-        "budget": f"{one.trained} of {one.budget} trainings in {words(one.period)} are used",
+        "budget": f"{one.trained} of {one.budget} trainings in {words(one.period)} are used{again}",
         "new rows": "; ".join([new, *one.rows.others]),
     }
