@@ -420,6 +420,36 @@ def test_a_read_only_folder_is_told(project: Path) -> None:
         shutil.rmtree(place)
 
 
+def test_what_may_not_be_read_or_written_is_told(project: Path) -> None:
+    assert everloop(project, "run", *NO_TRACKING).code == 0  # what is loaded late is loaded now
+    place = Path(tempfile.mkdtemp(prefix="everloop-test-"))
+    place.chmod(0o777)
+    try:
+        with as_nobody():
+            (place / "everloop.yaml").write_text(PROJECT)
+            (place / "rows.csv").write_text(table())
+            assert everloop(place, "run", *NO_TRACKING).code == 0
+            database = place / ".everloop/everloop.db"
+            for path, name, words in (
+                (place / "rows.csv", "data of m", "rows.csv cannot be read: Permission denied"),
+                (database, "store", f"{database} cannot be written: Permission denied"),
+                (place / ".everloop", f"folder {place}/.everloop", "cannot be written: Permission denied"),
+            ):
+                mode = path.stat().st_mode
+                path.chmod(0o444 if path == database else 0)
+                if path.name == "rows.csv":
+                    assert_one_message(
+                        everloop(place, "run"), "storage_denied", "rows.csv' cannot be read: P"
+                    )
+                looked = everloop(place, "doctor", "--json")
+                wrong = {one["name"]: one["message"] for one in looked.json["checks"] if one["ok"] is False}
+                assert wrong[name].endswith(words)
+                path.chmod(mode)
+            assert everloop(place, "doctor").code == 0
+    finally:
+        shutil.rmtree(place)
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of 2 MB."""

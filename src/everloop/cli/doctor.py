@@ -75,10 +75,10 @@ def _storage(settings: Settings) -> Iterator[Check]:
 
 
 def _store(settings: Settings) -> Iterator[Check]:
-    if settings.store.url is None and not (settings.state / "everloop.db").exists():
-        yield late.health.Check("store", None, "none yet", "'everloop run' makes it")
-        return
     try:
+        if settings.store.url is None and not (settings.state / "everloop.db").exists():
+            yield late.health.Check("store", None, "none yet", "'everloop run' makes it")
+            return
         project = late.wiring.connect(settings)
         try:
             yield from late.health.store(project)
@@ -88,8 +88,11 @@ def _store(settings: Settings) -> Iterator[Check]:
             yield from late.health.messages(project)
         finally:
             project.close()
-    except MLOpsError as error:
-        yield _failed("store", error)
+    except (MLOpsError, PermissionError) as error:
+        known = errors.as_known(error)
+        if known is None:
+            raise
+        yield _failed("store", known)
 
 
 def _tracking(settings: Settings) -> Check:

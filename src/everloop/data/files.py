@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import codecs
 import csv
+import errno
 import io
+import os
 import re
 import zipfile
 import zlib
@@ -21,7 +23,15 @@ import pyarrow.feather as feather
 import pyarrow.parquet as pq
 import pyarrow.types as kinds
 
-from everloop.core.errors import EmptyTable, FileMissing, InvalidSettings, Unavailable, Unreadable, nearest
+from everloop.core.errors import (
+    EmptyTable,
+    FileMissing,
+    InvalidSettings,
+    StorageDenied,
+    Unavailable,
+    Unreadable,
+    nearest,
+)
 
 _CSV = (".csv", ".csv.gz", ".csv.zip")
 _PARQUET = (".parquet",)
@@ -75,8 +85,8 @@ def read(path: Path, encoding: str) -> pa.Table:
 @contextmanager
 def readable(path: Path) -> Iterator[None]:
     """What goes wrong with a file while it is read, as errors that say so."""
-    _refuse_missing(path)
     try:
+        _refuse_missing(path)
         if not path.stat().st_size:
             raise _empty(path)
         yield
@@ -89,9 +99,28 @@ def readable(path: Path) -> Iterator[None]:
         raise FileMissing(
             f"'{path}' was removed while it was read.", remedy="Put it back and register it again."
         ) from error
+    except PermissionError as error:
+        raise StorageDenied(
+            f"'{path}' cannot be read: {os.strerror(errno.EACCES)}.",
+            remedy="Check its owner and permissions.",
+        ) from error
     except (pa.ArrowException, OSError, EOFError, zlib.error, zipfile.BadZipFile) as error:
         hint = _hint(path.name.lower())
         raise Unreadable(f"'{path}' cannot be read: {_first_line(error)}", remedy=hint) from error
+
+
+def is_there(path: Path) -> bool:
+    """Whether there is such a file. Raises StorageDenied where its folder may not be looked into."""
+    try:
+        return path.is_file()
+    except PermissionError as error:
+        raise _denied(path) from error
+
+
+def _denied(path: Path) -> StorageDenied:
+    return StorageDenied(
+        f"'{path}' cannot be read: {os.strerror(errno.EACCES)}.", remedy="Check its owner and permissions."
+    )
 
 
 def _refuse_missing(path: Path) -> None:

@@ -68,14 +68,34 @@ def folders(settings: Settings) -> Iterator[Check]:
     for place in dict.fromkeys(_existing(place) for place in places):
         yield _writable(place)
     for name, model in settings.models.items():
-        path = model.data.path
-        if path and not (settings.root / path).is_file():
+        if model.data.path:
+            yield from _readable(name, settings.root, model.data.path)
+
+
+def _readable(name: str, root: Path, path: str) -> Iterator[Check]:
+    try:
+        there = (root / path).is_file()
+        if there:
+            (root / path).open("rb").close()
+    except OSError as error:
+        said = f"{path} cannot be read: {error.strerror}"
+        yield Check(f"data of {name}", False, said, "Check its owner and permissions.")
+    else:
+        if not there:
             remedy = "Correct its data.path, or give the file with --data."
             yield Check(f"data of {name}", False, f"{path} is not there", remedy)
 
 
 def _existing(place: Path) -> Path:
-    return next(folder for folder in (place, *place.parents) if folder.exists())
+    return next(folder for folder in (place, *place.parents) if _is_there(folder))
+
+
+def _is_there(folder: Path) -> bool:
+    """Also where the one above may not be looked into: what is wrong is seen when it is written."""
+    try:
+        return folder.exists()
+    except PermissionError:
+        return True
 
 
 def _writable(folder: Path) -> Check:
@@ -90,9 +110,17 @@ def _writable(folder: Path) -> Check:
 
 
 def store(project: Project) -> Iterator[Check]:
-    """The database answers and is of this release: opening it has seen to both."""
-    place = project.store.engine.url.render_as_string(hide_password=True)
-    yield Check("store", True, f"{place}, tenant {project.tenant}")
+    """The database answers and is of this release: opening it has seen to both. A file can be written."""
+    url = project.store.engine.url
+    place = url.render_as_string(hide_password=True)
+    try:
+        if project.store.engine.dialect.name == "sqlite" and url.database:
+            Path(url.database).open("r+b").close()
+    except OSError as error:
+        said = f"{place} cannot be written: {error.strerror}"
+        yield Check("store", False, said, "Check its owner and permissions.")
+    else:
+        yield Check("store", True, f"{place}, tenant {project.tenant}")
 
 
 def champions(project: Project) -> Iterator[Check]:

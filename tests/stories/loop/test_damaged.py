@@ -1,20 +1,29 @@
-"""A decision that is damaged on disk stops neither the loop nor what is shown of the others."""
+"""A decision that is damaged on disk, or a file that may not be looked at, stops neither the loop nor what is
+shown of the others."""
 
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import tempfile
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from tests.stories.serving.server import check_problem, iris_project, running
-from tests.stories.test_cli import everloop
+from tests.stories.test_cli import NOBODY, as_nobody, everloop
 
 from everloop.core.loop import DecisionRecord, Trigger
-from everloop.flows.loop import advancing, following, noticing, showing
+from everloop.data import writing
+from everloop.data.examples.iris import iris
+from everloop.flows import turn
+from everloop.flows.loop import advancing, asking, following, noticing, showing, working
+from everloop.settings.loading import folder_settings
 from everloop.store import loop
-from everloop.wiring import open_project
+from everloop.wiring import connect, open_project
 
 BROKEN = ("{broken", json.dumps({"decision_id": "dec_x"}))
 
@@ -159,3 +168,32 @@ def test_an_approval_as_nobody_is_refused(waiting: tuple[Path, str]) -> None:
             (wrong,) = check_problem(refused, 422)["errors"]
             assert (wrong["field"], wrong["reason"]) == ("role", "is blank")
         assert server.ask("GET", f"/decisions/{name}").json["stage"] == "approval"
+
+
+def test_a_file_that_may_not_be_looked_at_stops_no_other_model() -> None:
+    place = Path(tempfile.mkdtemp(prefix="everloop-test-"))  # pytest's own folder is closed to others
+    models, rows = {}, writing.to_bytes(iris(), ".csv")
+    for name in ("closed", "open"):
+        (place / name).mkdir()
+        (place / name / "iris.csv").write_bytes(rows)
+        models[name] = {"data": {"path": f"{name}/iris.csv"}, "target": "species"}
+    settings = folder_settings(place, {"models": models, "tracking": {"enabled": False}})
+    try:
+        with closing(connect(settings)) as project:
+            for name in models:
+                turn.run(project, name)
+            later = project.clock.now().timestamp() + 60
+        os.utime(place / "open/iris.csv", (later, later))
+        for path in [place, *place.rglob("*")] if os.geteuid() == 0 else []:
+            os.chown(path, NOBODY, -1)
+        with as_nobody(), closing(connect(settings)) as project:
+            (place / "closed").chmod(0)
+            assert noticing.notice(project) == ["open"]
+            asking.ask(project, "closed", force=True)
+            done = {job.model: job for job in (working.run_next(project) for _ in models) if job}
+            said = f"'{place}/closed/iris.csv' cannot be read: Permission denied."
+            assert (done["closed"].status, done["closed"].error) == ("failed", said)
+            assert done["open"].status == "done"
+            (place / "closed").chmod(0o755)
+    finally:
+        shutil.rmtree(place)

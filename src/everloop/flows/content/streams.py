@@ -14,7 +14,7 @@ import pyarrow.types as kinds
 
 from everloop.core.data import ColumnStatistics, DatasetVersion
 from everloop.core.errors import Conflict
-from everloop.data import batches, identity, statistics, streaming, summaries, values
+from everloop.data import batches, files, identity, statistics, streaming, summaries, values
 from everloop.data.drafts import Known, Slot, slot
 from everloop.data.manifest import Manifest, StoredColumn, dump, refs
 from everloop.data.packs import FULL, Builder, Ref
@@ -39,7 +39,11 @@ def quiet(done: int, total: int, text: str) -> None:
 
 def is_large(path: Path, encoding: str, memory: int) -> bool:
     """Whether a file's table is to be registered without being held in memory (``memory``: bytes)."""
-    return path.is_file() and batches.is_streamable(path, encoding) and batches.size_in_memory(path) > memory
+    return (
+        files.is_there(path)
+        and batches.is_streamable(path, encoding)
+        and batches.size_in_memory(path) > memory
+    )
 
 
 def register(

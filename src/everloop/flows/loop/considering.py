@@ -13,6 +13,7 @@ from everloop.core.ids import new_id
 from everloop.core.loop import DecisionRecord, Outcome, Stage, Trigger
 from everloop.core.monitoring import Alert
 from everloop.core.releases import PROD
+from everloop.data import files
 from everloop.deployment import gate
 from everloop.flows import champion, states
 from everloop.flows.alerts import feeds
@@ -219,11 +220,9 @@ def _untold(project: Project, model: str, triggers: list[Trigger]) -> str:
         known = datasets.datasets(tx)
         head = datasets.find_version(tx, f"{settings.dataset}@latest") if settings.dataset in known else None
         seen = datasets.known_version(tx, serving.data_version, serving.dataset) if serving.dataset else None
-    path = project.settings.root / settings.data.path if settings.data.path else None
-    if path is not None and path.is_file() and serving is not None:
-        changed = datetime.fromtimestamp(path.stat().st_mtime, tz=project.clock.now().tzinfo)
-        if changed > serving.created_at:
-            return f"{settings.data.path} was changed after {serving.version} was trained."
+    changed = gathering.written(project, model)
+    if changed is not None and changed > serving.created_at:
+        return f"{settings.data.path} was changed after {serving.version} was trained."
     if head and seen and head.version_id != seen.version_id and not head.origin.get("base"):
         return f"The data have a new version, {head.version_id[:12]}."
     return ""
@@ -232,7 +231,7 @@ def _untold(project: Project, model: str, triggers: list[Trigger]) -> str:
 def _gone(project: Project, model: str) -> str:
     """Of a file that is not there: what stands in for it."""
     settings = project.model(model)
-    if settings.data.path is None or (project.settings.root / settings.data.path).is_file():
+    if settings.data.path is None or files.is_there(project.settings.root / settings.data.path):
         return ""
     return (
         f"{settings.data.path} is gone: its newest version that is known, of {settings.dataset}, stands in."

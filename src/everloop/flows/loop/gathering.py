@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from stat import S_ISREG
 from typing import Any
 
 from everloop.core.monitoring import Checked
@@ -143,6 +144,16 @@ LONG_AGO = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 def until(project: Project, model: str) -> datetime | None:
     """Until when labels are complete; see ``labels.complete_until``."""
     return labels.complete_until(project, model) if learns(project, model) else None
+
+
+def written(project: Project, model: str) -> datetime | None:
+    """When the model's file was written; None where there is none, or none that may be looked at."""
+    path = project.model(model).data.path
+    try:
+        stat = (project.settings.root / path).stat() if path else None
+    except OSError:
+        return None
+    return datetime.fromtimestamp(stat.st_mtime, UTC) if stat and S_ISREG(stat.st_mode) else None
 
 
 def moment(text: str) -> datetime:

@@ -139,18 +139,14 @@ def _of_labels(
 
 def _of_data(project: Project, model: str, version: str, since: datetime) -> list[Trigger]:
     """The model's file was written after it was trained."""
-    settings = project.model(model)
-    path = project.settings.root / settings.data.path if settings.data.path else None
-    if path is None or not path.is_file():
-        return []
-    changed = datetime.fromtimestamp(path.stat().st_mtime, tz=since.tzinfo)
-    if changed <= since:
+    changed = gathering.written(project, model)
+    if changed is None or changed <= since:
         return []
     key = f"data/{changed.isoformat()}"
     with project.store.reading() as tx:
         if loop.known_keys(tx, model, [key]):
             return []
-    said = f"{settings.data.path} was written anew after {version} was trained"
+    said = f"{project.model(model).data.path} was written anew after {version} was trained"
     return [Trigger("data", key, changed, said)]
 
 

@@ -17,7 +17,7 @@ from everloop.core.errors import ContractFailed, Invalid, UnknownColumn, Unknown
 from everloop.core.ids import new_id
 from everloop.core.runs import Run
 from everloop.core.serving import class_of
-from everloop.data import identity, reading
+from everloop.data import files, identity, reading
 from everloop.flows import contracts, data
 from everloop.flows.project import Project
 from everloop.serving.inputs import HIDDEN
@@ -370,7 +370,7 @@ def _said(value: Any) -> str:
 def base_of(project: Project, model: Model) -> pa.Table:
     """The model's data without samples and production; nothing is registered. Raises UnknownVersion."""
     path = project.settings.root / model.data.path if model.data.path is not None else None
-    if path is not None and path.is_file():
+    if path is not None and files.is_there(path):
         return reading.read_file(path, encoding=model.data.encoding)
     with project.store.reading() as tx:
         head = _head(tx, model.dataset)
