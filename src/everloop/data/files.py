@@ -85,8 +85,8 @@ def read(path: Path, encoding: str) -> pa.Table:
 @contextmanager
 def readable(path: Path) -> Iterator[None]:
     """What goes wrong with a file while it is read, as errors that say so."""
+    _refuse_missing(path)
     try:
-        _refuse_missing(path)
         if not path.stat().st_size:
             raise _empty(path)
         yield
@@ -124,6 +124,13 @@ def _denied(path: Path) -> StorageDenied:
 
 
 def _refuse_missing(path: Path) -> None:
+    try:
+        _look_for(path)
+    except PermissionError as error:
+        raise _denied(path) from error
+
+
+def _look_for(path: Path) -> None:
     if path.is_dir():
         raise Unreadable(f"'{path}' is a folder, not a file.", remedy="Name one file in it.")
     if path.exists():
