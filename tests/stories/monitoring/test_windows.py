@@ -108,7 +108,7 @@ def test_a_column_that_is_lost_is_told_once_in_the_alert(shop: Shop) -> None:
     shop.serve(2)
     for lost in (_emptied, None):
         if lost is None:  # not even its name comes
-            shop.logged = lambda line: {**line, "inputs": _without(line["inputs"], "age")}  # type: ignore[method-assign]
+            shop.logged = lambda line: {**line, "inputs": _without(line["inputs"], "age")}
         shop.serve(1, lost)
         (checked,) = [one for one in shop.look() if one.kind == "answers" and one.findings]
         assert [each.statistic for each in checked.findings if each.family == "quality"] == ["fault"]
@@ -122,10 +122,8 @@ def test_a_column_that_is_lost_is_told_once_in_the_alert(shop: Shop) -> None:
 def test_a_column_that_did_not_come_for_hours_is_not_said_to_be_gone(shop: Shop) -> None:
     shop.serve(2)
     shop.look()
-    shop.logged = (
-        lambda line: (  # type: ignore[method-assign]
-            {**line, "inputs": _without(line["inputs"], "age")} if line["at"][11:13] < "12" else line
-        )
+    shop.logged = lambda line: (
+        {**line, "inputs": _without(line["inputs"], "age")} if line["at"][11:13] < "12" else line
     )
     shop.serve(1)
     (checked,) = [one for one in shop.look() if one.kind == "answers"]
