@@ -100,10 +100,7 @@ def readable(path: Path) -> Iterator[None]:
             f"'{path}' was removed while it was read.", remedy="Put it back and register it again."
         ) from error
     except PermissionError as error:
-        raise StorageDenied(
-            f"'{path}' cannot be read: {os.strerror(errno.EACCES)}.",
-            remedy="Check its owner and permissions.",
-        ) from error
+        raise _denied(path) from error
     except (pa.ArrowException, OSError, EOFError, zlib.error, zipfile.BadZipFile) as error:
         hint = _hint(path.name.lower())
         raise Unreadable(f"'{path}' cannot be read: {_first_line(error)}", remedy=hint) from error
