@@ -221,11 +221,19 @@ def status(call: Call, files: Targets = None) -> int:
         rows = [
             (t.path, t.changed or "as tracked", t.cache, _version(t.dataset, t.version_id), t.md5[:10])
             for t in found
+            if not t.message
         ]
-        late.output.table(("file", "work tree", "cache", "version", "md5"), rows, fold=("file", "version"))
+        if rows:
+            columns = ("file", "work tree", "cache", "version", "md5")
+            late.output.table(columns, rows, fold=("file", "version"))
+        for tracked in found:
+            if tracked.message:
+                late.output.line(f"unreadable: {tracked.message}")
 
     call.answer({"files": found}, show)
-    return EXIT_CODES["corrupt"] if any(t.cache != "whole" for t in found) else 0
+    if any(tracked.cache in ("damaged", "missing") for tracked in found):
+        return EXIT_CODES["corrupt"]
+    return EXIT_CODES["unreadable"] if any(tracked.message for tracked in found) else 0
 
 
 def _places(files: list[str] | None) -> list[Path]:

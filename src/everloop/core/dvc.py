@@ -10,6 +10,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal, Protocol
 
+from .errors import Unreadable
+
 State = Literal["whole", "damaged", "missing"]
 How = Literal["added", "imported", "exported"]
 Outcome = Literal["new", "known", "done", "missing", "corrupt", "unreadable"]
@@ -32,6 +34,23 @@ class Pointer:
     @property
     def is_folder(self) -> bool:
         return self.md5.endswith(".dir")
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What some targets, or none for all, mean in the work tree: ``pointers``, and why pointer files among
+    them are ``unreadable``. ``targets`` is what DVC is told: those that were given; where it cannot read a
+    file of the project, ``by_file``, the files that it can."""
+
+    pointers: tuple[Pointer, ...]
+    targets: tuple[str, ...] = ()
+    unreadable: Mapping[str, Unreadable] = field(default_factory=dict)
+    by_file: bool = False
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing that DVC could be told of."""
+        return self.by_file and not self.targets
 
 
 @dataclass(frozen=True)
@@ -158,15 +177,17 @@ class Exported:
 @dataclass(frozen=True)
 class Tracked:
     """A file under DVC in the work tree: what ``dvc status`` says of it (empty: nothing), how its objects in
-    the cache are (the worst of a folder's), and the version that it is."""
+    the cache are (the worst of a folder's), and the version that it is. Of a pointer file that is
+    ``unreadable`` both paths are its own, and ``message`` says why."""
 
     path: str
     file: str
     md5: str
     changed: str
-    cache: State
+    cache: State | Literal["unreadable"]
     dataset: str | None = None
     version_id: str | None = None
+    message: str = ""
 
 
 class Repository(Protocol):
@@ -180,7 +201,7 @@ class Repository(Protocol):
 
     def history(self, revisions: str | None = None) -> History: ...
 
-    def pointers(self, targets: Sequence[str] = ()) -> list[Pointer]: ...
+    def select(self, targets: Sequence[str] = ()) -> Selection: ...
 
     def read(self, file: str, revision: str | None = None) -> list[Pointer]: ...
 
@@ -188,7 +209,7 @@ class Repository(Protocol):
 
     def author_of(self, commit: str) -> tuple[str, str]: ...
 
-    def status(self, pointers: Sequence[Pointer], targets: Sequence[str]) -> dict[str, str]: ...
+    def status(self, chosen: Selection) -> dict[str, str]: ...
 
     def md5_of(self, path: Path) -> str: ...
 
@@ -212,9 +233,9 @@ class Repository(Protocol):
 
     def commit(self, pointer: Pointer, message: str) -> None: ...
 
-    def push(self, pointers: Sequence[Pointer], targets: Sequence[str], remote: str | None) -> str: ...
+    def push(self, chosen: Selection, remote: str | None) -> str: ...
 
-    def pull(self, targets: Sequence[str], remote: str | None, *, force: bool) -> str: ...
+    def pull(self, chosen: Selection, remote: str | None, *, force: bool) -> str: ...
 
     def checkout(self, targets: Sequence[str], *, force: bool) -> None: ...
 

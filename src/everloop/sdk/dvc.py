@@ -21,6 +21,8 @@ class DVCManager:
         folder: of data versions, as for ``DataVersioner`` [the project's in the working folder].
 
     Raises MissingExtra where DVC is not installed, NotFound outside of a DVC project, Invalid outside of git.
+    A ``.dvc`` file, ``dvc.yaml`` or ``dvc.lock`` that cannot be read raises Unreadable once ``push``,
+    ``pull`` or ``checkout`` has done the others; ``status`` lists it.
     """
 
     def __init__(self, folder: str | Path | None = None, *, tenant_id: str | None = None) -> None:

@@ -17,7 +17,7 @@ from tests.stories.dvc.judge import commit, damage, dvc, everloop, git, in_cache
 from tests.stories.sdk.examples import execute
 
 from everloop import Busy, Corrupt, DataVersioner, DVCManager, Invalid, NotFound, Refused, wiring
-from everloop.core.errors import MLOpsError
+from everloop.core.errors import MLOpsError, Unreadable
 from everloop.flows import data
 
 FILE = "data/ventas año 1.csv"
@@ -338,6 +338,52 @@ def test_what_cannot_be_got_leaves_the_work_tree_alone(begun: Path, ours: Path, 
     with pytest.raises(NotFound, match=r"'img'\. It stays as it is\."):
         manager.pull("img.dvc", force=True)
     assert (ours / "img" / "a.png").read_bytes() == b"a"
+
+
+def test_a_pointer_that_cannot_be_read_stops_no_other(begun: Path, ours: Path, tmp_path: Path) -> None:
+    """DVC fails on it whatever else it is asked for, unless that is a pointer file."""
+    manager = started(begun, ours, str(tmp_path / "remote"))
+    (ours / "dvc.yaml").write_text("stages:\n  a: {cmd: echo 1 > a.csv, outs: [a.csv]}\n")
+    dvc(ours, "repro", "--quiet")
+    for name in ("conflict", "here"):
+        (ours / f"{name}.csv").write_bytes(sales(len(name)))
+        manager.add(f"{name}.csv")
+    pointer = (ours / "conflict.csv.dvc").read_text()
+    (ours / "conflict.csv.dvc").write_text(f"<<<<<<< HEAD\n{pointer}")
+    (ours / "typed.csv.dvc").write_text((ours / "here.csv.dvc").read_text() + "nope: 1\n")
+    others = {ours / FILE, ours / "here.csv", ours / "a.csv"}
+
+    code, answer, _ = everloop(ours, "dvc", "status")
+    assert (code, {t["path"]: t["cache"] for t in answer["files"]}) == (
+        29,
+        {str(path.relative_to(ours)): "whole" for path in others}
+        | {"conflict.csv.dvc": "unreadable", "typed.csv.dvc": "unreadable"},
+    )
+    assert "conflict.csv.dvc is not YAML" in answer["files"][-2]["message"]
+    assert "'nope'" in answer["files"][-1]["message"]
+    code, answer, _ = everloop(ours, "dvc", "push")
+    assert (code, answer["error"]["code"]) == (29, "unreadable")
+    assert "conflict.csv.dvc is not YAML" in answer["error"]["message"]
+    assert "typed.csv.dvc" in answer["error"]["message"]
+    assert answer["error"]["message"].endswith(" The others are pushed.")
+    shutil.rmtree(ours / ".dvc" / "cache")
+    for path in others:
+        path.unlink()
+    with pytest.raises(Unreadable, match=r"conflict\.csv\.dvc .* The others are in place\."):
+        manager.pull()
+    assert (ours / FILE).read_bytes() == sales(1, 2, 3)
+    assert all(path.is_file() for path in others)
+
+    (ours / FILE).unlink()
+    assert manager.checkout(FILE) == [ours / FILE]  # asked for what can be read, that is all
+    with pytest.raises(Unreadable, match="typed"):
+        manager.checkout("typed.csv")
+    for file in ("here.csv.dvc", "dvc.lock"):
+        (ours / file).write_text(re.sub("md5: [0-9a-f]{4}", "md5: dead", (ours / file).read_text()))
+    (ours / FILE).unlink()
+    with pytest.raises(NotFound, match=r"has all of 'a\.csv', 'here\.csv'.* conflict\.csv\.dvc is not YAML"):
+        manager.pull()
+    assert all(path.is_file() for path in others)
 
 
 def test_damaged_objects_never_pass(begun: Path, ours: Path, tmp_path: Path) -> None:

@@ -59,10 +59,22 @@ def test_a_lock_of_the_first_form() -> None:
     assert pointer == Pointer("dvc.lock", "out.csv", A, legacy=True)
 
 
-@pytest.mark.parametrize("text", ["<<<<<<< HEAD\nouts: [", "just text", "- a\n- b\n"])
+@pytest.mark.parametrize(
+    "text", ["<<<<<<< HEAD\nouts: [", "just text", "- a\n- b\n", "outs: [a.csv]", "outs: a.csv"]
+)
 def test_what_cannot_be_read_is_named(text: str) -> None:
     with pytest.raises(Unreadable, match=r"x\.csv\.dvc"):
         read_pointers("x.csv.dvc", text)
+
+
+def test_a_lock_that_cannot_be_read_is_named() -> None:
+    for text in ("schema: '2.0'\nstages: [a]\n", f"a: {{outs: [{A}]}}\n"):
+        with pytest.raises(Unreadable, match=r"p/dvc\.lock"):
+            read_pointers("p/dvc.lock", text)
+    lock = f"schema: '2.0'\nstages: {{a: {{outs: [{{path: x, hash: md5, md5: {A}}}]}}}}\n"
+    assert len(read_pointers("p/dvc.lock", lock, "stages: [a]")) == 1
+    with pytest.raises(Unreadable, match=r"p/dvc\.yaml is not YAML: .* in line 1\."):
+        read_pointers("p/dvc.lock", lock, "stages: [")
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ def read_yaml(text: str, where: str) -> Any:
         return serialize.parse_yaml(text, where)
     except serialize.ParseError as error:
         raise Unreadable(
-            f"{where} is not YAML: {error}.", remedy="Restore it from git, or mend it by hand."
+            f"{where} is not YAML: {_why(error)}.", remedy="Restore it from git, or mend it by hand."
         ) from error
 
 
@@ -44,17 +44,27 @@ def md5_of(path: Path, *, legacy: bool = False) -> str:
     return found
 
 
-def not_cached(repo: Any, file: Path) -> set[Path]:
-    """Outputs of the stages in a ``dvc.yaml`` that DVC keeps no objects of (``cache: false``), with loops and
-    templates resolved. Raises Unreadable."""
+def not_cached(repo: Any, file: str) -> set[Path]:
+    """Outputs of a ``.dvc`` file, or of the stages in a ``dvc.yaml`` with loops and templates resolved, that
+    DVC keeps no objects of (``cache: false``). Raises Unreadable for what DVC cannot read."""
     exceptions, dvcfile = load("dvc.exceptions"), load("dvc.dvcfile")
     try:
-        stages = dvcfile.load_file(repo, str(file)).stages.values()
+        stages = dvcfile.load_file(repo, str(Path(repo.root_dir) / file)).stages.values()
         return {Path(out.fs_path) for stage in stages for out in stage.outs if not out.use_cache}
     except exceptions.DvcException as error:
         raise Unreadable(
-            f"DVC cannot read {file}: {error}", remedy="Restore it from git, or mend it by hand."
+            f"DVC cannot read {file}: {_why(error)}.", remedy="Restore it from git, or mend it by hand."
         ) from error
+
+
+def _why(error: BaseException) -> str:
+    """What DVC found wrong, in one line; it says only at the cause which line or key it was."""
+    cause = error.__cause__
+    mark = getattr(cause, "problem_mark", None)
+    if mark is not None:
+        return f"{getattr(cause, 'problem', None)} in line {mark.line + 1}"
+    said = f"{error}: {cause}" if cause is not None else f"{error}"
+    return said.partition("\n")[0].rstrip(".")
 
 
 def open_repo(root: Path) -> Any:

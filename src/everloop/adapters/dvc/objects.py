@@ -32,12 +32,12 @@ class Objects:
         self._unreachable: dict[str, str] = {}  # a remote that did not answer is not asked again
 
     @cached_property
-    def _repo(self) -> Any:
+    def repo(self) -> Any:
         return library.open_repo(self._root)
 
     def place(self, md5: str, *, legacy: bool) -> Path:
         """Where the cache has, or would have, an object."""
-        cache = self._repo.cache.legacy if legacy else self._repo.cache.local
+        cache = self.repo.cache.legacy if legacy else self.repo.cache.local
         return Path(cache.oid_to_path(md5))
 
     def state(self, md5: str, *, legacy: bool) -> State:
@@ -125,7 +125,7 @@ class Objects:
         draft = target.with_name(f"{target.name}.{os.getpid()}.draft")
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
-            there = self._repo.cloud.get_remote_odb(remote, "fetch", hash_name=kind)
+            there = self.repo.cloud.get_remote_odb(remote, "fetch", hash_name=kind)
             there.fs.get(there.oid_to_path(md5), str(draft))
         except FileNotFoundError:
             return False

@@ -24,18 +24,18 @@ def is_pointer(path: str) -> bool:
 def read_pointers(file: str, text: str, pipeline: str | None = None) -> list[Pointer]:
     """The outputs that a pointer file names. ``pipeline`` is the ``dvc.yaml`` beside a ``dvc.lock``, which
     alone knows in which folder a stage works. Raises Unreadable, also for data outside of the project."""
-    document = read_yaml(text, file)
-    if not isinstance(document, Mapping):
-        raise Unreadable(f"{file} is not a file of DVC.", remedy="Restore it from git.")
+    document = _mapping(file, read_yaml(text, file))
     folder = posixpath.dirname(file)
     if posixpath.basename(file) == "dvc.lock":
-        return list(_of_lock(file, folder, document, read_yaml(pipeline, "dvc.yaml") if pipeline else {}))
+        stages = read_yaml(pipeline, posixpath.join(folder, "dvc.yaml")) if pipeline else {}
+        return list(_of_lock(file, folder, document, stages))
     return list(_of_outs(file, posixpath.join(folder, str(document.get("wdir") or ".")), document))
 
 
 def _of_lock(file: str, folder: str, lock: Mapping[str, Any], pipeline: Any) -> Iterator[Pointer]:
-    stages = lock.get("stages") or {} if "schema" in lock else lock
-    known = pipeline.get("stages") or {} if isinstance(pipeline, Mapping) else {}
+    stages = _mapping(file, lock.get("stages") or {}) if "schema" in lock else lock
+    known = pipeline.get("stages") if isinstance(pipeline, Mapping) else {}
+    known = known if isinstance(known, Mapping) else {}
     for name, stage in stages.items():
         if isinstance(stage, Mapping):
             written = known.get(name) or known.get(str(name).partition("@")[0]) or {}
@@ -44,8 +44,9 @@ def _of_lock(file: str, folder: str, lock: Mapping[str, Any], pipeline: Any) -> 
 
 
 def _of_outs(file: str, folder: str, document: Mapping[str, Any]) -> Iterator[Pointer]:
-    for out in document.get("outs") or ():
-        md5, path = out.get("md5"), out.get("path")
+    outs: Any = document.get("outs") or []
+    for out in outs if isinstance(outs, list) else [outs]:
+        md5, path = _mapping(file, out).get("md5"), str(out.get("path") or "")
         if not isinstance(md5, str) or not _MD5.fullmatch(md5) or not path or "://" in path:
             continue  # never made, kept by a cloud's own versions, or outside of DVC's cache
         if out.get("cache") is False:
@@ -63,3 +64,9 @@ def _of_outs(file: str, folder: str, document: Mapping[str, Any]) -> Iterator[Po
             legacy=out.get("hash") is None,
             remote=out.get("remote"),
         )
+
+
+def _mapping(file: str, given: Any) -> Mapping[str, Any]:
+    if isinstance(given, Mapping):
+        return given
+    raise Unreadable(f"{file} is not a file of DVC.", remedy="Restore it from git, or mend it by hand.")

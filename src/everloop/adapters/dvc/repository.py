@@ -14,14 +14,15 @@ from contextlib import contextmanager
 from json import loads
 from pathlib import Path
 
-from everloop.core.dvc import History, Pointer, State
-from everloop.core.errors import FileMissing, Invalid, NotFound, Refused, nearest
+from everloop.core.dvc import History, Pointer, Selection, State
+from everloop.core.errors import FileMissing, Invalid, NotFound, Refused, Unreadable
 
 from . import library
 from .command import dvc, dvc_warned, git
 from .commits import read_history
 from .objects import Objects, read_folder
-from .pointers import is_pointer, read_pointers
+from .pointers import read_pointers
+from .selection import as_target, select, without
 
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://|[\w.-]+@[\w.-]+:")
 _USER = re.compile(r"(?<=://)[^/@]*@")
@@ -108,34 +109,20 @@ class DvcRepository:
     def history(self, revisions: str | None = None) -> History:
         return read_history(self.root, revisions)
 
-    def pointers(self, targets: Sequence[str] = ()) -> list[Pointer]:
-        """Of the work tree; of some targets only: a ``.dvc`` file, a ``dvc.lock``, a data file or folder."""
-        listed = git(self.root, "ls-files", "--cached", "--others", "--exclude-standard", "-z").decode(
-            "utf-8", errors="surrogateescape"
-        )
-        files = sorted({path for path in listed.split("\0") if is_pointer(path)})
-        found = [p for file in files if (self.root / file).is_file() for p in self.read(file)]
-        if not targets:
-            return found
-        chosen = {target: [p for p in found if _meant(target, p)] for target in targets}
-        for target, pointers in chosen.items():
-            if not pointers:
-                known = [*(p.file for p in found), *(p.path for p in found)]
-                raise NotFound(f"DVC does not know '{target}'.", remedy=nearest(target, known))
-        return [p for p in found if any(_meant(target, p) for target in targets)]
+    def select(self, targets: Sequence[str] = ()) -> Selection:
+        return select(self.root, self.read, targets)
 
     def read(self, file: str, revision: str | None = None) -> list[Pointer]:
-        """What a pointer file says, in the work tree or at a revision of git. Of the work tree's ``dvc.lock``
-        it leaves out what git keeps (``cache: false``)."""
-        if revision is None:
-            path, beside = self.root / file, (self.root / file).with_name("dvc.yaml")
-            pipeline = beside.read_text(encoding="utf-8") if beside.is_file() else None
-            found = read_pointers(file, path.read_text(encoding="utf-8"), pipeline)
-            if path.name != "dvc.lock" or pipeline is None:
-                return found
-            not_cached = library.not_cached(library.open_repo(self.root), beside)
-            return [pointer for pointer in found if self.root / pointer.path not in not_cached]
-        return read_pointers(file, self._show(revision, file))
+        """What a pointer file says, in the work tree or at a revision of git. Of the work tree's it leaves
+        out what git keeps (``cache: false``). Raises Unreadable, also where only DVC cannot read it."""
+        if revision is not None:
+            return read_pointers(file, self._show(revision, file))
+        told, text = as_target(file), _text(self.root / file, file)
+        if not (self.root / told).is_file():
+            return read_pointers(file, text)  # a dvc.lock without a dvc.yaml
+        found = read_pointers(file, text, _text(self.root / told, told) if told != file else None)
+        not_cached = library.not_cached(self._kept.repo, told)
+        return [pointer for pointer in found if self.root / pointer.path not in not_cached]
 
     def commit_of(self, file: str) -> str:
         """The newest commit that changed a pointer file; empty where it is not committed as it is."""
@@ -150,11 +137,11 @@ class DvcRepository:
         )
         return author, date.strip()
 
-    def status(self, pointers: Sequence[Pointer], targets: Sequence[str]) -> dict[str, str]:
+    def status(self, chosen: Selection) -> dict[str, str]:
         """What ``dvc status`` says of data: path -> ``modified``, ``deleted``, ``not in cache`` …
-        ``pointers`` are those of the targets; their objects stay as they are."""
-        with self._kept.guarded(pointers):
-            told = loads(dvc(self.root, "status", "--json", *_after(targets)) or "{}")
+        Their objects stay as they are."""
+        with self._kept.guarded(chosen.pointers):
+            told = loads(dvc(self.root, "status", "--json", *_after(chosen.targets)) or "{}")
         changes = [change for stage in told.values() for change in stage if isinstance(change, dict)]
         return {path: str(said) for c in changes for path, said in c.get("changed outs", {}).items()}
 
@@ -280,12 +267,12 @@ class DvcRepository:
         if git(self.root, "status", "--porcelain", "--", *paths):
             git(self.root, "commit", "--quiet", "--message", message, "--", *paths)
 
-    def push(self, pointers: Sequence[Pointer], targets: Sequence[str], remote: str | None) -> str:
+    def push(self, chosen: Selection, remote: str | None) -> str:
         """``dvc push``. Raises NotFound, once the rest is pushed, for objects that DVC only warns of."""
-        told, warned = dvc_warned(self.root, "push", *_remote(remote), *_after(targets))
+        told, warned = dvc_warned(self.root, "push", *_remote(remote), *_after(chosen.targets))
         lacking = [
             path
-            for pointer in pointers
+            for pointer in chosen.pointers
             for path, md5, state in self._kept.examine(pointer)
             if state == "missing" and md5 in warned
         ]
@@ -299,28 +286,28 @@ class DvcRepository:
             )
         return told.strip()
 
-    def pull(self, targets: Sequence[str], remote: str | None, *, force: bool) -> str:
+    def pull(self, chosen: Selection, remote: str | None, *, force: bool) -> str:
         """Damaged objects in the cache are replaced by the remote's, missing ones brought by ``dvc fetch``,
         all hashed, and only then ``dvc checkout`` runs, which deletes a clean file or folder whose object is
         missing: it is not told of those. Raises NotFound for them once the others are in place."""
-        pointers = self.pointers(targets)
-        for pointer in pointers:
+        for pointer in chosen.pointers:
             if "damaged" in self.states(pointer).values():
                 self._bring(pointer, replace=True)
-        told = dvc(self.root, "fetch", *_remote(remote), *_after(targets)).strip()
-        self.require_whole(pointers)
-        lacking = [pointer for pointer in pointers if "missing" in self.states(pointer).values()]
+        told = dvc(self.root, "fetch", *_remote(remote), *_after(chosen.targets)).strip()
+        self.require_whole(chosen.pointers)
+        lacking = [pointer for pointer in chosen.pointers if "missing" in self.states(pointer).values()]
         if not lacking:
-            self.checkout(targets, force=force)
+            self.checkout(chosen.targets, force=force)
             return told
-        others = [pointer.path for pointer in pointers if pointer not in lacking]
-        if others:
-            self.checkout(others, force=force)
+        others = without(chosen, lacking)
+        if others.targets:
+            self.checkout(others.targets, force=force)
+        lacking = [pointer for pointer in chosen.pointers if pointer not in others.pointers]
         named = ", ".join(f"'{pointer.path}'" for pointer in lacking)
         stays = "It stays as it is" if len(lacking) == 1 else "These stay as they are"
         raise NotFound(
             f"Neither DVC's cache nor the remote has all of {named}. {stays}"
-            f"{'; the others are in place' if others else ''}.",
+            f"{'; the others are in place' if others.targets else ''}.",
             remedy="Run 'dvc push' where they were added, then 'everloop dvc pull' here.",
         )
 
@@ -377,9 +364,15 @@ def _remote(name: str | None) -> list[str]:
     return [f"--remote={name}"] if name else []
 
 
-def _meant(target: str, pointer: Pointer) -> bool:
-    inside = pointer.path.startswith(f"{target.rstrip('/')}/") or pointer.file.startswith(f"{target}/")
-    return inside or target in (pointer.file, pointer.path, ".")
+def _text(path: Path, file: str) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise Unreadable(
+            f"{file} is not UTF-8.", remedy="Restore it from git, or mend it by hand."
+        ) from error
+    except PermissionError as error:
+        raise Unreadable(f"{file} may not be read.", remedy="Check its owner and permissions.") from error
 
 
 def _git_root(folder: Path) -> Path:

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 from everloop.core.data import DatasetVersion
-from everloop.core.dvc import DvcFile, Exported, Pointer, Repository
+from everloop.core.dvc import DvcFile, Exported, Pointer, Repository, Selection
 from everloop.core.errors import Corrupt, Invalid, NotFound, Refused, Unavailable
 from everloop.data.listing import FILE
 from everloop.flows import data, files
@@ -137,9 +137,9 @@ def _of_a_folder(repository: Repository, path: str) -> str:
     """What DVC does not keep of a folder: empty where it is what its ``.dvc`` file says and no more."""
     if not (repository.root / f"{path}.dvc").is_file():
         return "it"
-    pointers = [pointer for pointer in repository.read(f"{path}.dvc") if pointer.path == path]
+    pointers = tuple(pointer for pointer in repository.read(f"{path}.dvc") if pointer.path == path)
     states = {state for pointer in pointers for state in repository.states(pointer).values()}
-    if states != {"whole"} or repository.status(pointers, [f"{path}.dvc"]):
+    if states != {"whole"} or repository.status(Selection(pointers, (f"{path}.dvc",))):
         return "it as it is now"
     left_out = [name for pointer in pointers for name in repository.left_out(pointer)]
     shown = ", ".join(f"'{name}'" for name in left_out[:_SHOWN])
