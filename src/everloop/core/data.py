@@ -144,6 +144,8 @@ class DatasetDiff:
     ``columns_not_compared`` are those of them whose values have nothing in common. ``columns_reordered`` are
     the fewest that must move to get from one order to the other. ``rows_reordered``: rows that both have
     stand in another order. ``changes`` has what moved most first.
+
+    Versions of one content are compared whole, by their ids, where no key was asked for.
     """
 
     before: str

@@ -1,6 +1,7 @@
 """What lies between two versions of a dataset: schema, rows, cells, statistics.
 
-Columns are looked at one after the other, so no more than one of either table is in memory.
+Columns are looked at one after the other, so no more than one of either table is in memory. Of two
+versions of one content no row is read, but for the columns of a key that is asked for.
 """
 
 from __future__ import annotations
@@ -55,6 +56,9 @@ def diff(before: Side, after: Side, *, key: Sequence[str] | None = None, example
     old, new = before.kinds, after.kinds
     shared = [name for name in new if name in old]
     rows = (before.version.rows, after.version.rows)
+    alike = _same(before.version, after.version)
+    if alike and not key:
+        return _unchanged(before.version, after.version)
     chosen = tuple(key) if key is not None else guess(before.version, after.version)
     pairs, keyless = (
         _by_key(before, after, chosen, rows) if chosen else (_by_rows(before, after, shared, rows), (0, 0))
@@ -63,7 +67,8 @@ def diff(before: Side, after: Side, *, key: Sequence[str] | None = None, example
         return diff(
             before, after, key=(), examples=examples
         )  # the statistics were mistaken: it is not unique
-    found = _compare(before, after, [n for n in shared if n not in chosen], pairs, examples)
+    unequal = [] if alike else [name for name in shared if name not in chosen]
+    found = _compare(before, after, unequal, pairs, examples)
     changed = int(found.changed.sum())
     loose = 0 if chosen else changed  # rows whose hashes were the same and whose values are not
     return DatasetDiff(
@@ -91,6 +96,36 @@ def diff(before: Side, after: Side, *, key: Sequence[str] | None = None, example
             removed=_rows(before, pairs.removed[:examples]),
         ),
         changes=shifts.changes(before.version.statistics, after.version.statistics),
+    )
+
+
+def _same(before: DatasetVersion, after: DatasetVersion) -> bool:
+    return (before.version_id, before.hash_algorithm) == (after.version_id, after.hash_algorithm)
+
+
+def _unchanged(before: DatasetVersion, after: DatasetVersion) -> DatasetDiff:
+    """Of two versions of one content: all rows kept, compared whole."""
+    return DatasetDiff(
+        before=before.version_id,
+        after=after.version_id,
+        rows_added=0,
+        rows_removed=0,
+        rows_changed=0,
+        rows_kept=after.rows,
+        columns_added=(),
+        columns_removed=(),
+        columns_retyped={},
+        columns_reordered=(),
+        columns_not_compared=(),
+        key=(),
+        key_from="none",
+        repeated=(0, 0),
+        keyless=(0, 0),
+        rows_reordered=False,
+        compared=tuple(column.name for column in after.columns),
+        cells_changed={},
+        examples=RowExamples(),
+        changes=shifts.changes(before.statistics, after.statistics),
     )
 
 

@@ -47,6 +47,25 @@ def _rows(found: DatasetDiff) -> tuple[int, int, int, int]:
     return found.rows_added, found.rows_removed, found.rows_changed, found.rows_kept
 
 
+def test_of_one_content_no_row_is_read() -> None:
+    table = pa.table({"a": [1, 1, None], "b": [0.5, math.nan, None], "c": ["x", "y", None]})
+    read: list[str] = []
+
+    def watched() -> Side:
+        return Side(_side(table).version, lambda name: (read.append(name), table.column(name))[1])
+
+    for key in (None, ()):
+        found = diff(watched(), watched(), key=key)
+        assert _rows(found) == (0, 0, 0, 3)
+        assert (found.key_from, found.compared, found.changes) == ("none", ("a", "b", "c"), ())
+    assert read == []
+    found = diff(watched(), watched(), key=["a"])
+    assert (_rows(found), found.repeated, found.keyless) == ((0, 0, 0, 3), (1, 1), (1, 1))
+    assert set(read) == {"a"}
+    with pytest.raises(UnknownColumn):
+        diff(watched(), watched(), key=["z"])
+
+
 # -- rows ----------------------------------------------------------------------------------------------------
 
 

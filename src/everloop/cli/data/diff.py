@@ -96,6 +96,8 @@ def _show(diff: DatasetDiff, picture: Path | None) -> None:
 
 
 def _by(diff: DatasetDiff) -> str:
+    if diff.before == diff.after and not diff.key:
+        return "their ids: both have the same content"
     if diff.key_from == "none":
         return "whole rows; --key COLUMN tells which rows changed"
     guessed = " (unique in both; --key takes another)" if diff.key_from == "guessed" else ""
