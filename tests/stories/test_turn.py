@@ -25,11 +25,13 @@ from everloop.core.errors import (
     Unavailable,
     UnknownColumn,
     UnknownModel,
+    WrongType,
 )
 from everloop.core.turns import TurnSummary
 from everloop.data.examples.customers import customers
 from everloop.data.examples.iris import iris
 from everloop.flows import (
+    agreed,
     contracts,
     data,
     delivery,
@@ -170,6 +172,27 @@ def test_a_broken_contract_stops_the_turn_and_says_where(open_project: Open) -> 
     assert "monthly_fee" in finding["message"]
     assert history.events(project, "churn")[-1].summary.startswith("contract broken")
     assert take(project, good).status == "done", "the broken version is not what later data are compared with"
+
+
+def test_a_schema_in_python_sees_the_data_as_loading_gives_them(open_project: Open) -> None:
+    """What another program wrote for pandas, and pandas cannot use, is left out there and here."""
+    project = open_project({"contract": "rules.py:schema"})
+    (project.settings.root / "rules.py").write_text(
+        "import pandera.pandas as pandera\n"
+        "fee = pandera.Column(checks=pandera.Check.le(500))\n"
+        "schema = pandera.DataFrameSchema({'monthly_fee': fee})\n"
+    )
+    good = customers(rows=300, seed=1)
+    level = pa.DictionaryArray.from_arrays(pa.array([1] * 300, pa.int8()), pa.array(["b", "b"]))
+    odd = good.append_column("level", level).replace_schema_metadata({"pandas": b"{broken"})
+    assert take(project, odd).status == "done"
+    place = odd.column_names.index("monthly_fee")
+    fees = pa.array([5e3] * 300)
+    assert take(project, odd.set_column(place, "monthly_fee", fees)).status == "stopped"
+    far = good.append_column("far", pa.array([1] * 300, pa.timestamp("us", "Mars/Olympus")))
+    with pytest.raises(WrongType, match="Column 'far'") as told:
+        agreed.check_python(project, "rules.py:schema", far)
+    assert "contract in everloop.yaml" in told.value.remedy
 
 
 def test_an_inferred_contract_stops_a_vanished_column_until_it_is_accepted(open_project: Open) -> None:

@@ -77,7 +77,7 @@ def _pandas(table: pa.Table) -> Any:
     except MemoryError:
         raise
     except _ODD:  # pandas says so of missing and of repeated levels, among others
-        sound = _with_sound_levels(table)
+        sound = with_sound_levels(table)
     try:
         return sound.to_pandas()
     except MemoryError:
@@ -86,7 +86,7 @@ def _pandas(table: pa.Table) -> Any:
         return sound.replace_schema_metadata().to_pandas()
 
 
-def _with_sound_levels(table: pa.Table) -> pa.Table:
+def with_sound_levels(table: pa.Table) -> pa.Table:
     """The table without missing and repeated levels; the others keep their order."""
     for position, field in enumerate(table.schema):
         if kinds.is_dictionary(field.type) and not kinds.is_nested(field.type.value_type):

@@ -14,7 +14,7 @@ from everloop.core.data import DatasetVersion
 from everloop.core.errors import UnknownColumn, nearest
 from everloop.core.models import ModelVersion
 from everloop.core.runs import Recipe, Run, Task
-from everloop.data import identity
+from everloop.data import frames, identity
 from everloop.settings import Model
 from everloop.store import models, turns
 from everloop.training import serialise, targets
@@ -35,7 +35,8 @@ class Material:
 
     def use(self, registered: data.Registered) -> None:
         self.version_id = registered.version.version_id
-        self.__dict__.update(version=registered.version, table=registered.table)
+        table = frames.with_sound_levels(registered.table)
+        self.__dict__.update(version=registered.version, table=table)
 
     @cached_property
     def version(self) -> DatasetVersion:
@@ -43,7 +44,7 @@ class Material:
 
     @cached_property
     def table(self) -> pa.Table:
-        return data.load(self.project, self.version)
+        return frames.with_sound_levels(data.load(self.project, self.version))
 
     @cached_property
     def rows(self) -> np.ndarray:

@@ -23,7 +23,7 @@ from everloop.retraining import policy
 from everloop.store import history, models, outbox, releases
 from everloop.store.database import Tx
 from everloop.training import estimators, prepared, targets
-from everloop.validation import checking, inference, python_schema
+from everloop.validation import checking, inference
 
 from . import (
     agreed,
@@ -109,8 +109,7 @@ class Steps:
     def _verdict(self) -> ContractVerdict:
         project, model = self.material.project, self.material.model
         if isinstance(model.contract, str):
-            schema = usercode.load(project, model.contract, usercode.keep_source(project, model.contract))
-            return python_schema.check_python(self.material.table, schema, f"python:{model.contract}")
+            return agreed.check_python(project, model.contract, self.material.table)
         contract, table = self._contract(), self.material.table
         alone = self._alone()
         if not alone:

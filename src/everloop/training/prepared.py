@@ -121,7 +121,8 @@ def chosen_features(table: pa.Table, recipe: Recipe) -> tuple[str, ...]:
 
 def to_frame(table: pa.Table, names: Sequence[str]) -> pd.DataFrame:
     """The columns as pandas gives them; the same way at every place, so that training and serving agree."""
-    frame: pd.DataFrame = table.select(list(names)).to_pandas(ignore_metadata=True, date_as_object=False)
+    chosen = table.select(list(names)).replace_schema_metadata()  # ``ignore_metadata`` would read them first
+    frame: pd.DataFrame = chosen.to_pandas(date_as_object=False)
     return frame
 
 

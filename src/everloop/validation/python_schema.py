@@ -24,12 +24,13 @@ def check_python(
     schema: object,
     origin: str,
     *,
+    frame: pd.DataFrame | None = None,
     inputs: Collection[str] | None = None,
     gaps: Collection[str] = (),
 ) -> ContractVerdict:
-    """Whether ``table``, as pandas reads it, fits ``schema``, a ``pandera.DataFrameSchema`` or a subclass of
-    ``pandera.DataFrameModel``. Checks with ``raise_warning=True`` give warnings, all others errors.
-    ``origin`` is named in the verdict, for example ``python:contracts.py:Flights``.
+    """Whether ``table``, as pandas reads it (``frame``), fits ``schema``, a ``pandera.DataFrameSchema`` or a
+    subclass of ``pandera.DataFrameModel``. Checks with ``raise_warning=True`` give warnings, all others
+    errors. ``origin`` is named in the verdict, for example ``python:contracts.py:Flights``.
 
     ``inputs``: the table holds what a model was asked, not what it is trained on. Columns that are no inputs
     may be absent, with the checks that need them, and rows may come twice. Types are those that pandas gave
@@ -41,7 +42,7 @@ def check_python(
     """
     made = _cut_short(_as_schema(schema, origin))
     absent = [] if inputs is None else [n for n in made.columns if n not in {*inputs, *table.column_names}]
-    frame = table.to_pandas()
+    frame = table.to_pandas() if frame is None else frame.copy(deep=False)
     if inputs is not None:
         made = _of_inputs(made, absent)
         _as_read(frame, table, made, gaps)

@@ -17,7 +17,7 @@ from everloop.core.data import DatasetVersion
 from everloop.core.errors import MLOpsError, NotFound
 from everloop.core.monitoring import Result
 from everloop.core.runs import Run
-from everloop.flows import agreed, data, usercode
+from everloop.flows import agreed, data
 from everloop.flows.project import Project
 from everloop.store import monitors
 from everloop.validation import expressions
@@ -165,10 +165,8 @@ def _limit(contract: Contract, finding: Finding) -> float | None:
 def _python(
     project: Project, run: Run, name: str, table: pa.Table, trained: DatasetVersion | None
 ) -> list[Result]:
-    schema = usercode.load(project, name, usercode.keep_source(project, name))
     gaps = [column for column, each in trained.statistics.items() if each.missing] if trained else []
-    check_python = validation.python_schema.check_python
-    verdict = check_python(table, schema, f"python:{name}", inputs=run.features, gaps=gaps)
+    verdict = agreed.check_python(project, name, table, inputs=run.features, gaps=gaps)
     if not verdict.findings:
         return [Result("check", "contract", "contract", False, f"The rows keep {name}.", value=0.0)]
     return [_result(each, verdict, None) for each in verdict.findings]
