@@ -123,7 +123,16 @@ def test_something_is_tried_on_a_branch_beside_the_main_line(folder: Path) -> No
         ("list flights --branch tria", "unknown_version", "no branch 'tria'"),
         ("log fligths", "unknown_version", "Did you mean 'flights'"),
         ("tags fligths", "unknown_version", "Did you mean 'flights'"),
-        ("lineage nowhere.csv", "unknown_version", "no data version 'nowhere.csv'"),
+        (
+            "lineage x.parquet",
+            "unknown_version",
+            "no file that one came from.\n  what to do: Known: 'flights.csv'",
+        ),
+        ("lineage fligths.csv", "unknown_version", "Did you mean 'flights.csv'"),
+        ("lineage fligths", "unknown_version", "Did you mean 'flights@latest'"),
+        ("lineage fligths@golden", "unknown_version", "no dataset 'fligths'"),
+        ("lineage cafe", "unknown_version", "no data version 'cafe'"),
+        ("show fligths", "unknown_version", "Did you mean 'flights@latest'"),
         ("list fligths", "unknown_version", "Did you mean 'flights'"),
         ("branch flights@tria --delete", "unknown_version", "Known: 'main'"),
         ("diff flights@golden flights@latest --key=", "invalid", "--key '' names no column"),
@@ -219,6 +228,8 @@ def test_a_raw_file_is_followed_to_the_model_and_back(folder: Path) -> None:
     assert everloop("run", "--quiet").code == 0
     version = shown("flights@latest")
     found = everloop("data", "lineage", "flights.csv", "--json").json["lineages"]
+    assert everloop("data", "lineage", str(folder / "flights.csv"), "--json").json["lineages"] == found
+    assert everloop("data", "lineage", "./flights.csv", "--json").json["lineages"] == found
     assert [each["version"]["version_id"] for each in found] == [version]
     trained = found[0]["trained"]
     assert [(t["version"]["version"], len(t["aliases"])) for t in trained] == [("1.0.0", 1)]

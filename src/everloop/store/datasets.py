@@ -9,7 +9,7 @@ from typing import Any
 from everloop.core.contracts import Contract
 from everloop.core.data import DataRef, DatasetVersion
 from everloop.core.documents import dump, load
-from everloop.core.errors import Conflict, Corrupt, Invalid, UnknownVersion, nearest
+from everloop.core.errors import Conflict, Corrupt, Invalid, UnknownVersion, close, nearest
 from everloop.data import names
 
 from . import refs
@@ -193,13 +193,18 @@ def _unknown(tx: Tx, dataset: str | None, what: str) -> UnknownVersion:
             f"There is no data version '{what}'.",
             remedy=f"Did you mean '{holders[0] if holders else f'{what}@{names.LATEST}'}'?",
         )
+    near = [name for name in there if dataset is None and close(what, [name])]
+    if near:
+        return UnknownVersion(
+            f"There is no data version '{what}'.", remedy=f"Did you mean '{near[0]}@{names.LATEST}'?"
+        )
     wanted = [_COLUMNS.dataset == dataset] if dataset else []
     rows = tx.rows(dataset_versions, *wanted, newest=True, by="created_at", limit=12, only=("version_id",))
-    close = [*(ref.name for ref in known if dataset), *(row["version_id"][:12] for row in rows)]
+    nearby = [*(ref.name for ref in known if dataset), *(row["version_id"][:12] for row in rows)]
     of = f" of {dataset}" if dataset else ""
     return UnknownVersion(
         f"There is no data version '{what}'{of}.",
-        remedy=f"{nearest(what, close)} 'everloop data list' shows all.",
+        remedy=f"{nearest(what, nearby)} 'everloop data list' shows all.",
     )
 
 

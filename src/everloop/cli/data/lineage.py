@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -34,7 +35,7 @@ def lineage(
       everloop data lineage data/flights.csv
     """
     with call.project() as project:
-        found = late.origins.trace(project, version)
+        found = late.origins.trace(project, version, folder=Path.cwd())
 
     def show() -> None:
         for at, each in enumerate(found):
