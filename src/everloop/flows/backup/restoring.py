@@ -109,10 +109,10 @@ def choose(target: Target, backup_id: str | None, at: datetime | None) -> Backup
         return found.backups[-1]
     covering = [backup for backup in found.backups if backup.reaches_back_to <= at <= backup.at]
     if not covering:
-        spans = "; ".join(f"{_said(a)} to {_said(b)}" for a, b in windows(found))
+        spans = "; ".join(spelled(span) for span in windows(found))
         later = f" 'everloop backup create --to {target.place}' covers the time until now."
         raise UnknownVersion(
-            f"The backups in {target.place} do not cover {_said(at)}.",
+            f"The backups in {target.place} do not cover {_precise(at)}.",
             remedy=f"Covered: {spans} (UTC).{later if at > found.backups[-1].at else ''}",
         )
     return covering[0]
@@ -141,7 +141,7 @@ def spelled(span: tuple[datetime, datetime]) -> str:
     """A span in whole seconds that lie in it; one that holds none, to the microsecond."""
     begin, end = span[0] + timedelta(microseconds=-span[0].microsecond % 1_000_000), span[1]
     if begin > end:
-        return f"{to_text(span[0])[:26]} to {to_text(end)[:26]}"
+        return f"{_precise(span[0])} to {_precise(end)}"
     return f"any moment from {_said(begin)} to {_said(end)}"
 
 
@@ -397,6 +397,10 @@ def _summary(
 def counts(store: Store) -> dict[str, int]:
     with store.reading() as tx:
         return changes.count_rows(tx)
+
+
+def _precise(moment: datetime) -> str:
+    return to_text(moment)[:26].replace("T", " ") if moment.microsecond else _said(moment)
 
 
 def _said(moment: datetime) -> str:
