@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from tests.stories.test_cli import Said
 from tests.stories.test_cli import everloop as run
@@ -257,3 +258,25 @@ def test_names_from_python(folder: Path) -> None:
     versioner.rollback("golden", reason="no")
     assert versioner.load("latest")[1]["version_id"] == first
     versioner.close()
+
+
+def test_names_of_columns_may_hold_anything_and_stay_names(folder: Path) -> None:
+    """Five thousand characters, a line end, or what clears a terminal."""
+    long, lines, clears = "L" * 5000, "two\nlines", "\x1b[2Jgone"
+    for n in (1, 2):
+        table = pa.table({"id": [1, 2], long: [0.5, n], lines: ["a", "b\n" * n], clears: [n, n]})
+        pq.write_table(table, "odd.parquet")
+        assert everloop("data", "add", "odd.parquet", "--dataset", "odd").code == 0
+    for arguments in (
+        "show odd@latest",
+        "diff odd@latest~ odd@latest",
+        "diff odd@latest~ odd@latest --key no",
+    ):
+        said = everloop("data", *arguments.split())
+        told = said.out + said.err
+        assert long not in told
+        assert "\x1b" not in told
+        assert r"\x1b[2Jgone" in told
+        assert "LLL" in told
+    found = everloop("data", "diff", "odd@latest~", "odd@latest", "--json").json["diff"]
+    assert set(found["cells_changed"]) == {long, lines, clears}

@@ -17,7 +17,7 @@ import typer
 
 from everloop.core.errors import Invalid
 
-from . import errors, late
+from . import errors, late, plain
 from .completion import Command, Group
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ class Call:
     def note(self, text: str) -> None:
         """A remark beside the answer, on stderr."""
         if not self.quiet:
-            typer.echo(text, err=True)
+            typer.echo(plain.text(text), err=True)
 
 
 def command(app: typer.Typer, name: str | None = None) -> Callable[[Callable[..., int | None]], Any]:

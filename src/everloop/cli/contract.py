@@ -74,7 +74,7 @@ def infer(
 
     def draw() -> None:
         if only_yaml:
-            late.output.line(found.yaml().rstrip())
+            typer.echo(found.yaml().rstrip())  # whole, as it is to be read again
         else:
             late.output.line(
                 f"The data of '{model}' are checked against the contract {_origin(found)} from now on."

@@ -13,6 +13,8 @@ import typer
 
 from everloop.core.errors import MLOpsError, StorageDenied, StorageFull
 
+from . import plain
+
 OK = 0
 UNEXPECTED = 1
 USAGE = 2  # Typer's own
@@ -105,7 +107,8 @@ def document(error: MLOpsError) -> dict[str, str]:
 
 
 def rendered(error: MLOpsError) -> str:
-    return f"error: {error.message}" + (f"\n  what to do: {error.remedy}" if error.remedy else "")
+    said = f"error: {error.message}" + (f"\n  what to do: {error.remedy}" if error.remedy else "")
+    return plain.text(said)
 
 
 def as_known(error: BaseException) -> MLOpsError | None:
@@ -141,7 +144,7 @@ def _unexpected(error: Exception, *, json: bool, debug: bool) -> int:
     remedy = "Please report this. Run again with --debug to see where it happened."
     trace(error, debug=debug)
     shown = {"code": "unexpected", "message": message, "remedy": remedy}
-    _tell(shown, f"{message}\n  what to do: {remedy}", json=json)
+    _tell(shown, plain.text(f"{message}\n  what to do: {remedy}"), json=json)
     return UNEXPECTED
 
 

@@ -15,9 +15,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from . import plain
+
 _SHORT = 12
 _RUN = 8
 _UNBOUNDED = 1000
+_CELL = 100  # characters of a column that is not folded, also where nothing bounds it
 
 
 def to_json(document: object) -> str:
@@ -57,7 +60,8 @@ def table(
             overflow="fold" if name in texts else "ellipsis",
         )
     for row in rows:
-        drawn.add_row(*(Text(shown(value)) for value in row))
+        cells = ((name, shown(value)) for name, value in zip(columns, row, strict=True))
+        drawn.add_row(*(Text(cell if name in texts else plain.cut(cell, _CELL)) for name, cell in cells))
     _draw(drawn)
 
 
@@ -95,11 +99,12 @@ def _console() -> Console:
 
 
 def line(text: str, style: str = "") -> None:
-    _console().print(Text(text, style=style), soft_wrap=True)
+    _console().print(Text(plain.text(text), style=style), soft_wrap=True)
 
 
 def shown(value: object) -> str:
-    """A value as people read it: 4 digits, thousands marked, times in UTC to the minute, nothing as '–'."""
+    """A value as people read it: 4 digits, thousands marked, times in UTC to the minute, nothing as '–',
+    text in one line."""
     if value is None or value == "":
         return "–"
     if isinstance(value, bool):
@@ -112,7 +117,7 @@ def shown(value: object) -> str:
         return moment(value)
     if isinstance(value, (list, tuple)):
         return ", ".join(shown(part) for part in value) or "–"
-    return str(value)
+    return plain.inline(str(value))
 
 
 def _number(value: float) -> str:

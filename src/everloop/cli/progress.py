@@ -16,6 +16,8 @@ from rich.text import Text
 
 from everloop.core.turns import Listener, StepStatus
 
+from . import plain
+
 _MARKS = {"done": ("✓", "green"), "kept": ("✓", "dim"), "failed": ("✗", "red"), "waiting": (" ", "")}
 
 
@@ -58,7 +60,7 @@ def _lines(model: str) -> Listener:
         if status == "running" and not message:
             return
         said = {"kept": "done before: ", "failed": "failed: "}.get(status, "")
-        typer.echo(f"{model:<12} {step:<9} {said}{message}".rstrip(), err=True)
+        typer.echo(plain.inline(f"{model:<12} {step:<9} {said}{message}".rstrip()), err=True)
 
     return tell
 
@@ -85,7 +87,7 @@ def _live(model: str) -> Iterator[Listener]:
     with Live(drawn(), console=console, refresh_per_second=10) as live:
 
         def tell(step: str, status: StepStatus, message: str) -> None:
-            steps[step] = (status, message)
+            steps[step] = (status, plain.inline(message))
             live.update(drawn())
 
         yield tell

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from everloop.cli import output
+from everloop.cli import errors, output, plain
+from everloop.core.errors import Invalid
 
 
 @pytest.mark.parametrize(
@@ -32,6 +33,41 @@ from everloop.cli import output
 )
 def test_values_are_short_and_clear(value: object, text: str) -> None:
     assert output.shown(value) == text
+
+
+LONG = "L" * 5000
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("new\nline\ttab\r\n", r"new\nline\ttab\r\n"),
+        ("\x1b[2Jgone\x07\x9b31m", r"\x1b[2Jgone\x07\x9b31m"),
+        ("\u202egnp.exe\u2028", r"\u202egnp.exe\u2028"),
+        (f"a {LONG} b", f"a {'L' * 299}… b"),
+        ("größe 温度 👩‍🔬 \\n", "größe 温度 👩‍🔬 \\n"),
+        ("\udcff", r"\udcff"),
+    ],
+)
+def test_what_came_with_data_cannot_command_the_terminal(
+    given: str, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert output.shown(given) == told
+    output.line(given)
+    output.pairs({"name": given})
+    output.table(("name", "rows"), [(given, 1)], fold=["name"])
+    seen = capsys.readouterr().out
+    assert seen.count(told) >= 2
+    said = errors.rendered(Invalid(given, remedy=given))
+    assert LONG not in seen + said
+    assert not set(seen + said) & {"\x1b", "\x07", "\x9b", "\r", "\u202e", "\u2028", "\udcff"}
+
+
+def test_a_long_name_leaves_room_for_the_other_columns(capsys: pytest.CaptureFixture[str]) -> None:
+    output.table(("name", "rows"), [(LONG, 1)])
+    assert f"{'L' * 99}…  1" in capsys.readouterr().out
+    assert plain.cut("four", 4) == "four"
+    assert output.to_json({"name": f"{LONG}\n"}) == f'{{\n  "name": "{LONG}\\n"\n}}'
 
 
 @pytest.mark.parametrize(

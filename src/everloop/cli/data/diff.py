@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from everloop.cli import late
+from everloop.cli import late, plain
 from everloop.cli.call import Call, command
 from everloop.core.errors import Invalid
 
@@ -78,14 +78,16 @@ def _show(diff: DatasetDiff, picture: Path | None) -> None:
         names = ("column", "cells changed", "of rows in both")
         cells = list(diff.cells_changed.items())
         out.table(
-            names, [(n, count, f"{count / both:.1%}") for n, count in cells[:_COLUMNS]], right=names[1:]
+            names,
+            [(_short(n), count, f"{count / both:.1%}") for n, count in cells[:_COLUMNS]],
+            right=names[1:],
         )
         _more(len(cells), "columns with changed cells")
     _show_rows(diff)
     moved = [
-        (c.name, f"{c.shift:.2g}", c.before.mean, c.after.mean, c.before.missing, c.after.missing, _kinds(c))
+        (_short(c.name), f"{c.shift:.2g}", a.mean, b.mean, a.missing, b.missing, _kinds(c))
         for c in diff.changes
-        if c.before and c.after
+        if (a := c.before) and (b := c.after)
     ]
     if moved:
         heads = ("statistics of", "moved", "mean A", "mean B", "missing A", "missing B", "most moved")
@@ -101,19 +103,20 @@ def _by(diff: DatasetDiff) -> str:
     if diff.key_from == "none":
         return "whole rows; --key COLUMN tells which rows changed"
     guessed = " (unique in both; --key takes another)" if diff.key_from == "guessed" else ""
-    return ", ".join(diff.key) + guessed
+    return ", ".join(map(_short, diff.key)) + guessed
 
 
 def _schema(diff: DatasetDiff) -> dict[str, object]:
+    apart = diff.columns_not_compared
     retyped = [
-        f"{name}: {old} -> {new}" + (" (values not compared)" if name in diff.columns_not_compared else "")
+        f"{_short(name)}: {old} -> {new}" + (" (values not compared)" if name in apart else "")
         for name, (old, new) in diff.columns_retyped.items()
     ]
     return {
-        "columns added": diff.columns_added,
-        "columns removed": diff.columns_removed,
+        "columns added": [_short(name) for name in diff.columns_added],
+        "columns removed": [_short(name) for name in diff.columns_removed],
         "types changed": retyped,
-        "columns moved": diff.columns_reordered,
+        "columns moved": [_short(name) for name in diff.columns_reordered],
     }
 
 
@@ -149,16 +152,16 @@ def _show_rows(diff: DatasetDiff) -> None:
 
 
 def _cells(change: RowChange) -> str:
-    return ", ".join(f"{name}: {_short(a)} -> {_short(b)}" for name, (a, b) in change.cells.items())
+    return ", ".join(f"{_short(name)}: {_short(a)} -> {_short(b)}" for name, (a, b) in change.cells.items())
 
 
 def _text(row: Mapping[str, Cell]) -> str:
-    return ", ".join(f"{name}={_short(value)}" for name, value in row.items())
+    return ", ".join(f"{_short(name)}={_short(value)}" for name, value in row.items())
 
 
 def _short(value: Cell) -> str:
     shown = "–" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
-    return shown if len(shown) <= _LONGEST else f"{shown[: _LONGEST - 1]}…"
+    return plain.cut(plain.inline(shown), _LONGEST)
 
 
 def _kinds(change: ColumnChange) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from everloop.cli import late
+from everloop.cli import late, plain
 from everloop.cli.call import Call, command
 from everloop.core.errors import FileMissing, Invalid, InvalidSettings
 
@@ -28,6 +28,8 @@ Version = Annotated[
         help="An id or its first 4 characters or more; DATASET@latest, @TAG, @BRANCH, @TIME; ~2: 2 before.",
     ),
 ]
+
+_LONGEST = 40  # characters of a value
 
 
 @command(app)
@@ -242,7 +244,8 @@ def _show_version(version: DatasetVersion, listed: Sequence[File] | None) -> Non
 
 def _figures(version: DatasetVersion, known: ColumnStatistics) -> tuple[object, ...]:
     share = known.missing / max(known.count + known.missing, 1)
-    levels = ", ".join(f"{name} ({count:,})" for name, count in list(known.levels.items())[:3])
+    most = list(known.levels.items())[:3]
+    levels = ", ".join(f"{plain.cut(plain.inline(name), _LONGEST)} ({count:,})" for name, count in most)
     missing = f"{share:.1%}" if known.missing else None
     median = known.quantiles.get("0.5")
     distinct = f"about {known.distinct:,}" if late.data.is_estimate(version, known) else known.distinct
