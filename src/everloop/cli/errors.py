@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import typer
 
-from everloop.core.errors import MLOpsError, StorageDenied, StorageFull
+from everloop.core.errors import MLOpsError, StorageDenied, StorageFull, Unavailable
 
 from . import plain
 
@@ -112,9 +112,17 @@ def rendered(error: MLOpsError) -> str:
 
 
 def as_known(error: BaseException) -> MLOpsError | None:
-    """The error itself if it is one of ours, or what a failing disk means where no part below has said it."""
+    """The error itself if it is one of ours, or what a failing disk or too little memory means where no part
+    below has said it."""
     if isinstance(error, MLOpsError):
         return error
+    if isinstance(error, MemoryError):  # Arrow's, too
+        asked = f": {error}".rstrip(": .").partition("\n")[0]
+        return Unavailable(
+            f"This takes more memory than there is{asked}.",
+            remedy="Free some, or work on less at once: a file larger than data_versioning.memory, in bytes, "
+            "is registered in batches.",
+        )
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return StorageFull(f"No space left{_place(error)}.", remedy="Free some space and run again.")
     if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):

@@ -6,6 +6,7 @@ import errno
 import json
 from collections.abc import Iterator
 
+import pyarrow as pa
 import pytest
 
 from everloop.cli import errors
@@ -120,3 +121,17 @@ def test_a_command_that_ends_gives_its_own_code(given: int | None, code: int) ->
 def test_the_contract_and_a_missing_extra_have_the_codes_of_the_handbook() -> None:
     assert errors.exit_code(ContractFailed("broken")) == 3
     assert errors.exit_code(MissingExtra("polars", "polars")) == 51
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), MemoryError("Unable to allocate 30 MiB"), pa.ArrowMemoryError("x")]
+)
+def test_too_little_memory_is_told_with_what_helps(
+    error: MemoryError, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert raising(error) == errors.EXIT_CODES["unavailable"]
+    told = capsys.readouterr().err
+    assert told.startswith(
+        f"error: This takes more memory than there is{f': {error}' if str(error) else ''}.\n"
+    )
+    assert "data_versioning.memory" in told
