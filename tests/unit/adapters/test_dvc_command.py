@@ -48,4 +48,7 @@ def test_targets_without_content_are_named() -> None:
     said = (
         "ERROR: Checkout failed for following targets:\ndata/c d\nf\nIs your cache up to date?\n<https://x>"
     )
-    assert "has all of 'data/c d', 'f'." in error_of("checkout", Path("/x"), said).message
+    error = error_of("checkout", Path("/x"), said)
+    assert "has all of 'data/c d', 'f'." in error.message
+    assert "'dvc repro'" in error.remedy  # DVC does not say which of them were never made
+    assert "'dvc update'" in error.remedy

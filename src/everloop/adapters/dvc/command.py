@@ -71,7 +71,8 @@ def error_of(verb: str, folder: Path, said: str) -> MLOpsError:
         named = ", ".join(f"'{name.strip()}'" for name in not_filled[1].splitlines() if name.strip())
         return NotFound(
             f"Neither DVC's cache nor the remote has all of {named}. The others are in place.",
-            remedy="Run 'dvc push' where they were added, then 'everloop dvc pull' here.",
+            remedy="Run 'dvc push' where they were added, then 'everloop dvc pull' here. The output of a "
+            "stage never run comes by 'dvc repro', an import that was not downloaded by 'dvc update'.",
         )
     if "already tracked by scm" in low:
         return Invalid(
