@@ -389,3 +389,42 @@ def test_a_history_that_is_cut_is_told(theirs: Theirs, ours: Path, tmp_path: Pat
     parents = {v["version_id"]: v["parent"] for v in DataVersioner(dataset=SALES).list_versions()}
     assert parents == {first: None, side: first, second: first, third: side}
     assert prices(f"{SALES}@latest") == [1, 2, 3]
+
+
+EACH = """\
+stages:
+  each:
+    foreach: ${places}
+    do:
+      wdir: ${item}
+      cmd: printf 'x\\n${item}\\n' > out.csv
+      outs: [out.csv]
+"""
+
+
+def test_stages_that_work_each_in_a_folder_of_its_own(ours: Path) -> None:
+    """Their folders are a template, whose values are those of each commit."""
+    git(ours, "init", "--quiet")
+    below = ours / "team a"
+    for place in ("us", "eu", "asia"):
+        (below / place).mkdir(parents=True)
+    dvc(below, "init", "--quiet", "--subdir")
+    (below / "dvc.yaml").write_text(EACH)
+    for places in ("[us, eu]", "[eu, asia]"):
+        (below / "params.yaml").write_text(f"places: {places}\n")
+        dvc(below, "repro", "--quiet")
+        commit(ours, places)
+
+    code, answer, said = everloop(below, "dvc", "import")
+    assert code == 0, said
+    found = {file["path"]: file["outcome"] for file in answer["import"]["files"]}
+    assert found == {"us/out.csv": "new", "eu/out.csv": "new", "asia/out.csv": "new"}
+    (below / "us" / "out.csv").unlink()
+    code, answer, _ = everloop(below, "dvc", "status")  # dvc.lock still has the stage of 'us'
+    assert (code, {file["path"]: file["dataset"] for file in answer["files"]}) == (
+        0,
+        {path: path for path in ("eu/out.csv", "asia/out.csv")},
+    )
+    there = {below / "eu" / "out.csv", below / "asia" / "out.csv"}
+    for file in ("dvc.lock", "dvc.yaml"):
+        assert {*DVCManager().checkout(below / file)} == there

@@ -54,6 +54,23 @@ def test_a_lock_with_stages_of_a_working_folder_and_of_a_loop() -> None:
     assert [pointer.path for pointer in read_pointers("p/dvc.lock", lock)] == ["p/out.csv"] * 2
 
 
+def test_the_folder_of_a_stage_may_be_a_template() -> None:
+    lock = "schema: '2.0'\nstages:\n" + "".join(
+        f"  many@{name}:\n    outs:\n    - {{path: out.csv, hash: md5, md5: {A}}}\n" for name in "xy"
+    )
+    pipeline = "stages: {many: {foreach: [x, y], do: {cmd: a, wdir: '${item}'}}}\n"
+    asked: list[int] = []
+
+    def resolve() -> dict[str, str]:
+        asked.append(1)
+        return {"many@x": "p/x", "many@y": "p/y"}
+
+    found = read_pointers("p/dvc.lock", lock, pipeline, resolve)
+    assert [pointer.path for pointer in found] == ["p/x/out.csv", "p/y/out.csv"]
+    assert len(asked) == 1
+    assert read_pointers("p/dvc.lock", lock, pipeline) == []  # stages that DVC knows no more
+
+
 def test_a_lock_of_the_first_form() -> None:
     [pointer] = read_pointers("dvc.lock", f"one:\n  cmd: a\n  outs:\n  - path: out.csv\n    md5: {A}\n")
     assert pointer == Pointer("dvc.lock", "out.csv", A, legacy=True)

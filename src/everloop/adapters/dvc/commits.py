@@ -5,11 +5,13 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from everloop.core.dvc import Commit, History, Pointer, Sighting, Tip
 from everloop.core.errors import Invalid, Unreadable
 
+from . import library
 from .command import git
 from .pointers import is_pointer, read_pointers
 
@@ -47,7 +49,7 @@ def read_history(root: Path, revisions: str | None = None) -> History:
         if not step.changed:
             continue
         told: list[str] = []
-        there[name] = _pointers(there[name], files[name], step.changed, texts, told)
+        there[name] = _pointers(there[name], files[name], step, texts, told, root)
         problems += [f"{name[:10]}: {message}" for message in told]
         last[name] = dict(before)
         for path, pointer in there[name].items():
@@ -83,27 +85,35 @@ def _updated(files: dict[str, str], changed: dict[str, str | None]) -> dict[str,
 def _pointers(
     known: dict[str, Pointer],
     files: dict[str, str],
-    changed: dict[str, str | None],
+    step: _Step,
     texts: dict[str, str],
     told: list[str],
+    root: Path,
 ) -> dict[str, Pointer]:
     """The pointers after a commit, by the path of their data; only what it changed is read.
     What cannot be read is ``told``."""
-    renewed = {path for path in changed if is_pointer(path)}
-    for path in changed:
+    renewed = {path for path in step.changed if is_pointer(path)}
+    for path in step.changed:
         if posixpath.basename(path) == "dvc.yaml":
             renewed.add(posixpath.join(posixpath.dirname(path), "dvc.lock"))
     now = {path: pointer for path, pointer in known.items() if pointer.file not in renewed}
     for file in sorted(renewed & files.keys()):
-        pipeline = files.get(posixpath.join(posixpath.dirname(file), "dvc.yaml"))
-        text = texts[files[file]]
+        beside = posixpath.join(posixpath.dirname(file), "dvc.yaml")
+        pipeline = texts.get(files[beside]) if beside in files else None
+        at = step.commit.commit_id
+        resolve = partial(_folders, root, beside, at)
         try:
-            read = read_pointers(file, text, texts.get(pipeline) if pipeline else None)
+            read = read_pointers(file, texts[files[file]], pipeline, resolve)
         except Unreadable as error:
             told.append(error.message)
             continue
         now |= {pointer.path: pointer for pointer in read}
     return now
+
+
+def _folders(root: Path, file: str, commit: str) -> dict[str, str]:
+    with library.open_repo(root) as repo:
+        return library.folders(repo, file, commit)
 
 
 def _steps(root: Path, revisions: str | None) -> Iterator[_Step]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
@@ -44,13 +45,31 @@ def md5_of(path: Path, *, legacy: bool = False) -> str:
     return found
 
 
-def not_cached(repo: Any, file: str) -> set[Path]:
+def kept(repo: Any, file: str) -> set[Path]:
     """Outputs of a ``.dvc`` file, or of the stages in a ``dvc.yaml`` with loops and templates resolved, that
-    DVC keeps no objects of (``cache: false``). Raises Unreadable for what DVC cannot read."""
+    DVC keeps objects of (not ``cache: false``). Raises Unreadable for what DVC cannot read."""
     exceptions, dvcfile = load("dvc.exceptions"), load("dvc.dvcfile")
     try:
         stages = dvcfile.load_file(repo, str(Path(repo.root_dir) / file)).stages.values()
-        return {Path(out.fs_path) for stage in stages for out in stage.outs if not out.use_cache}
+        return {Path(out.fs_path) for stage in stages for out in stage.outs if out.use_cache}
+    except exceptions.DvcException as error:
+        raise Unreadable(
+            f"DVC cannot read {file}: {_why(error)}.", remedy="Restore it from git, or mend it by hand."
+        ) from error
+
+
+def folders(repo: Any, file: str, revision: str | None = None) -> dict[str, str]:
+    """In which folder each stage of a ``dvc.yaml`` works, from DVC's root, with loops and templates resolved;
+    in the work tree or at a revision of git. Raises Unreadable for what DVC cannot read."""
+    exceptions, dvcfile = load("dvc.exceptions"), load("dvc.dvcfile")
+    there = load("dvc.repo.brancher").switch(repo, revision) if revision else nullcontext()
+    try:
+        with there:
+            stages = dvcfile.load_file(repo, repo.fs.join(repo.root_dir, file)).stages
+            return {
+                name: Path(repo.fs.relpath(stage.wdir, repo.root_dir)).as_posix()
+                for name, stage in stages.items()
+            }
     except exceptions.DvcException as error:
         raise Unreadable(
             f"DVC cannot read {file}: {_why(error)}.", remedy="Restore it from git, or mend it by hand."

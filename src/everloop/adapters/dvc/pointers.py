@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from everloop.core.dvc import Pointer
@@ -21,26 +21,42 @@ def is_pointer(path: str) -> bool:
     return name == "dvc.lock" or (name.endswith(".dvc") and name != ".dvc")
 
 
-def read_pointers(file: str, text: str, pipeline: str | None = None) -> list[Pointer]:
+Resolve = Callable[[], Mapping[str, str]]
+"""The folder in which each stage works, from DVC's root, as DVC itself resolves its templates."""
+
+
+def read_pointers(
+    file: str, text: str, pipeline: str | None = None, resolve: Resolve = dict
+) -> list[Pointer]:
     """The outputs that a pointer file names. ``pipeline`` is the ``dvc.yaml`` beside a ``dvc.lock``, which
-    alone knows in which folder a stage works. Raises Unreadable, also for data outside of the project."""
+    alone knows in which folder a stage works; ``resolve`` is asked where that is a template. Raises
+    Unreadable, also for data outside of the project."""
     document = _mapping(file, read_yaml(text, file))
     folder = posixpath.dirname(file)
     if posixpath.basename(file) == "dvc.lock":
         stages = read_yaml(pipeline, posixpath.join(folder, "dvc.yaml")) if pipeline else {}
-        return list(_of_lock(file, folder, document, stages))
+        return list(_of_lock(file, folder, document, stages, resolve))
     return list(_of_outs(file, posixpath.join(folder, str(document.get("wdir") or ".")), document))
 
 
-def _of_lock(file: str, folder: str, lock: Mapping[str, Any], pipeline: Any) -> Iterator[Pointer]:
+def _of_lock(
+    file: str, folder: str, lock: Mapping[str, Any], pipeline: Any, resolve: Resolve
+) -> Iterator[Pointer]:
     stages = _mapping(file, lock.get("stages") or {}) if "schema" in lock else lock
     known = pipeline.get("stages") if isinstance(pipeline, Mapping) else {}
     known = known if isinstance(known, Mapping) else {}
+    folders: Mapping[str, str] = {}
     for name, stage in stages.items():
         if isinstance(stage, Mapping):
             written = known.get(name) or known.get(str(name).partition("@")[0]) or {}
             written = written.get("do", written) if isinstance(written, Mapping) else {}
-            yield from _of_outs(file, posixpath.join(folder, str(written.get("wdir") or ".")), stage)
+            place = posixpath.join(folder, str(written.get("wdir") or "."))
+            if "${" in place:
+                folders = folders or resolve()
+                place = folders.get(str(name), "")
+                if not place:
+                    continue  # the dvc.yaml has this one no more, and DVC leaves it alone
+            yield from _of_outs(file, place, stage)
 
 
 def _of_outs(file: str, folder: str, document: Mapping[str, Any]) -> Iterator[Pointer]:

@@ -114,15 +114,17 @@ class DvcRepository:
 
     def read(self, file: str, revision: str | None = None) -> list[Pointer]:
         """What a pointer file says, in the work tree or at a revision of git. Of the work tree's it leaves
-        out what git keeps (``cache: false``). Raises Unreadable, also where only DVC cannot read it."""
+        out what git keeps (``cache: false``) and stages that only the ``dvc.lock`` still has. Raises
+        Unreadable, also where only DVC cannot read it."""
         if revision is not None:
             return read_pointers(file, self._show(revision, file))
         told, text = as_target(file), _text(self.root / file, file)
         if not (self.root / told).is_file():
             return read_pointers(file, text)  # a dvc.lock without a dvc.yaml
-        found = read_pointers(file, text, _text(self.root / told, told) if told != file else None)
-        not_cached = library.not_cached(self._kept.repo, told)
-        return [pointer for pointer in found if self.root / pointer.path not in not_cached]
+        pipeline = _text(self.root / told, told) if told != file else None
+        found = read_pointers(file, text, pipeline, lambda: library.folders(self._kept.repo, told))
+        kept = library.kept(self._kept.repo, told)
+        return [pointer for pointer in found if self.root / pointer.path in kept]
 
     def commit_of(self, file: str) -> str:
         """The newest commit that changed a pointer file; empty where it is not committed as it is."""

@@ -14,8 +14,8 @@ from .pointers import is_pointer
 
 
 def select(root: Path, read: Callable[[str], list[Pointer]], targets: Sequence[str]) -> Selection:
-    """A target is a ``.dvc`` file, a ``dvc.lock``, a data file or a folder; none is all. DVC fails on any
-    file of the project that it cannot read, unless each that it shall look at is named."""
+    """A target is a ``.dvc`` file, a ``dvc.lock`` or its ``dvc.yaml``, a data file or a folder; none is all.
+    DVC fails on any file of the project that it cannot read, unless each that it shall look at is named."""
     listed = git(root, "ls-files", "--cached", "--others", "--exclude-standard", "-z")
     there = set(listed.decode("utf-8", errors="surrogateescape").split("\0"))
     pointers: dict[str, list[Pointer]] = {}
@@ -34,7 +34,7 @@ def select(root: Path, read: Callable[[str], list[Pointer]], targets: Sequence[s
             raise _unknown(target, found, lost)
     chosen = tuple(p for p in found if not targets or any(_meant(target, p) for target in targets))
     if not unreadable:
-        return Selection(chosen, tuple(targets))
+        return Selection(chosen, tuple(map(as_target, targets)))
     files = sorted({p.file for p in chosen} if targets else pointers)
     return Selection(
         chosen,
@@ -69,7 +69,7 @@ def as_target(file: str) -> str:
 
 def _meant(target: str, pointer: Pointer) -> bool:
     inside = pointer.path.startswith(f"{target.rstrip('/')}/") or pointer.file.startswith(f"{target}/")
-    return inside or target in (pointer.file, pointer.path, ".")
+    return inside or target in (pointer.file, as_target(pointer.file), pointer.path, ".")
 
 
 def _unknown(target: str, found: Sequence[Pointer], lost: Sequence[Pointer]) -> NotFound:
