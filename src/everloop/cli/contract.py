@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from . import late
+from . import late, plain
 from .call import Call, command, group
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def show(call: Call, model: Model) -> None:
         late.output.line(f"Contract of '{model}', {_origin(found)}")
         rows = [
             (
-                rule.name,
+                plain.name(rule.name),
                 rule.type,
                 None if rule.max_missing is None else f"{rule.max_missing:.1%}",
                 rule.minimum,

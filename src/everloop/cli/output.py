@@ -20,7 +20,6 @@ from . import plain
 _SHORT = 12
 _RUN = 8
 _UNBOUNDED = 1000
-_CELL = 100  # characters of a column that is not folded, also where nothing bounds it
 
 
 def to_json(document: object) -> str:
@@ -60,8 +59,7 @@ def table(
             overflow="fold" if name in texts else "ellipsis",
         )
     for row in rows:
-        cells = ((name, shown(value)) for name, value in zip(columns, row, strict=True))
-        drawn.add_row(*(Text(cell if name in texts else plain.cut(cell, _CELL)) for name, cell in cells))
+        drawn.add_row(*(Text(shown(value)) for value in row))
     _draw(drawn)
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 
 _MOST = 300  # characters of a word: a path may be as long
+_NAME = 60
 _UNSEEN = "\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff"  # but \t and \n
 _LONG = re.compile(rf"\S{{{_MOST + 1},}}")
 
@@ -19,6 +20,11 @@ def text(given: str) -> str:
 def inline(given: str) -> str:
     """The same in one line: line ends and tabs are escaped, too."""
     return text(_escaped(given, "\t\n"))
+
+
+def name(given: str) -> str:
+    """That of a column, where it stands beside others: at most 60 characters."""
+    return cut(inline(given), _NAME)
 
 
 def cut(given: str, most: int) -> str:

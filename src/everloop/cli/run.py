@@ -11,7 +11,7 @@ import typer
 
 from everloop.core.errors import InvalidSettings, MLOpsError
 
-from . import errors, late
+from . import errors, late, plain
 from .call import Call, command, group
 from .data.versions import within
 
@@ -199,7 +199,7 @@ def _show_findings(turn: TurnSummary) -> None:
     rows = [
         (
             finding["severity"],
-            finding["column"] or None,
+            plain.name(finding["column"]) or None,
             finding["message"],
             finding["failed_rows"] or None,
             ", ".join(

@@ -64,8 +64,8 @@ def test_what_came_with_data_cannot_command_the_terminal(
 
 
 def test_a_long_name_leaves_room_for_the_other_columns(capsys: pytest.CaptureFixture[str]) -> None:
-    output.table(("name", "rows"), [(LONG, 1)])
-    assert f"{'L' * 99}…  1" in capsys.readouterr().out
+    output.table(("name", "rows"), [(plain.name(LONG), 1)])
+    assert f"{'L' * 59}…  1" in capsys.readouterr().out
     assert plain.cut("four", 4) == "four"
     assert output.to_json({"name": f"{LONG}\n"}) == f'{{\n  "name": "{LONG}\\n"\n}}'
 

@@ -237,7 +237,9 @@ def _show_version(version: DatasetVersion, listed: Sequence[File] | None) -> Non
     if listed is not None:
         files.show(listed)
         return
-    rows = [(c.name, c.type, *_figures(version, version.statistics[c.name])) for c in version.columns]
+    rows = [
+        (plain.name(c.name), c.type, *_figures(version, version.statistics[c.name])) for c in version.columns
+    ]
     names = ("column", "type", "missing", "distinct", "mean", "std", "min", "median", "max", "most frequent")
     out.table(names, rows, right=names[2:9], fold=names[9:])
 
