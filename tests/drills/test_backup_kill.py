@@ -82,18 +82,17 @@ def state(zygote: Zygote, folder: Path, **options: Any) -> dict[str, Any]:
 
 def test_a_restore_in_place_killed_at_every_operation(zygote: Zygote, saved: tuple[Path, Any, Any]) -> None:
     begin, then, now = saved
-    first = ask(zygote, "look", begin)["backups"][0]
     ask(zygote, "missing", begin, name=now["loaded"][0])  # so that a restore has something to bring
-    operations = ask(zygote, "restore", copy_of(begin, "whole"), name=first)["operations"]
+    operations = ask(zygote, "restore", copy_of(begin, "whole"))["operations"]
     old, new = set(), 0
     for point in points(operations):
         folder = copy_of(begin, f"point{point}")
-        kill(zygote, "restore", folder, point, name=first)
+        kill(zygote, "restore", folder, point)
         rows = ask(zygote, "rows", folder)
         assert rows in (then["rows"], now["rows"]), point
         old.add(rows == now["rows"])
         new += rows == then["rows"]
-        ask(zygote, "restore", folder, name=first)
+        ask(zygote, "restore", folder)  # what the first one put aside is not the newest
         assert state(zygote, folder) == without_version(then), point
         assert ask(zygote, "look", folder) | {"backups": []} == {"problems": [], "left": [], "backups": []}
     assert old == {True, False}

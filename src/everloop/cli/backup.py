@@ -170,7 +170,8 @@ def restore(
 ) -> int:
     """Restore a backup [the newest], or any moment that the backups cover, after checking all of it.
 
-    In place, what is there now is backed up first. Killed at any moment, there is the old state or the new.
+    In place, what is there now is backed up first; that is restored by its id or --at only. Killed at any
+    moment, there is the old state or the new.
     Exit code 4: a newer backup could not be read, or with --keep-going something was not restored.
 
     \b
@@ -335,7 +336,7 @@ def _place(given: str | None) -> str | None:
 
 def _figures(backup: Backup) -> tuple[int, str, int, str, str]:
     out = late.output
-    kind = "all rows" if backup.is_full else "changes"
+    kind = ("all rows" if backup.is_full else "changes") + (", before a restore" if backup.aside else "")
     sizes = out.size(backup.object_bytes), out.size(backup.new_bytes)
     return sum(backup.counts.values()), kind, backup.object_count, *sizes
 

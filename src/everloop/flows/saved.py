@@ -69,7 +69,8 @@ class Backup:
     ``objects`` are lists of what came and went; the last ``own`` of them are of this backup. ``sequence`` is
     the last change. ``damaged`` names objects that were damaged in the project already and are not saved,
     ``kept`` those damaged or missing there for which the copy of an earlier backup stands. ``unread`` are
-    earlier backups that are damaged themselves, so that this one does not go on from them.
+    earlier backups that are damaged themselves, so that this one does not go on from them. ``aside``: a
+    restore made it of what it was about to replace.
     """
 
     id: str
@@ -92,6 +93,7 @@ class Backup:
     damaged: tuple[str, ...] = ()
     kept: tuple[str, ...] = ()
     unread: tuple[str, ...] = ()
+    aside: bool = False
 
     @property
     def parts(self) -> tuple[Part, ...]:

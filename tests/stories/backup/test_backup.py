@@ -317,6 +317,30 @@ def test_who_writes_while_a_restore_is_at_work_loses_nothing(
     assert len(versions(shop)) == 2
 
 
+def test_a_restore_that_failed_is_done_by_doing_it_again(
+    shop: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = register(shop, 1)
+    made = backup.create(shop)
+    register(shop, 2)
+    with monkeypatch.context() as broken:
+        broken.setattr(restoring, "refill", lambda *_: 1 / 0)
+        for _ in range(3):
+            with pytest.raises(ZeroDivisionError):
+                backup.restore(shop, over=True)
+    keep = shop.settings.backup.keep.model_copy(update={"last": 1, "daily": 0, "weekly": 0, "monthly": 0})
+    stays = backup.prune(shop, keep=keep).kept
+    assert [made.id, "last"] in map(list, stays)
+    assert len(stays) == 2  # and the newest of what was put aside
+    assert backup.drill(shop).backup_id == made.id
+    done = backup.restore(shop, over=True)
+    assert done.backup_id == made.id
+    assert versions(shop) == [known]
+    assert done.before is not None
+    assert backup.restore(shop, done.before, over=True).backup_id == done.before
+    assert len(versions(shop)) == 2
+
+
 def test_nobody_trains_or_saves_while_a_restore_is_at_work(shop: Project) -> None:
     register(shop, 1)
     backup.create(shop)

@@ -62,7 +62,7 @@ def restore(
     keep_going: bool = False,
     progress: Progress = quiet,
 ) -> Restored:
-    """The project as it was in a backup [the newest], or at any moment that the backups cover.
+    """The project as it was in a backup [the newest that no restore made], or at any moment that they cover.
 
     With ``into`` as a project of its own in a new folder; else in place, where what is there now is backed up
     first and ``over`` has to say that it may be replaced. All that comes is checked before anything changes;
@@ -92,7 +92,8 @@ def restore(
 
 
 def choose(target: Target, backup_id: str | None, at: datetime | None) -> Backup:
-    """The backup to restore from: that of the name, the nearest one not before ``at``, or the newest."""
+    """The backup to restore from: that of the name, the nearest one not before ``at``, or the newest. That is
+    not what a restore put aside, so that one which was killed or failed is done by doing it again."""
     if backup_id is not None:
         return target.find(backup_id)
     found = target.found()
@@ -106,7 +107,7 @@ def choose(target: Target, backup_id: str | None, at: datetime | None) -> Backup
             f"There is no backup in {target.place}.", remedy="'everloop backup create' makes one."
         )
     if at is None:
-        return found.backups[-1]
+        return ([backup for backup in found.backups if not backup.aside] or found.backups)[-1]
     covering = [backup for backup in found.backups if backup.reaches_back_to <= at <= backup.at]
     if not covering:
         spans = "; ".join(spelled(span) for span in windows(found))
@@ -273,7 +274,7 @@ def _restore_in_place(
             f"There is a project in {project.settings.root} already.",
             remedy="Say --replace (what is there is backed up first), or --into a new folder.",
         )
-    before = save(project, target, adopt=True, progress=progress) if there else None
+    before = save(project, target, adopt=True, aside=True, progress=progress) if there else None
     folder = project.settings.state / f"restore-{token()}"
     _sweep(project)
     folder.mkdir(parents=True)

@@ -63,7 +63,8 @@ def prune(
 def sweep(project: Project, target: Target, keep: Keep, *, dry_run: bool = False) -> Pruned:
     """``prune`` for one that holds the lock."""
     found = target.found()
-    chosen = choose([(backup.id, backup.at) for backup in found.backups], keep)
+    chosen = choose([(backup.id, backup.at) for backup in found.backups if not backup.aside], keep)
+    chosen |= {backup.id: "last" for backup in [one for one in found.backups if one.aside][-keep.last :]}
     kept = [backup for backup in found.backups if backup.id in chosen]
     leaving = [backup for backup in found.backups if backup.id not in chosen]
     needed, unread = _needed(target, kept)

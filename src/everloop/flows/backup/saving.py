@@ -105,10 +105,11 @@ def save(
     *,
     full: bool = False,
     adopt: bool = False,
+    aside: bool = False,
     progress: Progress = quiet,
     stop: Callable[[], bool] = lambda: False,
 ) -> Backup:
-    """``create`` for one that holds the lock."""
+    """``create`` for one that holds the lock; ``aside`` for one that is about to replace what is there."""
     _check_place(project, target)
     found = target.found()
     newest = found.backups[-1] if found.backups else None
@@ -129,6 +130,7 @@ def save(
         sequence=mark.sequence,
         counts={},
         rows=Rows(at, HEAD, ()),
+        aside=aside,
     )
     with project.store.snapshot() as tx:
         saved = _save_rows(tx, target, blank, parent, full=full)
