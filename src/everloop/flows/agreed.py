@@ -37,8 +37,8 @@ def check_python(
     inputs: Collection[str] | None = None,
     gaps: Collection[str] = (),
 ) -> ContractVerdict:
-    """A table against the schema that ``name`` (``file.py:name``) says, as pandas loads it. ``inputs`` and
-    ``gaps``: see there. Raises WrongType for a column that pandas cannot hold."""
+    """A table, as pandas loads it, against the schema at ``name`` (``file.py:name``). ``inputs`` and ``gaps``
+    are those of ``python_schema.check_python``. Raises WrongType for a column that pandas cannot hold."""
     schema = usercode.load(project, name, usercode.keep_source(project, name))
     try:
         frame = frames.convert(table, "pandas")

@@ -74,16 +74,13 @@ def folders(settings: Settings) -> Iterator[Check]:
 
 def _readable(name: str, root: Path, path: str) -> Iterator[Check]:
     try:
-        there = (root / path).is_file()
-        if there:
-            (root / path).open("rb").close()
+        (root / path).open("rb").close()
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        remedy = "Correct its data.path, or give the file with --data."
+        yield Check(f"data of {name}", False, f"{path} is not there", remedy)
     except OSError as error:
         said = f"{path} cannot be read: {error.strerror}"
         yield Check(f"data of {name}", False, said, "Check its owner and permissions.")
-    else:
-        if not there:
-            remedy = "Correct its data.path, or give the file with --data."
-            yield Check(f"data of {name}", False, f"{path} is not there", remedy)
 
 
 def _existing(place: Path) -> Path:

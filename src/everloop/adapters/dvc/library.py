@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
@@ -33,9 +34,12 @@ def read_yaml(text: str, where: str) -> Any:
     try:
         return serialize.parse_yaml(text, where)
     except serialize.ParseError as error:
-        raise Unreadable(
-            f"{where} is not YAML: {_why(error)}.", remedy="Restore it from git, or mend it by hand."
-        ) from error
+        raise unreadable(f"{where} is not YAML: {_why(error)}.") from error
+
+
+def unreadable(said: str) -> Unreadable:
+    """The error of a pointer file that is not as DVC writes it."""
+    return Unreadable(said, remedy="Restore it from git, or mend it by hand.")
 
 
 def md5_of(path: Path, *, legacy: bool = False) -> str:
@@ -48,32 +52,29 @@ def md5_of(path: Path, *, legacy: bool = False) -> str:
 def kept(repo: Any, file: str) -> set[Path]:
     """Outputs of a ``.dvc`` file, or of the stages in a ``dvc.yaml`` with loops and templates resolved, that
     DVC keeps objects of (not ``cache: false``). Raises Unreadable for what DVC cannot read."""
-    exceptions, dvcfile = load("dvc.exceptions"), load("dvc.dvcfile")
-    try:
-        stages = dvcfile.load_file(repo, str(Path(repo.root_dir) / file)).stages.values()
-        return {Path(out.fs_path) for stage in stages for out in stage.outs if out.use_cache}
-    except exceptions.DvcException as error:
-        raise Unreadable(
-            f"DVC cannot read {file}: {_why(error)}.", remedy="Restore it from git, or mend it by hand."
-        ) from error
+    with _stages(repo, file) as stages:
+        return {Path(out.fs_path) for stage in stages.values() for out in stage.outs if out.use_cache}
 
 
 def folders(repo: Any, file: str, revision: str | None = None) -> dict[str, str]:
     """In which folder each stage of a ``dvc.yaml`` works, from DVC's root, with loops and templates resolved;
     in the work tree or at a revision of git. Raises Unreadable for what DVC cannot read."""
+    with _stages(repo, file, revision) as stages:
+        return {
+            name: Path(repo.fs.relpath(stage.wdir, repo.root_dir)).as_posix()
+            for name, stage in stages.items()
+        }
+
+
+@contextmanager
+def _stages(repo: Any, file: str, revision: str | None = None) -> Iterator[Mapping[str, Any]]:
     exceptions, dvcfile = load("dvc.exceptions"), load("dvc.dvcfile")
     there = load("dvc.repo.brancher").switch(repo, revision) if revision else nullcontext()
     try:
         with there:
-            stages = dvcfile.load_file(repo, repo.fs.join(repo.root_dir, file)).stages
-            return {
-                name: Path(repo.fs.relpath(stage.wdir, repo.root_dir)).as_posix()
-                for name, stage in stages.items()
-            }
+            yield dvcfile.load_file(repo, repo.fs.join(repo.root_dir, file)).stages
     except exceptions.DvcException as error:
-        raise Unreadable(
-            f"DVC cannot read {file}: {_why(error)}.", remedy="Restore it from git, or mend it by hand."
-        ) from error
+        raise unreadable(f"DVC cannot read {file}: {_why(error)}.") from error
 
 
 def _why(error: BaseException) -> str:

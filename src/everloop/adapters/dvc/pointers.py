@@ -10,7 +10,7 @@ from typing import Any
 from everloop.core.dvc import Pointer
 from everloop.core.errors import Unreadable
 
-from .library import read_yaml
+from .library import read_yaml, unreadable
 
 _MD5 = re.compile(r"[0-9a-f]{32}(\.dir)?")
 
@@ -85,4 +85,4 @@ def _of_outs(file: str, folder: str, document: Mapping[str, Any]) -> Iterator[Po
 def _mapping(file: str, given: Any) -> Mapping[str, Any]:
     if isinstance(given, Mapping):
         return given
-    raise Unreadable(f"{file} is not a file of DVC.", remedy="Restore it from git, or mend it by hand.")
+    raise unreadable(f"{file} is not a file of DVC.")

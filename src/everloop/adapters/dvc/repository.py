@@ -370,9 +370,7 @@ def _text(path: Path, file: str) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise Unreadable(
-            f"{file} is not UTF-8.", remedy="Restore it from git, or mend it by hand."
-        ) from error
+        raise library.unreadable(f"{file} is not UTF-8.") from error
     except PermissionError as error:
         raise Unreadable(f"{file} may not be read.", remedy="Check its owner and permissions.") from error
 
