@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from everloop.adapters.group import member as member
     from everloop.adapters.group import places as places
     from everloop.api.office import office as office
+    from everloop.api.office import opening as opening
     from everloop.api.office import working as working
     from everloop.data import conditions as conditions
     from everloop.data import names as names
@@ -104,6 +105,7 @@ else:
             "samplesize": "everloop.deployment.samplesize",
             "dashboard": "everloop.dashboard",
             "office": "everloop.api.office.office",
+            "opening": "everloop.api.office.opening",
             "working": "everloop.api.office.working",
             "settings": "everloop.settings",
             "wiring": "everloop.wiring",

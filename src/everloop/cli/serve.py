@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from . import late
 from .call import Call, command, group
+
+if TYPE_CHECKING:
+    from everloop.api.office.opening import Opened
 
 app = group("Answer predictions over HTTP.")
 
@@ -37,13 +40,17 @@ def serve(
     given = {"host": host, "port": port, "workers": workers, "work": False if no_work else None}
     flags = (*call.flags, *(f"serving.{name}={value}" for name, value in given.items() if value is not None))
     settings = Call(call.config, flags, call.tenant, call.json, call.quiet, call.debug).settings()
-    project = late.wiring.connect(settings)
-    try:
-        console = None if call.quiet else sys.stderr
-        with late.log.open_log(project.settings, project.clock, console) as log:
-            late.office.run(project, note=log.info, ready=lambda address: _ready(call, address), log=log)
-    finally:
-        project.close()
+
+    async def work(opened: Opened) -> None:
+        project = late.wiring.connect(settings)
+        try:
+            console = None if call.quiet else sys.stderr
+            with late.log.open_log(project.settings, project.clock, console) as log:
+                await late.office.run(project, opened, log.info, lambda address: _ready(call, address), log)
+        finally:
+            project.close()
+
+    late.opening.run(settings, work)
 
 
 def _ready(call: Call, address: str) -> None:

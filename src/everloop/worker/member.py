@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Callable
 from importlib import import_module
+from typing import Any
 
 from everloop import wiring
 from everloop.adapters.logs import open_log
@@ -36,13 +37,18 @@ def main(name: str, source: int) -> int:
 
 
 def _serve(settings: Settings) -> None:
-    office = import_module("everloop.api.office.office")
-    project = wiring.connect(settings)
-    try:
-        with open_log(settings, project.clock, sys.stderr) as log:
-            office.run(project, log.info, lambda address: None, log)  # the log has it
-    finally:
-        project.close()
+    opening = import_module("everloop.api.office.opening")
+
+    async def work(opened: Any) -> None:
+        office = import_module("everloop.api.office.office")
+        project = wiring.connect(settings)
+        try:
+            with open_log(settings, project.clock, sys.stderr) as log:
+                await office.run(project, opened, log.info, lambda address: None, log)  # the log has it
+        finally:
+            project.close()
+
+    opening.run(settings, work)
 
 
 def _work(settings: Settings) -> None:

@@ -24,7 +24,9 @@ from tests.stories.serving.releasing import (
 )
 from tests.stories.serving.server import BODY, COLD, HOT, V2_BODY, V2_HOT, running
 
+from everloop.api.office import sockets
 from everloop.api.office.office import Office
+from everloop.api.office.opening import Opened
 from everloop.api.office.plans import Plans
 from everloop.core.releases import BUCKETS, Arm, Range, Release
 from everloop.flows.project import Project
@@ -41,6 +43,13 @@ def project(tmp_path: Path) -> Iterator[Project]:
     two_versions(tmp_path, serving={"workers": 3, "port": 0, "retrain": False})
     with closing(open_project(folder=tmp_path)) as project:
         yield project
+
+
+@pytest.fixture
+def opened() -> Iterator[Opened]:
+    made = sockets.listen("127.0.0.1", 0, 3)
+    yield Opened(made)
+    sockets.close(made)
 
 
 async def until(condition: object, *, task: asyncio.Task[None]) -> None:
@@ -101,9 +110,9 @@ def test_other_environments_have_their_own_champion(tmp_path: Path, project: Pro
     assert plans.message["models"][0]["default"] == OLD
 
 
-def test_a_version_comes_to_one_worker_after_the_other(project: Project) -> None:
+def test_a_version_comes_to_one_worker_after_the_other(project: Project, opened: Opened) -> None:
     told: list[str] = []
-    office = Office(project, told.append)
+    office = Office(project, opened, told.append)
     steps: set[tuple[bool, ...]] = set()
 
     async def roll() -> None:
@@ -132,9 +141,11 @@ def test_a_version_comes_to_one_worker_after_the_other(project: Project) -> None
     assert len(steps) > 2
 
 
-def test_a_worker_that_answers_within_a_tick_of_the_clock_has_answered(project: Project) -> None:
+def test_a_worker_that_answers_within_a_tick_of_the_clock_has_answered(
+    project: Project, opened: Opened
+) -> None:
     told: list[str] = []
-    office = Office(project, told.append)
+    office = Office(project, opened, told.append)
 
     async def ask() -> None:
         task = asyncio.create_task(office.run(told.append))
@@ -153,10 +164,12 @@ def test_a_worker_that_answers_within_a_tick_of_the_clock_has_answered(project: 
     uvloop.run(ask())  # whose clock ticks in milliseconds
 
 
-def test_where_the_first_worker_cannot_take_it_the_others_keep_what_they_have(project: Project) -> None:
+def test_where_the_first_worker_cannot_take_it_the_others_keep_what_they_have(
+    project: Project, opened: Opened
+) -> None:
     break_content(project)
     told: list[str] = []
-    office = Office(project, told.append)
+    office = Office(project, opened, told.append)
 
     async def roll() -> None:
         task = asyncio.create_task(office.run(told.append))
@@ -180,14 +193,16 @@ def test_where_the_first_worker_cannot_take_it_the_others_keep_what_they_have(pr
     asyncio.run(roll())
 
 
-def test_a_worker_that_dies_is_written_down_for_the_release_that_runs(project: Project) -> None:
+def test_a_worker_that_dies_is_written_down_for_the_release_that_runs(
+    project: Project, opened: Opened
+) -> None:
     now = project.clock.now()
     release = Release("rel_runs", "iris", "prod", "canary", NEW, "running", now, "me", against=OLD)
     with project.store.writing() as tx:
         releases.put(tx, release)
     direct(project, canary(1_000), "rel_runs")
     told: list[str] = []
-    office = Office(project, told.append)
+    office = Office(project, opened, told.append)
 
     def crashes() -> list[tuple[str, str]]:
         with project.store.reading() as tx:

@@ -6,14 +6,11 @@ import asyncio
 import itertools
 import logging
 import signal
-import socket
 from collections.abc import Callable, Coroutine
 from functools import partial
 from importlib import import_module
 from importlib.metadata import version
 from typing import Any
-
-import uvloop
 
 from everloop.api import logs
 from everloop.api.channel import Message
@@ -26,6 +23,7 @@ from everloop.serving.counts import Counts
 
 from . import extras, sockets
 from .hand import Hand, within
+from .opening import Opened
 from .plans import Plans
 from .recorder import Recorder, Recording
 from .rolling import one_by_one
@@ -50,7 +48,9 @@ class Office:
     """``tell`` hears what happens, for people who look on; ``log`` (see ``adapters.logs``) what requests
     failed. Raises Invalid for a rate that is none."""
 
-    def __init__(self, project: Project, tell: Callable[[str], None], log: Any = None) -> None:
+    def __init__(
+        self, project: Project, opened: Opened, tell: Callable[[str], None], log: Any = None
+    ) -> None:
         self.project = project
         self.settings = project.settings.serving
         self.workers: dict[int, WorkerProcess] = {}  # by socket, those that are to answer
@@ -72,7 +72,7 @@ class Office:
         self._changing = asyncio.Lock()
         self._again = False  # a rolling restart waits for its turn
         self._tasks: set[asyncio.Task[None]] = set()
-        self._sockets: list[socket.socket] = []
+        self._opened = opened
         self._app: Any = None
         self._queued = asyncio.Event()
 
@@ -88,16 +88,14 @@ class Office:
 
     async def run(self, ready: Callable[[str], None]) -> None:
         """Serve until SIGTERM or SIGINT. ``ready`` gets the address as soon as a worker answers. Raises
-        Conflict for a port in use, Unavailable when no worker can be started."""
-        settings = self.settings
-        self._sockets = await sockets.listen_soon(settings.host, settings.port, settings.workers)
-        host, port = self._sockets[0].getsockname()[:2]
+        Unavailable when no worker can be started."""
+        host, port = self._opened.sockets[0].getsockname()[:2]
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping.set)
         loop.add_signal_handler(signal.SIGHUP, self._restart_soon)
         try:
-            for slot in range(settings.workers):
+            for slot in range(len(self._opened.sockets)):
                 self._spawn(self._keep(slot))
             mark = await self._mark()
             await self._look()
@@ -135,7 +133,7 @@ class Office:
         loop = asyncio.get_running_loop()
         until = loop.time() + self.settings.drain
         self._stopping.set()
-        sockets.refuse_new(self._sockets)
+        sockets.refuse_new(self._opened.sockets)
         await asyncio.gather(*(self._stop(worker, last=True) for worker in list(self._living)))
         problem = await self._recorder.end(max(until - loop.time(), LAST_WORDS))
         if problem:
@@ -143,7 +141,6 @@ class Office:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        sockets.close(self._sockets)
 
     # -- workers ---------------------------------------------------------------------------------------------
 
@@ -215,7 +212,7 @@ class Office:
                 for name in ("body", "rows", "waiting", "deadline", "read", "keep_alive")
             },
         }
-        worker = await WorkerProcess.start(slot, self._sockets, told, self)
+        worker = WorkerProcess(slot, await self._opened.worker(), told, self)
         self._living.add(worker)
         self._spawn(self._bury(worker))
         if self._stopping.is_set():
@@ -233,7 +230,7 @@ class Office:
     def _share(self) -> None:
         """Who connects to a socket whose worker is gone or hangs is answered by the others meanwhile."""
         kept = {one.slot for one in self._living if one.ready.is_set() and one.silent < QUIET}
-        alone = [slot for slot in range(len(self._sockets)) if slot not in kept]
+        alone = [slot for slot in range(len(self._opened.sockets)) if slot not in kept]
         for worker in self._living:
             worker.share([slot for slot in alone if slot != worker.slot])
 
@@ -439,9 +436,15 @@ class Office:
             self._stopping.set()
 
 
-def run(project: Project, note: Callable[[str], None], ready: Callable[[str], None], log: Any = None) -> None:
+async def run(
+    project: Project,
+    opened: Opened,
+    note: Callable[[str], None],
+    ready: Callable[[str], None],
+    log: Any = None,
+) -> None:
     """Serve a project's models until SIGTERM or SIGINT."""
     if log is not None and project.settings.logging.file is not None:
         kept = logs.Handler(lambda level, said, **more: getattr(log, level)(said, **more))
         logging.getLogger("everloop").addHandler(kept)
-    uvloop.run(Office(project, note, log).run(ready))
+    await Office(project, opened, note, log).run(ready)

@@ -8,6 +8,7 @@ import logging
 import socket
 import sys
 from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from everloop.api.channel import Channel, Message
@@ -31,42 +32,16 @@ class Owner(Protocol):
     def noted(self, worker: WorkerProcess, events: list[dict[str, Any]]) -> None: ...
 
 
-class WorkerProcess:
-    """One worker on one socket. ``sent`` are the models it has, ``told`` the number of the plan it was sent
-    last, ``plan`` of the one it has loaded; ``counts`` what it has done; ``silent`` for how long it
-    has said nothing, in seconds that the office's pulse has counted; ``since`` when it was started (the
-    loop's seconds); ``problem`` why it ended."""
+@dataclass
+class Started:
+    """A process that loads its libraries, and waits to be told on which socket it is to answer what."""
 
-    def __init__(
-        self, slot: int, process: asyncio.subprocess.Process, channel: Channel, owner: Owner
-    ) -> None:
-        self.slot = slot
-        self.process = process
-        self.sent: set[str] = set()
-        self.told = self.plan = 0
-        self.failed: dict[str, str] = {}
-        self.problem = ""
-        self.counts: dict[str, Any] = Counts().document()
-        self.now: dict[str, Any] = {}
-        self.ready = asyncio.Event()
-        self.gone = asyncio.Event()
-        self.stopping = False
-        self.shared: list[int] = []  # the sockets of others that it accepts on, too
-        self._loop = asyncio.get_running_loop()
-        self.silent = 0.0
-        self.since = self._loop.time()
-        self._channel = channel
-        self._owner = owner
-        self._number = 0
-        self._counted: dict[int, asyncio.Future[None]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._spawn(self._listen())
+    process: asyncio.subprocess.Process
+    channel: Channel
 
     @classmethod
-    async def start(
-        cls, slot: int, listeners: Sequence[socket.socket], told: dict[str, Any], owner: Owner
-    ) -> WorkerProcess:
-        """Start one; it is ready when it has loaded the first plan. Raises OSError."""
+    async def begin(cls, listeners: Sequence[socket.socket]) -> Started:
+        """Raises OSError."""
         ours, theirs = socket.socketpair()
         files = [theirs.fileno(), *(one.fileno() for one in listeners)]
         try:
@@ -80,9 +55,44 @@ class WorkerProcess:
             raise
         finally:
             theirs.close()
-        worker = cls(slot, process, await Channel.open(ours), owner)
-        worker._channel.send("start", slot=slot, **told)
-        return worker
+        return cls(process, await Channel.open(ours))
+
+    async def end(self) -> None:
+        self.channel.close()
+        with contextlib.suppress(ProcessLookupError):
+            self.process.kill()
+        await self.process.wait()
+
+
+class WorkerProcess:
+    """One worker on one socket, ready when it has loaded the first plan. ``sent`` are the models it has,
+    ``told`` the number of the plan it was sent last, ``plan`` of the one it has loaded; ``counts`` what it
+    has done; ``silent`` for how long it has said nothing, in seconds that the office's pulse has counted;
+    ``since`` when it was started (the loop's seconds); ``problem`` why it ended."""
+
+    def __init__(self, slot: int, started: Started, told: dict[str, Any], owner: Owner) -> None:
+        self.slot = slot
+        self.process = started.process
+        self.sent: set[str] = set()
+        self.told = self.plan = 0
+        self.failed: dict[str, str] = {}
+        self.problem = ""
+        self.counts: dict[str, Any] = Counts().document()
+        self.now: dict[str, Any] = {}
+        self.ready = asyncio.Event()
+        self.gone = asyncio.Event()
+        self.stopping = False
+        self.shared: list[int] = []  # the sockets of others that it accepts on, too
+        self._loop = asyncio.get_running_loop()
+        self.silent = 0.0
+        self.since = self._loop.time()
+        self._channel = started.channel
+        self._owner = owner
+        self._number = 0
+        self._counted: dict[int, asyncio.Future[None]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._spawn(self._listen())
+        self.send("start", slot=slot, **told)
 
     def send(self, kind: str, **given: Any) -> None:
         self._channel.send(kind, **given)
