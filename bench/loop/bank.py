@@ -105,6 +105,7 @@ class Bank:
         if self._new:
             told = {f"{step}|{choice}": each for (step, choice), each in self._answers.items()}
             tries = {f"{step}|tried {name}": np.array(fits) for step, (name, fits) in self._tried.items()}
+            FOLDER.mkdir(exist_ok=True)
             np.savez(self._path, **told, **tries)
             self._new = False
 
