@@ -34,7 +34,7 @@ from .serving_load import BODY, Account
 Figures = dict[str, Any]
 PATIENCE = 40.0  # seconds, until a drill gives up
 ANSWERS = 60.0  # seconds for one answer: the machine may be busy
-WORKER, NATIVE = "everloop.api.front.worker", "everloop.worker.native"
+WORKER, NATIVE = "everloop.api.front", "everloop.worker.native"
 NAMES = ("sepal_length", "sepal_width", "petal_length", "petal_width")
 
 

@@ -95,7 +95,7 @@ def test_a_worker_that_dies_is_logged(folder: Path) -> None:
         children = subprocess.check_output(
             ["ps", "-o", "pid=,args=", "--ppid", str(server.process.pid)], text=True
         )
-        (worker,) = [line.split()[0] for line in children.splitlines() if "api.front.worker" in line]
+        (worker,) = [line.split()[0] for line in children.splitlines() if "everloop.api.front" in line]
         os.kill(int(worker), signal.SIGKILL)
         until = time.monotonic() + PATIENCE
         while "Another one starts" not in (folder / "logs" / "server.log").read_text():

@@ -46,9 +46,9 @@ def project(tmp_path: Path) -> Iterator[Project]:
 
 
 @pytest.fixture
-def opened() -> Iterator[Opened]:
+def opened(tmp_path: Path) -> Iterator[Opened]:
     made = sockets.listen("127.0.0.1", 0, 3)
-    yield Opened(made)
+    yield Opened(made, tmp_path / "hint")
     sockets.close(made)
 
 

@@ -15,6 +15,7 @@ import cloudpickle  # type: ignore[import-untyped]
 
 from everloop.api.channel import Channel, Message
 from everloop.api.office.workers import WorkerProcess
+from everloop.api.started import WORKER, Started
 from everloop.core.documents import dump
 from everloop.core.serving import Field, Form
 
@@ -37,7 +38,7 @@ def test_a_worker_that_only_starts_is_not_waited_for() -> None:
     async def run() -> int | None:
         with socket.socket() as listener:
             listener.bind(("127.0.0.1", 0))
-            worker = await WorkerProcess.start(0, [listener], {}, Owner())
+            worker = WorkerProcess(0, await Started.begin(WORKER, [listener.fileno()]), {}, Owner())
             os.kill(worker.process.pid, signal.SIGSTOP)  # for good
             async with asyncio.timeout(PATIENCE):
                 await worker.stop(1_000.0, last=True)

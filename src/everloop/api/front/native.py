@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
-import sys
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -22,7 +20,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from everloop.api.channel import Channel, Message
+from everloop.api.channel import Message
+from everloop.api.started import ORIGINALS, Started
 from everloop.core.documents import dump
 from everloop.core.errors import MLOpsError, TimedOut, Unavailable
 from everloop.serving.desk import Raised, Scores, Served
@@ -30,7 +29,6 @@ from everloop.serving.desk import Raised, Scores, Served
 from .loading import Native
 from .waiting import Request, Waiting
 
-MODULE = "everloop.worker.native"
 LOAD_WITHIN = 120.0  # seconds
 ENDS_WITHIN = 1.0  # a process that says nothing any more
 SHARED = ""  # where models are that have ended no process
@@ -47,9 +45,9 @@ class _Running:
     """One process: the models that it has, and what it was asked and has not answered. ``over``: it answers
     nothing any more."""
 
-    def __init__(self, channel: Channel, process: asyncio.subprocess.Process) -> None:
-        self.channel = channel
-        self.process = process
+    def __init__(self, started: Started) -> None:
+        self.channel = started.channel
+        self.process = started.process
         self.over = False
         self.models: set[str] = set()
         self._asked: dict[int, tuple[str, asyncio.Future[Message]]] = {}  # of which model
@@ -58,17 +56,10 @@ class _Running:
     @classmethod
     async def start(cls) -> _Running:
         """Raises Unavailable."""
-        ours, theirs = socket.socketpair()
         try:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", MODULE, str(theirs.fileno()), pass_fds=[theirs.fileno()]
-            )
+            return cls(await Started.begin(ORIGINALS))
         except OSError as error:
-            ours.close()
             raise Unavailable(f"The process of models cannot be started: {error.strerror}.") from error
-        finally:
-            theirs.close()
-        return cls(await Channel.open(ours), process)
 
     async def ask(self, kind: str, timeout: float, key: str, **given: Any) -> Message:
         """Raises _Died, TimedOut, Raised, and Unavailable where the model ended the process."""
@@ -148,10 +139,15 @@ class _Crashes:
 
 class NativeProcess:
     """The process and what waits for it. It is started again when it dies or hangs. ``crashed`` hears which
-    ``model@version`` ended a process, and how."""
+    ``model@version`` ended a process, and how; ``ahead`` is one that was started already."""
 
-    def __init__(self, crashed: Callable[[str, str], None] = lambda key, problem: None) -> None:
+    def __init__(
+        self,
+        crashed: Callable[[str, str], None] = lambda key, problem: None,
+        ahead: Started | None = None,
+    ) -> None:
         self._crashed = crashed
+        self._ahead = ahead
         self._rooms: defaultdict[str, _Room] = defaultdict(_Room)  # by model, and SHARED
         self._crashes: dict[str, _Crashes] = {}
         self._models: dict[str, Native] = {}
@@ -269,7 +265,8 @@ class NativeProcess:
             if key not in self._models:
                 raise Unavailable(f"{key} is not loaded.", remedy="Ask for a version that is served.")
             if room.running is None or room.running.over:
-                room.running = await _Running.start()
+                ahead, self._ahead = self._ahead, None
+                room.running = _Running(ahead) if ahead else await _Running.start()
                 self._spawn(self._follow(room.running))
             running = room.running
             if key not in running.models:

@@ -1,8 +1,4 @@
-"""A worker process: ``python -m everloop.api.front.worker CHANNEL LISTENER…`` (numbers of open files).
-
-The office tells it over the channel what to serve. It begins to accept when it has loaded that, and ends when
-it is told to, or when the office is gone: requests under way are answered, the log is on disk.
-"""
+"""A worker: its channel to the office, what it serves, and its server (see ``__main__``)."""
 
 from __future__ import annotations
 
@@ -14,7 +10,6 @@ import logging
 import os
 import signal
 import socket
-import sys
 import termios
 from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import contextmanager
@@ -24,7 +19,6 @@ from types import MappingProxyType
 from typing import Any
 
 import uvicorn
-import uvloop
 
 from everloop.adapters.predictionlog.journal import Journal
 from everloop.api import rates
@@ -32,6 +26,7 @@ from everloop.api.channel import Channel, Message
 from everloop.api.logs import EVERY, Handler
 from everloop.api.office.sockets import BACKLOG, refuse_new
 from everloop.api.problems import overloaded
+from everloop.api.started import Started
 from everloop.core.clock import SystemClock
 from everloop.core.errors import MLOpsError, Unavailable
 from everloop.core.ids import token
@@ -97,9 +92,11 @@ class Server(uvicorn.Server):
 
 
 class Worker:
-    """One worker: its channel to the office, what it serves, and its server."""
+    """``ahead``: a process for originals that was started already."""
 
-    def __init__(self, channel: Channel, listeners: list[socket.socket]) -> None:
+    def __init__(
+        self, channel: Channel, listeners: list[socket.socket], ahead: Started | None = None
+    ) -> None:
         self._channel = channel
         self._listeners = listeners
         self._shared: dict[int, asyncio.AbstractServer] = {}  # what it accepts on for others
@@ -111,6 +108,7 @@ class Worker:
         self._tasks: set[asyncio.Task[None]] = set()
         self._plans: asyncio.Queue[Message] = asyncio.Queue()
         self._native: NativeProcess | None = None
+        self._ahead = ahead
         self._tracing: Any = None
         self._server: Server | None = None
         self._loader = Loader()
@@ -258,10 +256,14 @@ class Worker:
             if loaded.pending and not self._loading:
                 self._loading = True
                 self._spawn(self._load_natives())
+            elif not loaded.pending and self._ahead is not None:
+                ahead, self._ahead = self._ahead, None  # no original is served any more
+                await ahead.end()
 
     async def _load_natives(self) -> None:
         """Load what runs in a process of its own, while all else is served already."""
-        self._native = self._front.native = self._native or NativeProcess(self._crashed)
+        ahead, self._ahead = self._ahead, None
+        self._native = self._front.native = self._native or NativeProcess(self._crashed, ahead)
         while pending := self._newest[1].pending:
             name, (key, native) = next(iter(pending.items()))
             failed = await self._native.load([native])
@@ -427,21 +429,3 @@ def _has_data(line: Line) -> bool:
     waits = bytearray(4)
     fcntl.ioctl(number, termios.FIONREAD, waits)
     return any(waits)
-
-
-async def _main(channel: int, listeners: list[int]) -> int:
-    for number in (channel, *listeners):
-        os.set_inheritable(number, False)  # else a process of this one would keep them open after its end
-    opened = [socket.socket(fileno=number) for number in listeners]
-    return await Worker(await Channel.open(socket.socket(fileno=channel)), opened).run()
-
-
-def main(arguments: list[str]) -> None:
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
-    os.setpgid(0, 0)  # Ctrl-C is for the office. Not a new session: between those priorities do not count
-    numbers = [int(one) for one in arguments]
-    sys.exit(uvloop.run(_main(numbers[0], numbers[1:])))
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

@@ -350,6 +350,7 @@ class Office:
             _log.exception("what is to be served could not be found out")
             return False
         self.problem = None
+        self._opened.expect(plans.serves_original)
         self._send_plans()
         self._words.problems(plans)
         return True
@@ -437,11 +438,7 @@ class Office:
 
 
 async def run(
-    project: Project,
-    opened: Opened,
-    note: Callable[[str], None],
-    ready: Callable[[str], None],
-    log: Any = None,
+    project: Project, opened: Opened, note: Callable[[str], None], ready: Callable[[str], None], log: Any
 ) -> None:
     """Serve a project's models until SIGTERM or SIGINT."""
     if log is not None and project.settings.logging.file is not None:

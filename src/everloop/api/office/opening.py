@@ -6,25 +6,41 @@ import contextlib
 import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import uvloop
 
+from everloop.api.started import ORIGINAL, WORKER, Started
 from everloop.settings import Settings
 
 from .sockets import close, listen_soon
-from .workers import Started
 
 
 @dataclass
 class Opened:
-    """The sockets that workers accept on, and the workers that wait to be told what to do."""
+    """The sockets that workers accept on, and the workers that wait to be told what to do. ``hint``: a file
+    that is there while some model is served by its original, whose libraries take longest to load."""
 
     sockets: list[socket.socket]
+    hint: Path
     started: list[Started] = field(default_factory=list)
 
     async def worker(self) -> Started:
         """Raises OSError."""
-        return self.started.pop() if self.started else await Started.begin(self.sockets)
+        return self.started.pop() if self.started else await self.begin()
+
+    async def begin(self) -> Started:
+        """Raises OSError."""
+        words = [ORIGINAL] if self.hint.exists() else []
+        return await Started.begin(WORKER, [one.fileno() for one in self.sockets], *words)
+
+    def expect(self, original: bool) -> None:
+        """Of workers to come."""
+        with contextlib.suppress(OSError):  # they only start later
+            if original:
+                self.hint.touch()
+            else:
+                self.hint.unlink(missing_ok=True)
 
 
 def run(settings: Settings, serve: Callable[[Opened], Awaitable[None]]) -> None:
@@ -35,11 +51,12 @@ def run(settings: Settings, serve: Callable[[Opened], Awaitable[None]]) -> None:
 
 async def _run(settings: Settings, serve: Callable[[Opened], Awaitable[None]]) -> None:
     wanted = settings.serving
-    opened = Opened(await listen_soon(wanted.host, wanted.port, wanted.workers))
+    made = await listen_soon(wanted.host, wanted.port, wanted.workers)
+    opened = Opened(made, settings.state / "serving.original")
     try:
         with contextlib.suppress(OSError):  # the office tries again, and tells
             for _ in opened.sockets:
-                opened.started.append(await Started.begin(opened.sockets))
+                opened.started.append(await opened.begin())
         await serve(opened)
     finally:
         for one in opened.started:

@@ -51,6 +51,12 @@ class Plans:
         }
 
     @property
+    def serves_original(self) -> bool:
+        """Whether some version is not compiled."""
+        models = self.plan.models if self.plan else ()
+        return any(version.format != "onnx" for model in models for version in model.versions)
+
+    @property
     def shown(self) -> dict[str, str]:
         """The same problems for all to read: without where artifacts are."""
         place = self._project.artifacts.where(_ANY).removesuffix(_ANY)

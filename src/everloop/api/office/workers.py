@@ -5,18 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import socket
-import sys
-from collections.abc import Coroutine, Sequence
-from dataclasses import dataclass
+from collections.abc import Coroutine
 from typing import Any, Protocol
 
-from everloop.api.channel import Channel, Message
+from everloop.api.channel import Message
+from everloop.api.started import Started
 from everloop.serving.counts import Counts
 
 from .hand import within
 
-MODULE = "everloop.api.front.worker"
 START_ENDS = 0.5  # seconds in which a worker that is not ready yet may end by itself
 _log = logging.getLogger("everloop.serve")
 
@@ -30,38 +27,6 @@ class Owner(Protocol):
     def leaving(self, worker: WorkerProcess) -> None: ...
     def crashed(self, name: str, problem: str) -> None: ...
     def noted(self, worker: WorkerProcess, events: list[dict[str, Any]]) -> None: ...
-
-
-@dataclass
-class Started:
-    """A process that loads its libraries, and waits to be told on which socket it is to answer what."""
-
-    process: asyncio.subprocess.Process
-    channel: Channel
-
-    @classmethod
-    async def begin(cls, listeners: Sequence[socket.socket]) -> Started:
-        """Raises OSError."""
-        ours, theirs = socket.socketpair()
-        files = [theirs.fileno(), *(one.fileno() for one in listeners)]
-        try:
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", MODULE, *map(str, files)),
-                pass_fds=files,
-                stdin=asyncio.subprocess.DEVNULL,
-            )
-        except BaseException:
-            ours.close()
-            raise
-        finally:
-            theirs.close()
-        return cls(process, await Channel.open(ours))
-
-    async def end(self) -> None:
-        self.channel.close()
-        with contextlib.suppress(ProcessLookupError):
-            self.process.kill()
-        await self.process.wait()
 
 
 class WorkerProcess:
