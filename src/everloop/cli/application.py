@@ -10,6 +10,8 @@ from typing import Annotated, Any
 import typer
 from typer.main import get_command
 
+from everloop.core.ending import end_quickly
+
 from . import errors, late
 from .call import Call, Config, Debug, Flags, Json, Quiet, Tenant
 from .completion import Command, Group
@@ -144,6 +146,7 @@ def everloop(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and leave with its exit code."""
+    end_quickly()
     try:
         get_command(app).main(args=arguments, prog_name="everloop")
     except KeyboardInterrupt:

@@ -9,6 +9,7 @@ import sys
 from typing import BinaryIO
 
 from everloop.adapters.logs import open_log
+from everloop.core.ending import end_quickly
 from everloop.flows.alerts import delivering
 from everloop.settings import folder_settings
 from everloop.wiring import connect
@@ -34,4 +35,5 @@ def main(source: BinaryIO) -> None:
 
 
 if __name__ == "__main__":
+    end_quickly()
     main(sys.stdin.buffer)

@@ -12,6 +12,7 @@ from functools import cache
 from typing import BinaryIO
 
 from everloop.adapters.courier import AWAY
+from everloop.core.ending import end_quickly
 from everloop.flows import delivery
 from everloop.flows.delivery import Delivery
 from everloop.flows.project import Project
@@ -58,4 +59,5 @@ def _watch(source: BinaryIO, closed: threading.Event) -> None:
 
 
 if __name__ == "__main__":
+    end_quickly()
     sys.exit(main(sys.stdin.buffer))

@@ -18,6 +18,7 @@ from typing import Any, BinaryIO
 
 from everloop.adapters.courier import AWAY
 from everloop.adapters.logs import open_log
+from everloop.core.ending import end_quickly
 from everloop.core.errors import Busy
 from everloop.core.ids import token
 from everloop.core.turns import StepStatus
@@ -112,4 +113,5 @@ def main(source: BinaryIO, *, ahead: bool = False) -> int:
 
 
 if __name__ == "__main__":
+    end_quickly()
     sys.exit(main(sys.stdin.buffer, ahead="ahead" in sys.argv[1:]))

@@ -16,6 +16,7 @@ from typing import Any
 
 from everloop import wiring
 from everloop.adapters.logs import open_log
+from everloop.core.ending import end_quickly
 from everloop.core.errors import MLOpsError
 from everloop.settings import Settings, folder_settings
 
@@ -88,4 +89,5 @@ def _end_with(source: int, patience: float) -> None:
 
 
 if __name__ == "__main__":
+    end_quickly()
     sys.exit(main(sys.argv[1], sys.stdin.fileno()))

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import BinaryIO
 
 from everloop.adapters.logs import open_log
+from everloop.core.ending import end_quickly
 from everloop.core.errors import MLOpsError
 from everloop.core.monitoring import Alert, Checked
 from everloop.flows.monitoring import checking, spans
@@ -47,4 +48,5 @@ def main(source: BinaryIO) -> None:
 
 
 if __name__ == "__main__":
+    end_quickly()
     main(sys.stdin.buffer)

@@ -13,6 +13,7 @@ from typing import Any
 
 from everloop.api.channel import Channel, Message
 from everloop.core.documents import load
+from everloop.core.ending import end_quickly
 from everloop.core.serving import Form
 from everloop.training import raw, serialise
 
@@ -66,5 +67,6 @@ async def _main(number: int) -> None:
 
 
 if __name__ == "__main__":
+    end_quickly()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     asyncio.run(_main(int(sys.argv[1])))

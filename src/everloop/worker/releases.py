@@ -10,6 +10,7 @@ import sys
 from typing import BinaryIO
 
 from everloop.adapters.logs import open_log
+from everloop.core.ending import end_quickly
 from everloop.core.errors import MLOpsError
 from everloop.core.releases import Look, Release
 from everloop.flows.releases import keeping
@@ -47,4 +48,5 @@ def main(source: BinaryIO) -> None:
 
 
 if __name__ == "__main__":
+    end_quickly()
     main(sys.stdin.buffer)

@@ -18,6 +18,7 @@ import uvloop
 
 from everloop.api.channel import Channel
 from everloop.api.started import ORIGINAL, ORIGINALS, Started
+from everloop.core.ending import end_quickly
 
 
 async def _main(channel: int, listeners: list[int], ahead: bool) -> int:
@@ -41,4 +42,5 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
+    end_quickly()
     main(sys.argv[1:])
