@@ -17,6 +17,8 @@ import traceback
 from importlib import import_module
 from pathlib import Path
 
+from tests.warm import warm
+
 _IMPORTS = (
     "settings",
     "wiring",
@@ -56,6 +58,7 @@ def main(address: str) -> None:
         import_module(f"everloop.{name}")
     for name in (*import_module("everloop.worker.jobs").LATE, *_ALSO):  # what a training comes to
         import_module(name)
+    warm()
     listening = socket.socket(socket.AF_UNIX)
     listening.bind(address)
     listening.listen()

@@ -202,7 +202,7 @@ def _connected(url: str | None) -> psycopg.Connection[Any]:
 def born() -> Any:
     """Where processes come from that have all imported already: many deaths in seconds."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.drills.loop_deeds", *_IMPORTED])
+    context.set_forkserver_preload(["tests.drills.loop_deeds", *_IMPORTED, "tests.drills.warmed"])
     return context
 
 

@@ -46,7 +46,7 @@ def test_killed_at_random_moments_again_and_again(zygote: Zygote, tmp_path: Path
     zygote(task("take_turn", tmp_path / "whole"))
     expected = zygote(task("state", tmp_path / "whole"))[0]["answer"]
     for _ in range(4):
-        zygote(task("die_while_running", tmp_path / "mortal", after=chance.uniform(0.02, 0.8)))
+        zygote(task("die_while_running", tmp_path / "mortal", after=chance.uniform(0.02, 0.4)))
     zygote(task("take_turn", tmp_path / "mortal"))
     found = zygote(task("state", tmp_path / "mortal"))[0]["answer"]
     assert without_last_look(found) == without_last_look(expected)

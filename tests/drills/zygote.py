@@ -17,6 +17,7 @@ from typing import Any
 from everloop.training import plots
 from everloop.worker.jobs import LATE
 from tests.drills import deeds as deeds  # imported before the children are born
+from tests.warm import warm
 
 LOADED = (*LATE, "alembic.command", "everloop.adapters.onnx.graph", "sklearn.linear_model")
 
@@ -26,6 +27,7 @@ def main() -> None:
     for name in LOADED:  # else each child would load anew what a turn comes to
         import_module(name)
     plots._draw = lambda paint: f"picture {paint.__code__.co_firstlineno}".encode()
+    warm()
     for line in sys.stdin:
         tasks = json.loads(line)
         print(json.dumps(serve(tasks)), flush=True)
