@@ -79,17 +79,25 @@ def _register(X: Any, y: Any, slow: bool) -> None:
     other.close()
 
 
-class Serving:
-    """A running server. ``started`` is how long it took until it could answer, in seconds."""
+_SOON_HUNG = """
+from everloop.api.office import office
+from everloop.cli import main
+office.SILENT = {}
+main()
+"""
 
-    def __init__(self, folder: Path, *settings: str, workers: int = 1) -> None:
+
+class Serving:
+    """A running server. ``started`` is how long it took until it could answer, in seconds. ``silent``: seconds
+    after which its office takes a worker that says nothing for hung, where they are others than usual."""
+
+    def __init__(self, folder: Path, *settings: str, workers: int = 1, silent: float | None = None) -> None:
         self.folder = folder
         self._errors = folder / "serve.stderr"
         given = [part for each in settings for part in ("--set", each)]
         command = [
             sys.executable,
-            "-m",
-            "everloop",
+            *(("-m", "everloop") if silent is None else ("-c", _SOON_HUNG.format(silent))),
             *given,
             "serve",
             "--port",

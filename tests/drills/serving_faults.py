@@ -311,13 +311,13 @@ def hung_worker(folder: Path) -> Figures:
     return {"killed after": took, "back after": back, "lost": len(account.lost)} | gap(account)
 
 
-def held_up_office(folder: Path, seconds: float = SILENT + 2) -> Figures:
+def held_up_office(folder: Path, silent: float = SILENT) -> Figures:
     """An office that stands still for longer than a worker may be silent: no worker is taken for hung."""
-    with Serving(folder, workers=2) as server:
+    with Serving(folder, workers=2, silent=silent) as server:
         before = {one.pid for one in server.children(WORKER)}
         with Load(server.port, BODY, clients=4, pause=0.05) as load:
             server.signal(signal.SIGSTOP)
-            time.sleep(seconds)
+            time.sleep(silent + 2)
             server.signal(signal.SIGCONT)
             wait_for(lambda: server.get("/metrics")[0] == 200)
             load.wait(100)
