@@ -92,7 +92,7 @@ def test_nothing_happens(open_scene: Open) -> None:
 
 def test_who_works_is_killed_at_every_step_in_turn(open_scene: Open) -> None:
     context = born()
-    with open_scene() as town:
+    with open_scene(worker={"hold": 1}) as town:  # nobody else is there who could take what it holds too soon
         for place in PLACES:
             town.approve()
             with shut(town.url, place) as gate, working(context, town.folder):
