@@ -88,8 +88,8 @@ main()
 
 
 class Serving:
-    """A running server. ``started`` is how long it took until it could answer, in seconds. ``silent``: seconds
-    after which its office takes a worker that says nothing for hung, where they are others than usual."""
+    """A running server. ``started`` is how long it took until it could answer, in seconds. ``silent``: after
+    how many its office takes a worker that says nothing for hung, where that is another number than usual."""
 
     def __init__(self, folder: Path, *settings: str, workers: int = 1, silent: float | None = None) -> None:
         self.folder = folder

@@ -23,7 +23,10 @@ from everloop.settings import folder_settings
 from everloop.store.database import Store, Tx
 from everloop.wiring import connect
 from tests.clocks import Hands
+from tests.pictures import unrendered
 from tests.stories.loop.town import MODEL, Town, turned, work
+
+__all__ = ["unrendered"]
 
 ROWS = 300  # a day
 APART = 3  # commits between those that are tried

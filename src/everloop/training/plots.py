@@ -19,6 +19,7 @@ from .metrics import calibration_bins, value_curve
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _MOST_POINTS = 4_000
 _MOST_CLASSES = 10
@@ -52,10 +53,14 @@ def plots(fitted: Fitted, table: pa.Table, recipe: Recipe) -> dict[str, bytes]:
 def _draw(paint: Callable[[Axes], None]) -> bytes:
     """Matplotlib is imported here and not before: a turn that does not train draws nothing."""
     figure = import_module("matplotlib.figure").Figure(figsize=(6.4, 4.8), dpi=110, layout="constrained")
-    canvas = import_module("matplotlib.backends.backend_agg").FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     axes.spines[["top", "right"]].set_visible(False)
     paint(axes)
+    return _rendered(figure)
+
+
+def _rendered(figure: Figure) -> bytes:
+    canvas = import_module("matplotlib.backends.backend_agg").FigureCanvasAgg(figure)
     buffer = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # letters that the font lacks are drawn as boxes

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.pictures import unrendered
 from tests.store.conftest import url
 from tests.stories.loop.town import Town
 
-__all__ = ["open_town", "url"]
+__all__ = ["open_town", "unrendered", "url"]
 
 
 @pytest.fixture

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.pictures import unrendered
 from tests.store.conftest import url
 from tests.stories.monitoring.shop import Shop
 
-__all__ = ["open_shop", "shop", "url"]
+__all__ = ["open_shop", "shop", "unrendered", "url"]
 
 
 @pytest.fixture
