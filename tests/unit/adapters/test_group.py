@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 
 import pytest
 
 from everloop.adapters.group.group import LONGEST_PAUSE, pause_after
-from everloop.adapters.group.places import Place, check, free_port
+from everloop.adapters.group.places import Place, check, check_soon, free_port
 from everloop.core.errors import Conflict, Invalid
 
 
@@ -32,6 +33,29 @@ def test_two_do_not_share_a_port() -> None:
     one, other = (Place(name, "127.0.0.1", port, "") for name in ("The API", "MLflow"))
     with pytest.raises(Conflict, match="MLflow"):
         check([one, other])
+
+
+def test_both_on_one_port_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody else has it: waiting frees it for neither."""
+    monkeypatch.setattr("everloop.adapters.group.places.FREE_WITHIN", float("inf"))
+    port = free_port("127.0.0.1")
+    with pytest.raises(Conflict, match=f"MLflow cannot listen on port {port}"):
+        asyncio.run(check_soon([Place(name, "127.0.0.1", port, "") for name in ("The API", "MLflow")]))
+
+
+def test_a_port_that_somebody_else_has_is_waited_for() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+
+        async def freed() -> None:
+            waiting = asyncio.create_task(check_soon([Place("The API", "127.0.0.1", port, "")]))
+            await asyncio.sleep(0)
+            taken.close()
+            await waiting
+
+        asyncio.run(freed())
 
 
 def test_a_host_that_is_none() -> None:
