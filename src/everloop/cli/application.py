@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -16,6 +17,7 @@ from . import errors, late
 from .call import Call, Config, Debug, Flags, Json, Quiet, Tenant
 from .completion import Command, Group
 
+_SELDOM = 10_000  # objects between two searches for cycles; with Python's 700 they are an eighth of a command
 COMMANDS = {
     "init": ("everloop.cli.init", "Write a sample project that runs at once."),
     "run": ("everloop.cli.run", "Do one turn of the loop for every model."),
@@ -146,6 +148,7 @@ def everloop(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and leave with its exit code."""
+    gc.set_threshold(_SELDOM)
     end_quickly()
     try:
         get_command(app).main(args=arguments, prog_name="everloop")
