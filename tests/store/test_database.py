@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -233,18 +235,46 @@ def test_a_disk_that_fails_is_not_a_server_that_is_away(
     assert "server" not in str(told)
 
 
-def test_a_database_that_cannot_be_written_can_be_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def rights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> set[tuple[str, int]]:
+    """What may not be done, by the name of the file or folder."""
+    denied: set[tuple[str, int]] = set()
+    before = os.access
+
+    def access(path: Path, how: int, **chosen: Any) -> bool:
+        inside = (path.name, how) if path != tmp_path else ("folder", how)
+        return inside not in denied and before(path, how, **chosen)
+
+    monkeypatch.setattr("os.access", access)
+    return denied
+
+
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        ("db", "can be read, but cannot be written."),
+        ("folder", "can be read, but cannot be written: its folder cannot"),
+    ],
+)
+def test_a_database_that_cannot_be_written_can_be_read_until_it_may_be_written(
+    tmp_path: Path, rights: set[tuple[str, int]], what: str, said: str
 ) -> None:
     url = f"sqlite:///{tmp_path / 'db'}"
     writable = open_store(url)
     append(writable, "kept")
     writable.close()
     there = sorted(tmp_path.iterdir())
-    monkeypatch.setattr("os.access", lambda path, how: not str(path).startswith(str(tmp_path)))
+    rights.add((what, os.W_OK))
     store = open_store(url)
     assert summaries(store) == ["kept"]
-    with pytest.raises(StorageDenied, match="cannot be written"):
+    with pytest.raises(StorageDenied, match=f"The database {tmp_path}/db {said}"):
         append(store)
+    denied = store.denied()
+    assert denied is not None
+    assert said in denied.message
     assert sorted(tmp_path.iterdir()) == there
+    rights.clear()
+    assert store.denied() is None
+    append(store, "more")
+    assert summaries(store) == ["kept", "more"]
     store.close()

@@ -108,15 +108,11 @@ def _writable(folder: Path) -> Check:
 
 def store(project: Project) -> Iterator[Check]:
     """The database answers and is of this release: opening it has seen to both. A file can be written."""
-    url = project.store.engine.url
-    place = url.render_as_string(hide_password=True)
-    try:
-        if project.store.engine.dialect.name == "sqlite" and url.database:
-            Path(url.database).open("r+b").close()
-    except OSError as error:
-        said = f"{place} cannot be written: {error.strerror}"
-        yield Check("store", False, said, "Check its owner and permissions.")
+    denied = project.store.denied()
+    if denied is not None:
+        yield Check("store", False, denied.message, denied.remedy)
     else:
+        place = project.store.engine.url.render_as_string(hide_password=True)
         yield Check("store", True, f"{place}, tenant {project.tenant}")
 
 

@@ -38,7 +38,7 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from everloop.core.clock import Clock, SystemClock
 from everloop.core.errors import Corrupt, StorageDenied
 
-from .engine import create_sqlite_file, open_engine, transaction
+from .engine import create_sqlite_file, denied, is_there, open_engine, transaction
 from .migrate import current, newer, upgrade
 from .migrations import HEAD
 from .tables import NOT_BACKED_UP, backup_marks, changes
@@ -317,6 +317,10 @@ class Store:
         with transaction(engine, reading=True) as connection:
             yield Tx(connection, self.tenant)
 
+    def denied(self) -> StorageDenied | None:
+        """Why nothing can be written here, as far as that shows without writing."""
+        return denied(self.engine.url)
+
     def close(self) -> None:
         self.engine.dispose()
 
@@ -325,7 +329,7 @@ def open_store(url: str, tenant: str = "default", clock: Clock | None = None) ->
     """The store at ``url``, made or upgraded where needed."""
     engine = open_engine(url)
     path = _sqlite_path(engine)
-    if path is not None and not path.exists():
+    if path is not None and denied(engine.url) is None and not is_there(path):
         _make_folder(path.parent)
         create_sqlite_file(path, upgrade)
     try:

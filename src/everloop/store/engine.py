@@ -28,6 +28,7 @@ from everloop.core.errors import (
 BUSY_SECONDS = 60
 _LITTLE = 1 << 20  # bytes: with less, a disk counts as full
 _LACKS = ("42P01", "42703")  # PostgreSQL: a table, a column that is not there
+_EFFECTIVE = os.access in os.supports_effective_ids
 _EXAMPLES = "Write it as sqlite:///everloop.db or postgresql://user:password@host/database."
 
 
@@ -64,9 +65,8 @@ def _postgresql(url: URL) -> Engine:
 
 
 def _sqlite(url: URL) -> Engine:
-    path = Path(url.database or "")
-    if path.is_file() and not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)):
-        engine = create_engine(url, creator=lambda: _only_reading(path), poolclass=NullPool)
+    if denied(url):
+        engine = create_engine(url, creator=lambda: _as_may_be(url), poolclass=NullPool)
     else:
         engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False})
 
@@ -85,10 +85,51 @@ def _sqlite(url: URL) -> Engine:
     return engine
 
 
+def denied(url: URL) -> StorageDenied | None:
+    """Why this process may not write a database that is a file, or not even read it; None where it may, or
+    where there is none yet."""
+    path = Path(url.database or "")
+    folder, remedy = path.parent, "Check its owner and permissions."
+    if url.get_backend_name() != "sqlite" or not url.database:
+        return None
+    if is_there(folder) and not _may(folder, os.X_OK):
+        return StorageDenied(f"The folder {folder}, where the database is, cannot be entered.", remedy=remedy)
+    if not is_there(path):
+        return None
+    if not _may(path, os.R_OK):
+        return StorageDenied(f"The database {path} cannot be read.", remedy=remedy)
+    if not _may(path, os.W_OK):
+        return StorageDenied(f"The database {path} can be read, but cannot be written.", remedy=remedy)
+    if not _may(folder, os.W_OK):
+        return StorageDenied(
+            f"The database {path} can be read, but cannot be written: its folder cannot, where SQLite keeps "
+            "files beside it.",
+            remedy="Check the folder's owner and permissions.",
+        )
+    return None
+
+
+def is_there(path: Path) -> bool:
+    """Whether this process can see it."""
+    return _may(path, os.F_OK)
+
+
+def _may(path: Path, how: int) -> bool:
+    return os.access(path, how, effective_ids=_EFFECTIVE)
+
+
+def _as_may_be(url: URL) -> sqlite3.Connection:
+    """A connection to write with as soon as that is allowed, until then one that only reads."""
+    path = Path(url.database or "")
+    if denied(url):
+        return _only_reading(path)
+    return sqlite3.connect(path, BUSY_SECONDS, check_same_thread=False)
+
+
 def _only_reading(path: Path) -> sqlite3.Connection:
     """A file that may not be written can be read all the same. SQLite would make its WAL beside the file,
     unless it is told that nobody writes: which is so where there is none."""
-    how = "mode=ro" if Path(f"{path}-wal").exists() else "immutable=1"
+    how = "mode=ro" if is_there(Path(f"{path}-wal")) else "immutable=1"
     address = f"{path.resolve().as_uri()}?{how}"
     return sqlite3.connect(address, BUSY_SECONDS, check_same_thread=False, uri=True)
 
@@ -121,9 +162,8 @@ def translate(error: DBAPIError, url: URL) -> MLOpsError | None:
             remedy="There may be no space left, or the disk failed: check both, then try again.",
         )
     if "readonly database" in said or "unable to open database" in said:
-        return StorageDenied(
-            f"{shown} cannot be written.", remedy="Check the folder's owner and permissions."
-        )
+        remedy = "Check the owner and permissions of the file and of its folder."
+        return denied(url) or StorageDenied(f"{shown} cannot be written.", remedy=remedy)
     if "malformed" in said or "file is not a database" in said:
         return Corrupt(
             f"{shown} is damaged: {said}.",

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,12 +60,13 @@ class Kept:
 
 
 @contextlib.contextmanager
-def kept(folder: Path, *words: str, name: str = "up") -> Iterator[Kept]:
-    """``everloop …`` in a project's folder until the end; then nothing of it is left."""
+def kept(folder: Path, *words: str, name: str = "up", under: Sequence[str] = ()) -> Iterator[Kept]:
+    """``everloop …`` in a project's folder until the end; then nothing of it is left. ``under``: what the
+    command begins with."""
     stdout, stderr = folder / f"{name}.out", folder / f"{name}.err"
     with stdout.open("w") as out, stderr.open("w") as errors:
         process = subprocess.Popen(
-            [sys.executable, "-m", "everloop", *words],
+            [*under, sys.executable, "-m", "everloop", *words],
             cwd=folder, stdout=out, stderr=errors, env={**os.environ, **QUIET},
         )  # fmt: skip
     one = Kept(process, folder, stdout, stderr)

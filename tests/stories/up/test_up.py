@@ -12,6 +12,7 @@ from typing import Any
 
 import psutil
 import pytest
+from tests.rights import ordinary
 from tests.servers import free_port
 from tests.stories.serving.server import BODY
 from tests.stories.up.keeper import PATIENCE, Kept, fetch, gone, kept, until
@@ -159,3 +160,26 @@ def test_processes_are_looked_at() -> None:
     """The tests above would notice one that is left."""
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
         assert not gone([psutil.Process(process.pid)])
+
+
+def test_a_database_that_may_only_be_read_is_told_until_it_may_be_written(flowers: Path) -> None:
+    """Predictions are answered meanwhile, and are in the database afterwards."""
+    database = flowers / ".everloop/everloop.db"
+    denied = f"The database {database} can be read, but cannot be written. Check its owner and permissions."
+    database.chmod(0o444)
+    words = ("up", "--port", "0", "--mlflow-port", "0", "--json")
+    with kept(flowers, *words, under=ordinary()) as group:
+        address = group.addresses()["predictions"].removesuffix("/predict")
+        group.said(f"worker | {denied} Until it can be written, nothing is done.")
+        group.said(f"serve  | {denied} Until it can be written, predictions are answered and kept in files")
+        until(lambda: fetch(f"{address}/ready").get("problem", "").startswith(denied))
+        assert fetch(f"{address}/ready")["ready"]
+        health = fetch(f"{address}/health")
+        assert (health["status"], health["problem"]) == ("degraded", fetch(f"{address}/ready")["problem"])
+        predicted = fetch(f"{address}/predict", BODY)["prediction_id"]
+        database.chmod(0o644)
+        group.said("serve  | The database can be written again: what was predicted meanwhile is recorded.")
+        until(lambda: predicted in str(fetch(f"{address}/predictions/history")))
+        until(lambda: fetch(f"{address}/health")["status"] == "healthy")
+        assert "problem" not in fetch(f"{address}/ready")
+        assert group.stop() == 0, group.lines

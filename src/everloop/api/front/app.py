@@ -160,12 +160,13 @@ class App:
         front = self._front
         shown = {name: _told(one) for name, one in front.table.models.items()}
         problem = self._not_ready()
-        well = not front.log_problem and not any(one.wanted for one in front.table.models.values())
+        lacking = front.log_problem or front.unrecorded
+        well = not lacking and not any(one.wanted for one in front.table.models.values())
         return {
             "status": "unavailable" if problem else "healthy" if well else "degraded",
             "timestamp": front.moment(),
             "ready": problem is None,
-            **({"problem": problem} if problem else {}),
+            **({"problem": problem or front.unrecorded} if problem or front.unrecorded else {}),
             **({"last_problem": front.problem} if front.problem else {}),
             "default_model": front.table.default,
             "models": shown,
@@ -198,7 +199,8 @@ class App:
         return True
 
     def _ready(self) -> dict[str, Any]:
-        return {"ready": self._check_ready(), "default_model": self._front.table.default}
+        told = {"ready": self._check_ready(), "default_model": self._front.table.default}
+        return told | ({"problem": self._front.unrecorded} if self._front.unrecorded else {})
 
     # -- predicting ------------------------------------------------------------------------------------------
 

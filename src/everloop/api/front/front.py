@@ -74,6 +74,7 @@ class Front:
         self.draining = False
         self.native: Native | None = None
         self.log_full = False
+        self.unrecorded: str | None = None  # why what is logged cannot be recorded now, and what to do
         self.log_failed = False  # the last lines could not be written
         self.problem_at = ""  # when it was told last
         self._problem: str | None = None

@@ -230,8 +230,8 @@ class Worker:
                 self._channel.send("counts", number=message["number"], document=document, now=now)
             elif kind == "share":
                 self._spawn(self._share(message["slots"]))
-            elif kind == "log_full":
-                self._front.log_full = message["value"]
+            elif kind == "log":
+                self._front.log_full, self._front.unrecorded = message["full"], message["unrecorded"]
             elif kind == "stop":
                 self._last = message["last"]
                 self._stopped.set()

@@ -204,7 +204,8 @@ class InferResponse(Shape):
 
 
 class Health(Shape):
-    """`degraded`: a champion cannot be loaded, and another version answers in its place."""
+    """`degraded`: a champion cannot be loaded and another version answers in its place, or what is predicted
+    cannot be logged or recorded. `problem`: what cannot be done now, and what to do."""
 
     status: Literal["healthy", "degraded", "unavailable"]
     timestamp: datetime
@@ -233,7 +234,8 @@ def health() -> Any:
 
 @router.get("/ready", tags=["health"], responses=_HEALTH)
 def ready() -> Any:
-    """200 only when a prediction would succeed."""
+    """200 only when a prediction would succeed. `problem` tells where predictions are answered but cannot be
+    recorded in the database."""
     _elsewhere()
 
 

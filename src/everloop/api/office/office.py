@@ -296,9 +296,10 @@ class Office:
         silent is counted in pulses: an office that was held up has not listened meanwhile."""
         for number in itertools.count():
             self._share()
+            self._words.recording(self.recording)
             for worker in list(self._living):
                 worker.silent += PULSE_EVERY
-                worker.send("log_full", value=self._recorder.full)
+                worker.send("log", full=self._recorder.full, unrecorded=self._words.unrecorded)
                 if number % COUNT_EVERY:
                     continue
                 if worker.ready.is_set() and worker.silent > SILENT:

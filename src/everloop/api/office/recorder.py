@@ -29,12 +29,14 @@ _log = logging.getLogger("everloop.serve")
 
 @dataclass
 class Recording:
-    """What has been read from the log since the office began. ``backlog`` in bytes."""
+    """What has been read from the log since the office began. ``backlog`` in bytes; ``problem``: why nothing
+    can be recorded now, and ``remedy``."""
 
     rows: int = 0
     damaged: int = 0
     backlog: int = 0
     problem: str | None = None
+    remedy: str = ""
     summaries: dict[str, ModelSummary] = field(default_factory=dict)
 
 
@@ -108,7 +110,7 @@ class Recorder:
             limit = ROUND if self._hurried else GENTLE_ROUND
             written, done = await self._hand.do(partial(self._record, limit))
         kept = self.done
-        kept.problem = None
+        kept.problem, kept.remedy = None, ""
         kept.rows += done.rows
         kept.damaged += done.damaged
         self._written, self._known = written, done.backlog
@@ -126,6 +128,9 @@ class Recorder:
         return behind or self.awaited or self._ending.is_set()
 
     def _record(self, limit: int) -> tuple[int, Recorded]:
+        denied = self._project.store.denied()  # also where there is nothing to record yet
+        if denied is not None:
+            raise denied
         done = recording.record(self._project, limit=limit)
         return self._size(), done
 
@@ -141,7 +146,7 @@ class Recorder:
 
     def _failed(self, error: Exception) -> None:
         if isinstance(error, MLOpsError):
-            self.done.problem = error.message
+            self.done.problem, self.done.remedy = error.message, error.remedy
         else:
-            self.done.problem = f"{type(error).__name__}: {error}"
+            self.done.problem, self.done.remedy = f"{type(error).__name__}: {error}", ""
             _log.error("recording failed", exc_info=error)

@@ -6,7 +6,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from .plans import Plans
+from .recorder import Recording
 from .workers import WorkerProcess
+
+UNRECORDED = (
+    "Until it can be written, predictions are answered and kept in files, up to serving.log.backlog bytes; "
+    "labels and samples are refused, and nothing is released, checked or retrained."
+)
 
 
 class Words:
@@ -18,6 +24,7 @@ class Words:
         self._log = log
         self._unserved: dict[str, str] = {}  # by model@version, as it was said
         self._unloaded: dict[str, str] = {}
+        self.unrecorded: str | None = None  # that nothing can be recorded, and what to do
 
     def warn(self, said: str, **fields: Any) -> None:
         if self._log is None:
@@ -45,6 +52,13 @@ class Words:
             if self._unserved.get(name) != text:
                 self.warn(text, **_version(name))
         self._unserved = said
+
+    def recording(self, done: Recording) -> None:
+        """That nothing can be recorded, and that it can be again: once each."""
+        said = " ".join(filter(None, [done.problem, done.remedy, UNRECORDED])) if done.problem else None
+        if said != self.unrecorded:
+            self.unrecorded = said
+            self.warn(said or "The database can be written again: what was predicted meanwhile is recorded.")
 
     def loaded(self, failed: Mapping[str, str], answers: Mapping[str, str]) -> None:
         """A worker has loaded a plan, but for what ``failed``. ``answers``: by each version of the plan which

@@ -47,6 +47,8 @@ async def _work(project: Project, say: errands.Say, ready: Callable[[list[str]],
     for task in working:
         task.add_done_callback(lambda _: stopping.set())  # one that fails ends the others
     ready([errand.name for errand in errands.ERRANDS])
+    if denied := project.store.denied():
+        say(f"{denied} Until it can be written, nothing is done.")
     await asyncio.wait(working)
     for task in working:
         with contextlib.suppress(asyncio.CancelledError):
