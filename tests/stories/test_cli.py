@@ -387,6 +387,14 @@ def test_a_bad_request_is_refused_in_one_sentence(
     assert machine.err == ""
 
 
+def test_a_file_in_the_place_of_a_folder_is_told(project: Path) -> None:
+    (project / "data").touch()
+    (project / "everloop.yaml").unlink()
+    for words in ([], ["rows.csv/flowers"]):
+        found = everloop(project, "init", *words)
+        assert_one_message(found, "storage_denied", "cannot be written", f"{project}/", "is no folder.")
+
+
 @contextmanager
 def as_nobody() -> Iterator[None]:
     """The file permissions of somebody who owns nothing; root would be let in everywhere."""
@@ -412,8 +420,12 @@ def test_a_read_only_folder_is_told(project: Path) -> None:
         with as_nobody():
             said = everloop(place, "run")
             written = everloop(place, "init")
-        assert_one_message(said, "storage_denied", str(place))
+            beside = everloop(place, "init", "shop/flowers")
+        assert_one_message(said, "storage_denied", f"{place}/.everloop cannot be made: Permission denied.")
         assert written.code == EXIT_CODES["conflict"]
+        assert_one_message(
+            beside, "storage_denied", f"error: {place} cannot be written: Permission denied.\n"
+        )
         assert {path.name for path in place.iterdir()} == {"everloop.yaml", "rows.csv"}
     finally:
         place.chmod(0o755)
@@ -432,10 +444,15 @@ def test_what_may_not_be_read_or_written_is_told(project: Path) -> None:
             database = place / ".everloop/everloop.db"
             for path, name, words in (
                 (place / "rows.csv", "data of m", "rows.csv cannot be read: Permission denied"),
-                (database, "store", f"{database} cannot be written: Permission denied"),
+                (database, "store", f"The database {database} can be read, but cannot be written."),
                 (place / ".everloop", f"folder {place}/.everloop", "cannot be written: Permission denied"),
             ):
                 mode = path.stat().st_mode
+                if path == database:
+                    path.chmod(0)
+                    for command in (["loop", "status"], ["run"]):
+                        shut = everloop(place, *command)
+                        assert_one_message(shut, "storage_denied", f"The database {path} cannot be read.")
                 path.chmod(0o444 if path == database else 0)
                 if path.name == "rows.csv":
                     assert_one_message(

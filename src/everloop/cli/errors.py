@@ -126,9 +126,9 @@ def as_known(error: BaseException) -> MLOpsError | None:
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return StorageFull(f"No space left{_place(error)}.", remedy="Free some space and run again.")
     if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        reason = (error.strerror or "denied").lower()
+        what = error.filename or "A file"
         remedy = "Check its owner and permissions."
-        return StorageDenied(f"Not allowed{_place(error)}: {reason}.", remedy=remedy)
+        return StorageDenied(f"{what} cannot be used: {error.strerror or 'denied'}.", remedy=remedy)
     return None
 
 

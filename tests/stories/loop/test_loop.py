@@ -362,7 +362,7 @@ def test_a_full_disk_delays_it_and_registers_one_version(
         (record,) = town.decisions()
         assert (record.stage, record.run_id) == ("train", None)
         assert record.again_at == town.clock.at + timedelta(minutes=minutes)
-        assert "disk is full" in record.said
+        assert record.said == "The disk is full. Make room."
         town.clock.at += timedelta(minutes=minutes)
     work(town.project)
     (record,) = town.decisions()

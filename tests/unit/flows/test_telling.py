@@ -68,7 +68,7 @@ def test_what_was_put_off_has_been_considered() -> None:
 def test_a_failure_that_passes() -> None:
     failed = replace(DECIDED, said="The disk is full.", again_at=NOW + HOUR)
     told = telling.waits(replace(IDLE, under_way=(failed,)), NOW)
-    assert told == ["dec_1 trains; The disk is full.", "it is tried again at 2026-03-02 13:00 UTC"]
+    assert told == ["dec_1 trains; The disk is full", "it is tried again at 2026-03-02 13:00 UTC"]
 
 
 def test_what_a_release_says_again_is_said_once() -> None:

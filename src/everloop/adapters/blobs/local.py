@@ -205,9 +205,23 @@ def _storage_errors(path: Path) -> Iterator[None]:
                 f"No space left to write {path}.",
                 remedy="Free some space and run again: nothing was half-written.",
             ) from error
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR):
+        there = next(folder for folder in path.parents if _is_there(folder))
+        if error.errno in (errno.ENOTDIR, errno.EEXIST) and not there.is_dir():
             raise StorageDenied(
-                f"{path.parent} cannot be written: {error.strerror}.",
-                remedy="Check the folder's owner and permissions, or set another in 'paths'.",
+                f"{path} cannot be written: {there} is no folder.",
+                remedy="Move it away, or name another folder.",
+            ) from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise StorageDenied(
+                f"{there} cannot be written: {error.strerror}.",
+                remedy="Check its owner and permissions.",
             ) from error
         raise
+
+
+def _is_there(folder: Path) -> bool:
+    try:
+        folder.stat()
+    except OSError:
+        return False
+    return True

@@ -183,7 +183,7 @@ def after_failure(tx: Tx, project: Project, job: Job, turn_id: str | None, error
         tried = record.times
         pause = timedelta(seconds=spans.seconds(project.model(record.model).retraining.retry))
         later = project.clock.now() + min(pause * 2 ** min(tried - 1, 10), max(pause, LONGEST_PAUSE))
-        _put(tx, replace(record, again_at=later, times=tried + 1, said=said))
+        _put(tx, replace(record, again_at=later, times=tried + 1, said=str(error)))
 
 
 def _result(tx: Tx, turn_id: str | None, step: str) -> Mapping[str, Any] | None:

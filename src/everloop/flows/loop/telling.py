@@ -36,7 +36,7 @@ def when(one: DecisionRecord) -> str:
 def outcome(one: DecisionRecord) -> str:
     """What came of it, or where it is."""
     if one.is_open:
-        after = f"; {one.said}" if one.said else ""
+        after = f"; {one.said.removesuffix('.')}" if one.said else ""
         return f"{_STAGES[one.stage]}{after}"
     if one.action == "retrain":
         version = f"{one.model}@{one.version} " if one.version else ""
