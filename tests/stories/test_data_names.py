@@ -246,6 +246,33 @@ def test_a_raw_file_is_followed_to_the_model_and_back(folder: Path) -> None:
     assert "flights.csv" in back
 
 
+def test_a_raw_file_is_remembered_by_its_plain_path(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also from another folder. One that was remembered otherwise, as it once was, is found by either."""
+    for name in ("sub", "far/away"):
+        (folder / name).mkdir(parents=True)
+    (folder / "link").symlink_to("far/away")
+    write("flights.csv", range(9))
+    write("far/flights.csv", range(8))
+    versioner = DataVersioner(dataset="before")
+    versioner.register("flights.csv", described_as="sub/../flights.csv")
+    monkeypatch.chdir("sub")
+    for dataset, path in (("flights", "../flights.csv"), ("linked", "../link/../flights.csv")):
+        assert run(Path.cwd(), "data", "add", path, "--dataset", dataset).code == 0
+    DataVersioner(dataset="python").register("../flights.csv")
+    listed = run(Path.cwd(), "data", "list", "--json").json["versions"]
+    assert {each["dataset"]: each["source"] for each in listed} == {
+        "before": "sub/../flights.csv",
+        "flights": "flights.csv",
+        "linked": "far/flights.csv",
+        "python": str(folder / "flights.csv"),
+    }
+    assert run(Path.cwd(), "data", "lineage", "../link/../flights.csv").out.startswith("data        linked@")
+    for path in ("../flights.csv", "flights.csv", "sub/../flights.csv"):
+        found = run(Path.cwd(), "data", "lineage", path, "--json").json["lineages"]
+        assert {each["version"]["dataset"] for each in found} == {"before", "flights", "python"}
+    versioner.close()
+
+
 def test_names_from_python(folder: Path) -> None:
     versioner = DataVersioner(dataset="flights")
     first = versioner.register(pa.table({"id": [1, 2, 3], "v": [1.0, 2.0, 3.0]}))

@@ -37,15 +37,23 @@ def trace(project: Project, what: str, *, folder: Path | None = None) -> list[Da
         return [_lineage(tx, version, known[version.dataset]) for version in found]
 
 
+def straight(path: Path) -> Path:
+    """The same without ``..``, and without links only where those lead elsewhere then."""
+    if ".." not in path.parts:
+        return path
+    found, real = os.path.normpath(path), os.path.realpath(path)
+    return Path(found if os.path.realpath(found) == real else real)
+
+
 def _from_file(tx: Tx, root: Path, folder: Path | None, path: str) -> list[DatasetVersion]:
     under_dvc = {(file.dataset, file.version_id) for file in dvc.files(tx) if path in (file.path, file.file)}
-    places = {os.path.normpath(base / path) for base in (root, folder or root)}
+    places = {straight(base / path) for base in (root, folder or root)}
     return [
         v
         for v in datasets.versions(tx, statistics=False)
         if v.source == path
         or (v.dataset, v.version_id) in under_dvc
-        or (path and os.path.normpath(root / v.source) in places)
+        or (path and straight(root / v.source) in places)
     ]
 
 

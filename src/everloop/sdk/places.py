@@ -11,6 +11,7 @@ from typing import Any, Literal
 from everloop import wiring
 from everloop.adapters.mlflow.address import tracking_uri
 from everloop.core.errors import InvalidSettings
+from everloop.flows import origins
 from everloop.flows.project import Project
 from everloop.settings import Settings, flag, folder_settings, load_settings
 from everloop.settings.storage import is_url
@@ -102,7 +103,9 @@ def _check_text(name: str, value: object) -> None:
 
 def absolute(source: object) -> object:
     """A path from the current folder as text; anything else as it is."""
-    return str(Path.cwd() / Path(source).expanduser()) if isinstance(source, (str, Path)) else source
+    if not isinstance(source, (str, Path)):
+        return source
+    return str(origins.straight(Path.cwd() / Path(source).expanduser()))
 
 
 def close_with(owner: object, project: Project) -> None:

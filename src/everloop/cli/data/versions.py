@@ -169,7 +169,7 @@ def get(
 
 def within(project: Project, file: Path) -> str:
     """A path that the user gave from where they are, as the project writes it: from its folder if inside."""
-    path = Path.cwd() / file.expanduser()
+    path = late.origins.straight(Path.cwd() / file.expanduser())
     root = project.settings.root
     return str(path.relative_to(root) if path.is_relative_to(root) else path)
 
