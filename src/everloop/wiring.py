@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from everloop import flows
 from everloop.adapters import git
 from everloop.adapters.blobs.folders import move_folder
-from everloop.adapters.blobs.local import LocalBlobs, write_atomically
+from everloop.adapters.blobs.local import LocalBlobs, write_atomically, write_file
 from everloop.adapters.blobs.s3 import S3Blobs
 from everloop.adapters.courier import Courier
 from everloop.adapters.locks.files import FileLocks
@@ -62,7 +62,7 @@ def connect(settings: Settings, clock: Clock | None = None) -> Project:
         clock=clock,
         open_tracker=lambda: open_tracker(settings),
         environment=lambda: _environment(settings.root),
-        write_file=write_atomically,
+        write_file=write_file,
         move_folder=move_folder,
         open_blobs=lambda place: open_blobs(settings, place),
         open_dvc=open_dvc,

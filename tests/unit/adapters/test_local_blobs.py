@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import stat
+import subprocess
+import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from everloop.adapters.blobs.local import LocalBlobs, write_atomically
+from everloop.adapters.blobs.local import LocalBlobs, write_atomically, write_file
 from everloop.core.errors import NotFound, StorageDenied, StorageFull
 
 
@@ -91,6 +95,38 @@ def test_a_missing_object_and_a_key_outside_are_refused(blobs: LocalBlobs) -> No
         blobs.get("nothing")
     with pytest.raises(NotFound, match="no object"):
         blobs.put("../outside", b"")
+
+
+DIES = """
+import os, signal, sys
+from pathlib import Path
+from everloop.adapters.blobs.local import write_file
+
+def parts():
+    yield b"half"
+    os.kill(os.getpid(), signal.SIGKILL)
+
+write_file(Path(sys.argv[1]), parts())
+"""
+
+
+def test_what_a_killed_write_has_left_goes_and_what_is_being_written_stays(tmp_path: Path) -> None:
+    (tmp_path / ".x.tmp").write_bytes(b"not ours")
+    died = subprocess.run([sys.executable, "-c", DIES, tmp_path / "x.csv"])
+    assert died.returncode == -signal.SIGKILL
+    assert len(list(tmp_path.glob(".x.csv.*"))) == 1
+    seen: list[str] = []
+
+    def parts() -> Iterator[bytes]:
+        yield b"first "
+        seen.extend(path.name for path in tmp_path.iterdir())
+        write_file(tmp_path / "y.csv", b"beside")
+        yield b"second"
+
+    write_file(tmp_path / "z.csv", parts())
+    assert [name[:7] for name in sorted(seen)] == [".x.tmp", ".z.csv."]
+    assert (tmp_path / "z.csv").read_bytes() == b"first second"
+    assert {path.name for path in tmp_path.iterdir()} == {".x.tmp", "y.csv", "z.csv"}
 
 
 @pytest.mark.parametrize(

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
+import re
 import stat
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import BinaryIO
 
 from everloop.core.errors import NotFound, StorageDenied, StorageFull
 from everloop.core.ids import token
 from everloop.core.ports import Entry
 
 from .names import DRAFT, checked, is_draft, unsealed
+
+_OWN = re.compile(rf"\..+\.[0-9a-z]{{8}}{re.escape(DRAFT)}")
 
 
 class LocalBlobs:
@@ -145,19 +150,42 @@ def write_atomically(
     """
     with _storage_errors(path):
         _make_folders(path.parent)
-        draft = path.with_name(f".{path.name[:40]}.{token()}{DRAFT}")
-        try:
-            with open(draft, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
-                for part in [data] if isinstance(data, bytes) else data:
-                    file.write(part)
-                file.flush()
-                os.fsync(file.fileno())
+        with _draft(path, mode) as (file, draft):
+            for part in [data] if isinstance(data, bytes) else data:
+                file.write(part)
+            file.flush()
+            os.fsync(file.fileno())
             if not (new and _linked(draft, path)):
                 draft.replace(path)
-        except BaseException:
-            draft.unlink(missing_ok=True)
-            raise
         _sync_folder(path.parent)
+
+
+def write_file(path: Path, data: bytes | Iterable[bytes]) -> None:
+    """As ``write_atomically``, in a folder that nobody sweeps: what killed writes have left there goes."""
+    with suppress(OSError):  # no folder yet, or one that may only be written
+        for left in [one for one in path.parent.iterdir() if _OWN.fullmatch(one.name)]:
+            with suppress(OSError), left.open("r+b") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # a write that goes on holds it
+                left.unlink()
+    write_atomically(path, data)
+
+
+@contextmanager
+def _draft(path: Path, mode: int) -> Iterator[tuple[BinaryIO, Path]]:
+    """A new file beside ``path``, locked until the end, so that ``write_file`` knows that it is written."""
+    while True:
+        draft = path.with_name(f".{path.name[:40]}.{token()}{DRAFT}")
+        with open(draft, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
+            with suppress(OSError):  # a file system without locks: there nothing is taken for left
+                fcntl.flock(file, fcntl.LOCK_EX)
+            if not os.fstat(file.fileno()).st_nlink:
+                continue  # taken for left before it was locked
+            try:
+                yield file, draft
+            except BaseException:
+                draft.unlink(missing_ok=True)
+                raise
+            return
 
 
 def _linked(draft: Path, path: Path) -> bool:
