@@ -67,7 +67,9 @@ class Rejected(Invalid):
         super().__init__(f"{wrong[0]}{more}", remedy="Correct the inputs that 'errors' names.")
 
 
-class _Refusal(Exception):
+class Refusal(Exception):
+    """Why a value is refused, and what is allowed."""
+
     def __init__(self, reason: str, allowed: str) -> None:
         self.reason = reason
         self.allowed = allowed
@@ -168,9 +170,9 @@ class Inputs:
             for field, read, value in zip(self.fields, self._readers, row, strict=True):
                 try:
                     out += read(value, warnings)
-                except _Refusal as refusal:
-                    shown = HIDDEN if field.name in self._masked else _shown(value)
-                    wrong.append(Wrong(field.name, shown, refusal.reason, refusal.allowed, at))
+                except Refusal as refusal:
+                    said = HIDDEN if field.name in self._masked else shown(value)
+                    wrong.append(Wrong(field.name, said, refusal.reason, refusal.allowed, at))
             encoded.append(out)
             warned.append(warnings)
             if len(wrong) >= MOST_TOLD:
@@ -196,7 +198,7 @@ def _bounds(field: Field) -> tuple[float, float]:
 
 
 def _reader(field: Field, policy: InputPolicy, masked: bool) -> Reader:
-    """Reads one value: gives its encoding, tells warnings, raises _Refusal."""
+    """Reads one value: gives its encoding, tells warnings, raises Refusal."""
     if field.kind == "category":
         present = _category(field, policy, masked)
     elif field.kind == "boolean":
@@ -217,7 +219,7 @@ def _reader(field: Field, policy: InputPolicy, masked: bool) -> Reader:
         if value is not None:
             return present(value, warnings)
         if reaction == "refuse":
-            raise _Refusal("is missing", wanted)
+            raise Refusal("is missing", wanted)
         if reaction == "warn":
             warnings.append(f"{field.name}: missing; wanted: {wanted}.")
         return absent
@@ -261,14 +263,14 @@ def _number(field: Field, policy: InputPolicy, masked: bool) -> Reader:
 
     def read(value: Any, warnings: list[str]) -> Sequence[Any]:
         if type(value) is not float and type(value) is not int:
-            raise _Refusal("is no number", wanted)
+            raise Refusal("is no number", wanted)
         if not -LARGEST <= value <= LARGEST:  # NaN, infinite, or what float32 cannot hold
-            raise _Refusal("is no number a model can take", wanted)
+            raise Refusal("is no number a model can take", wanted)
         if not low <= value <= high and reaction != "allow":
             if reaction == "refuse":
-                raise _Refusal("is out of range", wanted)
-            shown = HIDDEN if masked else _shown(value)
-            warnings.append(f"{field.name}: {shown} is outside of {low:g} to {high:g}.")
+                raise Refusal("is out of range", wanted)
+            said = HIDDEN if masked else shown(value)
+            warnings.append(f"{field.name}: {said} is outside of {low:g} to {high:g}.")
         return (float(value),)
 
     return read
@@ -277,13 +279,13 @@ def _number(field: Field, policy: InputPolicy, masked: bool) -> Reader:
 def _boolean(value: Any, warnings: list[str]) -> Sequence[Any]:
     if value is True or value is False:
         return (float(value),)
-    raise _Refusal("is neither true nor false", "true or false")
+    raise Refusal("is neither true nor false", "true or false")
 
 
 def _anything(value: Any, warnings: list[str]) -> Sequence[Any]:
     if isinstance(value, str | bool) or (isinstance(value, int | float) and -LARGEST <= value <= LARGEST):
         return (math.nan,)  # the original takes the value itself
-    raise _Refusal("is no plain value", "a number, a text, true or false")
+    raise Refusal("is no plain value", "a number, a text, true or false")
 
 
 def _plain_codes(field: Field, policy: InputPolicy) -> Mapping[str, float] | None:
@@ -312,15 +314,15 @@ def _category(field: Field, policy: InputPolicy, masked: bool) -> Reader:
         if type(value) is not str:
             text = _text(value)
             if text is None or (text not in codes and (allowed is None or text not in allowed)):
-                raise _Refusal("is no text", wanted)
+                raise Refusal("is no text", wanted)
             value = text
         if "\0" in value or len(value) > LONGEST:
-            raise _Refusal("holds a NUL character or is too long", wanted)
+            raise Refusal("holds a NUL character or is too long", wanted)
         if allowed is not None and value not in allowed and reaction != "allow":
             if reaction == "refuse":
-                raise _Refusal("is not among the known values", wanted)
-            shown = HIDDEN if masked else _shown(value)
-            warnings.append(f"{field.name}: {shown} was not seen in training.")
+                raise Refusal("is not among the known values", wanted)
+            said = HIDDEN if masked else shown(value)
+            warnings.append(f"{field.name}: {said} was not seen in training.")
         return (value,) if raw else codes.get(value, unseen)
 
     return read
@@ -339,17 +341,17 @@ def _time(field: Field) -> Reader:
 
     def read(value: Any, warnings: list[str]) -> Sequence[Any]:
         if type(value) is not str:
-            raise _Refusal("is no time", wanted)
+            raise Refusal("is no time", wanted)
         try:
             when = time_of(value, zone)
         except (ValueError, OverflowError):
-            raise _Refusal("is no time", wanted) from None
+            raise Refusal("is no time", wanted) from None
         return (float(when.hour), float(when.weekday()), float(when.month), float(when.timetuple().tm_yday))
 
     return read
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
     """A value for an error: short, on one line, and as JSON writes it."""
     if value is None or isinstance(value, bool):
         return "null" if value is None else str(value).lower()

@@ -337,6 +337,17 @@ def test_each_wrong_part_is_named_once(server: Server) -> None:
     told = check_problem(server.ask("POST", "/add_training_data", {"features": {"a": 1}}), 422)
     assert told["errors"] == [{"field": "target", "value": "nothing", "reason": "is missing"}]
     assert told["detail"] == "'target' is missing."
+    told = check_problem(
+        server.ask("POST", "/add_training_data", {"features": [1, "x", 1], "target": 9}), 422
+    )
+    assert (told["code"], told["errors"][0]["field"]) == ("input_rejected", "features")
+    sample = {"features": [1, "x", 1, 1], "target": 9}
+    told = check_problem(server.ask("POST", "/add_training_data", sample), 422)
+    assert [(one["field"], one["value"]) for one in told["errors"]] == [
+        ("sepal_width", "'x'"),
+        ("target", "9"),
+    ]
+    assert told["errors"][1]["allowed"] == "a class of 'species': setosa, versicolor, virginica"
     told = check_problem(server.predict({"features": [{}, 1, 1, 1]}), 422)
     assert "an object is no number" in told["detail"]
 

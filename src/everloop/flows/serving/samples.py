@@ -13,14 +13,14 @@ import pyarrow as pa
 
 from everloop.core.contracts import Contract
 from everloop.core.data import DatasetVersion
-from everloop.core.errors import ContractFailed, Invalid, UnknownColumn, UnknownVersion, WrongType, nearest
+from everloop.core.errors import UnknownVersion
 from everloop.core.ids import new_id
 from everloop.core.runs import Run
 from everloop.core.serving import class_of
 from everloop.data import files, identity, reading
 from everloop.flows import contracts, data
 from everloop.flows.project import Project
-from everloop.serving.inputs import HIDDEN
+from everloop.serving.inputs import HIDDEN, MOST_TOLD, Refusal, Rejected, Wrong, shown
 from everloop.settings import Model
 from everloop.store import datasets, models, samples
 from everloop.store.times import to_text
@@ -30,7 +30,8 @@ from .texts import is_storable
 
 _LONGEST = 100_000  # characters of a text
 MOST_WARNED = 20
-_REMEDY = "Send a value of the column's type, or null where it is not known."
+_NAMED = 40  # fields or classes, to who sent none of them
+_ALLOWED = "a value, or null where it is not known"
 
 
 @dataclass(frozen=True)
@@ -86,21 +87,17 @@ def add_all(
     Inputs are by name, or values in the order of the model's features. Every feature has to be there (null
     where its value is not known), further columns of the data may be; the target is one of the champion's
     classes, or a number for regression. A row has to keep the model's contract, or it would stop the turn
-    that trains on it. Raises UnknownModel; UnknownVersion when the model has no data yet; UnknownColumn,
-    WrongType, Invalid or ContractFailed, which name the field and the value, and the row where it is one of
-    several.
+    that trains on it. Raises UnknownModel; UnknownVersion when the model has no data yet; Rejected, which
+    names each field that is wrong, its value and what is allowed, and the row where it is one of several.
     """
     form = _form(project, model)
     now = project.clock.now()
     kept: list[dict[str, Any]] = []
     warnings: list[str] = []
     for number, (inputs, target) in enumerate(rows):
-        where = f"Row {number}: " if len(rows) > 1 else ""
-        try:
-            values, label, odd = _checked(form, inputs, target)
-        except (Invalid, ContractFailed) as error:
-            raise type(error)(f"{where}{error.message}", remedy=error.remedy) from error
-        warnings += [f"{where}{each}" for each in odd]
+        row = number if len(rows) > 1 else None
+        values, label, odd = _checked(form, inputs, target, row)
+        warnings += [each if row is None else f"Row {row}: {each}" for each in odd]
         kept.append(
             {
                 "sample_id": new_id("sample", now),
@@ -212,104 +209,113 @@ def _contract(project: Project, name: str) -> Contract | None:
 # -- checking ------------------------------------------------------------------------------------------------
 
 
-def _checked(form: _Form, inputs: Any, target: Any) -> tuple[dict[str, Any], str, list[str]]:
+def _checked(form: _Form, inputs: Any, target: Any, row: int | None) -> tuple[dict[str, Any], str, list[str]]:
     """The values by column as they are kept, the target as text, and what is odd about them."""
+    masked, wrong = form.model.serving.mask, []
+    values: dict[str, Any] = {}
+    label = ""
+    for name, value in _given(form, inputs, row).items():
+        try:
+            values[name] = _value(form.types[name], value)
+        except Refusal as refusal:
+            said = HIDDEN if name in masked else shown(value)
+            wrong.append(Wrong(name, said, refusal.reason, refusal.allowed, row))
+    try:
+        label = _target(form, target)
+    except Refusal as refusal:
+        wrong.append(Wrong("target", shown(target), refusal.reason, refusal.allowed, row))
+    if wrong:
+        raise Rejected(wrong[:MOST_TOLD])
+    return values, label, _odd(form, values, label, row)
+
+
+def _given(form: _Form, inputs: Any, row: int | None) -> dict[str, Any]:
+    """The inputs by field. Raises Rejected for names that are none, and where one is missing."""
+    name, needed = form.model.name, form.needed
     if isinstance(inputs, Mapping):
         given = dict(inputs)
     elif isinstance(inputs, Sequence) and not isinstance(inputs, (str, bytes)):
-        if len(inputs) != len(form.needed):
-            named = ", ".join(form.needed)
-            raise Invalid(
-                f"{len(inputs)} values, where {form.model.name} has {len(form.needed)} features.",
-                remedy=f"Their order is: {named}.",
-            )
-        given = dict(zip(form.needed, inputs, strict=True))
+        if len(inputs) != len(needed):
+            allowed = f"{len(needed)} values: {', '.join(needed)}"
+            raise Rejected([Wrong("features", f"{len(inputs)} values", f"do not fit {name}", allowed, row)])
+        given = dict(zip(needed, inputs, strict=True))
     else:
-        raise WrongType(
-            f"The inputs are {_said(inputs)}.", remedy='Send {"field": value, …} or a list of values.'
-        )
-    columns = [name for name in form.types if name != form.model.target]
-    for name in given:
-        if name not in columns:
-            raise UnknownColumn(
-                f"'{name}' is no field of {form.model.name}.", remedy=nearest(str(name), columns)
-            )
-    for name in form.needed:
-        if name not in given:
-            raise UnknownColumn(f"The field '{name}' is missing.", remedy="Send it, with null if not known.")
+        allowed = 'an object {"field": value, …} or a list of values'
+        raise Rejected([Wrong("features", shown(inputs), "is neither an object nor a list", allowed, row)])
+    columns = [column for column in form.types if column != form.model.target]
     split = form.model.training.split
     key = {"time": form.model.time_column, "group": form.model.group_column}.get(split or "")
+    none, allowed = f"was given, but is no field of {name}", ", ".join(columns[:_NAMED])
+    wrong = [
+        *(Wrong(str(each)[:80], "a value", none, allowed, row) for each in given if each not in columns),
+        *(Wrong(each, "nothing", "was given", _ALLOWED, row) for each in needed if each not in given),
+    ]
     if key and key in form.types and given.get(key) is None:
-        raise UnknownColumn(
-            f"The field '{key}' is missing, by which rows are split for training.",
-            remedy="Send the fields by name, with this one.",
-        )
-    masked = form.model.serving.mask
-    values = {name: _value(name, form.types[name], value, name in masked) for name, value in given.items()}
-    label = _target(form, target)
-    return values, label, _odd(form, values, label)
+        said, why = "null" if key in given else "nothing", "was given, but rows are split by it for training"
+        wrong.append(Wrong(key, said, why, "a value, with the fields sent by name", row))
+    if wrong:
+        raise Rejected(wrong[:MOST_TOLD])
+    return given
 
 
-def _value(name: str, kind: str, value: Any, masked: bool) -> Any:
-    """A value as JSON keeps it. Raises WrongType, Invalid; of a masked field they do not tell the value."""
+def _value(kind: str, value: Any) -> Any:
+    """A value as JSON keeps it. Raises Refusal."""
     if value is None:
         return None
-    said = f"The field '{name}' is {HIDDEN if masked else _said(value)}"
     if kind == "bool" and isinstance(value, bool):
         return value
     if kind == "string" and isinstance(value, str):
         if len(value) > _LONGEST or not is_storable(value):
-            raise Invalid(
-                f"{said}, which cannot be kept.", remedy=f"Send at most {_LONGEST} characters, no NUL."
-            )
+            raise Refusal("cannot be kept", f"at most {_LONGEST} characters, no NUL")
         return value
     if _is_number(kind) and isinstance(value, (int, float)) and not isinstance(value, bool):
-        return _numeric(said, kind, value)
+        return _numeric(kind, value)
     if (kind == "date" or kind.startswith("timestamp")) and isinstance(value, str):
-        return _moment(said, kind, value)
-    raise WrongType(f"{said}; the column has {kind}.", remedy=_REMEDY)
+        return _moment(kind, value)
+    raise Refusal("is of another type than the column", f"a value of the type {kind}, or null")
 
 
-def _numeric(said: str, kind: str, value: int | float) -> int | float:
+def _numeric(kind: str, value: int | float) -> int | float:
     if isinstance(value, float) and not math.isfinite(value):
-        raise Invalid(f"{said}.", remedy="Send a finite number, or null.")
+        raise Refusal("is no finite number", "a finite number, or null")
     if kind.startswith("float"):
         try:
             return float(value)
         except OverflowError:
-            raise Invalid(f"{said}, larger than any number.", remedy="Send a finite number.") from None
+            raise Refusal("is larger than any number", "a finite number, or null") from None
     if isinstance(value, float) and not value.is_integer():
-        raise WrongType(f"{said}; the column has {kind}.", remedy="Send a whole number.")
+        raise Refusal("is no whole number", f"a whole number that {kind} holds, or null")
     try:
         pa.scalar(int(value), _arrow(kind))
     except (pa.ArrowInvalid, OverflowError):
-        raise Invalid(f"{said}, which {kind} does not hold.", remedy="Send a smaller number.") from None
+        raise Refusal("is too large or too small", f"a whole number that {kind} holds, or null") from None
     return int(value)
 
 
-def _moment(said: str, kind: str, value: str) -> str:
+def _moment(kind: str, value: str) -> str:
     try:
         if kind == "date":
             return date.fromisoformat(value).isoformat()
         found = datetime.fromisoformat(value)
     except ValueError:
-        raise WrongType(f"{said}, which is no {kind}.", remedy="Write it as 2026-11-21T09:30:00Z.") from None
+        wanted = "2026-11-21" if kind == "date" else "2026-11-21T09:30:00Z"
+        raise Refusal(f"is no {'date' if kind == 'date' else 'time'}", f"one such as {wanted}") from None
     if (found.tzinfo is not None) != ("[" in kind):
-        wanted = "a" if "[" in kind else "no"
-        raise WrongType(f"{said}; the column's times have {wanted} zone.", remedy="Write it in the same way.")
+        wanted = "with a time zone" if "[" in kind else "without a time zone"
+        raise Refusal("is another kind of time than the column's", f"a time {wanted}")
     return found.isoformat()
 
 
 def _target(form: _Form, given: Any) -> str:
-    """The target as text. Raises Invalid, WrongType."""
+    """The target as text. Raises Refusal."""
     name, kind = form.model.target, form.types.get(form.model.target, "string")
-    said = f"The target '{name}' is {_said(given)}"
-    if not isinstance(given, (str, int, float, bool)):
-        raise WrongType(f"{said}, neither text nor number.", remedy="Send a class, or a number.")
+    classes = f"a class of '{name}'" + (f": {', '.join(form.classes[:_NAMED])}" if form.classes else "")
     if form.task == "regression" or (not form.classes and _is_number(kind)):
-        if isinstance(given, (str, bool)):
-            raise WrongType(f"{said}, which is no number.", remedy="Send a number.")
-        return repr(_numeric(said, kind, given) if _is_number(kind) else float(given))
+        if isinstance(given, (str, bool)) or not isinstance(given, (int, float)):
+            raise Refusal("is no number", f"a number, as '{name}' has")
+        return repr(_numeric(kind, given) if _is_number(kind) else float(given))
+    if not isinstance(given, (str, int, float, bool)):
+        raise Refusal("is neither text nor number", classes)
     if isinstance(given, bool):
         text = "true" if given else "false"
     elif isinstance(given, float) and given.is_integer():
@@ -319,14 +325,14 @@ def _target(form: _Form, given: Any) -> str:
     if form.classes and text not in form.classes:
         text = class_of(given, form.classes) or text
     if form.classes and text not in form.classes:
-        raise Invalid(f"{said}, which is no class of {form.model.name}.", remedy=nearest(text, form.classes))
+        raise Refusal(f"is no class of {form.model.name}", classes)
     if not text or len(text) > _LONGEST or not is_storable(text):
-        raise Invalid(f"{said}, which cannot be kept.", remedy="Send a class.")
+        raise Refusal("cannot be kept", classes)
     return text
 
 
-def _odd(form: _Form, values: Mapping[str, Any], label: str) -> list[str]:
-    """What the contract warns of. Raises ContractFailed for what it refuses."""
+def _odd(form: _Form, values: Mapping[str, Any], label: str, number: int | None) -> list[str]:
+    """What the contract warns of. Raises Rejected for what it refuses."""
     if form.contract is None:
         return []
     masked = form.model.serving.mask
@@ -339,13 +345,16 @@ def _odd(form: _Form, values: Mapping[str, Any], label: str) -> list[str]:
     ]
     usable = replace(form.contract, columns=tuple(asked), expressions=())
     verdict = checking.check(pa.table(columns, schema=pa.schema(fields)), usable)
-    if verdict.errors:
-        first = verdict.errors[0]
-        said = "." if first.column in masked else f": {first.message}"
-        raise ContractFailed(
-            f"The field '{first.column}' breaks the contract of {form.model.name}{said}",
-            remedy=f"'everloop contract show {form.model.name}' says what is asked for.",
-        )
+    wrong = []
+    for one in verdict.errors:
+        is_target = one.column == form.model.target
+        said = HIDDEN if one.column in masked else shown(label if is_target else values.get(one.column))
+        why = "" if one.column in masked else f": {one.message.rstrip('.')}"
+        field = "target" if is_target else one.column
+        asks = f"what 'everloop contract show {form.model.name}' says"
+        wrong.append(Wrong(field, said, f"breaks the contract{why}", asks, number))
+    if wrong:
+        raise Rejected(wrong[:MOST_TOLD])
     return [
         f"The field '{one.column}' is unusual." if one.column in masked else one.message
         for one in verdict.findings
@@ -355,13 +364,6 @@ def _odd(form: _Form, values: Mapping[str, Any], label: str) -> list[str]:
 def _is_asked(form: _Form, name: str, values: Mapping[str, Any]) -> bool:
     """A column that is no feature may be left out."""
     return name in values or name in form.needed or name == form.model.target
-
-
-def _said(value: Any) -> str:
-    if isinstance(value, int) and not isinstance(value, bool) and abs(value) > 10**300:
-        return "a huge number"
-    shown = repr(value)
-    return shown if len(shown) <= 80 else f"{shown[:80]}…"
 
 
 # -- merging -------------------------------------------------------------------------------------------------
