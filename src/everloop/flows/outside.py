@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -58,9 +58,10 @@ def register(
     *,
     version: str | None = None,
     promote: str | None = None,
+    warn: Callable[[str], object] = str,
 ) -> ModelVersion:
     """Register a fitted scikit-learn model as a version of ``name``: the challenger, or with a ``promote``
-    reason the champion. Without ``version`` it gets the next number.
+    reason the champion. Without ``version`` it gets the next number. ``warn`` is told what is odd about it.
 
     Raises WrongType for what is no fitted estimator, Conflict for a number that is taken, Invalid for a
     name that no model can have and for a model that can never answer. Of a promotion that production's rules
@@ -110,6 +111,12 @@ def register(
     if promote is not None:
         with project.store.writing() as tx:
             states.promote_now(tx, project, made, promote)
+    if form.fields and not run.features:
+        named = ", ".join(one.name for one in form.fields[:2]) + (" …" if len(form.fields) > 2 else "")
+        warn(
+            f"{name}@{made.version} was fitted on arrays and knows no names: who asks it calls its fields "
+            f"{named}. Register it with features=[…], the names of its columns in their order."
+        )
     return made
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -64,8 +66,9 @@ class ModelRegistry:
 
         It becomes the challenger; with ``promote`` the champion, unjudged, as ``promote()`` does it. Without
         ``version`` it gets the next number. Pickle and joblib files run code when they are read, so they need
-        ``trust_pickle``. Raises WrongType, Invalid for a model that can never answer, Conflict for a number
-        that is taken, FileMissing, Refused.
+        ``trust_pickle``. ``features`` names its columns in their order; one that was fitted on arrays knows
+        no names, and warns where none are given. Raises WrongType, Invalid for a model that can never answer,
+        Conflict for a number that is taken, FileMissing, Refused.
         """
         place = absolute(model)
         if isinstance(place, str):
@@ -73,8 +76,9 @@ class ModelRegistry:
         origin = Origin(data_version, metrics or {}, target, features, tags or {})
         reason = "promoted as it was registered" if promote else None
         number = None if version is None else str(version)
+        warn = partial(warnings.warn, stacklevel=3)  # at the line that called this
         return outside.register(
-            self._project, self.model, model, origin, version=number, promote=reason
+            self._project, self.model, model, origin, version=number, promote=reason, warn=warn
         ).version
 
     def load(self, version: str | None = None) -> Any:

@@ -105,7 +105,7 @@ def test_thresholds_and_drift_are_numbers(untracked: Path) -> None:
 def test_tags_are_texts_and_versions_are_looked_up(untracked: Path) -> None:
     registry = ModelRegistry("model_registry")
     fitted = LogisticRegression().fit([[0], [1]], [0, 1])
-    registry.register(fitted, tags={"seed": np.int64(3)})
+    registry.register(fitted, tags={"seed": np.int64(3)}, features=["x"])
     assert registry.latest()["tags"]["seed"] == "3"
     with pytest.raises(Invalid, match="The metric"):
         registry.register(fitted, metrics={"accuracy": "good"})

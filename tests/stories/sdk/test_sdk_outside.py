@@ -138,3 +138,15 @@ def test_a_data_version_is_named_by_its_id(folder: Path, wrong: Any) -> None:
     told = refused(LogisticRegression().fit(FRAME, LABEL), wrong)
     assert "data_version" in told
     assert type(wrong).__name__ in told
+
+
+def test_a_model_that_knows_no_names_says_so_unless_they_are_given(folder: Path) -> None:
+    registry = ModelRegistry("model_registry", model="outside")
+    fitted = LogisticRegression().fit(FRAME.to_numpy(), LABEL)
+    with pytest.warns(
+        UserWarning, match=r"outside@1\.0\.0 .* calls its fields x0, x1\. .*features=\[…\]"
+    ) as told:
+        registry.register(fitted)
+    assert told[0].filename == __file__
+    registry.register(fitted, features=["a", "b"])  # a warning would be an error
+    registry.register(LogisticRegression().fit(FRAME, LABEL))
