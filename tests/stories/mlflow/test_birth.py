@@ -30,3 +30,20 @@ def test_killed_while_mlflow_makes_its_tables(tmp_path: Path, monkeypatch: pytes
     assert MlflowTracker(str(tmp_path / "mlruns")).create_experiment("late", {})
     kept = sorted(path.name for path in (tmp_path / "mlruns").iterdir())
     assert kept == ["mlflow.db"], "nothing half made is left beside it"
+
+
+def test_its_tables_are_made_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some fifty migrations in a file wait for the disk a thousand times, which may take seconds."""
+    from alembic import op
+
+    from everloop.adapters.mlflow.tracker import MlflowTracker
+
+    create_index, places = op.create_index, set()
+
+    def made(*arguments: Any, **named: Any) -> None:
+        create_index(*arguments, **named)
+        places.add(op.get_bind().engine.url.database)
+
+    monkeypatch.setattr(op, "create_index", made)
+    assert MlflowTracker(str(tmp_path / "mlruns")).create_experiment("new", {})
+    assert places == {None}
