@@ -117,6 +117,9 @@ def test_a_column_that_is_lost_is_told_once_in_the_alert(shop: Shop) -> None:
     told = [each for each in alert.findings if each.result.family == "quality"]
     assert [(each.result.subject, each.times) for each in told] == [("age", 2)]
     assert told[0].result.message == "'age' does not come any more: the column is missing."
+    of_contract = [each.result.message for each in alert.findings if each.result.family == "check"]
+    assert of_contract[0] == "The column 'age' is not in the table."  # further evidence of the same
+    assert alert.title == f"{MODEL}: 'age' does not come any more: the column is missing"
 
 
 def test_a_column_that_did_not_come_for_hours_is_not_said_to_be_gone(shop: Shop) -> None:

@@ -23,8 +23,14 @@ def moment(at: datetime) -> str:
 
 
 def title(alert: Alert) -> str:
-    """One line: the worst that was found, and how much more; what could not be checked does not count."""
-    more = sum(each.result.fired for each in alert.findings[1:])
+    """One line: the worst that was found, and how much more. What could not be checked does not count, nor
+    what the contract says of a column that is broken: that is the same."""
+    broken = {each.result.subject for each in alert.findings if each.result.statistic == "fault"}
+    others = [
+        each.result for each in alert.findings[1:]
+        if each.result.family != "check" or each.result.subject not in broken
+    ]  # fmt: skip
+    more = sum(each.fired for each in others)
     said = _clipped(alert.findings[0].result.message).rstrip(".")
     return f"{alert.model}: {said}" + (f", and {more} more" if more else "")
 
