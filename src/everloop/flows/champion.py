@@ -50,7 +50,8 @@ def incomparable(material: Material, run: Run) -> str | None:
     recipe, known = material.recipe, run.recipe
     if recipe.target != known.target or material.task != run.task:
         return f"the target is now '{recipe.target}' ({material.task}), not '{known.target}'"
-    missing = [name for name in run.features if name not in material.table.column_names]
+    here = set(material.table.column_names)
+    missing = [name for name in run.features if name not in here]
     if missing:
         return f"the champion needs the column '{missing[0]}', now gone from the data"
     try:

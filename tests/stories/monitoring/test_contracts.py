@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pyarrow as pa
@@ -12,6 +13,7 @@ import pyarrow.compute as pc
 import pytest
 from tests.stories.monitoring.shop import MODEL, ROWS, Shop, settings
 
+from everloop.core.data import Column
 from everloop.core.monitoring import Checked, Result
 from everloop.data.examples.customers import customers
 from everloop.flows.monitoring import contracting, showing
@@ -196,3 +198,34 @@ def test_of_a_large_window_the_newest_rows_are_judged(shop: Shop, monkeypatch: p
     rule = of(shop.look(), "age")["maximum"]
 
     assert (rule.fired, rule.value) == (False, 0.0)
+
+
+def as_trained(columns: list[Column], table: pa.Table) -> pa.Table:
+    trained: Any = SimpleNamespace(columns=columns)
+    return contracting._as_trained(trained, table)
+
+
+def test_of_many_columns_each_is_cast_as_one_by_one() -> None:
+    """All at once: a new table for each column takes minutes where there are ten thousand."""
+    kinds = [
+        ("int64", [1.0, 2.0], pa.int64()),
+        ("int64", [1.5, 2.0], pa.float64()),  # cannot be: the rule about its type says so
+        ("float64", [1, 2], pa.float64()),
+        ("date", ["2026-03-01", "2026-03-02"], pa.date32()),
+        ("timestamp[UTC]", ["2026-03-01T00:00:00Z", None], pa.timestamp("us", "UTC")),
+        ("string", ["a", "b"], pa.string()),
+    ]
+    names = [f"c{number}" for number in range(300)]
+    drawn = [kinds[number % len(kinds)] for number in range(len(names))]
+    schema = [Column(name, kind) for name, (kind, _, _) in zip(names, drawn, strict=True)]
+    table = pa.table(dict(zip(names, [values for _, values, _ in drawn], strict=True)))
+    table = table.append_column("more", pa.array([1.0, 2.0])).replace_schema_metadata({"of": "pandas"})
+
+    together = as_trained(schema, table)
+
+    one_by_one = table
+    for column in schema:
+        one_by_one = as_trained([column], one_by_one)
+    assert together.equals(one_by_one, check_metadata=True)
+    assert together.schema.types == [*(kind for _, _, kind in drawn), pa.float64()]
+    assert together.schema.metadata == {b"of": b"pandas"}

@@ -3,7 +3,7 @@ Expectations where the settings name one."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from everloop import validation
-from everloop.core.contracts import ColumnRule, Contract, ContractVerdict, Finding
+from everloop.core.contracts import Contract, ContractVerdict, Finding
 from everloop.core.data import DatasetVersion
 from everloop.core.errors import MLOpsError, NotFound
 from everloop.core.monitoring import Result
@@ -68,14 +68,16 @@ def _trained_on(project: Project, run: Run) -> DatasetVersion | None:
 
 def _as_trained(version: DatasetVersion | None, table: pa.Table) -> pa.Table:
     """JSON knows one kind of number and no dates: both become what they were in the data of the run."""
-    for column in version.columns if version else ():
-        if column.name in table.column_names:
-            at = table.column_names.index(column.name)
+    types = {column.name: column.type for column in version.columns} if version else {}
+    fields, columns = list(table.schema), table.columns
+    for at, (field, column) in enumerate(zip(table.schema, table.columns, strict=True)):
+        if field.name in types:
             try:
-                table = table.set_column(at, column.name, _as(table.column(at), column.type))
+                columns[at] = _as(column, types[field.name])
             except pa.ArrowInvalid:
                 continue  # the rule about its type says so
-    return table
+            fields[at] = pa.field(field.name, columns[at].type)
+    return pa.Table.from_arrays(columns, schema=pa.schema(fields, table.schema.metadata))
 
 
 def _as(column: pa.ChunkedArray, kind: str) -> pa.ChunkedArray:
@@ -112,7 +114,11 @@ def _contract(project: Project, run: Run, table: pa.Table, trained: DatasetVersi
     asked = _of_inputs(contract, run, table)
     verdict = validation.checking.check(table, asked)
     found = {(each.column, each.rule): each for each in verdict.findings}
-    results = [_result(each, verdict, _limit(asked, each)) for each in verdict.findings]
+    limits = {rule.name: rule.max_missing for rule in asked.columns}
+    results = [
+        _result(each, verdict, limits[each.column] if each.rule == "max_missing" else None)
+        for each in verdict.findings
+    ]
     for subject, rule, share in _asked(asked, table):
         if (subject, rule) not in found and (subject, "type") not in found:
             text = f"{_where(subject)} keeps '{rule}' of the contract."
@@ -136,10 +142,11 @@ def _of_inputs(contract: Contract, run: Run, table: pa.Table) -> Contract:
 
 def _asked(contract: Contract, table: pa.Table) -> Iterator[tuple[str, str, float]]:
     """Column and name of each rule, and the share of rows that break one that is kept all the same."""
+    here = set(table.column_names)
     for rule in contract.columns:
         if rule.required:
             yield rule.name, "required", 0.0
-        if rule.name not in table.column_names:
+        if rule.name not in here:
             continue
         if rule.type is not None:
             yield rule.name, "type", 0.0
@@ -155,11 +162,6 @@ def _asked(contract: Contract, table: pa.Table) -> Iterator[tuple[str, str, floa
 
 def _missing(column: pa.ChunkedArray) -> float:
     return float(pc.mean(column.is_null(nan_is_null=True).cast(pa.int8())).as_py() or 0.0)
-
-
-def _limit(contract: Contract, finding: Finding) -> float | None:
-    rules: Mapping[str, ColumnRule] = {rule.name: rule for rule in contract.columns}
-    return rules[finding.column].max_missing if finding.rule == "max_missing" else None
 
 
 def _python(

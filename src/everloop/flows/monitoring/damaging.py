@@ -83,9 +83,10 @@ def _model(project: Project, known: References) -> Callable[[pa.Table], Any]:
 
 def _as_trained(known: References, table: pa.Table) -> pa.Table:
     """With all features that the model takes, and dates without a zone where it knows none."""
+    here = set(table.column_names)
     for name in known.run.features:
         feature = known.inputs.features.get(name)
-        if name not in table.column_names:
+        if name not in here:
             texts = feature is not None and feature.kind in ("category", "text")
             table = table.append_column(
                 name, pa.nulls(table.num_rows, pa.string() if texts else pa.float64())

@@ -163,7 +163,8 @@ def _made(project: Project, run: Run, table: pa.Table, held_out: np.ndarray) -> 
     column = run.recipe.split.column if run.recipe.split.kind == "time" else None
     times = table.column(column) if column in table.column_names else None
     season = rules.season if times is not None else None
-    features = table.select([name for name in run.features if name in table.column_names])
+    here = set(table.column_names)
+    features = table.select([name for name in run.features if name in here])
     inputs = reference.build(features, order=times, phases=_phases(times, season))
     usual: dict[str, Any] = {"texture": texture.of(features, order=times), "season": season}
     without: list[str] = []

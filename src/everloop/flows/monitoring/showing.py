@@ -126,7 +126,8 @@ def against(project: Project, model: str, version: str, source: object) -> list[
     """A table beside what a version was trained on. Nothing is recorded."""
     known = referring.of_version(project, model, version)
     table = reading.refuse_empty(reading.to_table(source))
-    features = table.select([name for name in known.inputs.features if name in table.column_names])
+    here = set(table.column_names)
+    features = table.select([name for name in known.inputs.features if name in here])
     window = windows.summarise(known.inputs, features)
     found = checks.check(known.inputs, window, alpha=ALPHA)
     broken = faults.diagnose(known.inputs, window, features, found, in_time=False)
