@@ -7,6 +7,7 @@ the rows that the product holds out to judge by. So a policy is replayed in a mo
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from everloop.core.decisions import GatePolicy, GateVerdict
 from everloop.core.runs import Preparation, Recipe
 from everloop.deployment import gate
 from everloop.flows.gating import FRESH
+from everloop.retraining import trial
 from everloop.training import choices, trying
 from everloop.training.estimators import build
 from everloop.training.preparation import prepare
@@ -80,7 +82,18 @@ class Bank:
         champion was trained."""
         unseen = np.flatnonzero(self.held[: self.known(challenger[0])])
         new = unseen[unseen >= self.known(champion[0])]
-        rows = new if len(new) >= FRESH else unseen
+        return self._judged_on(champion, challenger, new if len(new) >= FRESH else unseen, GatePolicy())
+
+    def gate_again(self, champion: Model, challenger: Model, step: int) -> GateVerdict:
+        """The same of a candidate on trial, on all rows that were labelled since it was trained."""
+        policy = GatePolicy()
+        policy = replace(policy, confidence=trial.confidence(policy.confidence), min_rows=trial.LEAST)
+        later = np.arange(self.known(challenger[0]), self.known(step))
+        return self._judged_on(champion, challenger, later, policy)
+
+    def _judged_on(
+        self, champion: Model, challenger: Model, rows: np.ndarray, policy: GatePolicy
+    ) -> GateVerdict:
         stream, of_classes = self.stream, self.stream.task == "classification"
 
         def given(model: Model) -> np.ndarray:
@@ -89,7 +102,7 @@ class Bank:
 
         truth = stream.truth[rows]
         return gate.judge(
-            GatePolicy(),
+            policy,
             task=stream.task,
             classes=("0", "1") if of_classes else (),
             positive="1" if of_classes else None,

@@ -10,9 +10,9 @@ import numpy as np
 from scipy.stats import chi2_contingency, ks_2samp, wasserstein_distance
 from scipy.stats import t as student
 
-from everloop.core.decisions import GateVerdict
+from everloop.core.decisions import GatePolicy, GateVerdict
 from everloop.core.errors import TooFewRows
-from everloop.retraining import benefit, moving
+from everloop.retraining import benefit, moving, trial
 from everloop.training import choices
 
 from .bank import DELAY, Bank, Model
@@ -156,13 +156,23 @@ def _p(before: np.ndarray, now: np.ndarray) -> float:
 
 def ours(bank: Bank) -> Replay:
     """The product's parts with their defaults: is a candidate worth training? If so the choices of rows are
-    tried, one is trained, and the gate compares it with the champion on rows that were held out."""
+    tried, one is trained, and the gate compares it with the champion on rows that were held out. One that it
+    cannot tell from the champion is judged again on the labels of later steps."""
     start = bank.stream.start
     it = Replay(bank, (start, choices.ALL))
     it.serve(start)
     asked, refused = start, 0
     verdicts: list[GateVerdict] = []
+    pending: Model | None = None  # a candidate on trial
+    looks = 0
     for step in range(start + 1, bank.stream.steps):
+        if pending is not None and looks < trial.LOOKS:
+            verdict = bank.gate_again(it.champion, pending, step)
+            looks += verdict.comparison is not None
+            if verdict.promote:
+                it.told.append(f"{step}: {pending} on trial: {verdict.reason}")
+                it.promote(step, pending)
+                refused, pending = 0, None
         go, why = worth(bank, it.champion, step, step - asked, refused, verdicts)
         if go:
             asked = step
@@ -170,10 +180,12 @@ def ours(bank: Bank) -> Replay:
             choice, fits = bank.tried(step)
             it.fits += fits + 1
             verdicts.append(bank.gate(it.champion, (step, choice)))
-            refused += 1
+            refused, pending = refused + 1, None
             if verdicts[-1].promote:
                 refused = 0
                 it.promote(step, (step, choice))
+            elif trial.deserved(verdicts[-1], GatePolicy().margin):
+                pending, looks = (step, choice), 0
             it.told.append(f"{step}: {choice}: {verdicts[-1].reason} {why}")
         it.serve(step)
     return it

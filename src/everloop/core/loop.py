@@ -21,7 +21,8 @@ TriggerKind = Literal[
 ]
 
 Action = Literal["retrain", "refuse", "defer"]
-Stage = Literal["approval", "train", "release_approval", "direct", "shadow", "canary", "ended"]
+Stage = Literal["approval", "train", "release_approval", "direct", "shadow", "canary", "trial", "ended"]
+CLOSED: tuple[Stage, ...] = ("ended", "trial")
 Outcome = Literal["", "promoted", "kept", "held", "rolled_back", "failed", "refused", "deferred"]
 Step = Literal["train", "release"]  # what people can be asked to approve
 
@@ -74,10 +75,12 @@ class DecisionRecord:
 
     ``code`` names the reason for programs; ``changes`` says what would change the decision; ``evidence`` is
     everything that was looked at, first before training, then by the turn. ``stage`` is where a retraining
-    is; it ends with an ``outcome`` and ``said``, why. ``again_at``: when a deferred one is considered again
-    by itself, or a failed turn tried. ``times``: how often the same was found in a row, the last time
-    ``newest``; of a retraining, how often it was begun. ``against``: the champion that the gate compared the
-    new version with last, where the gate has spoken; ``champion`` is that of the consideration.
+    is; it ends with an ``outcome`` and ``said``, why. One on ``trial`` has ended, too, but its candidate is
+    judged again as labels come, and may go on then; ``looks``: how often it was. ``again_at``: when that is,
+    when a deferred one is considered again by itself, or a failed turn tried. ``times``: how often the same
+    was found in a row, the last time ``newest``; of a retraining, how often it was begun. ``against``: the
+    champion that the gate compared the new version with last, where the gate has spoken; ``champion`` is that
+    of the consideration.
     """
 
     decision_id: str
@@ -109,6 +112,7 @@ class DecisionRecord:
     times: int = 1
     newest: datetime | None = None
     against: str | None = None
+    looks: int = 0
 
     @property
     def compared_with(self) -> str | None:
@@ -117,4 +121,4 @@ class DecisionRecord:
 
     @property
     def is_open(self) -> bool:
-        return self.stage != "ended"
+        return self.stage not in CLOSED

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from everloop.core.documents import dump, load
 from everloop.core.errors import Corrupt
-from everloop.core.loop import DecisionRecord, Pause, Trigger
+from everloop.core.loop import CLOSED, DecisionRecord, Pause, Trigger
 
 from . import ids
 from .database import Row, Tx
@@ -137,7 +137,12 @@ def _stops(row: Row) -> Corrupt:
 
 def _open(tx: Tx, model: str | None) -> tuple[list[DecisionRecord], list[str]]:
     wanted = [_D.model == model] if model else []
-    return _read(tx.readable(decisions, _D.stage != "ended", *wanted, by="at"))
+    return _read(tx.readable(decisions, _D.stage.not_in(CLOSED), *wanted, by="at"))
+
+
+def on_trial(tx: Tx) -> list[DecisionRecord]:
+    """Retrainings whose candidate is judged again, without those that cannot be read."""
+    return _read(tx.readable(decisions, _D.stage == "trial", by="at"))[0]
 
 
 def _read(

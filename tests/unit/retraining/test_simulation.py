@@ -12,7 +12,7 @@ import pytest
 from matplotlib.image import imread
 
 from everloop.flows.loop.simulating import compare
-from everloop.retraining import triage
+from everloop.retraining import triage, trial
 from everloop.retraining.simulation import pictures, promises
 from everloop.retraining.simulation.kept import Deaths, Plan
 from everloop.retraining.simulation.loop import Loop
@@ -48,6 +48,13 @@ def test_much_happens_in_a_year():
     assert outcomes >= {"promoted", "kept", "refused", "deferred"}
     assert sum(each.stalled for each in years) > 20
     assert sum(each.faults for each in years) > 20
+
+
+def test_candidates_that_the_gate_could_not_tell_are_judged_again():
+    years = [lived(seed, 200, deaths=Deaths()) for seed in (2, 10)]
+    assert [each.broken for each in years] == [None] * 2
+    found = {(record.looks, record.stage, record.outcome) for each in years for record in each.records}
+    assert found >= {(1, "ended", "promoted"), (trial.LOOKS, "ended", "kept")}
 
 
 def test_the_same_seed_gives_the_same_to_the_bit_and_another_one_does_not():

@@ -20,6 +20,7 @@ __getattr__ = submodules(
         "pausing",
         "showing",
         "telling",
+        "versus",
         "working",
     ],
 )

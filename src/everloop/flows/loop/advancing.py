@@ -27,7 +27,7 @@ from everloop.retraining import triage
 from everloop.store import history, loop, predictions, releases, turns
 from everloop.store.database import Row, Tx
 
-from . import following, telling
+from . import following, telling, trials
 
 LONGEST_PAUSE = timedelta(hours=1)
 MOST_FINDINGS = 20
@@ -89,7 +89,16 @@ def _judged(
     if promoted:
         return _end(tx, project, record, "promoted", _why(verdict))
     if verdict is None or not verdict.promote:
-        return _end(tx, project, record, "kept", _why(verdict))
+        ended = _end(tx, project, record, "kept", _why(verdict))
+        if not trials.begins(project, record.model, verdict):
+            return ended
+        later = project.clock.now() + trials.pause(project, record.model)
+        return _put(tx, replace(ended, stage="trial", again_at=later))
+    return _goes_out(tx, project, record, held)
+
+
+def _goes_out(tx: Tx, project: Project, record: DecisionRecord, held: str) -> DecisionRecord:
+    """The gate is for it."""
     if held and not following.is_ours(held):
         return _end(tx, project, record, "held", held)
     first: Stage = following.first(record.rollout)
@@ -198,7 +207,7 @@ def _result(tx: Tx, turn_id: str | None, step: str) -> Mapping[str, Any] | None:
 def advance(project: Project) -> list[DecisionRecord]:
     """Go on with what is under way; returns what changed. One that cannot go on now is looked at again."""
     with project.store.reading() as tx:
-        found = loop.under_way(tx)
+        found = [*loop.under_way(tx), *loop.on_trial(tx)]
     changed = []
     for record in found:
         after = _advanced(project, record)
@@ -210,6 +219,8 @@ def advance(project: Project) -> list[DecisionRecord]:
 def _advanced(project: Project, record: DecisionRecord) -> DecisionRecord:
     if record.stage == "train" and record.again_at is not None:
         return _try_again(project, record)
+    if record.stage == "trial":
+        return _look_again(project, record)
     if record.stage not in following.RELEASES:
         return record
     if not following.its_release(record):
@@ -225,6 +236,22 @@ def _try_again(project: Project, record: DecisionRecord) -> DecisionRecord:
         if now != record or record.again_at is None or record.again_at > project.clock.now():
             return now
         return _queue(tx, project, now, f"{record.said} It is tried again")
+
+
+def _look_again(project: Project, record: DecisionRecord) -> DecisionRecord:
+    """At a candidate on trial."""
+    with project.store.reading() as tx:
+        if not following.is_look_due(tx, record, project.clock.now()):
+            return record
+        over = trials.over(tx, project, record)
+    after = replace(record, stage="ended", again_at=None) if over else trials.look(project, record)
+    with project.store.writing() as tx:
+        now = _locked(tx, record.decision_id)
+        if now != record:
+            return now
+        if after.looks > record.looks:
+            _tell(tx, project, after, "judged", after.evidence[-1].message)
+        return _put(tx, after) if after.outcome else _goes_out(tx, project, after, "")
 
 
 def _queue(tx: Tx, project: Project, record: DecisionRecord, reason: str) -> DecisionRecord:

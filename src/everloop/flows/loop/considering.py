@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-import pyarrow as pa
-
 from everloop.core.decisions import GatePolicy
 from everloop.core.errors import MLOpsError
 from everloop.core.ids import new_id
@@ -14,21 +12,19 @@ from everloop.core.loop import DecisionRecord, Outcome, Stage, Trigger
 from everloop.core.monitoring import Alert
 from everloop.core.releases import PROD
 from everloop.data import files
-from everloop.deployment import gate
-from everloop.flows import champion, states
+from everloop.flows import states
 from everloop.flows.alerts import feeds
-from everloop.flows.material import Material
-from everloop.flows.monitoring import production, referring, unchecked
+from everloop.flows.monitoring import unchecked
 from everloop.flows.project import Project
 from everloop.flows.serving import jobs
 from everloop.flows.serving.jobs import Job
 from everloop.retraining import records, triage
 from everloop.retraining.triage import Before, Facts, Rows, Ruling, Sign
-from everloop.store import alerts, datasets, history, loop, models, monitors, predictions, releases
+from everloop.store import alerts, datasets, history, loop, models, predictions, releases
 from everloop.store.database import Tx
 from everloop.store.predictions import Wanted
 
-from . import gathering, resting
+from . import gathering, resting, versus
 
 YOUNG = timedelta(days=14)  # a release may be what is wrong so long
 MOST_COMPARED = 2_000  # rows that the version before is asked about
@@ -255,33 +251,8 @@ def _before(project: Project, model: str, now: datetime) -> Before | None:
 def _compared(
     project: Project, model: str, version: str, older: str, since: datetime, now: datetime
 ) -> Before | None:
-    with project.store.snapshot() as tx:
-        rows = list(monitors.answers(tx, model, version, since, now, labelled=True, newest=MOST_COMPARED))
-        made = models.find_model_version(tx, model, older)
-        run = models.find_run(tx, made.run_id) if made else None
-    known = referring.of_version(project, model, version)
-    said = production.of_rows(known.run, known.positive, rows)
-    there = said.known()
-    if run is None or int(there.sum()) < LEAST_COMPARED or known.masked:
-        return None
-    chosen = [row for row, usable in zip(rows, there, strict=True) if usable]
-    table: pa.Table = known.table(chosen)
-    material = Material(project, project.model(model))
-    said = said.take(there)
-    answers = champion.aligned(material.answers(run, table), run, known.run)
-    verdict = gate.judge(
-        GatePolicy(metric=project.model(model).gate.metric, min_rows=LEAST_COMPARED),
-        task=known.run.task,
-        classes=known.run.classes,
-        positive=known.positive,
-        truth=said.truth,
-        champion=said.said,
-        challenger=answers,
-        baseline=None,
-        slices={},
-        business=known.run.recipe.business,
-        champion_name=version,
-    )
+    policy = GatePolicy(metric=project.model(model).gate.metric, min_rows=LEAST_COMPARED)
+    verdict = versus.judge(project, model, version, older, since, now, policy, MOST_COMPARED)
     found = verdict.comparison
     if found is None:
         return None

@@ -3,10 +3,13 @@ calls for something: that is asked often, by processes that load no library for 
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from everloop.core.loop import DecisionRecord, Stage
 from everloop.core.releases import OPEN, PROD
 from everloop.flows.project import Project
 from everloop.store import loop, releases
+from everloop.store.database import Tx
 
 RELEASES: tuple[Stage, ...] = ("direct", "shadow", "canary")
 _STAGES: dict[str, tuple[Stage, ...]] = {
@@ -67,4 +70,9 @@ def is_due(project: Project) -> bool:
                         return True
                 elif releases.find(tx, record.releases[-1]).status not in OPEN:
                     return True
-    return False
+        return any(is_look_due(tx, record, now) for record in loop.on_trial(tx))
+
+
+def is_look_due(tx: Tx, record: DecisionRecord, now: datetime) -> bool:
+    """At a candidate on trial."""
+    return record.again_at is not None and record.again_at <= now and not loop.pause_of(tx, record.model)

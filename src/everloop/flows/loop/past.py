@@ -24,6 +24,7 @@ from everloop.flows.constraints import levels
 from everloop.flows.project import Project
 from everloop.flows.serving import samples
 from everloop.monitoring import performance
+from everloop.retraining import trial
 from everloop.retraining.simulation.world import DAY, Rows, Trained
 from everloop.settings import Model
 from everloop.store import labels, predictions
@@ -275,12 +276,21 @@ class Past:
         return self.model.positive or self.classes[1]
 
     def judge(
-        self, rows: Rows, champion: Floats | None, new: Trained, answers: Floats, name: str
+        self,
+        rows: Rows,
+        champion: Floats | None,
+        new: Trained,
+        answers: Floats,
+        name: str,
+        *,
+        again: bool = False,
     ) -> GateVerdict:
         learnt = self._truth[new.learnt]
         constant = fitting.baseline(learnt, learnt[:1], self.task, self.classes)
         table = self.table.take(pa.array(rows))
         policy = self.model.gate_policy()
+        if again:
+            policy = replace(policy, confidence=trial.confidence(policy.confidence))
         return gate.judge(
             policy,
             task=self.task,

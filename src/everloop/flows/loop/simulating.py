@@ -16,7 +16,7 @@ from everloop.core.decisions import GatePolicy, GateVerdict
 from everloop.core.loop import DecisionRecord
 from everloop.deployment import gate
 from everloop.flows.project import Project
-from everloop.retraining import triage
+from everloop.retraining import triage, trial
 from everloop.retraining.simulation import calendar, pictures, promises
 from everloop.retraining.simulation.kept import Deaths, Plan
 from everloop.retraining.simulation.loop import Loop
@@ -112,9 +112,14 @@ def _again(seed: int, found: Year, flags: Sequence[str]) -> str:
     return " ".join([told, *(f"--set {shlex.quote(each)}" for each in flags)])
 
 
-def compare(truth: Any, champion: Any, answers: Any, constant: Any, name: str) -> GateVerdict:
+def compare(
+    truth: Any, champion: Any, answers: Any, constant: Any, name: str, *, again: bool = False
+) -> GateVerdict:
+    policy = GatePolicy()
+    if again:
+        policy = replace(policy, confidence=trial.confidence(policy.confidence))
     return gate.judge(
-        GatePolicy(),
+        policy,
         task="classification",
         classes=("0", "1"),
         positive="1",

@@ -43,7 +43,10 @@ def outcome(one: DecisionRecord) -> str:
         said = one.said.removeprefix(
             f"{one.decision_id}: {one.reason}"
         )  # a release's reason is the decision's
-        return f"{version}{one.outcome.replace('_', ' ')}" + (f": {said}" if said else "")
+        found = f"{version}{one.outcome.replace('_', ' ')}" + (f": {said}" if said else "")
+        if one.stage == "trial" and one.again_at is not None:
+            found = f"{found.removesuffix('.')}; judged again on later labels at {moment(one.again_at)}"
+        return found
     if one.again_at is not None:
         return f"considered again at {moment(one.again_at)}"
     return ""

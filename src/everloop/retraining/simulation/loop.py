@@ -23,7 +23,7 @@ import numpy as np
 from everloop.core.decisions import Decision, Evidence, GateVerdict, RetrainPolicy
 from everloop.core.errors import Invalid, TooFewRows
 from everloop.core.loop import Action, DecisionRecord, Order, Outcome
-from everloop.retraining import benefit, moving, policy, records, triage
+from everloop.retraining import benefit, moving, policy, records, triage, trial
 from everloop.retraining.triage import Before, Facts, Ruling, Sign
 
 from .days import Days
@@ -301,15 +301,25 @@ class Loop(Days):
         kept.versions.append(version)
         record = kept.records[version.decision_id]
         kept.records[version.decision_id] = record = replace(record, version=version.name)
-        if not version.verdict.promote:
+        if version.verdict.promote:
+            self._go_out(version)
+        else:
             self._end(job, "kept", version.verdict.reason)
-        elif self.plan.canary and kept.champions:
-            kept.records[version.decision_id] = replace(
-                record, stage="canary", releases=(f"rel-{version.name}",)
+            if version.challenged and trial.deserved(version.verdict, 0.0):
+                later = self.now + timedelta(seconds=self.plan.window)
+                record = kept.records[version.decision_id]
+                kept.records[version.decision_id] = replace(record, stage="trial", again_at=later)
+        return version
+
+    def _go_out(self, version: Version) -> None:
+        kept = self.kept
+        if self.plan.canary and kept.champions:
+            record = replace(
+                kept.records[version.decision_id], stage="canary", releases=(f"rel-{version.name}",)
             )
+            kept.records[version.decision_id] = record
         else:
             self._promote(version)
-        return version
 
     def _promote(self, version: Version) -> None:
         self.kept.champions.append((self.day, version.name))
@@ -320,8 +330,40 @@ class Loop(Days):
     def _advance(self) -> None:
         """A canary that has run for long enough by the clock is promoted."""
         for record in self.kept.under_way():
-            if record.stage == "canary" and self.now - record.at >= timedelta(days=self.plan.canary):
+            begun = self.kept.released.get(record.decision_id, record.at)
+            if record.stage == "canary" and self.now - begun >= timedelta(days=self.plan.canary):
                 self._promote(next(each for each in self.kept.versions if each.name == record.version))
+        for record in self.kept.on_trial():
+            if record.again_at is not None and record.again_at <= self.now:
+                self._look_again(record)
+
+    def _look_again(self, record: DecisionRecord) -> None:
+        """At a candidate that the gate could not tell from the champion, by the labels that have come."""
+        kept, serving = self.kept, self.kept.champion
+        version = next(each for each in kept.versions if each.name == record.version)
+        newer = any(each.run_id and each.number > record.number for each in kept.records.values())
+        if serving is None or serving.name != record.champion or newer or kept.under_way():
+            kept.records[record.decision_id] = replace(record, stage="ended", again_at=None)
+            return
+        record = replace(record, again_at=self.now + timedelta(seconds=self.plan.window))
+        kept.records[record.decision_id] = record
+        rows = self.usable()
+        rows = rows[self.world.times[rows] >= (kept.days[record.decision_id] + 1) * DAY]
+        if len(rows) < trial.LEAST:
+            return
+        verdict = self.world.judge(
+            rows, self.answers(serving, rows), version.trained, self.answers(version, rows), serving.name,
+            again=True,
+        )  # fmt: skip
+        record = replace(record, looks=record.looks + 1)
+        if verdict.promote:
+            record = replace(record, outcome="", said="", ended_at=None, again_at=None)
+            kept.released[record.decision_id] = self.now
+        elif record.looks >= trial.LOOKS:
+            record = replace(record, stage="ended", again_at=None)
+        kept.records[record.decision_id] = record
+        if verdict.promote:
+            self._go_out(version)
 
     def _end(self, job: Job, outcome: Outcome, said: str) -> str:
         self._close(self.kept.of_job[job.number], outcome, said)

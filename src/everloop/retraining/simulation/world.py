@@ -72,9 +72,17 @@ class World(Protocol):
         """In words, how these inputs differ from those it has learnt; empty: they do not."""
 
     def judge(
-        self, rows: Rows, champion: Floats | None, new: Trained, answers: Floats, name: str
+        self,
+        rows: Rows,
+        champion: Floats | None,
+        new: Trained,
+        answers: Floats,
+        name: str,
+        *,
+        again: bool = False,
     ) -> GateVerdict:
-        """The gate: the challenger's answers to these rows beside the champion's, or a constant's."""
+        """The gate: the challenger's answers to these rows beside the champion's, or a constant's. ``again``:
+        of one on trial."""
 
 
 def losses(kind: Kind, truth: Floats, answers: Floats) -> Floats:
@@ -258,12 +266,19 @@ class Made:
         return f"The mean of 'x{k}' has moved by {shifts[k]:.2g} deviations" if shifts[k] > _SHIFT else ""
 
     def judge(
-        self, rows: Rows, champion: Floats | None, new: Trained, answers: Floats, name: str
+        self,
+        rows: Rows,
+        champion: Floats | None,
+        new: Trained,
+        answers: Floats,
+        name: str,
+        *,
+        again: bool = False,
     ) -> GateVerdict:
         share = float(self.truth[new.learnt].mean()) if len(new.learnt) else 0.5
         constant = np.tile([1 - share, share], (len(rows), 1))
         truth = np.where(self.truth[rows] > 0, "1", "0").astype(object)
-        return self._compare(truth, champion, answers, constant, name)
+        return self._compare(truth, champion, answers, constant, name, again=again)
 
 
 def _design(X: Floats, mean: Floats, std: Floats) -> Floats:

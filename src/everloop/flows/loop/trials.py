@@ -1,0 +1,85 @@
+"""Candidates that the gate could not tell from the champion: whether one is judged again, and how it does."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+from everloop.core import spans
+from everloop.core.decisions import Evidence, GateVerdict
+from everloop.core.errors import Corrupt, Invalid, NotFound
+from everloop.core.loop import DecisionRecord
+from everloop.core.releases import PROD
+from everloop.flows import loop as rooms
+from everloop.flows.project import Project
+from everloop.retraining import trial
+from everloop.store import loop, models, releases
+from everloop.store.database import Tx
+
+from . import gathering
+
+MOST_ROWS = 20_000  # the newest
+
+
+def begins(project: Project, model: str, verdict: GateVerdict | None) -> bool:
+    """Whether more labels may say otherwise, where predictions get labels that may be learnt."""
+    margin = project.model(model).gate_policy().margin
+    return verdict is not None and gathering.learns(project, model) and trial.deserved(verdict, margin)
+
+
+def pause(project: Project, model: str) -> timedelta:
+    """Between two looks."""
+    return timedelta(seconds=spans.seconds(project.model(model).monitoring.window))
+
+
+def over(tx: Tx, project: Project, record: DecisionRecord) -> bool:
+    """There is another champion, a release that runs, or a newer retraining; or no such model any more."""
+    serving = models.champion(tx, record.model)
+    newest = loop.list_decisions(tx, record.model, "retrain", limit=1)
+    return (
+        record.model not in project.settings.models
+        or serving is None
+        or serving.version != record.compared_with
+        or bool(newest and newest[0].number > record.number)
+        or releases.open_release(tx, record.model, PROD) is not None
+    )
+
+
+def look(project: Project, record: DecisionRecord) -> DecisionRecord:
+    """The record after one more look; it has no outcome any more where the candidate is better. With too few
+    labels to judge by it was none."""
+    later = project.clock.now() + pause(project, record.model)
+    try:
+        verdict = _judged(project, record)
+        better, said = verdict.promote, verdict.reason
+        if verdict.comparison is None:
+            return replace(record, again_at=later)
+    except (Corrupt, Invalid, NotFound) as lost:
+        better, said = False, f"It cannot be compared: {lost.message}"
+    found = Evidence("trial", not better, f"Judged again on later labels: {said}")
+    record = replace(record, evidence=(*record.evidence, found), looks=record.looks + 1, again_at=None)
+    if better:
+        return replace(record, outcome="", said="", ended_at=None)
+    if record.looks >= trial.LOOKS:
+        return replace(record, stage="ended")
+    return replace(record, again_at=later)
+
+
+def _judged(project: Project, record: DecisionRecord) -> GateVerdict:
+    """By what was predicted since it was decided to train it: neither model has learnt that."""
+    policy = project.model(record.model).gate_policy()
+    verdict: GateVerdict = rooms.versus.judge(
+        project,
+        record.model,
+        record.compared_with or "",
+        record.version or "",
+        record.at,
+        max(gathering.until(project, record.model) or record.at, record.at),
+        replace(
+            policy,
+            confidence=trial.confidence(policy.confidence),
+            min_rows=max(policy.min_rows, trial.LEAST),
+        ),
+        MOST_ROWS,
+    )
+    return verdict

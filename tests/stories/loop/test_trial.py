@@ -1,0 +1,142 @@
+"""A candidate that the gate could not tell from the champion is judged again on the labels that come."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from tests.stories.loop.town import MODEL, Town, Truth, as_ever, turned, work
+
+from everloop.core.loop import DecisionRecord
+from everloop.flows import models
+from everloop.flows.loop import advancing, asking, following, pausing, telling
+from everloop.retraining import trial
+from everloop.store import loop
+from everloop.store.database import Tx
+
+Open = Callable[..., Town]
+SOME = 400  # predictions of a day
+
+
+def on_trial(open_town: Open, truth: Truth = turned) -> tuple[Town, DecisionRecord]:
+    """The candidate has learnt few rows of a changed world: too few to be judged by."""
+    town = open_town(on=())
+    for rows in (SOME, 50, 50):
+        town.day_of(truth, rows=rows)
+    asking.ask(town.project, MODEL, force=True)
+    work(town.project)
+    (record,) = town.decisions()
+    return town, record
+
+
+def champion(town: Town) -> str:
+    return models.find(town.project, f"{MODEL}@champion").version.version
+
+
+def days(town: Town, count: int, truth: Truth = turned) -> None:
+    for _ in range(count):
+        town.day_of(truth, rows=SOME)
+
+
+def test_one_that_is_better_goes_out_when_enough_labels_have_come(open_town: Open) -> None:
+    town, record = on_trial(open_town)
+    assert (record.stage, record.outcome, record.looks, record.is_open) == ("trial", "kept", 0, False)
+    assert ": no gain; judged again on later labels at 2026-" in telling.outcome(record)
+    assert not following.is_due(town.project)
+    assert advancing.advance(town.project) == []
+    days(town, 1)
+    assert following.is_due(town.project)
+    work(town.project)
+    (record,) = town.decisions()
+    assert (record.stage, record.looks) == ("trial", 0)  # too few labels to judge by
+    days(town, 4)
+    assert following.is_due(town.project)
+    work(town.project)
+    (record,) = town.decisions()
+    assert (record.stage, record.outcome, record.looks) == ("ended", "promoted", 1)
+    assert len(record.releases) == 1
+    looked = record.evidence[-1]
+    assert (looked.check, looked.fired) == ("trial", False)
+    assert looked.message.startswith("Judged again on later labels: log loss ")
+    assert "98.3" in looked.message
+    assert champion(town) == record.version == "1.0.1"
+    assert not following.is_due(town.project)
+
+
+def test_one_that_is_no_better_is_let_go_after_three_looks(open_town: Open) -> None:
+    town, record = on_trial(open_town, as_ever)
+    assert record.stage == "trial"
+    days(town, 3, as_ever)
+    for looks in range(1, trial.LOOKS + 1):
+        days(town, 2, as_ever)
+        work(town.project)
+        (record,) = town.decisions()
+        assert (record.outcome, record.looks) == ("kept", looks)
+    assert (record.stage, record.again_at) == ("ended", None)
+    assert [each.fired for each in record.evidence if each.check == "trial"] == [True] * trial.LOOKS
+    days(town, 2, as_ever)
+    assert not following.is_due(town.project)
+    assert champion(town) == "1.0.0"
+
+
+def test_who_releases_may_have_to_be_asked(open_town: Open) -> None:
+    town = open_town(on=(), approve=["release"])
+    for rows in (SOME, 50, 50):
+        town.day_of(turned, rows=rows)
+    asking.ask(town.project, MODEL, force=True)
+    work(town.project)
+    days(town, 5)
+    work(town.project)
+    (record,) = town.decisions()
+    assert (record.stage, record.outcome) == ("release_approval", "")
+    assert champion(town) == "1.0.0"
+    advancing.approve(town.project, record.decision_id)
+    work(town.project)
+    assert champion(town) == "1.0.1"
+
+
+def test_it_is_over_where_there_is_another_champion_or_candidate(open_town: Open) -> None:
+    town, record = on_trial(open_town)
+    town.spoil()
+    days(town, 3)
+    work(town.project)
+    (record,) = town.decisions()
+    assert (record.stage, record.outcome, record.looks) == ("ended", "kept", 0)
+    assert champion(town) == "6.6.6"
+
+
+def test_it_is_over_where_another_one_is_trained(open_town: Open) -> None:
+    town, first = on_trial(open_town)
+    asking.ask(town.project, MODEL, force=True)
+    work(town.project)
+    days(town, 3)
+    work(town.project)
+    first, second = town.decisions()
+    assert (first.stage, first.outcome, first.looks) == ("ended", "kept", 0)
+    assert second.run_id != first.run_id
+
+
+def test_a_loop_that_is_paused_does_not_look(open_town: Open) -> None:
+    town, _ = on_trial(open_town)
+    days(town, 3)
+    pausing.pause(town.project, MODEL, "a holiday")
+    assert not following.is_due(town.project)
+    assert advancing.advance(town.project) == []
+    pausing.resume(town.project, MODEL)
+    assert following.is_due(town.project)
+
+
+def test_one_whose_model_is_gone_from_the_settings_stops_no_other(open_town: Open) -> None:
+    town, record = on_trial(open_town)
+    days(town, 5)
+    with town.project.store.writing() as tx:
+        put(tx, replace(record, decision_id="dec_gone", model="gone", job_id="job_gone"))
+    work(town.project)
+    assert champion(town) == "1.0.1"
+    with town.project.store.reading() as tx:
+        assert loop.find(tx, "dec_gone").stage == "ended"
+
+
+def put(tx: Tx, record: DecisionRecord) -> None:
+    loop.begin(tx, record.model)
+    loop.put(tx, record)
