@@ -4,6 +4,7 @@ scikit-learn does, so ``serialise`` loads this module only for a model that need
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Iterable
 from importlib import import_module
 from typing import Any
 
@@ -23,7 +24,7 @@ def dumps(pipeline: Any) -> bytes | None:
         data: bytes = skops.io.dumps(pipeline, compression=zipfile.ZIP_DEFLATED, compresslevel=1)
     except (UnsupportedTypeException, TypeError, ValueError, AttributeError, NotImplementedError):
         return None  # a type that skops cannot hold
-    return None if _untrusted(data) else data
+    return None if _refused(_types(data)) else data
 
 
 def loads(data: bytes) -> Any:
@@ -33,17 +34,18 @@ def loads(data: bytes) -> Any:
 
 def trusted_types(data: bytes) -> list[str]:
     """The types in a skops file beyond skops' own list, all on ours. Raises Refused for any other."""
-    refused = _untrusted(data)
+    types = _types(data)
+    refused = _refused(types)
     if refused:
         raise Refused(
             f"The model file holds types that are not trusted: {', '.join(refused)}.",
             remedy="Do not load it unless you know who made it; train the model again instead.",
         )
-    return _types(data)
+    return types
 
 
-def _untrusted(data: bytes) -> list[str]:
-    return [name for name in _types(data) if not _is_trusted(name)]
+def _refused(types: Iterable[str]) -> list[str]:
+    return [name for name in types if not _is_trusted(name)]
 
 
 def _types(data: bytes) -> list[str]:
