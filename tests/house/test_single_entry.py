@@ -19,7 +19,7 @@ ROOMS = (
 
 # Where each library may be imported, as prefixes of paths in the package. One that is not listed is imported
 # nowhere: adding a dependency means saying here which part it belongs to.
-ARRAYS = (*ROOMS, "flows", "adapters", "sdk", "api/front", "worker/native.py")
+ARRAYS = (*ROOMS, "flows", "adapters", "sdk", "api/front", "worker/originals.py")
 WAYS_IN: dict[str, tuple[str, ...]] = {
     "numpy": ARRAYS,
     "pandas": ARRAYS,

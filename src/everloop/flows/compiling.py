@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -65,7 +66,14 @@ def compile_version(
 
     Fields that the original refuses to miss, or of which it refuses unseen categories, say so in ``rule``.
     """
-    subject = Subject(pipeline, run, rows)
+    form = _compile(project, Subject(pipeline, run, rows), run)
+    if form.route == "native":
+        with suppress(OSError):  # a server only starts later
+            project.settings.original_hint.touch()
+    return form
+
+
+def _compile(project: Project, subject: Subject, run: Run) -> Form:
     try:
         compiler, session = project.open_compiler()
         data = _compiled(subject, compiler)

@@ -267,6 +267,12 @@ class Settings(Section):
         return self._root / self.paths.state
 
     @property
+    def original_hint(self) -> Path:
+        """A file that is there while some model may be served by its original, whose libraries take long to
+        load."""
+        return self.state / "serving.original"
+
+    @property
     def variables(self) -> Mapping[str, str]:
         """The environment and ``.env``, for secrets that settings name: ``AWS_*``, encryption keys."""
         return self._variables

@@ -122,6 +122,7 @@ def test_an_original_that_reads_times_is_served_them(folder: Path) -> None:
     project = registry._project
     planned = planning.of_version(project, models.find(project, "outside").version)
     assert planned.form.route == "native"
+    assert project.settings.original_hint.exists()  # its process is started ahead
     original = NativeModel(planned.format, planning.content(project, planned), planned.form)
     rows = [[0.1, "2026-02-01T15:00:00"], [0.1, "2026-02-01T20:00+05:00"], [0.1, "2026-02-01T03:00:00Z"]]
     try:

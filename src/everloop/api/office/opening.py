@@ -18,8 +18,8 @@ from .sockets import close, listen_soon
 
 @dataclass
 class Opened:
-    """The sockets that workers accept on, and the workers that wait to be told what to do. ``hint``: a file
-    that is there while some model is served by its original, whose libraries take longest to load."""
+    """The sockets that workers accept on, and the workers that wait to be told what to do. ``hint``: see
+    ``Settings.original_hint``."""
 
     sockets: list[socket.socket]
     hint: Path
@@ -52,7 +52,7 @@ def run(settings: Settings, serve: Callable[[Opened], Awaitable[None]]) -> None:
 async def _run(settings: Settings, serve: Callable[[Opened], Awaitable[None]]) -> None:
     wanted = settings.serving
     made = await listen_soon(wanted.host, wanted.port, wanted.workers)
-    opened = Opened(made, settings.state / "serving.original")
+    opened = Opened(made, settings.original_hint)
     try:
         with contextlib.suppress(OSError):  # the office tries again, and tells
             for _ in opened.sockets:
