@@ -55,6 +55,10 @@ class Kept:
     stored: dict[str, bytes] = field(default_factory=dict)
 
     @property
+    def settings(self) -> Any:
+        return SimpleNamespace(original_hint=SimpleNamespace(touch=lambda: None))
+
+    @property
     def artifacts(self) -> Any:
         return SimpleNamespace(put=self.stored.__setitem__)
 
