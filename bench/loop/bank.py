@@ -7,7 +7,6 @@ the rows that the product holds out to judge by. So a policy is replayed in a mo
 from __future__ import annotations
 
 import warnings
-from dataclasses import replace
 
 import numpy as np
 
@@ -86,10 +85,8 @@ class Bank:
 
     def gate_again(self, champion: Model, challenger: Model, step: int) -> GateVerdict:
         """The same of a candidate on trial, on all rows that were labelled since it was trained."""
-        policy = GatePolicy()
-        policy = replace(policy, confidence=trial.confidence(policy.confidence), min_rows=trial.LEAST)
         later = np.arange(self.known(challenger[0]), self.known(step))
-        return self._judged_on(champion, challenger, later, policy)
+        return self._judged_on(champion, challenger, later, trial.policy(GatePolicy()))
 
     def _judged_on(
         self, champion: Model, challenger: Model, rows: np.ndarray, policy: GatePolicy

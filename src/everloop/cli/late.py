@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from everloop.adapters.group import group as group
     from everloop.adapters.group import member as member
     from everloop.adapters.group import places as places
-    from everloop.api.office import office as office
     from everloop.api.office import opening as opening
     from everloop.api.office import working as working
     from everloop.data import conditions as conditions
@@ -104,7 +103,6 @@ else:
             "names": "everloop.data.names",
             "samplesize": "everloop.deployment.samplesize",
             "dashboard": "everloop.dashboard",
-            "office": "everloop.api.office.office",
             "opening": "everloop.api.office.opening",
             "working": "everloop.api.office.working",
             "settings": "everloop.settings",

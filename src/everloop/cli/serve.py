@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from . import late
 from .call import Call, command, group
-
-if TYPE_CHECKING:
-    from everloop.api.office.opening import Opened
 
 app = group("Answer predictions over HTTP.")
 
@@ -40,17 +37,7 @@ def serve(
     given = {"host": host, "port": port, "workers": workers, "work": False if no_work else None}
     flags = (*call.flags, *(f"serving.{name}={value}" for name, value in given.items() if value is not None))
     settings = Call(call.config, flags, call.tenant, call.json, call.quiet, call.debug).settings()
-
-    async def work(opened: Opened) -> None:
-        project = late.wiring.connect(settings)
-        try:
-            console = None if call.quiet else sys.stderr
-            with late.log.open_log(project.settings, project.clock, console) as log:
-                await late.office.run(project, opened, log.info, lambda address: _ready(call, address), log)
-        finally:
-            project.close()
-
-    late.opening.run(settings, work)
+    late.opening.run(settings, None if call.quiet else sys.stderr, lambda address: _ready(call, address))
 
 
 def _ready(call: Call, address: str) -> None:

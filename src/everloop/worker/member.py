@@ -12,7 +12,6 @@ import sys
 import threading
 from collections.abc import Callable
 from importlib import import_module
-from typing import Any
 
 from everloop import wiring
 from everloop.adapters.logs import open_log
@@ -39,17 +38,7 @@ def main(name: str, source: int) -> int:
 
 def _serve(settings: Settings) -> None:
     opening = import_module("everloop.api.office.opening")
-
-    async def work(opened: Any) -> None:
-        office = import_module("everloop.api.office.office")
-        project = wiring.connect(settings)
-        try:
-            with open_log(settings, project.clock, sys.stderr) as log:
-                await office.run(project, opened, log.info, lambda address: None, log)  # the log has it
-        finally:
-            project.close()
-
-    opening.run(settings, work)
+    opening.run(settings, sys.stderr, lambda address: None)  # the log has the address
 
 
 def _work(settings: Settings) -> None:

@@ -45,7 +45,7 @@ def test_a_margin_has_to_be_within_reach():
 
 def share_let_through(better, seed):
     """Of candidates whose squared errors are less by ``better`` of the champion's, in three looks."""
-    policy = replace(GatePolicy(), confidence=trial.confidence(GatePolicy().confidence))
+    policy = trial.policy(GatePolicy())
     draw = np.random.default_rng(seed)
     found = 0
     for _ in range(WORLDS):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
+from typing import TextIO
 
 import uvloop
 
@@ -43,13 +45,14 @@ class Opened:
                 self.hint.unlink(missing_ok=True)
 
 
-def run(settings: Settings, serve: Callable[[Opened], Awaitable[None]]) -> None:
-    """Listen, start workers, and ``serve`` with them. Raises Invalid for a host that is none, Conflict for a
-    port in use, and what ``serve`` raises."""
-    uvloop.run(_run(settings, serve))
+def run(settings: Settings, console: TextIO | None, ready: Callable[[str], None]) -> None:
+    """Listen, start workers, and serve the project until SIGTERM or SIGINT. ``console`` gets the log, too;
+    ``ready`` hears the address as soon as a worker answers. Raises Invalid for a host that is none, Conflict
+    for a port in use, and what opening the project raises."""
+    uvloop.run(_run(settings, console, ready))
 
 
-async def _run(settings: Settings, serve: Callable[[Opened], Awaitable[None]]) -> None:
+async def _run(settings: Settings, console: TextIO | None, ready: Callable[[str], None]) -> None:
     wanted = settings.serving
     made = await listen_soon(wanted.host, wanted.port, wanted.workers)
     opened = Opened(made, settings.original_hint)
@@ -57,8 +60,22 @@ async def _run(settings: Settings, serve: Callable[[Opened], Awaitable[None]]) -
         with contextlib.suppress(OSError):  # the office tries again, and tells
             for _ in opened.sockets:
                 opened.started.append(await opened.begin())
-        await serve(opened)
+        await _serve(settings, opened, console, ready)
     finally:
         for one in opened.started:
             await one.end()
         close(opened.sockets)
+
+
+async def _serve(
+    settings: Settings, opened: Opened, console: TextIO | None, ready: Callable[[str], None]
+) -> None:
+    """Loads the libraries of the office, meanwhile."""
+    wiring, logs = import_module("everloop.wiring"), import_module("everloop.adapters.logs")
+    office = import_module("everloop.api.office.office")
+    project = wiring.connect(settings)
+    try:
+        with logs.open_log(project.settings, project.clock, console) as log:
+            await office.run(project, opened, log.info, ready, log)
+    finally:
+        project.close()

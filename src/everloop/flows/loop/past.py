@@ -290,7 +290,7 @@ class Past:
         table = self.table.take(pa.array(rows))
         policy = self.model.gate_policy()
         if again:
-            policy = replace(policy, confidence=trial.confidence(policy.confidence))
+            policy = trial.policy(policy)
         return gate.judge(
             policy,
             task=self.task,

@@ -117,7 +117,7 @@ def compare(
 ) -> GateVerdict:
     policy = GatePolicy()
     if again:
-        policy = replace(policy, confidence=trial.confidence(policy.confidence))
+        policy = trial.policy(policy)
     return gate.judge(
         policy,
         task="classification",

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from everloop.core import spans
-from everloop.core.decisions import Evidence, GateVerdict
+from everloop.core.decisions import GateVerdict
 from everloop.core.errors import Corrupt, Invalid, NotFound
 from everloop.core.loop import DecisionRecord
 from everloop.core.releases import PROD
@@ -46,28 +46,19 @@ def over(tx: Tx, project: Project, record: DecisionRecord) -> bool:
 
 
 def look(project: Project, record: DecisionRecord) -> DecisionRecord:
-    """The record after one more look; it has no outcome any more where the candidate is better. With too few
-    labels to judge by it was none."""
+    """The record after one more look. With too few labels to judge by it was none."""
     later = project.clock.now() + pause(project, record.model)
     try:
         verdict = _judged(project, record)
-        better, said = verdict.promote, verdict.reason
-        if verdict.comparison is None:
-            return replace(record, again_at=later)
     except (Corrupt, Invalid, NotFound) as lost:
-        better, said = False, f"It cannot be compared: {lost.message}"
-    found = Evidence("trial", not better, f"Judged again on later labels: {said}")
-    record = replace(record, evidence=(*record.evidence, found), looks=record.looks + 1, again_at=None)
-    if better:
-        return replace(record, outcome="", said="", ended_at=None)
-    if record.looks >= trial.LOOKS:
-        return replace(record, stage="ended")
-    return replace(record, again_at=later)
+        return trial.looked(record, False, f"It cannot be compared: {lost.message}", later)
+    if verdict.comparison is None:
+        return replace(record, again_at=later)
+    return trial.looked(record, verdict.promote, verdict.reason, later)
 
 
 def _judged(project: Project, record: DecisionRecord) -> GateVerdict:
     """By what was predicted since it was decided to train it: neither model has learnt that."""
-    policy = project.model(record.model).gate_policy()
     verdict: GateVerdict = rooms.versus.judge(
         project,
         record.model,
@@ -75,11 +66,7 @@ def _judged(project: Project, record: DecisionRecord) -> GateVerdict:
         record.version or "",
         record.at,
         max(gathering.until(project, record.model) or record.at, record.at),
-        replace(
-            policy,
-            confidence=trial.confidence(policy.confidence),
-            min_rows=max(policy.min_rows, trial.LEAST),
-        ),
+        trial.policy(project.model(record.model).gate_policy()),
         MOST_ROWS,
     )
     return verdict

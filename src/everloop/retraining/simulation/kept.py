@@ -95,7 +95,7 @@ class Kept:
     of_job: dict[int, str] = field(default_factory=dict)
     versions: list[Version] = field(default_factory=list)
     champions: list[tuple[int, str]] = field(default_factory=list)  # day, version
-    released: dict[str, datetime] = field(default_factory=dict)  # when that of one that was on trial began
+    released: dict[str, datetime] = field(default_factory=dict)  # when the canary of each decision began
     learnt: list[tuple[int, str, frozenset[int]]] = field(default_factory=list)  # day, decision, days of rows
     looked: int = 0  # the day with which the next window of performance begins
     faults: dict[int, str] = field(default_factory=dict)  # what was found of a day's feed

@@ -318,6 +318,7 @@ class Loop(Days):
                 kept.records[version.decision_id], stage="canary", releases=(f"rel-{version.name}",)
             )
             kept.records[version.decision_id] = record
+            kept.released[version.decision_id] = self.now
         else:
             self._promote(version)
 
@@ -330,8 +331,9 @@ class Loop(Days):
     def _advance(self) -> None:
         """A canary that has run for long enough by the clock is promoted."""
         for record in self.kept.under_way():
-            begun = self.kept.released.get(record.decision_id, record.at)
-            if record.stage == "canary" and self.now - begun >= timedelta(days=self.plan.canary):
+            if record.stage != "canary":
+                continue
+            if self.now - self.kept.released[record.decision_id] >= timedelta(days=self.plan.canary):
                 self._promote(next(each for each in self.kept.versions if each.name == record.version))
         for record in self.kept.on_trial():
             if record.again_at is not None and record.again_at <= self.now:
@@ -345,25 +347,19 @@ class Loop(Days):
         if serving is None or serving.name != record.champion or newer or kept.under_way():
             kept.records[record.decision_id] = replace(record, stage="ended", again_at=None)
             return
-        record = replace(record, again_at=self.now + timedelta(seconds=self.plan.window))
-        kept.records[record.decision_id] = record
         rows = self.usable()
         rows = rows[self.world.times[rows] >= (kept.days[record.decision_id] + 1) * DAY]
-        if len(rows) < trial.LEAST:
-            return
         verdict = self.world.judge(
             rows, self.answers(serving, rows), version.trained, self.answers(version, rows), serving.name,
             again=True,
         )  # fmt: skip
-        record = replace(record, looks=record.looks + 1)
+        later = self.now + timedelta(seconds=self.plan.window)
+        if verdict.comparison is None:  # too few labels
+            kept.records[record.decision_id] = replace(record, again_at=later)
+            return
+        kept.records[record.decision_id] = trial.looked(record, verdict.promote, verdict.reason, later)
         if verdict.promote:
-            record = replace(record, outcome="", said="", ended_at=None, again_at=None)
-            kept.released[record.decision_id] = self.now
-        elif record.looks >= trial.LOOKS:
-            record = replace(record, stage="ended", again_at=None)
-        kept.records[record.decision_id] = record
-        if verdict.promote:
-            self._go_out(version)
+            self._go_out(replace(version, verdict=verdict))
 
     def _end(self, job: Job, outcome: Outcome, said: str) -> str:
         self._close(self.kept.of_job[job.number], outcome, said)
