@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from everloop.core import spans
 from everloop.core.decisions import GateVerdict
-from everloop.core.errors import Corrupt, Invalid, NotFound
+from everloop.core.errors import MLOpsError, Unavailable
 from everloop.core.loop import DecisionRecord
 from everloop.core.releases import PROD
 from everloop.flows import loop as rooms
@@ -46,12 +46,18 @@ def over(tx: Tx, project: Project, record: DecisionRecord) -> bool:
 
 
 def look(project: Project, record: DecisionRecord) -> DecisionRecord:
-    """The record after one more look. With too few labels to judge by it was none."""
-    later = project.clock.now() + pause(project, record.model)
+    """The record after one more look. With too few labels to judge by it was none, nor where something that
+    is needed is away."""
+    now = project.clock.now()
+    later = now + pause(project, record.model)
     try:
         verdict = _judged(project, record)
-    except (Corrupt, Invalid, NotFound) as lost:
-        return trial.looked(record, False, f"It cannot be compared: {lost.message}", later)
+    except Unavailable:
+        retry = timedelta(seconds=spans.seconds(project.model(record.model).retraining.retry))
+        return replace(record, again_at=now + retry)
+    except Exception as error:  # noqa: BLE001 (a model may raise anything, and others wait behind it)
+        said = error.message if isinstance(error, MLOpsError) else f"{type(error).__name__}: {error}"
+        return trial.looked(record, False, f"It cannot be compared: {said}", later)
     if verdict.comparison is None:
         return replace(record, again_at=later)
     return trial.looked(record, verdict.promote, verdict.reason, later)

@@ -47,6 +47,7 @@ def judge(
     table = known.table([row for row, usable in zip(rows, there, strict=True) if usable])
     said = said.take(there)
     answers = Material(project, project.model(model)).answers(run, table)
+    asked = [name for name in policy.slices if name in table.column_names]  # the gate tells which is not
     return gate.judge(
         policy,
         task=known.run.task,
@@ -56,7 +57,7 @@ def judge(
         champion=said.said,
         challenger=champion.aligned(answers, run, known.run),
         baseline=None,
-        slices={name: constraints.levels(table, name) for name in policy.slices},
+        slices={name: constraints.levels(table, name) for name in asked},
         business=known.run.recipe.business,
         champion_name=version,
     )

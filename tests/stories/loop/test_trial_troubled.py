@@ -1,0 +1,107 @@
+"""A candidate on trial that cannot be judged: the loop says so, and goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from tests.stories.loop.test_trial import SOME, champion, days, on_trial
+from tests.stories.loop.town import MODEL, Town, turned, work
+
+from everloop.core.errors import Refused, Unavailable
+from everloop.core.loop import DecisionRecord
+from everloop.flows import models
+from everloop.flows.loop import advancing, asking, following, trials
+from everloop.flows.monitoring import referring
+from everloop.retraining import trial
+from everloop.settings import folder_settings
+from everloop.wiring import connect
+
+Open = Callable[..., Town]
+
+
+def newest(town: Town) -> DecisionRecord:
+    return town.decisions()[-1]
+
+
+def set_otherwise(town: Town, exclude: tuple[str, ...] = (), **changed: Any) -> None:
+    """Somebody changes settings of the model."""
+    tree = Town.tree(on=(), exclude=exclude)
+    for name, values in changed.items():
+        tree["models"][MODEL][name] = tree["models"][MODEL].get(name, {}) | values
+    root = town.project.settings.root
+    town.project.close()
+    town.project = replace(connect(folder_settings(root, tree), town.clock), clock=town.clock)
+
+
+def test_a_guarded_slice_of_which_nothing_is_asked(open_town: Open) -> None:
+    """It may be in the data alone; who is harmed in it labels of predictions do not tell."""
+    town = open_town(on=(), exclude=("country",))
+    for rows in (SOME, 50, 50):
+        town.day_of(turned, rows=rows)
+    set_otherwise(town, exclude=("country",), gate={"slices": ["country"]})
+    asking.ask(town.project, MODEL, force=True)
+    work(town.project)
+    assert newest(town).stage == "trial"
+    days(town, 5)
+    work(town.project)
+    assert newest(town).looks == 1
+    assert (
+        "cannot be compared: The gate's slice 'country' is not a column." in newest(town).evidence[-1].message
+    )
+    assert champion(town) == "1.0.0"
+
+
+def test_a_champion_that_was_made_elsewhere(open_town: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    town, _ = on_trial(open_town)
+    days(town, 5)
+
+    def unknown(*_: object) -> None:
+        raise Refused(f"{MODEL} was trained elsewhere.")
+
+    monkeypatch.setattr(referring, "of_version", unknown)
+    work(town.project)
+    assert newest(town).looks == 1
+    assert "cannot be compared: churn was trained elsewhere." in newest(town).evidence[-1].message
+
+
+def test_a_model_that_fails_when_it_is_asked(open_town: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    town, _ = on_trial(open_town)
+    days(town, 5)
+    monkeypatch.setattr(trials.rooms.versus, "judge", lambda *_: {}["plan"])
+    work(town.project)
+    assert newest(town).looks == 1
+    assert "cannot be compared: KeyError: 'plan'" in newest(town).evidence[-1].message
+
+
+def test_one_whose_file_is_gone_is_let_go(open_town: Open) -> None:
+    town, record = on_trial(open_town)
+    run = models.find(town.project, f"{MODEL}@{record.version}").run
+    town.project.artifacts.remove(run.artifact)
+    days(town, 3)
+    for _ in range(trial.LOOKS):
+        days(town, 2)
+        work(town.project)
+    assert (newest(town).stage, newest(town).outcome, newest(town).looks) == ("ended", "kept", trial.LOOKS)
+    assert champion(town) == "1.0.0"
+
+
+def test_what_is_away_is_no_look_and_is_tried_again(open_town: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    town, _ = on_trial(open_town)
+    days(town, 5)
+
+    def away(*_: object) -> None:
+        raise Unavailable("The store of models is away.")
+
+    with monkeypatch.context() as gone:
+        gone.setattr(trials.rooms.versus, "judge", away)
+        advancing.advance(town.project)
+    waits = newest(town)
+    assert (waits.stage, waits.looks, waits.again_at) == ("trial", 0, town.clock.at + timedelta(minutes=5))
+    assert not following.is_due(town.project)
+    town.clock.at += timedelta(minutes=5)
+    work(town.project)
+    assert champion(town) == "1.0.1"
