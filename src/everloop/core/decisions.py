@@ -8,6 +8,9 @@ from typing import Literal
 FairMetric = Literal["selection_rate", "true_positive_rate", "false_positive_rate", "accuracy"]
 
 
+BASELINE = "baseline"  # what a verdict is against where there is no champion to compare with
+
+
 @dataclass(frozen=True)
 class Evidence:
     """One thing that was looked at. ``fired``: it speaks for retraining (or against promoting)."""

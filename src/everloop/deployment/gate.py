@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from everloop.core.decisions import Evidence, GatePolicy, GateVerdict
+from everloop.core.decisions import BASELINE, Evidence, GatePolicy, GateVerdict
 from everloop.core.errors import Invalid, InvalidSettings, TooFewRows, UnknownColumn, nearest
 from everloop.core.runs import Business, Task
 
@@ -71,7 +71,7 @@ def judge(
     if champion is not None and champion_name:
         against = f"champion {champion_name}"
     old = answered(f"the predictions of {against}", truth, reference, *asked)
-    named = "baseline" if champion is None else champion_name or "champion"
+    named = BASELINE if champion is None else champion_name or "champion"
 
     try:
         overall = compare(metric, pair(metric, old, new), policy.confidence)

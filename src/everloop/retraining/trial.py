@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 
-from everloop.core.decisions import Evidence, GatePolicy, GateVerdict
+from everloop.core.decisions import BASELINE, Evidence, GatePolicy, GateVerdict
 from everloop.core.loop import DecisionRecord
 
 LOOKS = 3  # a monitoring.window apart, or more
@@ -22,7 +22,7 @@ def deserved(verdict: GateVerdict, margin: float) -> bool:
     found = verdict.comparison
     return (
         not verdict.promote
-        and verdict.against is not None
+        and verdict.against not in (None, BASELINE)
         and found is not None
         and found.high > margin
         and not verdict.worse_slices

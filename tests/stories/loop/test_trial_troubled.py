@@ -13,8 +13,8 @@ from tests.stories.loop.town import MODEL, Town, turned, work
 
 from everloop.core.errors import Refused, Unavailable
 from everloop.core.loop import DecisionRecord
-from everloop.flows import models
-from everloop.flows.loop import advancing, asking, following, trials
+from everloop.flows import models, turn
+from everloop.flows.loop import advancing, asking, following, showing, trials
 from everloop.flows.monitoring import referring
 from everloop.retraining import trial
 from everloop.settings import folder_settings
@@ -32,6 +32,10 @@ def set_otherwise(town: Town, exclude: tuple[str, ...] = (), **changed: Any) -> 
     tree = Town.tree(on=(), exclude=exclude)
     for name, values in changed.items():
         tree["models"][MODEL][name] = tree["models"][MODEL].get(name, {}) | values
+    connected(town, tree)
+
+
+def connected(town: Town, tree: dict[str, Any]) -> None:
     root = town.project.settings.root
     town.project.close()
     town.project = replace(connect(folder_settings(root, tree), town.clock), clock=town.clock)
@@ -105,3 +109,28 @@ def test_what_is_away_is_no_look_and_is_tried_again(open_town: Open, monkeypatch
     town.clock.at += timedelta(minutes=5)
     work(town.project)
     assert champion(town) == "1.0.1"
+
+
+def test_a_first_model_that_the_gate_refuses_is_on_no_trial(open_town: Open) -> None:
+    town = open_town(on=())
+    tree = Town.tree(on=())
+    tree["models"]["other"] = tree["models"][MODEL] | {"features": ["country"]}
+    connected(town, tree)
+    turn.run(town.project, "other")
+    asking.ask(town.project, "other", force=True)
+    work(town.project)
+    (record,) = showing.decisions(town.project, "other")
+    assert (record.against, record.outcome, record.stage) == (None, "kept", "ended")
+
+
+def test_one_that_has_no_fair_comparison_is_on_no_trial(open_town: Open) -> None:
+    """People have to promote it, the gate says."""
+    town = open_town(on=())
+    town.day_of(turned, rows=SOME)
+    tree = Town.tree(on=())
+    tree["models"][MODEL]["target"] = "plan"
+    connected(town, tree)
+    asking.ask(town.project, MODEL, force=True)
+    work(town.project)
+    assert "no fair comparison" in newest(town).said
+    assert newest(town).stage == "ended"

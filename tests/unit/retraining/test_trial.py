@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from everloop.core.decisions import Comparison, Evidence, GatePolicy, GateVerdict
+from everloop.core.decisions import BASELINE, Comparison, Evidence, GatePolicy, GateVerdict
 from everloop.deployment import gate
 from everloop.retraining import trial
 
@@ -28,6 +28,7 @@ def undecided(low=-0.01, high=0.02):
         (undecided(high=-0.001), False),  # it is worse
         (replace(undecided(), promote=True), False),
         (replace(undecided(), against=None), False),
+        (replace(undecided(), against=BASELINE), False),  # there is no champion, or no fair comparison
         (replace(undecided(), comparison=None), False),
         (replace(undecided(), worse_slices=("plan=basic",)), False),
         (replace(undecided(), checks=(FINDING,)), False),
