@@ -7,7 +7,6 @@ from typing import Literal
 
 FairMetric = Literal["selection_rate", "true_positive_rate", "false_positive_rate", "accuracy"]
 
-
 BASELINE = "baseline"  # what a verdict is against where there is no champion to compare with
 
 

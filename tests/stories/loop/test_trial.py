@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 
 from tests.stories.loop.town import MODEL, Town, Truth, as_ever, turned, work
 
 from everloop.core.loop import DecisionRecord
 from everloop.flows import models
-from everloop.flows.loop import advancing, asking, following, pausing, telling
+from everloop.flows.loop import advancing, asking, following, gathering, pausing, telling
 from everloop.retraining import trial
-from everloop.store import loop
+from everloop.store import loop, predictions
 from everloop.store.database import Tx
+from everloop.store.predictions import Wanted
 
 Open = Callable[..., Town]
 SOME = 400  # predictions of a day
@@ -93,6 +95,47 @@ def test_who_releases_may_have_to_be_asked(open_town: Open) -> None:
     advancing.approve(town.project, record.decision_id)
     work(town.project)
     assert champion(town) == "1.0.1"
+
+
+def test_rows_that_the_candidate_has_learnt_do_not_judge_it(open_town: Open) -> None:
+    """People took days to approve its training: it has what was predicted meanwhile, too."""
+    town = open_town(on=(), approve=["train"])
+    days(town, 3, as_ever)
+    asking.ask(town.project, MODEL)
+    work(town.project)
+    (record,) = town.decisions()
+    days(town, 5, as_ever)
+    advancing.approve(town.project, record.decision_id)
+    work(town.project)
+    (record,) = town.decisions()
+    assert record.stage == "trial"
+    trained = town.clock.at
+    days(town, 4, as_ever)
+    work(town.project)
+    (record,) = town.decisions()
+    until = gathering.until(town.project, MODEL)
+    with town.project.store.reading() as tx:
+        came = predictions.count(tx, Wanted(MODEL, since=trained, until=until, label="known"))
+    assert record.looks == 1
+    assert f" on {came:,} unseen rows" in record.evidence[-1].message
+
+
+def test_one_that_was_trained_while_nobody_asked_goes_out_as_the_settings_say(open_town: Open) -> None:
+    """By then it is asked, as the labels show: not directly any more."""
+    town = open_town(on=(), rollout="canary")
+    for rows in (SOME, 50, 50):
+        town.day_of(turned, rows=rows)
+    town.clock.at += timedelta(days=2)
+    town.day += 2
+    asking.ask(town.project, MODEL, force=True)
+    work(town.project)
+    (record,) = town.decisions()
+    assert (record.stage, record.rollout) == ("trial", "direct")
+    days(town, 5)
+    work(town.project)
+    (record,) = town.decisions()
+    assert (record.looks, record.rollout) == (1, "canary")
+    assert champion(town) == "1.0.0"
 
 
 def test_it_is_over_where_there_is_another_champion_or_candidate(open_town: Open) -> None:

@@ -20,16 +20,14 @@ from everloop.flows.serving import jobs
 from everloop.flows.serving.jobs import Job
 from everloop.retraining import records, triage
 from everloop.retraining.triage import Before, Facts, Rows, Ruling, Sign
-from everloop.store import alerts, datasets, history, loop, models, predictions, releases
+from everloop.store import alerts, datasets, history, loop, models, releases
 from everloop.store.database import Tx
-from everloop.store.predictions import Wanted
 
-from . import gathering, resting, versus
+from . import following, gathering, resting, versus
 
 YOUNG = timedelta(days=14)  # a release may be what is wrong so long
 MOST_COMPARED = 2_000  # rows that the version before is asked about
 LEAST_COMPARED = 100
-ASKED_LATELY = timedelta(days=1)
 
 
 def consider(project: Project, job: Job) -> DecisionRecord:
@@ -107,19 +105,9 @@ def _record(
         stage=stage,
         outcome=outcome,
         again_at=ruling.again_at,
-        rollout=_rollout(project, job.model, facts),
+        rollout=following.chosen(project, job.model, facts.champion),
         ended_at=facts.now if stage == "ended" else None,
     )
-
-
-def _rollout(project: Project, model: str, facts: Facts) -> str:
-    """Nobody can be shown a version of a model that nobody asks."""
-    wanted = project.model(model).retraining.rollout
-    if wanted == "direct" or facts.champion is None:
-        return "direct"
-    with project.store.reading() as tx:
-        asked = predictions.count(tx, Wanted(model, since=facts.now - ASKED_LATELY))
-    return wanted if asked else "direct"
 
 
 def _tell(tx: Tx, project: Project, record: DecisionRecord) -> None:

@@ -3,13 +3,14 @@ calls for something: that is asked often, by processes that load no library for 
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from everloop.core.loop import DecisionRecord, Stage
 from everloop.core.releases import OPEN, PROD
 from everloop.flows.project import Project
-from everloop.store import loop, releases
+from everloop.store import loop, predictions, releases
 from everloop.store.database import Tx
+from everloop.store.predictions import Wanted
 
 RELEASES: tuple[Stage, ...] = ("direct", "shadow", "canary")
 _STAGES: dict[str, tuple[Stage, ...]] = {
@@ -18,7 +19,18 @@ _STAGES: dict[str, tuple[Stage, ...]] = {
     "shadow": ("shadow",),
     "shadow-canary": ("shadow", "canary"),
 }
+ASKED_LATELY = timedelta(days=1)
 _HELD = "The loop sees to it: "
+
+
+def chosen(project: Project, model: str, champion: str | None) -> str:
+    """How a new version is rolled out now: nobody can be shown one of a model that nobody asks."""
+    wanted = project.model(model).retraining.rollout
+    if wanted == "direct" or champion is None:
+        return "direct"
+    with project.store.reading() as tx:
+        asked = predictions.count(tx, Wanted(model, since=project.clock.now() - ASKED_LATELY))
+    return wanted if asked else "direct"
 
 
 def held(rollout: str, approval: bool) -> str:

@@ -16,7 +16,7 @@ from everloop.retraining import trial
 from everloop.store import loop, models, releases
 from everloop.store.database import Tx
 
-from . import gathering
+from . import following, gathering
 
 MOST_ROWS = 20_000  # the newest
 
@@ -60,18 +60,23 @@ def look(project: Project, record: DecisionRecord) -> DecisionRecord:
         return trial.looked(record, False, f"It cannot be compared: {said}", later)
     if verdict.comparison is None:
         return replace(record, again_at=later)
+    if verdict.promote:
+        rollout = following.chosen(project, record.model, record.compared_with)
+        record = replace(record, rollout=rollout)
     return trial.looked(record, verdict.promote, verdict.reason, later)
 
 
 def _judged(project: Project, record: DecisionRecord) -> GateVerdict:
-    """By what was predicted since it was decided to train it: neither model has learnt that."""
+    """By what was predicted since it was trained: neither model has learnt that."""
+    with project.store.reading() as tx:
+        trained = max(record.at, models.find_run(tx, record.run_id or "").started_at)
     verdict: GateVerdict = rooms.versus.judge(
         project,
         record.model,
         record.compared_with or "",
         record.version or "",
-        record.at,
-        max(gathering.until(project, record.model) or record.at, record.at),
+        trained,
+        max(gathering.until(project, record.model) or trained, trained),
         trial.policy(project.model(record.model).gate_policy()),
         MOST_ROWS,
     )
