@@ -48,3 +48,9 @@ def looked(record: DecisionRecord, better: bool, said: str, later: datetime) -> 
     if better:
         return replace(record, outcome="", said="", ended_at=None)
     return replace(record, stage="ended") if record.looks >= LOOKS else replace(record, again_at=later)
+
+
+def ended(record: DecisionRecord, why: str) -> DecisionRecord:
+    """The record of a candidate that is not judged again, for a reason in words."""
+    found = Evidence("trial", False, f"Not judged again: {why}.")
+    return replace(record, stage="ended", evidence=(*record.evidence, found), again_at=None)

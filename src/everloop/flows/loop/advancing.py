@@ -23,7 +23,7 @@ from everloop.flows.project import Project
 from everloop.flows.releases import deploying
 from everloop.flows.serving import jobs
 from everloop.flows.serving.jobs import Job
-from everloop.retraining import triage
+from everloop.retraining import triage, trial
 from everloop.store import history, loop, predictions, releases, turns
 from everloop.store.database import Row, Tx
 
@@ -86,6 +86,9 @@ def _judged(
     """The gate has spoken, and the version is registered."""
     spoken = _result(tx, record.turn_id, "gate")
     record = replace(record, against=spoken["champion"] if spoken else None)
+    for each in loop.on_trial(tx):
+        if each.model == record.model:
+            _end_trial(tx, project, each, f"{record.decision_id} has trained another candidate")
     if promoted:
         return _end(tx, project, record, "promoted", _why(verdict))
     if verdict is None or not verdict.promote:
@@ -239,19 +242,30 @@ def _try_again(project: Project, record: DecisionRecord) -> DecisionRecord:
 
 
 def _look_again(project: Project, record: DecisionRecord) -> DecisionRecord:
-    """At a candidate on trial."""
+    """At a candidate on trial, unless that is over."""
     with project.store.reading() as tx:
-        if not following.is_look_due(tx, record, project.clock.now()):
+        over = following.over(tx, project, record)
+        if not over and not following.is_look_due(tx, record, project.clock.now()):
             return record
-        over = trials.over(tx, project, record)
-    after = replace(record, stage="ended", again_at=None) if over else trials.look(project, record)
+    after = record if over else trials.look(project, record)
     with project.store.writing() as tx:
         now = _locked(tx, record.decision_id)
         if now != record:
             return now
+        over = following.over(tx, project, record)  # a look takes its time
+        if over:
+            return _end_trial(tx, project, record, over)
+        if not following.is_look_due(tx, record, project.clock.now()):
+            return record
         if after.looks > record.looks:
             _tell(tx, project, after, "judged", after.evidence[-1].message)
         return _put(tx, after) if after.outcome else _goes_out(tx, project, after, "")
+
+
+def _end_trial(tx: Tx, project: Project, record: DecisionRecord, why: str) -> DecisionRecord:
+    ended = trial.ended(record, why)
+    _tell(tx, project, ended, "judged", ended.evidence[-1].message)
+    return _put(tx, ended)
 
 
 def _queue(tx: Tx, project: Project, record: DecisionRecord, reason: str) -> DecisionRecord:

@@ -8,9 +8,11 @@ from datetime import datetime, timedelta
 from everloop.core.loop import DecisionRecord, Stage
 from everloop.core.releases import OPEN, PROD
 from everloop.flows.project import Project
-from everloop.store import loop, predictions, releases
+from everloop.store import loop, models, predictions, releases
 from everloop.store.database import Tx
 from everloop.store.predictions import Wanted
+
+from . import gathering
 
 RELEASES: tuple[Stage, ...] = ("direct", "shadow", "canary")
 _STAGES: dict[str, tuple[Stage, ...]] = {
@@ -82,9 +84,30 @@ def is_due(project: Project) -> bool:
                         return True
                 elif releases.find(tx, record.releases[-1]).status not in OPEN:
                     return True
-        return any(is_look_due(tx, record, now) for record in loop.on_trial(tx))
+        return any(over(tx, project, each) or is_look_due(tx, each, now) for each in loop.on_trial(tx))
 
 
 def is_look_due(tx: Tx, record: DecisionRecord, now: datetime) -> bool:
-    """At a candidate on trial."""
-    return record.again_at is not None and record.again_at <= now and not loop.pause_of(tx, record.model)
+    """At a candidate on trial. While another retraining is on its way it waits: that may have another one."""
+    if record.again_at is None or record.again_at > now or loop.pause_of(tx, record.model) is not None:
+        return False
+    return all(each.stage == "approval" for each in loop.under_way(tx, record.model))
+
+
+def over(tx: Tx, project: Project, record: DecisionRecord) -> str:
+    """Why a candidate on trial is not judged again, in words; empty where it is. Others say so, too, when
+    they have trained another one."""
+    model = record.model
+    if model not in project.settings.models:
+        return f"{model} is not in the settings any more"
+    if not gathering.learns(project, model):
+        return "labelled predictions are not learnt from any more"
+    serving = models.champion(tx, model)
+    if serving is None or serving.version != record.compared_with:
+        return f"{model}@{serving.version} is champion now" if serving else "there is no champion any more"
+    running, answers = releases.open_release(tx, model, PROD), releases.in_force(tx, model, PROD)
+    if running is not None:
+        return f"the release {running.release_id} is on its way"
+    if answers is not None and record.ended_at is not None and answers.at > record.ended_at:
+        return "who answers has changed meanwhile"
+    return ""

@@ -9,12 +9,10 @@ from everloop.core import spans
 from everloop.core.decisions import GateVerdict
 from everloop.core.errors import MLOpsError, Unavailable
 from everloop.core.loop import DecisionRecord
-from everloop.core.releases import PROD
 from everloop.flows import loop as rooms
 from everloop.flows.project import Project
 from everloop.retraining import trial
-from everloop.store import loop, models, releases
-from everloop.store.database import Tx
+from everloop.store import models
 
 from . import following, gathering
 
@@ -30,19 +28,6 @@ def begins(project: Project, model: str, verdict: GateVerdict | None) -> bool:
 def pause(project: Project, model: str) -> timedelta:
     """Between two looks."""
     return timedelta(seconds=spans.seconds(project.model(model).monitoring.window))
-
-
-def over(tx: Tx, project: Project, record: DecisionRecord) -> bool:
-    """There is another champion, a release that runs, or a newer retraining; or no such model any more."""
-    serving = models.champion(tx, record.model)
-    newest = loop.list_decisions(tx, record.model, "retrain", limit=1)
-    return (
-        record.model not in project.settings.models
-        or serving is None
-        or serving.version != record.compared_with
-        or bool(newest and newest[0].number > record.number)
-        or releases.open_release(tx, record.model, PROD) is not None
-    )
 
 
 def look(project: Project, record: DecisionRecord) -> DecisionRecord:
