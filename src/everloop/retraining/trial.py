@@ -40,17 +40,37 @@ def policy(of_gate: GatePolicy) -> GatePolicy:
     )
 
 
+def began(record: DecisionRecord, later: datetime) -> DecisionRecord:
+    """The record of one that was kept, when it is judged again. ``later``: when the next look is."""
+    return replace(record, stage="trial", again_at=later, changes=_changes(record))
+
+
 def looked(record: DecisionRecord, better: bool, said: str, later: datetime) -> DecisionRecord:
-    """The record after a look; it has no outcome any more where the candidate is better. ``later``: when the
-    next look is."""
+    """The record after a look; it has no outcome any more where the candidate is better."""
     found = Evidence("trial", not better, f"Judged again on later labels: {said}")
-    record = replace(record, evidence=(*record.evidence, found), looks=record.looks + 1, again_at=None)
+    record = replace(record, evidence=(*record.evidence, found), looks=record.looks + 1)
     if better:
-        return replace(record, outcome="", said="", ended_at=None)
-    return replace(record, stage="ended") if record.looks >= LOOKS else replace(record, again_at=later)
+        return replace(record, outcome="", said="", ended_at=None, again_at=None, changes="")
+    if record.looks >= LOOKS:
+        return replace(record, stage="ended", again_at=None, changes="")
+    return began(record, later)
+
+
+def waits(record: DecisionRecord, said: str, later: datetime) -> DecisionRecord:
+    """The record when it was too early for a look."""
+    return replace(record, again_at=later, changes=f"{_changes(record)} Too early: {said.rstrip('.')}.")
 
 
 def ended(record: DecisionRecord, why: str) -> DecisionRecord:
     """The record of a candidate that is not judged again, for a reason in words."""
     found = Evidence("trial", False, f"Not judged again: {why}.")
-    return replace(record, stage="ended", evidence=(*record.evidence, found), again_at=None)
+    return replace(record, stage="ended", evidence=(*record.evidence, found), again_at=None, changes="")
+
+
+def _changes(record: DecisionRecord) -> str:
+    left = LOOKS - record.looks
+    times = f"{left} times at most, each time by" if left > 1 else "once more, by"
+    return (
+        "Later labels that show it better than the champion: what was predicted since it was trained. "
+        f"{record.model}@{record.version} is judged again {times} {LEAST} labels or more."
+    )

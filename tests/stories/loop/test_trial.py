@@ -50,7 +50,8 @@ def test_one_that_is_better_goes_out_when_enough_labels_have_come(open_town: Ope
     assert following.is_due(town.project)
     work(town.project)
     (record,) = town.decisions()
-    assert (record.stage, record.looks) == ("trial", 0)  # too few labels to judge by
+    assert (record.stage, record.looks) == ("trial", 0)
+    assert record.changes.endswith("unseen rows are too few to judge: the gate asks for 100.")
     days(town, 4)
     assert following.is_due(town.project)
     work(town.project)
@@ -71,10 +72,12 @@ def test_one_that_is_no_better_is_let_go_after_three_looks(open_town: Open) -> N
     days(town, 3, as_ever)
     for looks in range(1, trial.LOOKS + 1):
         days(town, 2, as_ever)
+        assert telling.outcome(record).endswith(f"(look {looks} of {trial.LOOKS})")
         work(town.project)
         (record,) = town.decisions()
         assert (record.outcome, record.looks) == ("kept", looks)
     assert (record.stage, record.again_at) == ("ended", None)
+    assert telling.outcome(record).endswith("; nor do later labels show it better, looked at 3 times")
     assert [each.fired for each in record.evidence if each.check == "trial"] == [True] * trial.LOOKS
     days(town, 2, as_ever)
     assert not following.is_due(town.project)

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
 
 from everloop.core.decisions import BASELINE, Comparison, Evidence, GatePolicy, GateVerdict
+from everloop.core.loop import DecisionRecord
 from everloop.deployment import gate
 from everloop.retraining import trial
 
 WORLDS = 1_500
 ROWS = 150  # labels that come between two looks
+LATER = datetime(2026, 3, 6, 1, tzinfo=UTC)
+RECORD = DecisionRecord(
+    "dec_1", "churn", 1, LATER, "retrain", "asked", "asked for", "", (), (), "ann",
+    stage="ended", outcome="kept", said="no gain is shown", version="1.0.1",
+)  # fmt: skip
 FINDING = Evidence("latency", True, "It is too slow.")
 
 
@@ -73,3 +80,24 @@ def test_all_looks_together_let_no_more_through_that_are_no_better_than_the_gate
 
 def test_one_that_is_better_gets_through():
     assert share_let_through(0.25, 4) > 0.8
+
+
+def test_a_record_says_how_often_it_is_judged_again_and_what_would_change_it():
+    record = trial.began(RECORD, LATER)
+    assert (record.stage, record.again_at) == ("trial", LATER)
+    assert "churn@1.0.1 is judged again 3 times at most, each time by 100 labels" in record.changes
+    record = trial.looked(record, False, "no gain", LATER)
+    assert "churn@1.0.1 is judged again 2 times at most" in record.changes
+    record = trial.waits(record, "37 unseen rows are too few", LATER)
+    assert record.looks == 1
+    assert record.changes.endswith(" Too early: 37 unseen rows are too few.")
+    record = trial.looked(record, False, "no gain", LATER)
+    assert "churn@1.0.1 is judged again once more, by 100 labels" in record.changes
+    record = trial.looked(record, False, "no gain", LATER)
+    assert record.changes == ""
+
+
+def test_nothing_is_said_to_change_one_that_is_better_or_over():
+    record = trial.began(RECORD, LATER)
+    assert trial.looked(record, True, "better", LATER).changes == ""
+    assert trial.ended(record, "churn@2.0.0 is champion now").changes == ""

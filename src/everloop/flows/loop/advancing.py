@@ -96,7 +96,7 @@ def _judged(
         if not trials.begins(project, record.model, verdict):
             return ended
         later = project.clock.now() + trials.pause(project, record.model)
-        return _put(tx, replace(ended, stage="trial", again_at=later))
+        return _put(tx, trial.began(ended, later))
     return _goes_out(tx, project, record, held)
 
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from everloop.core.decisions import Evidence
 from everloop.core.loop import DecisionRecord, Trigger
 from everloop.core.spans import words
+from everloop.retraining import trial
 
 from .showing import Leeway, Standing, Work
 
@@ -45,7 +46,11 @@ def outcome(one: DecisionRecord) -> str:
         )  # a release's reason is the decision's
         found = f"{version}{one.outcome.replace('_', ' ')}" + (f": {said}" if said else "")
         if one.stage == "trial" and one.again_at is not None:
-            found = f"{found.removesuffix('.')}; judged again on later labels at {moment(one.again_at)}"
+            look = f"{moment(one.again_at)} (look {one.looks + 1} of {trial.LOOKS})"
+            return f"{found.removesuffix('.')}; judged again on later labels at {look}"
+        if one.outcome == "kept" and one.looks >= trial.LOOKS:
+            looked = f"looked at {one.looks} times"
+            return f"{found.removesuffix('.')}; nor do later labels show it better, {looked}"
         return found
     if one.again_at is not None:
         return f"considered again at {moment(one.again_at)}"

@@ -44,7 +44,7 @@ def look(project: Project, record: DecisionRecord) -> DecisionRecord:
         said = error.message if isinstance(error, MLOpsError) else f"{type(error).__name__}: {error}"
         return trial.looked(record, False, f"It cannot be compared: {said}", later)
     if verdict.comparison is None:
-        return replace(record, again_at=later)
+        return trial.waits(record, verdict.reason, later)
     if verdict.promote:
         rollout = following.chosen(project, record.model, record.compared_with)
         record = replace(record, rollout=rollout)

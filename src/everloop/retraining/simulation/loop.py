@@ -308,7 +308,7 @@ class Loop(Days):
             if version.challenged and trial.deserved(version.verdict, 0.0):
                 later = self.now + timedelta(seconds=self.plan.window)
                 record = kept.records[version.decision_id]
-                kept.records[version.decision_id] = replace(record, stage="trial", again_at=later)
+                kept.records[version.decision_id] = trial.began(record, later)
         return version
 
     def _go_out(self, version: Version) -> None:
@@ -355,7 +355,7 @@ class Loop(Days):
         )  # fmt: skip
         later = self.now + timedelta(seconds=self.plan.window)
         if verdict.comparison is None:  # too few labels
-            kept.records[record.decision_id] = replace(record, again_at=later)
+            kept.records[record.decision_id] = trial.waits(record, verdict.reason, later)
             return
         kept.records[record.decision_id] = trial.looked(record, verdict.promote, verdict.reason, later)
         if verdict.promote:
