@@ -67,8 +67,9 @@ def render(
 
 
 def _link(one: Standing, words: str) -> str:
-    """The decision under way that the words begin with; empty where it is none."""
-    return next((each.decision_id for each in one.under_way if words.startswith(each.decision_id)), "")
+    """The decision under way, or on trial, that the words begin with; empty where it is none."""
+    known = (*one.under_way, *one.on_trial)
+    return next((each.decision_id for each in known if words.startswith(each.decision_id)), "")
 
 
 def render_decision(one: DecisionRecord, champion: str | None, nonce: str) -> str:

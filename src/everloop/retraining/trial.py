@@ -45,9 +45,20 @@ def began(record: DecisionRecord, later: datetime) -> DecisionRecord:
     return replace(record, stage="trial", again_at=later, changes=_changes(record))
 
 
-def looked(record: DecisionRecord, better: bool, said: str, later: datetime) -> DecisionRecord:
-    """The record after a look; it has no outcome any more where the candidate is better."""
-    found = Evidence("trial", not better, f"Judged again on later labels: {said}")
+def too_early(record: DecisionRecord, came: int) -> str:
+    """Why it is not looked at yet: a look at the same labels would say the same. ``came``: labels since it
+    was trained; empty where some are new."""
+    seen = [each.value for each in record.evidence if each.check == "trial" and each.value is not None]
+    return "no label has come since the last look" if seen and came <= max(seen) else ""
+
+
+def looked(
+    record: DecisionRecord, better: bool, said: str, came: int | None, later: datetime
+) -> DecisionRecord:
+    """The record after a look; it has no outcome any more where the candidate is better. ``came``: labels
+    that there were, None where they could not be asked."""
+    value = None if came is None else float(came)
+    found = Evidence("trial", not better, f"Judged again on later labels: {said}", value)
     record = replace(record, evidence=(*record.evidence, found), looks=record.looks + 1)
     if better:
         return replace(record, outcome="", said="", ended_at=None, again_at=None, changes="")

@@ -10,13 +10,14 @@ from tests.stories.loop.town import MODEL, Town, Truth, as_ever, turned, work
 
 from everloop.core.loop import DecisionRecord
 from everloop.flows import models
-from everloop.flows.loop import advancing, asking, following, gathering, pausing, telling
+from everloop.flows.loop import advancing, asking, following, gathering, pausing, showing, telling
 from everloop.retraining import trial
 from everloop.store import loop, predictions
 from everloop.store.database import Tx
 from everloop.store.predictions import Wanted
 
 Open = Callable[..., Town]
+DAY = timedelta(days=1)
 SOME = 400  # predictions of a day
 
 
@@ -64,6 +65,27 @@ def test_one_that_is_better_goes_out_when_enough_labels_have_come(open_town: Ope
     assert "98.3" in looked.message
     assert champion(town) == record.version == "1.0.1"
     assert not following.is_due(town.project)
+
+
+def test_labels_that_were_looked_at_are_not_looked_at_again(open_town: Open) -> None:
+    """Some send theirs once a week: a look at the same labels would say the same."""
+    town, _ = on_trial(open_town, as_ever)
+    days(town, 5, as_ever)
+    for passed in (0, 3, 1):  # in the three days the labels that are there become complete
+        town.clock.at += timedelta(days=passed)
+        work(town.project)
+    (record,) = town.decisions()
+    assert (record.stage, record.looks, record.again_at) == ("trial", 2, town.clock.at + DAY)
+    assert record.changes.endswith(" Too early: no label has come since the last look.")
+
+
+def test_what_is_on_trial_is_told_after_later_decisions_too(open_town: Open) -> None:
+    town, record = on_trial(open_town)
+    asking.ask(town.project, MODEL)
+    work(town.project)
+    (standing,) = showing.standings(town.project)
+    assert standing.last != record
+    assert telling.waits(standing, town.clock.at)[0] == f"{record.decision_id} {telling.outcome(record)}"
 
 
 def test_one_that_is_no_better_is_let_go_after_three_looks(open_town: Open) -> None:

@@ -53,7 +53,8 @@ class Standing:
     """Where the loop of a model is. ``work``: the job that waits or is done; ``due``: when its schedule comes
     next; ``under_way`` oldest first; ``leeway`` where it was asked for, of a model with a champion;
     ``unreadable``: of the newest decisions those that are damaged, by id; ``lost``: those that are and have
-    not ended, so that the loop stops; ``future``: the last training, where that is dated in the future."""
+    not ended, so that the loop stops; ``future``: the last training, where that is dated in the future;
+    ``on_trial``: what is judged again."""
 
     model: str
     champion: str | None
@@ -67,6 +68,7 @@ class Standing:
     unreadable: tuple[str, ...] = ()
     lost: tuple[str, ...] = ()
     future: datetime | None = None
+    on_trial: tuple[DecisionRecord, ...] = ()
 
 
 def standings(project: Project, model: str | None = None, *, counted: bool = False) -> list[Standing]:
@@ -84,6 +86,7 @@ def _standing(project: Project, model: str, counted: bool) -> Standing:
         newest = max(loop.retrained(tx, model), default=now)
         serving = models.champion(tx, model)
         going = loop.under_way(tx, model)
+        judged = [each for each in loop.on_trial(tx) if each.model == model]
         lost = [row["decision_id"] for row in loop.lost(tx, model)]
         decided, unreadable = loop.read_decisions(tx, model, limit=NEWEST)
         pause, waiting, work = loop.pause_of(tx, model), loop.waiting(tx, model), _work(tx, project, model)
@@ -100,6 +103,7 @@ def _standing(project: Project, model: str, counted: bool) -> Standing:
         tuple(dict.fromkeys([*lost, *unreadable])),
         tuple(lost),
         None if triage.past([newest], now) else newest,
+        tuple(judged),
     )
 
 

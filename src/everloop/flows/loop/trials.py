@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from everloop.core import spans
 from everloop.core.decisions import GateVerdict
@@ -12,7 +12,8 @@ from everloop.core.loop import DecisionRecord
 from everloop.flows import loop as rooms
 from everloop.flows.project import Project
 from everloop.retraining import trial
-from everloop.store import models
+from everloop.store import models, predictions
+from everloop.store.predictions import Wanted
 
 from . import following, gathering
 
@@ -31,37 +32,46 @@ def pause(project: Project, model: str) -> timedelta:
 
 
 def look(project: Project, record: DecisionRecord) -> DecisionRecord:
-    """The record after one more look. With too few labels to judge by it was none, nor where something that
-    is needed is away."""
+    """The record after one more look. With too few labels, or too few new ones, it was none, nor where
+    something that is needed is away."""
     now = project.clock.now()
     later = now + pause(project, record.model)
     try:
-        verdict = _judged(project, record)
+        since, until = _span(project, record)
+        with project.store.reading() as tx:
+            came = predictions.count(tx, Wanted(record.model, since=since, until=until, label="known"))
+        if too_early := trial.too_early(record, came):
+            return trial.waits(record, too_early, later)
+        verdict = _judged(project, record, since, until)
     except Unavailable:
         retry = timedelta(seconds=spans.seconds(project.model(record.model).retraining.retry))
         return replace(record, again_at=now + retry)
     except Exception as error:  # noqa: BLE001 (a model may raise anything, and others wait behind it)
         said = error.message if isinstance(error, MLOpsError) else f"{type(error).__name__}: {error}"
-        return trial.looked(record, False, f"It cannot be compared: {said}", later)
+        return trial.looked(record, False, f"It cannot be compared: {said}", None, later)
     if verdict.comparison is None:
         return trial.waits(record, verdict.reason, later)
     if verdict.promote:
         rollout = following.chosen(project, record.model, record.compared_with)
         record = replace(record, rollout=rollout)
-    return trial.looked(record, verdict.promote, verdict.reason, later)
+    return trial.looked(record, verdict.promote, verdict.reason, came, later)
 
 
-def _judged(project: Project, record: DecisionRecord) -> GateVerdict:
-    """By what was predicted since it was trained: neither model has learnt that."""
+def _span(project: Project, record: DecisionRecord) -> tuple[datetime, datetime]:
+    """What was predicted since it was trained, as neither model has learnt that, and has its labels."""
     with project.store.reading() as tx:
-        trained = max(record.at, models.find_run(tx, record.run_id or "").started_at)
+        since = max(record.at, models.find_run(tx, record.run_id or "").started_at)
+    return since, max(gathering.until(project, record.model) or since, since)
+
+
+def _judged(project: Project, record: DecisionRecord, since: datetime, until: datetime) -> GateVerdict:
     verdict: GateVerdict = rooms.versus.judge(
         project,
         record.model,
         record.compared_with or "",
         record.version or "",
-        trained,
-        max(gathering.until(project, record.model) or trained, trained),
+        since,
+        until,
         trial.policy(project.model(record.model).gate_policy()),
         MOST_ROWS,
     )

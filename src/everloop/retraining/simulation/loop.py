@@ -345,19 +345,25 @@ class Loop(Days):
         version = next(each for each in kept.versions if each.name == record.version)
         newer = any(each.run_id and each.number > record.number for each in kept.records.values())
         if serving is None or serving.name != record.champion or newer or kept.under_way():
-            kept.records[record.decision_id] = replace(record, stage="ended", again_at=None)
+            kept.records[record.decision_id] = trial.ended(
+                record, "another candidate was trained, or the champion is another one"
+            )
             return
         rows = self.usable()
         rows = rows[self.world.times[rows] >= (kept.days[record.decision_id] + 1) * DAY]
+        later = self.now + timedelta(seconds=self.plan.window)
+        if too_early := trial.too_early(record, len(rows)):
+            kept.records[record.decision_id] = trial.waits(record, too_early, later)
+            return
         verdict = self.world.judge(
             rows, self.answers(serving, rows), version.trained, self.answers(version, rows), serving.name,
             again=True,
         )  # fmt: skip
-        later = self.now + timedelta(seconds=self.plan.window)
         if verdict.comparison is None:  # too few labels
             kept.records[record.decision_id] = trial.waits(record, verdict.reason, later)
             return
-        kept.records[record.decision_id] = trial.looked(record, verdict.promote, verdict.reason, later)
+        after = trial.looked(record, verdict.promote, verdict.reason, len(rows), later)
+        kept.records[record.decision_id] = after
         if verdict.promote:
             self._go_out(replace(version, verdict=verdict))
 
