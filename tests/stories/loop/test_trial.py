@@ -79,6 +79,18 @@ def test_labels_that_were_looked_at_are_not_looked_at_again(open_town: Open) -> 
     assert record.changes.endswith(" Too early: no label has come since the last look.")
 
 
+def test_a_look_is_no_later_than_a_window_from_now(open_town: Open) -> None:
+    """A clock was wrong by a year when that was set, or the window is a shorter one by now."""
+    town, record = on_trial(open_town)
+    with town.project.store.writing() as tx:
+        put(tx, replace(record, again_at=town.clock.at + 400 * DAY))
+    assert following.is_due(town.project)
+    work(town.project)
+    (record,) = town.decisions()
+    assert (record.stage, record.again_at) == ("trial", town.clock.at + DAY)
+    assert not following.is_due(town.project)
+
+
 def test_what_is_on_trial_is_told_after_later_decisions_too(open_town: Open) -> None:
     town, record = on_trial(open_town)
     asking.ask(town.project, MODEL)

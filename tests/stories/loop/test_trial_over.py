@@ -36,7 +36,7 @@ def test_another_champion(open_town: Open) -> None:
 
 def test_another_champion_that_was_taken_back(open_town: Open) -> None:
     town, record = on_trial(open_town)
-    town.clock.at += town.clock.at - record.at + trials.pause(town.project, MODEL) / 24
+    town.clock.at += town.clock.at - record.at + following.between_looks(town.project, MODEL) / 24
     town.spoil()
     deploying.rollback(town.project, MODEL)
     assert champion(town) == "1.0.0"

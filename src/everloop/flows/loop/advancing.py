@@ -95,7 +95,7 @@ def _judged(
         ended = _end(tx, project, record, "kept", _why(verdict))
         if not trials.begins(project, record.model, verdict):
             return ended
-        later = project.clock.now() + trials.pause(project, record.model)
+        later = project.clock.now() + following.between_looks(project, record.model)
         return _put(tx, trial.began(ended, later))
     return _goes_out(tx, project, record, held)
 
@@ -245,7 +245,7 @@ def _look_again(project: Project, record: DecisionRecord) -> DecisionRecord:
     """At a candidate on trial, unless that is over."""
     with project.store.reading() as tx:
         over = following.over(tx, project, record)
-        if not over and not following.is_look_due(tx, record, project.clock.now()):
+        if not over and not following.is_look_due(tx, project, record, project.clock.now()):
             return record
     after = record if over else trials.look(project, record)
     with project.store.writing() as tx:
@@ -255,7 +255,7 @@ def _look_again(project: Project, record: DecisionRecord) -> DecisionRecord:
         over = following.over(tx, project, record)  # a look takes its time
         if over:
             return _end_trial(tx, project, record, over)
-        if not following.is_look_due(tx, record, project.clock.now()):
+        if not following.is_look_due(tx, project, record, project.clock.now()):
             return record
         if after.looks > record.looks:
             _tell(tx, project, after, "judged", after.evidence[-1].message)

@@ -5,9 +5,11 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from everloop.core import spans
 from everloop.core.loop import DecisionRecord, Stage
 from everloop.core.releases import OPEN, PROD
 from everloop.flows.project import Project
+from everloop.retraining.triage import AHEAD
 from everloop.store import loop, models, predictions, releases
 from everloop.store.database import Tx
 from everloop.store.predictions import Wanted
@@ -84,14 +86,23 @@ def is_due(project: Project) -> bool:
                         return True
                 elif releases.find(tx, record.releases[-1]).status not in OPEN:
                     return True
-        return any(over(tx, project, each) or is_look_due(tx, each, now) for each in loop.on_trial(tx))
+        return any(
+            over(tx, project, each) or is_look_due(tx, project, each, now) for each in loop.on_trial(tx)
+        )
 
 
-def is_look_due(tx: Tx, record: DecisionRecord, now: datetime) -> bool:
-    """At a candidate on trial. While another retraining is on its way it waits: that may have another one."""
-    if record.again_at is None or record.again_at > now or loop.pause_of(tx, record.model) is not None:
+def is_look_due(tx: Tx, project: Project, record: DecisionRecord, now: datetime) -> bool:
+    """At a candidate on trial. While another retraining is on its way it waits: that may have another one.
+    One that is farther away than two looks are apart was set by a wrong clock, or for a longer window."""
+    if record.again_at is None or loop.pause_of(tx, record.model) is not None:
+        return False
+    if now < record.again_at <= now + between_looks(project, record.model) + AHEAD:
         return False
     return all(each.stage == "approval" for each in loop.under_way(tx, record.model))
+
+
+def between_looks(project: Project, model: str) -> timedelta:
+    return timedelta(seconds=spans.seconds(project.model(model).monitoring.window))
 
 
 def over(tx: Tx, project: Project, record: DecisionRecord) -> str:

@@ -26,16 +26,11 @@ def begins(project: Project, model: str, verdict: GateVerdict | None) -> bool:
     return verdict is not None and gathering.learns(project, model) and trial.deserved(verdict, margin)
 
 
-def pause(project: Project, model: str) -> timedelta:
-    """Between two looks."""
-    return timedelta(seconds=spans.seconds(project.model(model).monitoring.window))
-
-
 def look(project: Project, record: DecisionRecord) -> DecisionRecord:
     """The record after one more look. With too few labels, or too few new ones, it was none, nor where
     something that is needed is away."""
     now = project.clock.now()
-    later = now + pause(project, record.model)
+    later = now + following.between_looks(project, record.model)
     try:
         since, until = _span(project, record)
         with project.store.reading() as tx:
