@@ -57,6 +57,12 @@ def test_candidates_that_the_gate_could_not_tell_are_judged_again():
     assert found >= {(1, "ended", "promoted"), (trial.LOOKS, "ended", "kept")}
 
 
+def test_a_candidate_that_cannot_reach_the_gates_margin_is_on_no_trial():
+    year = lived(10, 200, plan=replace(OFTEN, margin=5.0))
+    assert {record.looks for record in year.records} == {0}
+    assert "trial" not in {record.stage for record in year.records}
+
+
 def test_the_same_seed_gives_the_same_to_the_bit_and_another_one_does_not():
     first, again = lived(5, deaths=Deaths()), lived(5, deaths=Deaths())
     assert first.state == again.state

@@ -215,6 +215,7 @@ def replay(
         first=1,
         given=True,
         limit=trainings + 1,
+        margin=model.gate_policy().margin,
     )
     hear = listener or (lambda done, total, text: None)
     asked = "these settings" if present is not None else "your settings"

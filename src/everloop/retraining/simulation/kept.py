@@ -21,7 +21,7 @@ class Plan:
     """The policy that is tried. ``window``: the seconds of a window of monitoring, and ``window_rows`` the
     labelled rows that it has at least; ``first``: rows that the first model is trained on, which people
     have done where it is ``given``: no limit counts that; ``canary``: days that a release takes; ``limit``:
-    trainings, at most."""
+    trainings, at most; ``margin``: of the gate."""
 
     model: str = "simulated"
     rules: Rules = field(default_factory=Rules)
@@ -35,6 +35,7 @@ class Plan:
     given: bool = False
     canary: int = 0
     limit: int | None = None
+    margin: float = 0.0
 
 
 @dataclass(frozen=True)

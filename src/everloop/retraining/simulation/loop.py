@@ -305,7 +305,7 @@ class Loop(Days):
             self._go_out(version)
         else:
             self._end(job, "kept", version.verdict.reason)
-            if version.challenged and trial.deserved(version.verdict, 0.0):
+            if version.challenged and trial.deserved(version.verdict, self.plan.margin):
                 later = self.now + timedelta(seconds=self.plan.window)
                 record = kept.records[version.decision_id]
                 kept.records[version.decision_id] = trial.began(record, later)
@@ -345,9 +345,7 @@ class Loop(Days):
         version = next(each for each in kept.versions if each.name == record.version)
         newer = any(each.run_id and each.number > record.number for each in kept.records.values())
         if serving is None or serving.name != record.champion or newer or kept.under_way():
-            kept.records[record.decision_id] = trial.ended(
-                record, "another candidate was trained, or the champion is another one"
-            )
+            kept.records[record.decision_id] = trial.ended(record, "there is a newer candidate or champion")
             return
         rows = self.usable()
         rows = rows[self.world.times[rows] >= (kept.days[record.decision_id] + 1) * DAY]
