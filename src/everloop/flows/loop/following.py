@@ -120,5 +120,5 @@ def over(tx: Tx, project: Project, record: DecisionRecord) -> str:
     if running is not None:
         return f"the release {running.release_id} is on its way"
     if answers is not None and record.ended_at is not None and answers.at > record.ended_at:
-        return "who answers has changed meanwhile"
+        return "there was a release or a rollback meanwhile"
     return ""
