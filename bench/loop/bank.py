@@ -76,12 +76,13 @@ class Bank:
             self._new = True
         return self._tried[step]
 
-    def gate(self, champion: Model, challenger: Model) -> GateVerdict:
+    def gate(self, champion: Model, challenger: Model) -> tuple[GateVerdict, bool]:
         """The product's gate as it is set by default: on the rows that were held out and are new since the
-        champion was trained."""
+        champion was trained; and whether these are enough (else all that were held out are taken)."""
         unseen = np.flatnonzero(self.held[: self.known(challenger[0])])
         new = unseen[unseen >= self.known(champion[0])]
-        return self._judged_on(champion, challenger, new if len(new) >= FRESH else unseen, GatePolicy())
+        fresh = len(new) >= FRESH
+        return self._judged_on(champion, challenger, new if fresh else unseen, GatePolicy()), fresh
 
     def gate_again(self, champion: Model, challenger: Model, step: int) -> GateVerdict:
         """The same of a candidate on trial, on all rows that were labelled since it was trained."""
@@ -91,6 +92,7 @@ class Bank:
     def _judged_on(
         self, champion: Model, challenger: Model, rows: np.ndarray, policy: GatePolicy
     ) -> GateVerdict:
+        name = f"of step {champion[0]}"
         stream, of_classes = self.stream, self.stream.task == "classification"
 
         def given(model: Model) -> np.ndarray:
@@ -108,7 +110,7 @@ class Bank:
             challenger=given(challenger),
             baseline=None,
             slices={},
-            champion_name="champion",
+            champion_name=name,
         )
 
     def keep(self) -> None:

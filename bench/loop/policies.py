@@ -12,7 +12,7 @@ from scipy.stats import t as student
 
 from everloop.core.decisions import GatePolicy, GateVerdict
 from everloop.core.errors import TooFewRows
-from everloop.retraining import benefit, moving, trial
+from everloop.retraining import benefit, moving, remembered, trial
 from everloop.training import choices
 
 from .bank import DELAY, Bank, Model
@@ -163,12 +163,15 @@ def ours(bank: Bank) -> Replay:
     it.serve(start)
     asked, refused = start, 0
     verdicts: list[GateVerdict] = []
+    known: list[GateVerdict] = []  # the same, or of the last look at one that was on trial
     pending: Model | None = None  # a candidate on trial
     looks = 0
     for step in range(start + 1, bank.stream.steps):
         if pending is not None and looks < trial.LOOKS:
             verdict = bank.gate_again(it.champion, pending, step)
-            looks += verdict.comparison is not None
+            verdict = remembered.judge(verdict, known[:-1], GatePolicy().margin)
+            if verdict.comparison is not None:
+                looks, known[-1] = looks + 1, verdict
             if verdict.promote:
                 it.told.append(f"{step}: {pending} on trial: {verdict.reason}")
                 it.promote(step, pending)
@@ -179,7 +182,11 @@ def ours(bank: Bank) -> Replay:
             it.trained.append(step)
             choice, fits = bank.tried(step)
             it.fits += fits + 1
-            verdicts.append(bank.gate(it.champion, (step, choice)))
+            verdict, fresh = bank.gate(it.champion, (step, choice))
+            if fresh:
+                verdict = remembered.judge(verdict, known, GatePolicy().margin)
+            verdicts.append(verdict)
+            known.append(verdict)
             refused, pending = refused + 1, None
             if verdicts[-1].promote:
                 refused = 0

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-from .decisions import Evidence
+from .decisions import Evidence, GateVerdict
 
 TriggerKind = Literal[
     "performance",  # labels show that the model got worse
@@ -76,7 +76,8 @@ class DecisionRecord:
     ``code`` names the reason for programs; ``changes`` says what would change the decision; ``evidence`` is
     everything that was looked at, first before training, then by the turn. ``stage`` is where a retraining
     is; it ends with an ``outcome`` and ``said``, why. One on ``trial`` has ended, too, but its candidate is
-    judged again as labels come, and may go on then; ``looks``: how often it was. ``again_at``: when that is,
+    judged again as labels come, and may go on then; ``looks``: how often it was, ``last_look``: the verdict
+    then. ``again_at``: when that is,
     when a deferred one is considered again by itself, or a failed turn tried. ``times``: how often the same
     was found in a row, the last time ``newest``; of a retraining, how often it was begun. ``against``: the
     champion that the gate compared the new version with last, where the gate has spoken; ``champion`` is that
@@ -113,6 +114,7 @@ class DecisionRecord:
     newest: datetime | None = None
     against: str | None = None
     looks: int = 0
+    last_look: GateVerdict | None = None
 
     @property
     def compared_with(self) -> str | None:

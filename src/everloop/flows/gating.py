@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +15,7 @@ from everloop.core.models import ModelVersion
 from everloop.core.runs import Run
 from everloop.core.serving import Form
 from everloop.deployment import gate
+from everloop.retraining import remembered
 
 from . import artifacts, champion, compiling, constraints
 from .journal import Document
@@ -28,12 +30,18 @@ NOT_HELD_OUT = (
 
 
 def judge(
-    material: Material, trained: Document, *, fresh: bool = False, rows: np.ndarray | None = None
+    material: Material,
+    trained: Document,
+    *,
+    fresh: bool = False,
+    rows: np.ndarray | None = None,
+    earlier: Sequence[GateVerdict] = (),
 ) -> Document:
     """The verdict on the run that the step ``train`` made, and the champion's version that it is about; how
     the model is served, where its latency had to be measured. ``fresh``: compared on what is new since the
     champion was trained, where that are enough rows. ``rows``: those of the material that the run was not
-    trained on, where these are not the ones that ``train`` has held out."""
+    trained on, where these are not the ones that ``train`` has held out. ``earlier``: verdicts on the
+    candidates before, the newest last."""
     run, known = load(Run, trained["run"]), material.champion
     test_rows = artifacts.from_bytes(artifacts.fetch(material.project, trained["test_rows"]))
     test_rows = test_rows if rows is None else rows
@@ -42,7 +50,7 @@ def judge(
     if known and not lost and trained.get("selected"):
         verdict = GateVerdict(False, NOT_HELD_OUT, against=known[0].version)
     elif known and not lost and not incomparable:
-        verdict = _against_champion(material, run, test_rows, *known, fresh)
+        verdict = _against_champion(material, run, test_rows, *known, fresh, earlier)
     else:
         verdict = _against_constant(material, run, test_rows, np.asarray(trained["constant"]))
         if lost:
@@ -68,15 +76,23 @@ def form(material: Material, run: Run, judged: Document) -> Form:
 
 
 def _against_champion(
-    material: Material, run: Run, rows: np.ndarray, version: ModelVersion, old: Run, fresh: bool
+    material: Material,
+    run: Run,
+    rows: np.ndarray,
+    version: ModelVersion,
+    old: Run,
+    fresh: bool,
+    earlier: Sequence[GateVerdict],
 ) -> GateVerdict:
     """On held-out rows of the challenger that the champion was not trained on either."""
     unseen = rows[~material.seen(old)[rows]]
     if fresh:
         new = unseen[~material.had(old)[unseen]]
-        unseen = new if len(new) >= max(FRESH, material.model.gate.min_rows) else unseen
+        fresh = len(new) >= max(FRESH, material.model.gate.min_rows)
+        unseen = new if fresh else unseen
     answers = material.answers(old, material.table.take(pa.array(unseen)))
-    return _judged(material, run, unseen, champion.aligned(answers, old, run), None, version.version)
+    verdict = _judged(material, run, unseen, champion.aligned(answers, old, run), None, version.version)
+    return remembered.judge(verdict, earlier, material.model.gate.margin) if fresh else verdict
 
 
 def _against_constant(material: Material, run: Run, rows: np.ndarray, constant: np.ndarray) -> GateVerdict:

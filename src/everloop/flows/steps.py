@@ -28,6 +28,7 @@ from everloop.validation import checking, inference
 from . import (
     agreed,
     artifacts,
+    candidates,
     champion,
     constraints,
     data,
@@ -256,7 +257,10 @@ class Steps:
     # -- gate --------------------------------------------------------------------------------------------
 
     def judge(self, trained: Document) -> Document:
-        return gating.judge(self.material, trained, fresh=self.order is not None)
+        if self.order is None:
+            return gating.judge(self.material, trained)
+        earlier = candidates.verdicts(self.material.project, self.material.model)
+        return gating.judge(self.material, trained, fresh=True, earlier=earlier)
 
     def save_verdict(self, tx: Tx, result: Document) -> None:
         verdict = load(GateVerdict, result["verdict"])

@@ -52,15 +52,15 @@ def too_early(record: DecisionRecord, came: int) -> str:
     return "no label has come since the last look" if seen and came <= max(seen) else ""
 
 
-def looked(
-    record: DecisionRecord, better: bool, said: str, came: int | None, later: datetime
-) -> DecisionRecord:
+def looked(record: DecisionRecord, verdict: GateVerdict, came: int | None, later: datetime) -> DecisionRecord:
     """The record after a look; it has no outcome any more where the candidate is better. ``came``: labels
     that there were, None where they could not be asked."""
     value = None if came is None else float(came)
-    found = Evidence("trial", not better, f"Judged again on later labels: {said}", value)
+    found = Evidence("trial", not verdict.promote, f"Judged again on later labels: {verdict.reason}", value)
     record = replace(record, evidence=(*record.evidence, found), looks=record.looks + 1)
-    if better:
+    if verdict.comparison is not None:
+        record = replace(record, last_look=verdict)
+    if verdict.promote:
         return replace(record, outcome="", said="", ended_at=None, again_at=None, changes="")
     if record.looks >= LOOKS:
         return replace(record, stage="ended", again_at=None, changes="")

@@ -25,6 +25,7 @@ class Retraining(Section):
     new_labels: int = Field(500, ge=1, description="So many new labelled rows make it think about it.")
     min_rows: int = Field(50, ge=1, description="New labelled rows, with fewer it waits.")
     production: bool = Field(True, description="Predictions with a label are rows to train on.")
+    past_gains: bool = Field(True, description="Let the gains of the last candidates speak for the next.")
     try_data: bool = Field(
         True, description="Where training.data is all: try which rows to train on, newest or weighted ones."
     )

@@ -9,7 +9,7 @@ from datetime import timedelta
 from tests.stories.loop.town import MODEL, Town, Truth, as_ever, turned, work
 
 from everloop.core.loop import DecisionRecord
-from everloop.flows import models
+from everloop.flows import candidates, models
 from everloop.flows.loop import advancing, asking, following, gathering, pausing, showing, telling
 from everloop.retraining import trial
 from everloop.store import loop, predictions
@@ -113,6 +113,10 @@ def test_one_that_is_no_better_is_let_go_after_three_looks(open_town: Open) -> N
     assert (record.stage, record.again_at) == ("ended", None)
     assert telling.outcome(record).endswith("; nor do later labels show it better, looked at 3 times")
     assert [each.fired for each in record.evidence if each.check == "trial"] == [True] * trial.LOOKS
+    (known,) = candidates.verdicts(town.project, town.project.model(MODEL))
+    assert known == record.last_look
+    assert known.reason in record.evidence[-1].message
+    assert candidates.verdicts(town.project, town.project.model(MODEL), but=record.turn_id) == []
     days(town, 2, as_ever)
     assert not following.is_due(town.project)
     assert champion(town) == "1.0.0"
@@ -220,3 +224,28 @@ def test_one_whose_model_is_gone_from_the_settings_stops_no_other(open_town: Ope
 def put(tx: Tx, record: DecisionRecord) -> None:
     loop.begin(tx, record.model)
     loop.put(tx, record)
+
+
+def after_one_that_gained(open_town: Open, past_gains: bool) -> tuple[Town, DecisionRecord]:
+    """The last candidate seems better than the first that had learnt the changed world, on 122 rows."""
+    town = open_town(on=(), past_gains=past_gains)
+    for each in ((6_000, 50, 50), (260, 260, 50), (260, 260, 50)):
+        for rows in each:
+            town.day_of(turned, rows=rows)
+        asking.ask(town.project, MODEL, force=True)
+        work(town.project)
+    return town, town.decisions()[-1]
+
+
+def test_what_the_last_one_gained_speaks_for_the_next(open_town: Open) -> None:
+    town, record = after_one_that_gained(open_town, past_gains=True)
+    assert (record.stage, record.outcome) == ("ended", "promoted")
+    assert "on 122 unseen rows, a gain that may be chance by itself; with what the last candi" in record.said
+    assert champion(town) == record.version == "1.0.3"
+
+
+def test_it_does_not_where_the_settings_say_so(open_town: Open) -> None:
+    town, record = after_one_that_gained(open_town, past_gains=False)
+    assert (record.stage, record.outcome) == ("trial", "kept")
+    assert record.said.endswith("on 122 unseen rows, a gain that may be chance")
+    assert champion(town) == "1.0.1"

@@ -86,27 +86,27 @@ def test_a_record_says_how_often_it_is_judged_again_and_what_would_change_it():
     record = trial.began(RECORD, LATER)
     assert (record.stage, record.again_at) == ("trial", LATER)
     assert "churn@1.0.1 is judged again 3 times at most, each time by 100 labels" in record.changes
-    record = trial.looked(record, False, "no gain", 200, LATER)
+    record = trial.looked(record, GateVerdict(False, "no gain"), 200, LATER)
     assert "churn@1.0.1 is judged again 2 times at most" in record.changes
     record = trial.waits(record, "37 unseen rows are too few", LATER)
     assert record.looks == 1
     assert record.changes.endswith(" Too early: 37 unseen rows are too few.")
-    record = trial.looked(record, False, "no gain", 200, LATER)
+    record = trial.looked(record, GateVerdict(False, "no gain"), 200, LATER)
     assert "churn@1.0.1 is judged again once more, by 100 labels" in record.changes
-    record = trial.looked(record, False, "no gain", 200, LATER)
+    record = trial.looked(record, GateVerdict(False, "no gain"), 200, LATER)
     assert record.changes == ""
 
 
 def test_nothing_is_said_to_change_one_that_is_better_or_over():
     record = trial.began(RECORD, LATER)
-    assert trial.looked(record, True, "better", 200, LATER).changes == ""
+    assert trial.looked(record, GateVerdict(True, "better"), 200, LATER).changes == ""
     assert trial.ended(record, "churn@2.0.0 is champion now").changes == ""
 
 
 @pytest.mark.parametrize(("came", "early"), [(200, True), (201, False)])
 def test_a_look_takes_labels_that_are_new(came, early):
-    record = trial.looked(RECORD, False, "no gain", 200, LATER)
+    record = trial.looked(RECORD, GateVerdict(False, "no gain"), 200, LATER)
     assert bool(trial.too_early(record, came)) is early
-    unasked = trial.looked(record, False, "It cannot be compared", None, LATER)
+    unasked = trial.looked(record, GateVerdict(False, "It cannot be compared"), None, LATER)
     assert bool(trial.too_early(unasked, came)) is early
     assert not trial.too_early(RECORD, came)

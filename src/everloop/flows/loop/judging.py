@@ -9,7 +9,7 @@ from everloop.core.documents import load
 from everloop.core.errors import NotFound
 from everloop.core.loop import DecisionRecord
 from everloop.core.runs import Run
-from everloop.flows import data, gating
+from everloop.flows import candidates, data, gating
 from everloop.flows.material import Material
 from everloop.flows.project import Project
 from everloop.settings import Model
@@ -32,7 +32,8 @@ def judge(project: Project, record: DecisionRecord) -> tuple[str | None, GateVer
     if (newer := _newer(material)) is not None:
         material = _of(project, model, newer)
         rows = np.flatnonzero(material.labelled & ~material.seen(load(Run, trained["result"]["run"])))
-    judged = gating.judge(material, trained["result"], fresh=True, rows=rows)
+    earlier = candidates.verdicts(project, model, but=turn_id)
+    judged = gating.judge(material, trained["result"], fresh=True, rows=rows, earlier=earlier)
     return judged["champion"], load(GateVerdict, judged["verdict"])
 
 

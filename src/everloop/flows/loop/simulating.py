@@ -138,6 +138,7 @@ def plan_of(rules: Retraining) -> Plan:
         on=tuple(rules.on),
         new_labels=rules.new_labels,
         schedule=rules.schedule,
+        past_gains=rules.past_gains,
     )
 
 
@@ -263,6 +264,8 @@ def _of_rules(model: Model) -> Mapping[str, Any]:
         "on": made.on,
         "new_labels": made.new_labels,
         "schedule": made.schedule,
+        "past_gains": made.past_gains,
+        "margin": model.gate_policy().margin,
         "window": spans.seconds(model.monitoring.window),
         "window_rows": model.monitoring.min_rows,
         "min_samples": model.monitoring.drift_min_samples,

@@ -9,9 +9,10 @@ from everloop.core import spans
 from everloop.core.decisions import GateVerdict
 from everloop.core.errors import MLOpsError, Unavailable
 from everloop.core.loop import DecisionRecord
+from everloop.flows import candidates
 from everloop.flows import loop as rooms
 from everloop.flows.project import Project
-from everloop.retraining import trial
+from everloop.retraining import remembered, trial
 from everloop.store import models, predictions
 from everloop.store.predictions import Wanted
 
@@ -43,13 +44,13 @@ def look(project: Project, record: DecisionRecord) -> DecisionRecord:
         return replace(record, again_at=now + retry)
     except Exception as error:  # noqa: BLE001 (a model may raise anything, and others wait behind it)
         said = error.message if isinstance(error, MLOpsError) else f"{type(error).__name__}: {error}"
-        return trial.looked(record, False, f"It cannot be compared: {said}", None, later)
+        return trial.looked(record, GateVerdict(False, f"It cannot be compared: {said}"), None, later)
     if verdict.comparison is None:
         return trial.waits(record, verdict.reason, later)
     if verdict.promote:
         rollout = following.chosen(project, record.model, record.compared_with)
         record = replace(record, rollout=rollout)
-    return trial.looked(record, verdict.promote, verdict.reason, came, later)
+    return trial.looked(record, verdict, came, later)
 
 
 def _span(project: Project, record: DecisionRecord) -> tuple[datetime, datetime]:
@@ -60,6 +61,8 @@ def _span(project: Project, record: DecisionRecord) -> tuple[datetime, datetime]
 
 
 def _judged(project: Project, record: DecisionRecord, since: datetime, until: datetime) -> GateVerdict:
+    model = project.model(record.model)
+    policy = trial.policy(model.gate_policy())
     verdict: GateVerdict = rooms.versus.judge(
         project,
         record.model,
@@ -67,7 +70,8 @@ def _judged(project: Project, record: DecisionRecord, since: datetime, until: da
         record.version or "",
         since,
         until,
-        trial.policy(project.model(record.model).gate_policy()),
+        policy,
         MOST_ROWS,
     )
-    return verdict
+    earlier = candidates.verdicts(project, model, but=record.turn_id)
+    return remembered.judge(verdict, earlier, policy.margin)

@@ -36,6 +36,7 @@ class Plan:
     canary: int = 0
     limit: int | None = None
     margin: float = 0.0
+    past_gains: bool = True
 
 
 @dataclass(frozen=True)

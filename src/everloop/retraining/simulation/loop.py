@@ -23,7 +23,7 @@ import numpy as np
 from everloop.core.decisions import Decision, Evidence, GateVerdict, RetrainPolicy
 from everloop.core.errors import Invalid, TooFewRows
 from everloop.core.loop import Action, DecisionRecord, Order, Outcome
-from everloop.retraining import benefit, moving, policy, records, triage, trial
+from everloop.retraining import benefit, moving, policy, records, remembered, triage, trial
 from everloop.retraining.triage import Before, Facts, Ruling, Sign
 
 from .days import Days
@@ -280,14 +280,23 @@ class Loop(Days):
         return trained
 
     def _judged(self, trained: Trained) -> GateVerdict:
-        serving, rows = self.kept.champion, trained.held
+        serving, rows, fresh = self.kept.champion, trained.held, False
         if serving is not None:
             unseen = rows[~serving.has_seen(len(self.world.times))[rows]]
             new = unseen[~serving.had(len(self.world.times))[unseen]]
-            rows = new if len(new) >= FRESH else unseen
+            fresh = len(new) >= FRESH
+            rows = new if fresh else unseen
         champion = None if serving is None else self.answers(serving, rows)
         answers = self.world.answers(trained.model, rows)
-        return self.world.judge(rows, champion, trained, answers, serving.name if serving else "")
+        verdict = self.world.judge(rows, champion, trained, answers, serving.name if serving else "")
+        return remembered.judge(verdict, self._earlier(), self.plan.margin) if fresh else verdict
+
+    def _earlier(self, but: Version | None = None) -> list[GateVerdict]:
+        """On the candidates before, as ``flows.candidates`` tells them."""
+        if not self.plan.past_gains:
+            return []
+        there = [each for each in self.kept.versions if each.challenged and each is not but]
+        return [self.kept.records[each.decision_id].last_look or each.verdict for each in there]
 
     def _made(self, job: Job, trained: Trained, verdict: GateVerdict) -> Version:
         until = self.complete_until()
@@ -357,11 +366,11 @@ class Loop(Days):
             rows, self.answers(serving, rows), version.trained, self.answers(version, rows), serving.name,
             again=True,
         )  # fmt: skip
+        verdict = remembered.judge(verdict, self._earlier(but=version), self.plan.margin)
         if verdict.comparison is None:  # too few labels
             kept.records[record.decision_id] = trial.waits(record, verdict.reason, later)
             return
-        after = trial.looked(record, verdict.promote, verdict.reason, len(rows), later)
-        kept.records[record.decision_id] = after
+        kept.records[record.decision_id] = trial.looked(record, verdict, len(rows), later)
         if verdict.promote:
             self._go_out(replace(version, verdict=verdict))
 
