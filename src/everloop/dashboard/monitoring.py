@@ -18,6 +18,7 @@ _MOST_COURSES = 8
 _MOST_METRICS = 3
 _HIGHEST = 10.0  # effects are drawn up to there
 _CLEAR = "rgba(0,0,0,0)"
+_AXES = {"text": "length of the text", "duration": "hours", "time of day": "hour of the day"}
 _LONGEST = 40  # characters of a level beside its bar
 BADGES = {"critical": "stopped", "warning": "not", "info": ""}
 
@@ -95,7 +96,9 @@ def shape(shown: Shape) -> Figure:
     layout["yaxis"] |= {"tickformat": ".0%", "rangemode": "tozero"}
     layout["xaxis"] |= {"type": "date"} if shown.kind == "date" else {}
     layout["xaxis"] |= {"type": "category"} if shown.names else {}
-    layout["xaxis"] |= {"title": {"text": "length of the text"}} if shown.kind == "text" else {}
+    if shown.kind in _AXES:  # where the legend is else
+        layout["xaxis"] |= {"title": {"text": _AXES[shown.kind]}}
+        layout["legend"] |= {"y": 1.02, "yanchor": "bottom"}
     return {"data": data, "layout": layout | {"height": 250, "barmode": "group"}}
 
 
@@ -115,6 +118,8 @@ def _steps(name: str, shown: Shape, shares: Sequence[float], colour: str, fill: 
     ends: list[Any] = list(shown.ends)
     if shown.kind == "date":
         ends = [each * 1000 for each in ends]
+    elif shown.kind in ("duration", "time of day"):
+        ends = [each / 3600 for each in ends]
     y = [*shares, shares[-1]]
     line = {"color": colour, "width": 1.5, "shape": "hv"}
     return {

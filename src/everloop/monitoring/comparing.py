@@ -30,6 +30,7 @@ DISTANCE, VARIATION, MISSING, NEW = 0.05, 0.03, 0.01, 0.002
 less what chance makes, of a share of missing values, of a new level."""
 _WIDE = 1.358  # 95 % of a Kolmogorov distance
 _LIKELY = 1.96
+_FAR = 10_000  # standard deviations; farther has no decimals
 _SETTLED = 10  # of one variance: rows enough for the tail of a share to be smooth
 
 
@@ -137,28 +138,43 @@ def _number(beside: _Beside, bins: Bins) -> Compared:
         chances.append(int(settled.sum()) * float(each[settled].min()))
     least = evidence.least(rows / float(usual.effect[count]), there / float(longer.effect[count]))
     p_value = min(1.0, max(least, len(chances) * min(chances)))
-    mean, spread = here.mean(feature) or 0.0, here.deviation(feature) or 0.0
-    moved = (mean - feature.centre) / feature.scale
     width = _WIDE / np.sqrt(free_rows)
-    thing = {"text": "length of ", "date": "", "number": ""}.get(feature.kind, "")
-    before = 0.0 if feature.constant else feature.scale
-    told = (
-        f"{thing}'{feature.name}': mean {words.number(feature.centre, feature.kind)} → "
-        f"{words.number(mean, feature.kind)} ({moved:+.2f} sd), sd {words.spread(before, feature.kind)} → "
-        f"{words.spread(spread, feature.kind)}, KS distance {distance:.3f} (floor {DISTANCE}), "
-        f"{words.chance(p_value)}"
-    )
+    told, moments = _moments(feature, here)
+    told = f"{told}, KS distance {distance:.3f} (floor {DISTANCE}), {words.chance(p_value)}"
     return Compared(
         "data", feature.name, "ks", p_value, distance >= DISTANCE, told,
         value=distance, usual=0.0, low=max(0.0, distance - width), high=min(1.0, distance + width),
         floor=DISTANCE,
         details={
-            "mean": mean, "usual_mean": feature.centre, "sd": spread, "usual_sd": feature.scale,
-            "shift": moved, "rows": rows, "independent_rows": rows / float(usual.effect[count]),
+            **moments, "rows": rows, "independent_rows": rows / float(usual.effect[count]),
             "direction": "up" if gaps[place] < 0 else "down",
         },
         parts=parts, part=int(np.argmax(np.abs(parts))) if parts.size else 0,
     )  # fmt: skip
+
+
+def _moments(feature: FeatureReference, here: FeatureWindow) -> tuple[str, dict[str, float | None]]:
+    """Mean and standard deviation, in words and numbers; of values too far off to add up, their range."""
+    thing = "length of " if feature.kind == "text" else ""
+    before = 0.0 if feature.constant else feature.scale
+    mean, spread, moved = here.mean(feature), here.deviation(feature), None
+    if mean is None or spread is None:
+        told = f"{thing}'{feature.name}': from {_told(feature, here.minimum)} to "
+        told += f"{_told(feature, here.maximum)}, usually from {_told(feature, feature.minimum)} to "
+        told += _told(feature, feature.maximum)
+    else:
+        moved = (mean / 2 - feature.centre / 2) / (feature.scale / 2)  # twice 10^308 is none
+        by = "" if feature.constant else f" ({moved:{'+.2f' if abs(moved) < _FAR else '+.3g'}} sd)"
+        told = f"{thing}'{feature.name}': mean {_told(feature, feature.centre)} → "
+        told += f"{_told(feature, mean)}{by}, sd {words.spread(before, feature.kind)} → "
+        told += words.spread(spread, feature.kind)
+    return told, {
+        "mean": mean, "usual_mean": feature.centre, "sd": spread, "usual_sd": before, "shift": moved,
+    }  # fmt: skip
+
+
+def _told(feature: FeatureReference, value: float | None) -> str:
+    return words.number(value, feature.kind, feature.type)
 
 
 def _distance_chance(distance: float, rows: float, freedom: float) -> float:
@@ -260,9 +276,10 @@ def _constant(beside: _Beside) -> list[Compared]:
         return []
     free = here.present / float(feature.dependence.at(here.rows).effect[:-1].max(initial=1.0))
     chance = float(max(beside.shares[at[0]], 1 / beside.present) ** max(free - 1, 0))
-    value = words.number(here.minimum, feature.kind)
+    value = _told(feature, here.minimum)
     if feature.kind == "text":
-        value = f"{value} letters long" if here.minimum else "empty"
+        value = f"{value} {'letter' if here.minimum == 1 else 'letters'} long" if here.minimum else "empty"
+    named = None
     if feature.levels is not None:
         listed = feature.levels.names
         named = listed[at[0]] if at[0] < len(listed) else next(iter(here.named), None)
@@ -273,7 +290,7 @@ def _constant(beside: _Beside) -> list[Compared]:
             f"'{feature.name}': all {words.rows(here.present)} are {value}; in the reference they differ, "
             f"{words.chance(chance)}",
             level="critical", value=1.0, usual=float(beside.shares.max()),
-            details={"value": here.minimum if feature.bins is not None else value.strip("'")},
+            details={"value": here.minimum if feature.levels is None else named, "words": value},
         )
     ]  # fmt: skip
 

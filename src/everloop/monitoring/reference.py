@@ -217,8 +217,7 @@ class _Builder:
         slots, gone, dependence = self.counted(cells, grouped, components, shares, ks=True)
         missing = 0 if whole else int(np.isnan(values).sum())
         infinite = values[np.isinf(values)] if finite.size + missing < values.size else finite[:0]
-        with np.errstate(over="ignore", invalid="ignore"):
-            centre, scale = (float(finite.mean()), float(finite.std())) if finite.size else (0.0, 1.0)
+        centre, scale = _moments(finite)
         least, most = (float(finite.min()), float(finite.max())) if finite.size else (None, None)
         if kind == "number" and least != most:
             picked = located[self.sampled]
@@ -231,8 +230,8 @@ class _Builder:
             negative=int((infinite < 0).sum()),
             positive=int((infinite > 0).sum()),
             empty=held.empty,
-            centre=centre if np.isfinite(centre) else 0.0,
-            scale=scale if np.isfinite(scale) and scale > 0 else 1.0,
+            centre=centre,
+            scale=scale,
             minimum=least,
             maximum=most,
             slots=slots,
@@ -322,6 +321,18 @@ class _Builder:
         return time_chunks.fit(
             moved, rows // count, np.maximum(variance * share, 1e-6), 6.0, fewest=fewest, margin=1.0
         )
+
+
+def _moments(finite: Floats) -> tuple[float, float]:
+    """Mean and standard deviation, 1 where there is none; in parts of the greatest where they overflow."""
+    if not finite.size:
+        return 0.0, 1.0
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean, deviation = float(finite.mean()), float(finite.std())
+    if not np.isfinite(mean) or not np.isfinite(deviation):
+        greatest = float(np.abs(finite).max())
+        mean, deviation = (float(part) * greatest for part in _moments(finite / greatest))
+    return mean, deviation if deviation > 0 else 1.0
 
 
 def _same_sizes(like: Dependence, width: int) -> Dependence:

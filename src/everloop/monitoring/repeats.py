@@ -70,8 +70,14 @@ def stuck(
     staying = {}
     for name, each in samples.items():
         if name in constant:
-            value = constant[name].details.get("value")
-            text = f"'{name}' is stuck: all {words.rows(each.codes.size)} are {_shown(value)}."
+            there = np.flatnonzero(each.codes >= 0)
+            if (each.codes[there] != each.codes[there[:1]]).any():
+                continue  # levels that are too rare to be told apart in a summary
+            value = _value(each, int(there[0])) if there.size else None
+            told = f"'{value}'" if isinstance(each.held, Coded) else constant[name].details["words"]
+            text = f"'{name}' is stuck: all {words.rows(there.size)} with a value are {told}."
+            if there.size == each.codes.size:
+                text = f"'{name}' is stuck: all {words.rows(there.size)} are {told}."
             yield _result(name, text, 0, each.codes.size, value)
         elif in_time and (span := _longest(each, usual.features.get(name) if usual else None)) is not None:
             staying[name] = span
@@ -82,7 +88,7 @@ def stuck(
         value = _value(samples[name], span[0])
         size = samples[name].codes.size
         text = (
-            f"'{name}' is stuck at {_shown(value)} in {words.rows(span[1])} in a row, "
+            f"'{name}' is stuck at {_shown(value, samples[name])} in {words.rows(span[1])} in a row, "
             f"{words.share(span[1] / size)} of those looked at; usually it varies."
         )
         yield _result(name, text, span[0], span[1], value)
@@ -152,8 +158,9 @@ def _value(sample: Sample, at: int) -> object:
     return held.levels[held.codes[at]] if isinstance(held, Coded) else float(held.values[at])
 
 
-def _shown(value: object) -> str:
-    return words.number(value) if isinstance(value, float) else f"'{value}'"
+def _shown(value: object, sample: Sample) -> str:
+    feature = sample.feature
+    return words.number(value, feature.kind, feature.type) if isinstance(value, float) else f"'{value}'"
 
 
 def _overlap(one: Span, other: Span) -> bool:

@@ -69,7 +69,7 @@ def _number(name: str, sample: Sample, usual: FeatureTexture | None) -> Iterator
     if spike is None:
         return
     feature, rest = sample.feature, sample.values[sample.values != spike.value]
-    shown = words.number(spike.value, feature.kind)
+    shown = words.number(spike.value, feature.kind, feature.type)
     if rest.size and _clipped(sample, spike):
         text = (
             f"'{name}' is clipped at {shown}: {words.share(spike.share)} of the rows are exactly there; "

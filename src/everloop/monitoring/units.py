@@ -39,7 +39,8 @@ class Conversion:
     words: str
 
     def undone(self, values: Floats) -> Floats:
-        return (values - self.offset) / self.factor
+        with np.errstate(over="ignore"):
+            return (values - self.offset) / self.factor
 
     @property
     def far(self) -> bool:
@@ -143,7 +144,9 @@ def _named(sample: Sample) -> Iterator[Conversion]:
     width = max(float(usual[2] - usual[0]), 1e-300)
     for each in _ALL:
         ends = np.sort(each.undone(np.asarray([lower, middle, upper])))
-        if np.abs(ends - usual).max() <= width:
+        with np.errstate(over="ignore", invalid="ignore"):
+            near = np.abs(ends - usual).max() <= width
+        if near:
             yield each
 
 

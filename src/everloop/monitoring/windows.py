@@ -60,19 +60,27 @@ class FeatureWindow:
         return int(self.counts.sum())
 
     def mean(self, reference: FeatureReference) -> float | None:
-        if not self.present:
+        """None without values, and where some lie too far off to be added up."""
+        if not self.present or self._far(reference):
             return None
         if self.minimum is not None and self.minimum == self.maximum:
             return self.minimum
-        return reference.centre + reference.scale * self.total / _UNIT / self.present
+        return reference.centre + reference.scale * (self.total / _UNIT / self.present)
 
     def deviation(self, reference: FeatureReference) -> float | None:
-        if not self.present:
+        """None where there is no mean."""
+        if not self.present or self._far(reference):
             return None
         if self.minimum is not None and self.minimum == self.maximum:
             return 0.0
         mean = self.total / _UNIT / self.present
         return float(reference.scale * np.sqrt(max(self.squares / _SQUARE / self.present - mean**2, 0.0)))
+
+    def _far(self, reference: FeatureReference) -> bool:
+        if self.minimum is None or self.maximum is None or self.minimum == self.maximum:
+            return False
+        reach = _FARTHEST * reference.scale
+        return self.minimum < reference.centre - reach or self.maximum > reference.centre + reach
 
     def __add__(self, other: FeatureWindow) -> FeatureWindow:
         return FeatureWindow(
@@ -291,7 +299,10 @@ def _sums(finite: Floats, feature: FeatureReference) -> tuple[int, int]:
     total = squares = 0
     for start in range(0, finite.size, _BLOCK * 32):
         with np.errstate(over="ignore"):
-            far = (finite[start : start + _BLOCK * 32] - feature.centre) / feature.scale
+            some = finite[start : start + _BLOCK * 32]
+            far = (some - feature.centre) / feature.scale
+            if not np.isfinite(far).all():
+                far = some / feature.scale - feature.centre / feature.scale
         np.clip(far, -_FARTHEST, _FARTHEST, out=far)
         total += int(np.rint(far * _UNIT).astype(np.int64).sum())
         steps = np.rint(far * far * _SQUARE).astype(np.int64)

@@ -9,11 +9,16 @@ from everloop.core import spans
 from .columns import Kind
 
 
-def number(value: float | None, kind: Kind = "number") -> str:
-    """A few significant digits; a date as a day or a moment."""
+def number(value: float | None, kind: Kind = "number", type_name: str = "") -> str:
+    """A few significant digits; a date as a day or a moment, a duration as a span."""
     if value is None:
         return "none"
     if kind == "date":
+        if type_name.startswith("duration"):
+            return f"{'-' if value < 0 else ''}{spans.words(abs(value))}"
+        if type_name.startswith(("time32", "time64")):
+            minutes, seconds = divmod(round(value), 60)
+            return f"{minutes // 60:02}:{minutes % 60:02}" + (f":{seconds:02}" if seconds else "")
         try:
             moment = datetime.fromtimestamp(value, tz=UTC)
         except (OverflowError, ValueError, OSError):

@@ -75,7 +75,7 @@ def beside(before: object, now: object, alpha: float) -> Beside:
     results = _checked(usual, window, table, alpha)
     drifted = damage.drifted(results)
     drawn = shapes.of(usual, window, drifted[:MOST_SHAPES], results)
-    left, chance = len(drifted[MOST_SHAPES:]), overall.p_value(usual, window, results)
+    left, chance = len(drifted) - len(drawn), overall.p_value(usual, window, results)
     return Beside((usual.rows, window.rows), tuple(results), tuple(drawn), left, chance)
 
 

@@ -9,13 +9,15 @@ import numpy as np
 
 from everloop.core.monitoring import Result
 from everloop.monitoring.bins import Bins
+from everloop.monitoring.columns import Floats
 from everloop.monitoring.levels import Levels
-from everloop.monitoring.reference import Reference
+from everloop.monitoring.reference import FeatureReference, Reference
 from everloop.monitoring.windows import FeatureWindow, Window
 
 MOST_LEVELS = 12
 MOST_VALUES = 20  # of a number that is drawn value by value
 _BARS = 30
+_WIDEST = 1e306  # beyond it what draws has no numbers for its margins
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ def of(
     family: str = "data",
 ) -> list[Shape]:
     """Of these features, in their order, with what was found about each; of those that have no values on
-    either side there is nothing to draw."""
+    either side there is nothing to draw, nor of those that no axis holds."""
     found = (_shape(reference, window, name, family, results) for name in names)
     return [each for each in found if each is not None]
 
@@ -59,7 +61,10 @@ def _shape(
     if feature.bins is not None and feature.bins.total and _is_counted(feature.bins, feature.kind):
         names, usual, now = _value_bars(feature.bins, here)
     elif feature.bins is not None and feature.bins.total:
-        ends, usual, now = _bars(feature.bins, here)
+        bars = _bars(feature.bins, here)
+        if bars is None:
+            return None
+        ends, usual, now = bars
     elif feature.levels is not None:
         names, usual, now = _level_bars(feature.levels, here)
     else:
@@ -69,9 +74,16 @@ def _shape(
         if each.subject == name and (each.family == "prediction") == (family == "prediction") and each.fired
     ]  # fmt: skip
     return Shape(
-        name, family, feature.kind, names, ends, usual, now,
+        name, family, _kind(feature), names, ends, usual, now,
         (feature.missing / feature.rows, here.missing / max(here.rows, 1)), messages[0] if messages else "",
     )  # fmt: skip
+
+
+def _kind(feature: FeatureReference) -> str:
+    """How its axis is read: a date, but for spans and times of the day."""
+    if feature.type.startswith(("duration", "time32", "time64")):
+        return "duration" if feature.type.startswith("duration") else "time of day"
+    return feature.kind
 
 
 Bars = tuple[tuple[float, ...], tuple[float, ...], tuple[float, ...]]
@@ -80,20 +92,35 @@ Bars = tuple[tuple[float, ...], tuple[float, ...], tuple[float, ...]]
 LevelBars = tuple[tuple[str, ...], tuple[float, ...], tuple[float, ...]]
 
 
-def _bars(bins: Bins, here: FeatureWindow) -> Bars:
-    """Of equal width over where nearly all of both lies."""
+def _bars(bins: Bins, here: FeatureWindow) -> Bars | None:
+    """Of equal width over where nearly all of both lies; None where that is too wide to be drawn."""
     least = min(float(bins.edges[0]), here.minimum if here.minimum is not None else np.inf)
     most = max(float(bins.edges[-1]), here.maximum if here.maximum is not None else -np.inf)
     at = np.concatenate([[least], bins.edges, [most]])
     usual = np.concatenate([[0.0], np.cumsum(bins.shares)])
     now = np.concatenate([[0.0], np.cumsum(here.counts / here.present)])
-    low = min(float(np.interp(0.005, each, at)) for each in (usual, now))
-    high = max(float(np.interp(0.995, each, at)) for each in (usual, now))
+    lines = ((at, usual), _known(at, now, here))
+    low = min(float(np.interp(0.005, shares, places)) for places, shares in lines)
+    high = max(float(np.interp(0.995, shares, places)) for places, shares in lines)
     if not low < high:
         low, high = low - 0.5, high + 0.5
-    ends = np.linspace(low, high, _BARS + 1)
-    shares = [tuple(map(float, np.diff(np.interp(ends, at, each)))) for each in (usual, now)]
-    return tuple(map(float, ends)), shares[0], shares[1]
+    if high - low > _WIDEST:
+        return None
+    ends = low + np.linspace(0, 1, _BARS + 1) * (high - low)
+    drawn = [tuple(map(float, np.diff(np.interp(ends, *line)))) for line in lines]
+    return tuple(map(float, ends)), drawn[0], drawn[1]
+
+
+def _known(at: Floats, now: Floats, here: FeatureWindow) -> tuple[Floats, Floats]:
+    """Places and the share of rows up to them: nothing lies below the least value or above the greatest,
+    which tells where rows beyond all bins are."""
+    if here.minimum is None or here.maximum is None:
+        return at, now
+    least, most = float(np.nextafter(here.minimum, -np.inf)), here.maximum
+    places = np.concatenate([at, [least, most]])
+    shares = np.concatenate([np.where(at <= least, 0.0, np.where(at >= most, 1.0, now)), [0.0, 1.0]])
+    order = np.lexsort((shares, places))
+    return places[order], shares[order]
 
 
 def _is_counted(bins: Bins, kind: str) -> bool:
