@@ -271,7 +271,7 @@ def _found(checked: Checked) -> str:
 def _show_check(checked: Checked, *, everything: bool = False) -> None:
     said = f"{checked.model}@{checked.version}, {_window(checked)}: {checked.rows:,} rows"
     many = sum(not each.unable for each in checked.results)
-    found = _found(checked)
+    found = late.output.shown(_found(checked))
     late.output.line(f"{said}, {many} things checked; {found if checked.findings else 'nothing fired'}.")
     _show_each(checked.results if everything else checked.findings)
 
@@ -286,4 +286,4 @@ def _show_results(results: Sequence[Result]) -> None:
 def _show_each(results: Sequence[Result]) -> None:
     for each in sorted(results, key=lambda each: (not each.fired, not each.unable)):
         mark = each.level if each.fired else "not checked" if each.unable else "as usual"
-        late.output.line(f"  {mark}: {each.message}")
+        late.output.line(f"  {mark}: {late.output.shown(each.message)}")

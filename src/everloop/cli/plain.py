@@ -5,21 +5,22 @@ from __future__ import annotations
 
 import re
 
+from everloop.core import unseen
+
 _MOST = 300  # characters of a word: a path may be as long
 _NAME = 60
-_UNSEEN = "\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff"  # but \t and \n
 _LONG = re.compile(rf"\S{{{_MOST + 1},}}")
 
 
 def text(given: str) -> str:
     """Control characters, also those that turn the direction of writing, are escaped as in Python; words of
     more than 300 characters end in …"""
-    return _LONG.sub(lambda word: cut(word[0], _MOST), _escaped(given, _UNSEEN))
+    return _LONG.sub(lambda word: cut(word[0], _MOST), unseen.escaped(given))
 
 
 def inline(given: str) -> str:
     """The same in one line: line ends and tabs are escaped, too."""
-    return text(_escaped(given, "\t\n"))
+    return text(unseen.inline(given))
 
 
 def name(given: str) -> str:
@@ -29,7 +30,3 @@ def name(given: str) -> str:
 
 def cut(given: str, most: int) -> str:
     return given if len(given) <= most else f"{given[: most - 1]}…"
-
-
-def _escaped(given: str, characters: str) -> str:
-    return re.sub(f"[{characters}]", lambda one: one[0].encode("unicode_escape").decode("ascii"), given)

@@ -9,6 +9,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
+from everloop.core import unseen
+
 Filters = Mapping[str, Callable[[Any], str]]
 
 
@@ -24,9 +26,15 @@ def plain(template: str, filters: Filters, **values: Any) -> str:
         loader=PackageLoader("everloop.dashboard"),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=_seen,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     environment.filters.update(filters)
     made: str = environment.get_template(template).render(**values)
     return made
+
+
+def _seen(value: Any) -> Any:
+    """A name with characters that turn the direction of writing would turn the sentence around it."""
+    return unseen.escaped(value) if isinstance(value, str) and not isinstance(value, Markup) else value

@@ -17,7 +17,7 @@ from tests.stories.alerts.incidents import NOON, checked, drift, project, take, 
 
 from everloop.core.errors import Conflict, Invalid, NotFound, UnknownModel
 from everloop.flows import history
-from everloop.flows.alerts import closing, delivering, raising, showing, silencing
+from everloop.flows.alerts import closing, delivering, raising, showing, silencing, texts
 from everloop.flows.project import Project
 from everloop.store import outbox
 from everloop.store.database import Row
@@ -62,6 +62,16 @@ def test_findings_of_a_model_are_one_alert_that_repeats_update(tmp_path: Path) -
     assert showing.listed(here, "iris") == [second]
     assert told(here) == [("team", "opened", "critical")]
     assert kinds(here) == ["alerted"]
+
+
+def test_names_from_data_do_not_command_who_reads_the_message(tmp_path: Path) -> None:
+    here = project(tmp_path, channels=NOBODY)
+    name = "age\n- [critical] \u202ex\x1b[2J"
+    (alert,) = take(here, drift(name), damage=f"'{name}' moves the answers", proposal=f"Repair '{name}'.")
+    told = texts.message(here, alert, "opened")
+    assert not set(alert.title + told.title + told.text) & {"\u202e", "\x1b"}
+    assert "\n- [critical]" not in told.text
+    assert r"\u202ex\x1b[2J" in told.title
 
 
 def test_models_have_alerts_of_their_own(tmp_path: Path) -> None:

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from everloop.cli import errors, output, plain
+from everloop.cli import errors, monitor, output, plain
 from everloop.core.errors import Invalid
+from everloop.core.monitoring import Result
 
 
 @pytest.mark.parametrize(
@@ -128,3 +129,9 @@ def test_without_a_terminal_lines_end_where_their_text_does(capsys: pytest.Captu
     assert heading.split() == ["name", "why"]
     assert len(heading) < 12
     assert all(each == each.rstrip() for each in rows)
+
+
+def test_a_finding_is_one_line_whatever_its_column_is_called(capsys: pytest.CaptureFixture[str]) -> None:
+    found = Result("data", "a", "ks", True, "'a\n  critical: b' moved")
+    monitor._show_results([found])
+    assert capsys.readouterr().out == "  info: 'a\\n  critical: b' moved\n"

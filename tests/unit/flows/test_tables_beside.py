@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from everloop.dashboard import comparison as pages
 from everloop.flows.monitoring import comparing
 from everloop.flows.monitoring.comparing import Beside
 
@@ -106,3 +107,11 @@ def test_what_no_axis_holds_is_said_and_not_drawn() -> None:
     assert not found.shapes
     assert found.more == 1
     assert said(found, "ks")
+
+
+def test_a_name_that_turns_the_direction_of_writing_is_escaped_on_the_page() -> None:
+    name = "b\u202enp.exe\x1b[31m"
+    found = comparing.beside(pa.table({name: [1.0] * ROWS}), pa.table({name: [2.0] * ROWS}), 0.05)
+    page = pages.render(found, "usual", "now")
+    assert r"<h3>b\u202enp.exe\x1b[31m</h3>" in page
+    assert "b\u202enp" not in page

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from urllib.parse import quote
 
+from everloop.core import unseen
 from everloop.core.documents import dump
 from everloop.core.monitoring import Alert, EventKind, Finding, Level, Message
 from everloop.flows.project import Project
@@ -118,8 +119,8 @@ def _lines(project: Project, alert: Alert) -> list[str]:
     lines += [f"- {found(each)}" for each in alert.findings[:_SHOWN]]
     if more := len(alert.findings) - _SHOWN:
         lines += [f"- and {more} more"] if more > 0 else []
-    lines += ["", f"Expected damage: {alert.damage or 'not known'}"]
-    lines += [f"What was done or is proposed: {alert.proposal or 'nothing yet'}"]
+    lines += ["", f"Expected damage: {_line(alert.damage) or 'not known'}"]
+    lines += [f"What was done or is proposed: {_line(alert.proposal) or 'nothing yet'}"]
     if alert.status == "closed":
         lines += ["", f"Closed by {alert.closed_by}: {alert.reason}"]
     else:
@@ -138,6 +139,10 @@ def _short(alert: Alert) -> dict[str, object]:
     }
 
 
+def _line(text: str) -> str:
+    return unseen.escaped(" ".join(text.split()))
+
+
 def _clipped(text: str) -> str:
-    line = " ".join(text.split())
+    line = _line(text)
     return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 1]}…"
