@@ -22,7 +22,7 @@ from .refusals import errors_as
 from .shown import shown
 
 _OWN = ("drift_detected", "unable", "reason", "data_drift", "model_drift", "custom")  # keys of the answer
-LOWER_IS_BETTER = ("loss", "error", "rmse", "mae", "mse", "brier", "latency")
+LOWER_IS_BETTER = ("loss", "error", "rmse", "mae", "mse", "brier", "latency", "mape", "median_ae")
 
 
 class DataDrift(TypedDict):

@@ -12,6 +12,7 @@ import pytest
 from everloop import DriftDetectionError, DriftDetector, Invalid
 from everloop.core.monitoring import Result
 from everloop.monitoring import checks, overall, reference, windows
+from everloop.retraining import policy
 
 rng = np.random.default_rng(8)
 FEW = (rng.random(1_000) < 0.2).astype(float)
@@ -293,3 +294,10 @@ def test_a_column_that_is_lost_is_told_once() -> None:
     assert found["features"]["y"][0].startswith("'y' is missing in 100.0 % of 1,000 rows")
     assert found["drift_detected"]
     assert found["p_value"] == 0
+
+
+@pytest.mark.parametrize("name", sorted(policy.LOWER_IS_BETTER))
+def test_of_all_metrics_of_training_it_is_known_which_way_is_worse(name: str) -> None:
+    assert DriftDetector().detect_model_drift({name: 0.1}, {name: 0.3})["drift_detected"]
+    assert not DriftDetector().detect_model_drift({name: 0.3}, {name: 0.1})["drift_detected"]
+    assert not DriftDetector().detect_model_drift({f"val_{name}": 0.3}, {f"val_{name}": 0.1})["drift_detected"]
