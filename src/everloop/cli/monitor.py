@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from everloop.core.errors import Invalid
+
 from . import late
 from .call import Call, command, group
 
@@ -201,6 +203,7 @@ def profile(
       everloop monitor profile new.parquet --like usual.json --to new.json
       everloop monitor compare usual.json new.json
     """
+    _not_one_of(to, file, like)
     comparing = late.monitoring.comparing
     made = comparing.profile(str(file), comparing.read_profile(like) if like else None)
     with call.project() as project:
@@ -228,6 +231,7 @@ def compare(
       everloop monitor compare january.csv february.csv
       everloop monitor compare january.csv february.csv --to compared.html
     """
+    _not_one_of(to, before, now)
     comparing = late.monitoring.comparing
     found = comparing.beside(comparing.read_profile(before), comparing.read_profile(now), alpha)
     path = to.absolute() if to else None
@@ -287,3 +291,10 @@ def _show_each(results: Sequence[Result]) -> None:
     for each in sorted(results, key=lambda each: (not each.fired, not each.unable)):
         mark = each.level if each.fired else "not checked" if each.unable else "as usual"
         late.output.line(f"  {mark}: {late.output.shown(each.message)}")
+
+
+def _not_one_of(to: Path | None, *read: Path | None) -> None:
+    """What is written must not replace what it is made of."""
+    for each in read:
+        if to is not None and each is not None and to.exists() and each.exists() and to.samefile(each):
+            raise Invalid(f"{to} is what is read, and would be replaced.", remedy="Name another file.")

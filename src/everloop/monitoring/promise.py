@@ -27,6 +27,7 @@ from .reference import FeatureReference, Reference
 POWER = 0.9
 MONTH = 30 * 86_400.0
 _LARGEST = 8.0  # standard deviations
+_MOST_COUNTED = 1e9  # rows; of more a binomial distribution is that of so many
 
 
 def promise(
@@ -215,10 +216,12 @@ def _needed(plan: _Plan, feature: FeatureReference, rows: float, is_voice: bool)
 
 
 def _missing_power(before: float, needed: list[tuple[float, float]], change: float) -> float:
-    return 1 - sum(
-        float(bdtr(least - 1, int(free), min(before + change, 1.0))) if least <= free else 1.0
-        for free, least in needed
-    )
+    missed = 0.0
+    for rows, least in needed:
+        part = min(1.0, _MOST_COUNTED / max(rows, 1.0))
+        free, wanted = int(part * rows), np.rint(part * least)
+        missed += float(bdtr(wanted - 1, free, min(before + change, 1.0))) if least <= rows else 1.0
+    return 1 - missed
 
 
 def _correlation(plan: _Plan) -> float | None:

@@ -100,7 +100,7 @@ class ModelMonitoring:
             Metrics(
                 total_predictions=seen.calls,
                 failed_predictions=seen.failures,
-                success_rate=1 - seen.failures / seen.calls if seen.calls else None,
+                success_rate=(seen.calls - seen.failures) / seen.calls if seen.calls else None,
                 avg_latency=seen.seconds,
                 errors=seen.errors,
                 since=seen.since.isoformat(),

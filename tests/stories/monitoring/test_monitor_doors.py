@@ -31,7 +31,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     opened.serve(2)
     opened.serve(2, lambda table: customers(table.num_rows, 99, drift=0.8))
     opened.project.close()
-    (made / "everloop.yaml").write_text(yaml.safe_dump(shops.settings()))
+    tree = shops.settings()
+    tree["models"]["later"] = tree["models"][MODEL]
+    (made / "everloop.yaml").write_text(yaml.safe_dump(tree))
+    (made / "afolder").mkdir()
+    pyarrow.parquet.write_table(customers(100, 7), made / "kept.parquet")
     pyarrow.parquet.write_table(customers(3_000, 7), made / "usual.parquet")
     pyarrow.parquet.write_table(customers(1_000, 8, drift=0.8), made / "new.parquet")
     yield made
@@ -115,6 +119,8 @@ def test_a_plan_is_told_before_anything_runs(folder: Path) -> None:
     assert "Labels, of performance and of the stream of errors: at most 0.025 false alarms" in told
     assert "Not counted in these: signs of a broken feed" in told
 
+    most = json.loads(said(folder, "plan", MODEL, "--hourly", "1e9", "--json"))
+    assert most["inputs"]["found"]["missing"][0] < 0.02
     few = json.loads(said(folder, "plan", MODEL, "--hourly", "2", "--json"))
     assert few["inputs"]["windows"] == pytest.approx(30 / 11)  # 500 rows take 11 days
 
@@ -162,14 +168,27 @@ def test_profiles_say_what_the_tables_say(folder: Path) -> None:
     [
         (["plan", MODEL, "--hourly", "0.1"], "nothing would be checked"),
         (["plan", MODEL, "--hourly", "1e-300"], "no window has the 500 rows of monitoring.min_rows"),
-        (["check", "nobody"], "'nobody' has no champion"),
+        (["plan", MODEL, "--hourly", "nan"], "nan rows an hour"),
+        (["plan", MODEL, "--hourly", "inf"], "inf rows an hour"),
+        (["plan", MODEL, "--hourly", "1e12"], "1e+12 rows an hour"),
+        (["check", "nobody"], "There is no model 'nobody'"),
+        (["check", f"{MODEL}@9.9.9"], "There is no churn@9.9.9"),
+        (["check", "later"], "'everloop run' trains the first"),
         (["check", f"{MODEL}@9.9.9", "new.parquet"], "There is no churn@9.9.9"),
         (["check", MODEL, "absent.parquet"], "absent.parquet"),
-        (["show", "nobody"], "No window of 'nobody'"),
+        (["show", "nobody"], "There is no model 'nobody'"),
+        (["show", "later"], "No window of 'later'"),
         (["reference", MODEL, "everloop.yaml"], "everloop.yaml"),
         (["compare", "new.parquet", "absent.json"], "absent.json"),
         (["compare", "everloop.json", "new.parquet"], "everloop.json"),
-        (["plan", "nobody"], "'nobody' has no champion"),
+        (["plan", "nobody"], "There is no model 'nobody'"),
+        (["profile", "kept.parquet", "--to", "kept.parquet"], "kept.parquet is what is read"),
+        (
+            ["compare", "new.parquet", "kept.parquet", "--to", "./kept.parquet"],
+            "kept.parquet is what is read",
+        ),
+        (["compare", "new.parquet", "usual.parquet", "--to", "afolder"], "it is a folder"),
+        (["profile", "usual.parquet", "--to", "afolder"], "it is a folder"),
     ],
 )
 def test_what_cannot_be_is_said_with_a_remedy(folder: Path, arguments: list[str], words: str) -> None:

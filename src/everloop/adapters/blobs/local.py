@@ -233,6 +233,10 @@ def _storage_errors(path: Path) -> Iterator[None]:
                 f"No space left to write {path}.",
                 remedy="Free some space and run again: nothing was half-written.",
             ) from error
+        if error.errno == errno.EISDIR:
+            raise StorageDenied(
+                f"{path} cannot be written: it is a folder.", remedy="Name a file in it."
+            ) from error
         there = next(folder for folder in path.parents if _is_there(folder))
         if error.errno in (errno.ENOTDIR, errno.EEXIST) and not there.is_dir():
             raise StorageDenied(

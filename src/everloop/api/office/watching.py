@@ -47,7 +47,7 @@ async def monitor_plan(
     request: Request,
     version: Annotated[str | None, Query(max_length=100, description="[the champion]")] = None,
     hourly: Annotated[
-        float | None, Query(ge=0, le=1e12, description="Rows an hour [as in the last week].")
+        float | None, Query(ge=0, le=1e9, description="Rows an hour [as in the last week].")
     ] = None,
 ) -> dict[str, Any]:
     """What the monitors of a version will find, by when, and how often they will be wrong."""

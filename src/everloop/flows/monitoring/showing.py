@@ -5,17 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
-from everloop.core.errors import Invalid, NotFound, UnknownVersion
+from everloop.core.errors import Invalid, NotFound, UnknownModel, UnknownVersion, nearest
 from everloop.core.monitoring import Alert, Checked, Promise, Result
 from everloop.data import reading
 from everloop.flows.project import Project
 from everloop.monitoring import checks, faults, overall, performance, promise, windows
 from everloop.store import alerts, models, monitors, predictions
+from everloop.store.database import Tx
 
 from . import checking, contracting, referring, spans, summing
 
+_EVER = datetime(1, 1, 1, tzinfo=UTC)
+_MOST_HOURLY = 1e9
 ALPHA = 0.001  # of a table that is checked by hand
 UNCOUNTED = (
     "Not counted in these: signs of a broken feed in single rows (values that are stuck, repeated, misread), "
@@ -96,9 +99,10 @@ def history(
     *,
     until: datetime | None = None,
 ) -> list[Checked]:
-    """The newest window first; of windows that ended ``until`` then. Raises NotFound where nothing was
-    checked."""
+    """The newest window first; of windows that ended ``until`` then. Raises UnknownModel, and NotFound where
+    nothing was checked."""
     with project.store.reading() as tx:
+        _known(tx, project, model)
         found = monitors.checks(tx, model, version=version, until=until, limit=limit, by_window=True)
     if not found:
         of = f"{model}@{version}" if version else f"'{model}'"
@@ -112,14 +116,31 @@ def history(
 
 
 def version_of(project: Project, model: str, version: str | None) -> str:
-    """The one named, else the champion. Raises UnknownVersion."""
-    if version is not None:
-        return version
+    """The one named, else the champion. Raises UnknownModel, and UnknownVersion for one that is not
+    registered and has answered nothing."""
     with project.store.reading() as tx:
-        champion = models.champion(tx, model)
+        _known(tx, project, model)
+        champion, registered = models.champion(tx, model), models.count_versions(tx, model)
+        if version is not None:
+            if models.find_model_version(tx, model, version) or monitors.first(tx, model, version, _EVER):
+                return version
+            raise UnknownVersion(
+                f"There is no {model}@{version}, and nothing was answered by it.",
+                remedy="See 'everloop models list'.",
+            )
     if champion is None:
-        raise UnknownVersion(f"'{model}' has no champion.", remedy=f"Name a version: {model}@1.0.0.")
+        remedy = f"Name a version: {model}@1.0.0." if registered else "'everloop run' trains the first."
+        raise UnknownVersion(f"'{model}' has no champion.", remedy=remedy)
     return champion.version
+
+
+def _known(tx: Tx, project: Project, model: str) -> None:
+    """Raises UnknownModel for one that nothing is known of: no settings, no version, no answer, no check."""
+    if model in project.settings.models or models.count_versions(tx, model):
+        return
+    known = {*project.settings.models, *models.registered(tx), *predictions.models(tx)}
+    if model not in known and not monitors.latest_checks(tx, model):
+        raise UnknownModel(f"There is no model '{model}'.", remedy=nearest(model, known))
 
 
 def against(project: Project, model: str, version: str, source: object) -> list[Result]:
@@ -140,6 +161,8 @@ def plan(project: Project, model: str, version: str, hourly: float | None = None
     at ``hourly`` rows an hour. Raises Invalid where there was none."""
     rules = spans.rules_of(project, model)
     traffic = _traffic(project, model) if hourly is None else hourly
+    if math.isnan(traffic) or not -_MOST_HOURLY <= traffic <= _MOST_HOURLY:
+        raise Invalid(f"{traffic:g} rows an hour are expected.", remedy="Give up to 1,000,000,000.")
     if not traffic > 0:
         raise Invalid(
             f"'{model}' has no traffic to plan for.", remedy="Say how much is expected: --hourly 500."
