@@ -66,8 +66,9 @@ def promise(
         " The reference is too short to show how rows depend on each other; they are taken as independent."
     )  # fmt: skip
     alarms = "false alarm" if false_alarms == 1 else "false alarms"
+    many = f"{windows_per_month:,.0f}" if windows_per_month >= 10 else f"{windows_per_month:.2g}"
     text = (
-        f"At most {false_alarms:g} {alarms} in 30 days, of {windows_per_month:,.0f} windows of "
+        f"At most {false_alarms:g} {alarms} in 30 days, of {many} {'window' if many == '1' else 'windows'} of "
         f"{words.rows(rows_per_window)}. Found with {100 * POWER:.0f} % certainty, in any one feature: "
         f"{'; '.join(told) or 'nothing'}.{calm}"
     )

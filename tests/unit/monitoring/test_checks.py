@@ -189,6 +189,11 @@ def test_a_tiny_reference_is_uncalibrated_and_says_so(rows):
     assert promise.promise(known, 100, 720, 1.0).words
 
 
+@pytest.mark.parametrize(("windows", "told"), [(30, "30 windows"), (1, "1 window"), (1 / 3, "0.33 windows")])
+def test_a_promise_counts_windows_that_are_longer_than_a_month(windows, told):
+    assert f"of {told} of 500 rows." in promise.promise(KNOWN, 500, windows, 1.0).words
+
+
 def test_rows_are_put_in_the_order_of_time():
     rng = np.random.default_rng(6)
     data = table(latent(rng, 8_000, 8, "ar", 0.95))
