@@ -10,6 +10,10 @@ from typing import Any, Literal
 Level = Literal["info", "warning", "critical"]
 LEVELS: tuple[Level, ...] = ("info", "warning", "critical")
 
+_EACH = ("precision", "recall", "f1")
+SHARES = frozenset(("accuracy", "roc_auc", *_EACH, *(f"{name}_macro" for name in _EACH)))
+"""Metrics that are between 0 and 1."""
+
 FEW = 0.1  # of the rows: levels that come and go
 
 Family = Literal[

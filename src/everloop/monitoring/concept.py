@@ -339,7 +339,8 @@ def judged(detector: RisingLoss, alarms: Sequence[Alarm], labels: int) -> Result
     first = alarms[0]
     text = (
         f"The mean loss has risen from {usual:.3g} to {first.mean:.3g} since about label {first.since} "
-        f"({first.labels:,} labels): the relation of inputs and truth has changed for the worse."
+        f"({first.labels:,} labels), by more than chance explains: the relation of inputs and truth has "
+        "changed for the worse, or what the model is asked."
     )
     details |= {"since": first.since, "at": first.at, "evidence": first.evidence}
     return Result(

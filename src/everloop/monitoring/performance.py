@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 
 from everloop.core.errors import InvalidSettings, TooFewRows, nearest
-from everloop.core.monitoring import Result
+from everloop.core.monitoring import SHARES, Result
 from everloop.core.runs import Business
 
 from .intervals import wilson
@@ -142,6 +142,9 @@ def bounded(results: Sequence[Result], metric: str, limit: float) -> Result:
     if known is None:
         text = f"{metric} is not measured on windows, so its limit of {limit:g} is not watched."
         return Result(FAMILY, MODEL, "limit", False, text, unable=True)
+    if metric in SHARES and not 0 <= limit <= 1:
+        text = f"{known.words} is between 0 and 1, so its limit of {limit:g} is not watched."
+        return Result(FAMILY, MODEL, "limit", False, sentence(text), unable=True)
     one = next(
         (r for r in results if (r.subject, r.statistic) == (MODEL, metric) and r.value is not None), None
     )

@@ -67,8 +67,9 @@ def promise(
     )  # fmt: skip
     alarms = "false alarm" if false_alarms == 1 else "false alarms"
     many = f"{windows_per_month:,.0f}" if windows_per_month >= 10 else f"{windows_per_month:.2g}"
+    many = "1 window" if many == "1" else f"{many} windows"
     text = (
-        f"At most {false_alarms:g} {alarms} in 30 days, of {many} {'window' if many == '1' else 'windows'} of "
+        f"At most {false_alarms:g} {alarms} in 30 days, of {many} of "
         f"{words.rows(rows_per_window)}. Found with {100 * POWER:.0f} % certainty, in any one feature: "
         f"{'; '.join(told) or 'nothing'}.{calm}"
     )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from everloop.core import spans
+from everloop.core.monitoring import SHARES
 
 from .section import Section, Span
 
@@ -46,6 +48,11 @@ class Watch(Section):
             raise ValueError("set performance_min or accuracy_min_threshold, not both")
         if self.accuracy_min_threshold is not None and self.metric not in (None, "accuracy"):
             raise ValueError(f"accuracy_min_threshold does not go with metric '{self.metric}'")
+        least = self.performance_min
+        if least is not None and not math.isfinite(least):
+            raise ValueError(f"performance_min is {least}, which nothing is better or worse than")
+        if least is not None and self.metric in SHARES and not 0 <= least <= 1:
+            raise ValueError(f"performance_min is {least:g}, and {self.metric} is between 0 and 1")
         return self
 
 

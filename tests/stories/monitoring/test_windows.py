@@ -75,6 +75,34 @@ def test_a_limit_that_was_set_is_held_against_each_window(open_shop: Callable[..
     assert "below the limit of 0.99 that was set" in limit.message
 
 
+def test_a_limit_that_no_share_can_keep_is_told_and_not_fired(open_shop: Callable[..., Shop]) -> None:
+    shop = open_shop(performance_min=87)  # percent
+    shop.serve(4)
+    (judged,) = [one for one in shop.look() if one.kind == "labels"]
+    (limit,) = [each for each in judged.results if each.statistic == "limit"]
+    assert limit.unable
+    assert limit.message == "Accuracy is between 0 and 1, so its limit of 87 is not watched."
+
+
+def test_slices_and_a_season_that_are_set_when_the_reference_is_there_are_told(
+    open_shop: Callable[..., Shop],
+) -> None:
+    shop = open_shop(slices=["plan"])
+    shop.serve(1)
+    assert not [each for one in shop.look() for each in one.results if each.unable]
+    tree = shop.tree(slices=["plan", "country", "postcode"], season="weekday")
+    shop.project = shop._connected(shop.project.settings.root, tree)
+    shop.serve(3)
+    checked = shop.look()
+    told = [each.message for one in checked if one.kind == "answers" for each in one.results if each.unable]
+    assert [each.split(";")[0].split(":")[0] for each in told[:3]] == [
+        "Performance is not judged on 'country'",
+        "Performance is not judged on 'postcode' of monitoring.slices",
+        "Monitoring.season is weekday, and the reference was made with none, which windows are compared by",
+    ]
+    assert "everloop monitor reference churn FILE" in told[0]
+
+
 def test_a_price_that_rose_is_found_the_same_day_and_is_one_alert(shop: Shop) -> None:
     shop.serve(2)
     shop.look()

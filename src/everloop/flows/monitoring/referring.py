@@ -3,7 +3,7 @@ were held out. Made once per version from its run, or given as a table for a mod
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -35,6 +35,7 @@ from .production import Answers
 from .spans import rules_of
 
 FORMAT = 1
+_NO_SEASON = "there is no season"
 MOST_HELD_OUT = 200_000  # rows that the model is asked again for
 
 
@@ -98,7 +99,10 @@ def of_version(project: Project, model: str, version: str) -> References:
         table, rows = _trained_on(project, run)
         found = _keep(project, model, version, _made(project, run, table, rows))
     settings = project.settings.models.get(model)
-    return replace(found, masked=frozenset(settings.serving.mask if settings else ()))
+    masked = frozenset(settings.serving.mask if settings else ())
+    return replace(
+        found, masked=masked, without=(*found.without, *_set_since(found, rules_of(project, model)))
+    )
 
 
 def give(project: Project, model: str, version: str, source: object) -> References:
@@ -108,6 +112,25 @@ def give(project: Project, model: str, version: str, source: object) -> Referenc
         run = _run(tx, model, version)
     table = reading.refuse_empty(reading.to_table(source))
     return _keep(project, model, version, _made(project, run, table, np.ones(table.num_rows, dtype=bool)))
+
+
+def _set_since(found: References, rules: Watch) -> Iterator[str]:
+    """What the settings ask for now and the reference, which was made before, does not have."""
+    anew = f"'everloop monitor reference {found.run.model} FILE' makes one, as the next version does"
+    cuts = found.baseline.cuts if found.baseline is not None else None
+    for name in rules.slices if cuts is not None else ():
+        if name not in found.run.features:
+            yield f"performance is not judged on '{name}' of monitoring.slices: the model is not asked for it"
+        elif name not in cuts:
+            yield (
+                f"performance is not judged on '{name}': monitoring.slices names it since the reference was "
+                f"made; {anew}"
+            )
+    if rules.season != found.season and not any(each.startswith(_NO_SEASON) for each in found.without):
+        yield (
+            f"monitoring.season is {rules.season or 'not set'}, and the reference was made with "
+            f"{found.season or 'none'}, which windows are compared by; {anew}"
+        )
 
 
 def _run(tx: Any, model: str, version: str) -> Run:
@@ -169,7 +192,7 @@ def _made(project: Project, run: Run, table: pa.Table, held_out: np.ndarray) -> 
     usual: dict[str, Any] = {"texture": texture.of(features, order=times), "season": season}
     without: list[str] = []
     if rules.season and times is None:
-        without.append("there is no season: the model has no time_column")
+        without.append(f"{_NO_SEASON}: the model has no time_column")
     try:
         answers = _held_out(project, run, table, held_out)
     except MLOpsError as error:
