@@ -209,3 +209,15 @@ def test_profiles_that_do_not_belong_together_are_refused(folder: Path) -> None:
         assert "not made over the bins of the first" in done.err
     (folder / "d.json").write_text('{"some": "thing"}')
     assert "is no profile" in everloop(folder, "monitor", "compare", "d.json", "new.parquet").err
+
+
+def test_a_damaged_profile_is_named(folder: Path) -> None:
+    said(folder, "profile", "usual.parquet", "--to", "whole.json")
+    whole = json.loads((folder / "whole.json").read_text())
+    for packed in (whole["packed"][:-40], "", None, 5):
+        (folder / "cut.json").write_text(json.dumps(whole | {"packed": packed}))
+        done = everloop(folder, "monitor", "compare", "cut.json", "new.parquet")
+        assert "The profile 'cut.json' is damaged." in done.err
+        assert "--to cut.json" in done.err
+    (folder / "cut.json").write_text("[" * 100_000)
+    assert "'cut.json' is no JSON" in everloop(folder, "monitor", "compare", "cut.json", "new.parquet").err

@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from everloop.core.errors import FileMissing, Invalid, Unreadable, WrongType
+from everloop.core.errors import Corrupt, FileMissing, Invalid, Unreadable, WrongType
 from everloop.core.monitoring import Result
 from everloop.data import reading
 from everloop.monitoring import checks, damage, faults, overall, reference, windows
 from everloop.monitoring.detectors import DEFAULT, Detectors, Make
+from everloop.monitoring.packing import unpack
 from everloop.monitoring.reference import Reference
 from everloop.monitoring.windows import Window
 
@@ -112,12 +113,20 @@ def read_profile(path: Path) -> object:
         found = json.loads(path.read_bytes())
     except FileNotFoundError:
         raise FileMissing(f"There is no file '{path}'.", remedy="Check the path.") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise Unreadable(f"'{path}' is no JSON ({error}).", remedy="Give a profile or a table.") from error
     if not isinstance(found, dict) or "profile" not in found:
         raise Unreadable(
             f"'{path}' is no profile.", remedy=f"Make one: everloop monitor profile FILE --to {path}."
         )
+    if found.get("format") == reference.FORMAT:  # another one is told as that
+        try:
+            unpack(found["packed"])
+        except (Corrupt, KeyError) as error:
+            raise Corrupt(
+                f"The profile '{path}' is damaged.",
+                remedy=f"Make it again: everloop monitor profile FILE --to {path}.",
+            ) from error
     return found
 
 
