@@ -34,6 +34,7 @@ _LEAST = 30
 _COARSE = 0.02  # standard deviations
 
 
+@np.errstate(over="ignore", invalid="ignore")  # values near 10^308 do not add up
 def diagnose(
     reference: Reference,
     window: Window,

@@ -22,6 +22,7 @@ _MANY = 0.1
 _MANY_ROWS = 200
 _RARE = 0.02  # of the reference's rows
 _LIKE = 0.3
+_BEYOND = 100.0  # widths of the usual range
 _ALONE = 4.0  # times as often as the next value that is more frequent than usual
 STANDS_IN = frozenset(
     (
@@ -77,7 +78,8 @@ def _number(name: str, sample: Sample, usual: FeatureTexture | None) -> Iterator
         )
         yield _result(name, "clipped", text, spike.value, spike.share, spike.usual, most="warning")
         return
-    known, outside = stands_in(sample, spike.value), _outside(sample, spike.value)
+    known = stands_in(sample, spike.value) or _beyond(sample, spike.value)
+    outside = _outside(sample, spike.value)
     never = feature.rows >= _MANY_ROWS and fits.decimals(feature) is None
     if spike.usual >= _RARE or not (known or never):
         return  # a number that is a code may well have a new value
@@ -131,6 +133,14 @@ def _frequent(spike: _Spike) -> bool:
 def _outside(sample: Sample, value: float) -> bool:
     feature = sample.feature
     return not float(feature.minimum or 0.0) <= value <= float(feature.maximum or 0.0)
+
+
+def _beyond(sample: Sample, value: float) -> bool:
+    """So far from the usual range that no code and no measurement would be."""
+    feature = sample.feature
+    low, high = float(feature.minimum or 0.0), float(feature.maximum or 0.0)
+    room = _BEYOND * (high - low)
+    return room > 0 and not low - room <= value <= high + room
 
 
 def _spike(sample: Sample, value: float, count: int, usual: FeatureTexture | None) -> _Spike | None:

@@ -93,6 +93,25 @@ def test_how_far_a_mean_has_moved_is_said_as_people_write_it(before: Any, now: A
         assert told in said(beside(before, now), "ks")
 
 
+@pytest.mark.parametrize("value", [-12_345.0, 5e6, 1e300, -HUGE])
+def test_a_value_that_many_rows_have_and_none_can_is_a_broken_feed(value: float) -> None:
+    rng = np.random.default_rng(1)
+    usual = np.round(rng.gamma(4, 5, 4_000), 1)
+    now = np.where(np.arange(ROWS) % 7, np.round(rng.gamma(4, 5, ROWS), 1), value)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = beside(usual, now)
+    assert "a default that stands in for missing values" in said(found, "fault")
+
+
+def test_a_new_code_and_a_longer_tail_are_no_broken_feed() -> None:
+    rng = np.random.default_rng(2)
+    codes = np.where(np.arange(ROWS) % 7, rng.integers(1, 9, ROWS), 40)
+    tail = np.round(np.exp(rng.normal(0, 2.5, 4_000)), 2)
+    for usual, now in ((rng.integers(1, 9, 4_000), codes), (tail, np.round(tail[:ROWS] * 3, 2))):
+        assert not [each for each in beside(usual, now).results if each.statistic == "fault"]
+
+
 def test_what_lies_beyond_all_that_was_seen_is_drawn_where_it_lies() -> None:
     found = beside(moments(0, 30 * DAY), moments(400 * DAY, 430 * DAY))
     (shape,) = found.shapes
