@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import pytest
@@ -30,6 +31,14 @@ def test_all_at_once_is_as_one_by_one(rows: list[dict[str, Any]]) -> None:
     for row in rows:
         singly.add([row], ["yes"])
     assert together == singly
+
+
+def test_numbers_that_do_not_add_up_are_counted_in_silence() -> None:
+    summary = ModelSummary()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        summary.add([{"age": 1e308}] * 3, ["yes"] * 3)
+    assert (summary.fields["age"].numbers, summary.fields["age"].maximum) == (3, 1e308)
 
 
 def test_what_is_counted() -> None:

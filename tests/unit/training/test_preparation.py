@@ -127,6 +127,14 @@ def test_times_are_read_in_the_zone_of_training() -> None:
     assert moments(["2024-07-01T02:00:00Z", "2024-07-01T04:00:00+02:00"], "time[UTC]") == [[2, 0, 7, 183]] * 2
 
 
+def test_a_text_that_is_no_time_is_told_in_one_sentence_of_ours() -> None:
+    with pytest.raises(WrongType) as refused:
+        moments(["2024-07-01", "not a date"])
+    assert "not a date" in refused.value.message
+    assert refused.value.message.count(".") == 1
+    assert "format=" not in refused.value.message
+
+
 def numbers(values: Any) -> list[float]:
     return list(ColumnTypes({"x": "number"}).fit_transform(pd.DataFrame({"x": values}))["x"])
 

@@ -60,8 +60,8 @@ class FieldSummary:
         if not len(array):
             return
         self.numbers += len(array)
-        self.total += float(array.sum())
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):
+            self.total += float(array.sum())
             self.squares += float(np.square(array).sum())
         low, high = float(array.min()), float(array.max())
         self.minimum = low if self.minimum is None else min(low, self.minimum)
