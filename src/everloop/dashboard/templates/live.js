@@ -9,7 +9,7 @@ function el(tag, attributes = {}, ...children) {
   for (const [name, value] of Object.entries(attributes)) {
     if (name === 'href') made.href = value; else made.setAttribute(name, value);
   }
-  made.append(...children.filter(child => child !== null && child !== undefined).map(c => c instanceof Node ? c : String(c)));
+  made.append(...children.filter(child => child !== null && child !== undefined).map(c => c instanceof Node ? c : seen(String(c))));
   return made;
 }
 function svg(tag, attributes = {}, text) {
@@ -18,6 +18,8 @@ function svg(tag, attributes = {}, text) {
   if (text !== undefined) made.textContent = text;
   return made;
 }
+// Characters that turn the direction of writing would turn what stands beside them.
+const seen = text => text.replace(/[\u202a-\u202e\u2066-\u2069]/g, one => `\\u${one.charCodeAt(0).toString(16)}`);
 const fill = (id, ...children) => $(id).replaceChildren(...children);
 const none = text => el('div', {class: 'none'}, text);
 const colour = place => `var(--c${place % 8})`;
