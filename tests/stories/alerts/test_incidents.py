@@ -406,3 +406,14 @@ def test_who_was_told_that_it_closed_is_told_that_it_is_open_again(
     for hour in (1, 2, 3):
         take(here, hour=hour, kind="labels")
     assert [event for _, event, _ in told(here)] == events
+
+
+@pytest.mark.parametrize("why", ["", " \n"])
+def test_nobody_is_silenced_and_nothing_closed_without_a_reason(tmp_path: Path, why: str) -> None:
+    here = project(tmp_path, channels=NOBODY)
+    (alert,) = take(here, worse())
+    with pytest.raises(Invalid, match="A silence needs a reason"):
+        silencing.silence(here, "iris", 3600, why)
+    with pytest.raises(Invalid, match="needs a reason"):
+        closing.close(here, alert.alert_id, why)
+    assert showing.find(here, alert.alert_id).status == "open"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from everloop.core.errors import Conflict
+from everloop.core.errors import Conflict, Invalid
 from everloop.core.monitoring import Alert
 from everloop.flows.project import Project
 from everloop.store import alerts, history
@@ -14,7 +14,10 @@ from . import telling
 
 
 def close(project: Project, alert_id: str, why: str) -> Alert:
-    """By hand. What is found afterwards opens another. Raises NotFound, Conflict for one that is closed."""
+    """By hand. What is found afterwards opens another. Raises Invalid (no reason), NotFound, Conflict for
+    one that is closed."""
+    if not why.strip():
+        raise Invalid("To close an alert needs a reason.", remedy="Say why: others will ask.")
     with project.store.writing() as tx:
         alert = alerts.find(tx, alert_id)
         alerts.begin(tx, alert.model)

@@ -18,13 +18,15 @@ LONGEST = 90 * 86_400.0  # seconds: a silence that nobody remembers hides everyt
 def silence(
     project: Project, model: str | None, seconds: float, why: str, *, subject: str | None = None
 ) -> Silence:
-    """For ``model`` (None: all). Raises UnknownModel, and Invalid for no time or more than 90 days."""
+    """For ``model`` (None: all). Raises UnknownModel; Invalid for no time, over 90 days, no reason."""
     if model is not None:
         project.model(model)
     if not 0 < seconds <= LONGEST:
         raise Invalid(
             "A silence lasts more than no time and at most 90 days.", remedy="Write it as 2h or 3d."
         )
+    if not why.strip():
+        raise Invalid("A silence needs a reason.", remedy="Say why: others will ask.")
     now = project.clock.now()
     made = Silence(
         new_id("silence", now), model, subject, now, now + timedelta(seconds=seconds), project.user, why
