@@ -117,8 +117,8 @@ def give(project: Project, model: str, version: str, source: object) -> Referenc
 def _set_since(found: References, rules: Watch) -> Iterator[str]:
     """What the settings ask for now and the reference, which was made before, does not have."""
     anew = f"'everloop monitor reference {found.run.model} FILE' makes one, as the next version does"
-    cuts = found.baseline.cuts if found.baseline is not None else None
-    for name in rules.slices if cuts is not None else ():
+    cuts = found.baseline.cuts if found.baseline is not None else {}
+    for name in rules.slices if found.baseline is not None else ():
         if name not in found.run.features:
             yield f"performance is not judged on '{name}' of monitoring.slices: the model is not asked for it"
         elif name not in cuts:
