@@ -28,7 +28,7 @@ import numpy as np
 from scipy.special import logsumexp
 from scipy.stats import t as student
 
-from everloop.core.decisions import GateVerdict
+from everloop.core.decisions import BASELINE, GateVerdict
 from everloop.core.errors import Invalid, TooFewRows
 from everloop.core.spans import words
 
@@ -205,7 +205,7 @@ def gained(verdicts: Iterable[GateVerdict]) -> float | None:
     """Which share of the champion's loss the last candidates gained at their gates (their mean, worse ones
     below 0); None before the first, and for metrics that are no loss. ``verdicts``: of those that a champion
     stood against."""
-    compared = [each.comparison for each in verdicts]
+    compared = [each.comparison for each in verdicts if each.against != BASELINE]
     found = [
         each.improvement / each.champion
         for each in compared

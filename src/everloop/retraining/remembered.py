@@ -21,7 +21,7 @@ from dataclasses import replace
 import numpy as np
 from scipy.stats import norm
 
-from everloop.core.decisions import Comparison, GateVerdict
+from everloop.core.decisions import BASELINE, Comparison, GateVerdict
 
 from . import trial
 from .columns import Floats
@@ -45,7 +45,8 @@ def judge(verdict: GateVerdict, earlier: Sequence[GateVerdict], margin: float) -
         for each in earlier
         if each.comparison is not None and each.comparison.metric == found.metric and _counts(each.comparison)
     }
-    of_champions.pop(verdict.against, None)
+    for each in (verdict.against, BASELINE):
+        of_champions.pop(each, None)
     past = [(each.improvement / each.champion, _error(each)) for each in of_champions.values()]
     gain, error, least = found.improvement / found.champion, _error(found), margin / found.champion
     if not past or gain - least <= _reach(FAVOURED) * error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from everloop.core.decisions import BASELINE, Comparison, GateVerdict
 from everloop.core.errors import Invalid, TooFewRows
 from everloop.retraining import benefit
 from everloop.retraining.moving import Moves
@@ -177,6 +178,13 @@ def test_nothing_known_is_no_reason():
     assert not good
     assert why.startswith("Too few labelled rows to foresee a benefit.")
     assert not benefit.worth(NOTHING, growth=2.9, steps=50)[0]
+
+
+def test_a_candidate_without_a_champion_to_compare_with_has_gained_nothing():
+    found = Comparison("log_loss", 0.5, 0.4, 0.1, 0.05, 0.15, 500, 0.95)
+    of_champion, of_none = (GateVerdict(True, "better", found, against=each) for each in ("1.0.0", BASELINE))
+    assert benefit.gained([of_champion]) == pytest.approx(0.2)
+    assert benefit.gained([of_none]) is None
 
 
 def test_candidates_that_gained_are_a_reason_for_the_next():

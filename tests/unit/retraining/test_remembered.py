@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from everloop.core.decisions import Comparison, GateVerdict
+from everloop.core.decisions import BASELINE, Comparison, GateVerdict
 from everloop.retraining import remembered, trial
 
 REACH = float(norm.ppf(0.975))
@@ -46,6 +46,7 @@ def test_one_that_may_be_chance_goes_out_after_others_that_gained():
         (DOUBTFUL, []),
         (DOUBTFUL, [verdict(0.0, 0.02, "1"), verdict(-0.02, 0.02, "2")]),  # others gained nothing
         (DOUBTFUL, [verdict(0.05, 0.02, "3")] * 2),  # rows of this comparison
+        (DOUBTFUL, [replace(each, against=BASELINE) for each in GAINED]),  # no champion to compare with
         (verdict(0.02, 0.03, "3"), GAINED),  # its own rows hardly favour it
         (verdict(-0.01, 0.03, "3"), GAINED),
         (replace(DOUBTFUL, worse_slices=("plan=basic",)), GAINED),
