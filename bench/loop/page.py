@@ -79,15 +79,16 @@ gained: the spread of gains estimated (DerSimonian and Laird), stops 87 to 90 by
 or believed to be small (half-normal), 90 and 94: both let one large gain speak for ten candidates;
 without what looks have found, 88 and 95; with candidates that were compared with the same champion, 90
 and 96, but who asks again and again on the same rows would be heard; without asking that its own rows
-favour it with 60 %, 91 and 95, and 4 of 82 promotions before a worse step for 2 of 71. A wait of three
-steps, where the rows have grown by 15 %, and of six at the most: hotel 97 for 95 %, births 137 for 134,
-flights 81 for 83, the others within a point. Evidence of the last promotion beside that of the candidate:
-stops 88 for 85 %. A gate that judges all new rows, by five more fits that leave a fifth of them out in
-turn: stops 86 for 85 %. A gate with 60 % confidence (`gate.confidence`), which lets every fifth candidate
-through that is no better: stops 90, chicago 93, hotel and employment as before, and one of 56 promotions
-of stops and chicago before a worse step; who would rather have that may set it. Trainings that were not
-used up early, spent two steps after the last, and models of the older against the newer half of the rows
-before anything is trained, were no better under a gate that lets more through.
+favour it with 60 %, 91 and 95, and 4 of 82 promotions before a worse step for 2 of 71 (the last three
+with earlier forms of the prior). A wait of three steps, where the rows have grown by 15 %, and of six at
+the most: hotel 97 for 95 %, births 137 for 134, flights 81 for 83, the others within a point. Evidence of
+the last promotion beside that of the candidate: stops 88 for 85 %. A gate that judges all new rows, by
+five more fits that leave a fifth of them out in turn: stops 86 for 85 %. A gate with 60 % confidence
+(`gate.confidence`), which lets every fifth candidate through that is no better: stops 90, chicago 93,
+hotel and employment as before, and one of 56 promotions of stops and chicago before a worse step; who
+would rather have that may set it. Trainings that were not used up early, spent two steps after the last,
+and models of the older against the newer half of the rows before anything is trained, were no better
+under a gate that lets more through.
 
 Breaks put into these streams, and which of them are caught before they are learnt: [FEEDS.md](FEEDS.md).
 From the last label that is needed to the new champion: [DELAY.md](DELAY.md).

@@ -76,12 +76,11 @@ class DecisionRecord:
     ``code`` names the reason for programs; ``changes`` says what would change the decision; ``evidence`` is
     everything that was looked at, first before training, then by the turn. ``stage`` is where a retraining
     is; it ends with an ``outcome`` and ``said``, why. One on ``trial`` has ended, too, but its candidate is
-    judged again as labels come, and may go on then; ``looks``: how often it was, ``last_look``: the verdict
-    then. ``again_at``: when that is,
-    when a deferred one is considered again by itself, or a failed turn tried. ``times``: how often the same
-    was found in a row, the last time ``newest``; of a retraining, how often it was begun. ``against``: the
-    champion that the gate compared the new version with last, where the gate has spoken; ``champion`` is that
-    of the consideration.
+    judged again as labels come, and may go on then; ``looks``: how often it was, ``last_look``: the last
+    verdict. ``again_at``: when that is, when a deferred one is considered again by itself, or a failed turn
+    tried. ``times``: how often the same was found in a row, the last time ``newest``; of a retraining, how
+    often it was begun. ``against``: the champion that the gate compared the new version with last, where the
+    gate has spoken; ``champion`` is that of the consideration.
     """
 
     decision_id: str

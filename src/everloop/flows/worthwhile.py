@@ -10,14 +10,14 @@ import numpy as np
 import pyarrow as pa
 
 from everloop.core import spans
-from everloop.core.decisions import Evidence, GateVerdict
-from everloop.core.documents import load
+from everloop.core.decisions import Evidence
 from everloop.core.errors import Invalid, MLOpsError, TooFewRows
 from everloop.core.runs import Run
 from everloop.retraining import benefit, moving, triage
-from everloop.store import models, turns
+from everloop.store import models
 from everloop.training import trying
 
+from . import candidates
 from .fitted import About
 from .material import Material
 from .project import Project
@@ -152,7 +152,5 @@ def last_tried(project: Project, run: Run) -> tuple[datetime | None, int]:
 def _gained(material: Material, run: Run) -> float | None:
     with material.project.store.reading() as tx:
         runs = models.list_runs(tx, run.model, limit=benefit.MEMORY)
-        judged = [turns.finished_step(tx, one.turn_id, "gate") for one in runs]
-    results = [row["result"] for row in judged if row is not None]
-    against = [each["verdict"] for each in results if each["champion"] is not None]
-    return benefit.gained(load(GateVerdict, each) for each in against)
+        judged = [candidates.gate_of(tx, one.turn_id) for one in runs]
+    return benefit.gained(each for each in judged if each is not None)

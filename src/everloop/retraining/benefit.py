@@ -203,8 +203,8 @@ def _newton(design: Floats, y: Floats, offset: Floats, ridge: Floats) -> Floats:
 
 def gained(verdicts: Iterable[GateVerdict]) -> float | None:
     """Which share of the champion's loss the last candidates gained at their gates (their mean, worse ones
-    below 0); None before the first, and for metrics that are no loss. ``verdicts``: of those that a champion
-    stood against."""
+    below 0); None before the first, and for metrics that are no loss. Those without a champion to compare
+    with count for nothing."""
     compared = [each.comparison for each in verdicts if each.against != BASELINE]
     found = [
         each.improvement / each.champion

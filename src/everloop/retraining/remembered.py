@@ -35,8 +35,9 @@ _GRID = np.geomspace(0.001, 1, 40)
 
 
 def judge(verdict: GateVerdict, earlier: Sequence[GateVerdict], margin: float) -> GateVerdict:
-    """The verdict, with the ``earlier`` ones in mind (of candidates that a champion stood against, the newest
-    last). It is another one only where the comparison alone is undecided, and of a metric that is a loss."""
+    """The verdict, with the ``earlier`` ones in mind (the newest last; those without a champion to compare
+    with count for nothing). It is another one only where the comparison alone is undecided, and of a metric
+    that is a loss."""
     found = verdict.comparison
     if found is None or not trial.deserved(verdict, margin) or not _counts(found):
         return verdict

@@ -216,11 +216,9 @@ def _moments(column: pd.Series, zone: str) -> dict[str, np.ndarray]:
             zoned = column.astype(str).str.contains(_OFFSET).any()
             when = pd.to_datetime(column, format="ISO8601", utc=bool(zoned))
     except (ValueError, TypeError) as error:
-        said = (
-            str(error).partition(". You might want to try")[0].rstrip(".")
-        )  # what pandas advises is of its own
+        said, _, _ = str(error).partition(". You might want to try")  # pandas' advice is for its own callers
         raise WrongType(
-            f"Feature '{column.name}' was a time in training and is not one here: {said}.",
+            f"Feature '{column.name}' was a time in training and is not one here: {said.rstrip('.')}.",
             remedy="Give a timestamp, a date or an ISO 8601 string.",
         ) from error
     if when.dt.tz is not None:
