@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import subprocess
 import sys
+import time
 from datetime import timedelta
 from pathlib import Path
 
@@ -38,7 +39,9 @@ def waiting(parent: int) -> list[psutil.Process]:
     found: list[psutil.Process] = []
     for child in psutil.Process(parent).children():
         with contextlib.suppress(psutil.Error):  # a child of another test, that ends in this moment
-            if JOBS in child.cmdline():
+            while not (command := child.cmdline()):  # for a moment of its start it has none
+                time.sleep(0.001)
+            if JOBS in command:
                 found.append(child)
     return found
 
