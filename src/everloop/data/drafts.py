@@ -12,7 +12,7 @@ from .packs import Builder, Ref
 from .planning import Kept, Plan, Span
 from .stored import Stored, encode_patch
 from .survey import Marks
-from .values import Others, Values
+from .values import Column, Others, Values
 
 Slot = Ref | tuple[int, int]  # an old segment, or a place in the packs at hand
 Part = Ref | tuple[bytes, bytes]  # an old segment, or a new one with its fingerprint
@@ -24,7 +24,7 @@ _PATCH_SHARE = 0.3  # of a column's rows: beyond it, segments are written anew
 class Draft:
     """Segments and patches of one column, to keep and to store."""
 
-    def __init__(self, name: str, found: Values, pieces: Mapping[Span, Values], plan: Plan) -> None:
+    def __init__(self, name: str, found: Values | Column, pieces: Mapping[Span, Values], plan: Plan) -> None:
         self._name, self._found, self._pieces, self._plan = name, found, pieces, plan
         self.segments: list[Part | None] = [None] * len(plan.alive)
         self.patches: list[Part] = []
@@ -89,17 +89,20 @@ class Draft:
         changed = np.flatnonzero(now.differs(then))  # type: ignore[union-attr,arg-type]  # of one kind, not Others
         if not len(changed):
             return
-        places = np.sort(stayed.there[changed])
+        places, at = stayed.there[changed], stayed.rows[changed]
+        order = np.argsort(places)
+        places, at = places[order], at[order]
         patched = before.patched_rows(self._name)
         full = len(self.patches) >= _MOST_PATCHES
         if full:  # all patches become one: the present values of every row they touch
             places = np.union1d(places, patched)
             places = places[self._plan.sources[places] >= 0]
+            at = self._plan.sources[places]
         if len(places) > _PATCH_SHARE * len(self._found):
             touched = np.unique(before.strips_at(np.concatenate([places, patched]))).tolist()
             self._rewrite([strip for strip in touched if self._plan.alive[strip]])
             return
-        patch = encode_patch(places, self._found.at(self._plan.sources[places]))
+        patch = encode_patch(places, self._found.at(at))
         self.patches = [*([] if full else self.patches), (patch, blake3.blake3(patch).digest())]
 
     def _rewrite(self, strips: list[int]) -> None:

@@ -65,9 +65,10 @@ class Plan:
                 spans = [span for span, asked in zip(pairwise((0, *ends)), among, strict=True) if asked]
                 found = [np.flatnonzero(self.places[slice(*span)] < old) + span[0] for span in spans]
                 rows = np.concatenate([np.empty(0, np.int64), *found])
-                there = self.places[rows]
+                span = _span(rows)
+                there = self.places[slice(*span)] if span else self.places[rows]
                 strips, local = before.lying(there)
-                self._asked[among] = Kept(rows, there, strips, local, _span(rows), _span(local))
+                self._asked[among] = Kept(rows, there, strips, local, span, _span(local))
             return self._asked[among]
 
     @cached_property
@@ -98,13 +99,13 @@ def plan(new: Survey, before: Stored | None) -> Plan:
     """Where each row of a new table is, or is to be, stored."""
     count = new.table.num_rows
     blocks = [-1] * len(new.ends)
-    places = np.full(count, -1, np.int64)
     if before is not None and _in_place(new, before.manifest):
         runs = before.runs
         used = set(before.strips_of(runs))
         alive = tuple(strip in used for strip in range(len(before.manifest.strips)))
         pairs = tuple(range(len(new.ends))) if before.manifest.blocks == new.ends else tuple(blocks)
         return Plan(runs.places(), np.empty(0, np.int64), [], before.manifest.strips, alive, pairs, True)
+    places = np.full(count, -1, np.int64)
     strips: tuple[int, ...] = ()
     alive = ()
     if before is not None and new.key and before.manifest.key == new.key:

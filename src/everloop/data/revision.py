@@ -43,10 +43,9 @@ def revise(new: Survey, before: Stored | None, known: Known) -> Revision:
     plan = planning.plan(new, before)
     builder = Builder()
     with workers() as pool:
-        both = pool.map(
-            lambda name: (_draft(name, new, plan, before), _summarised(name, new, plan, before)), new.columns
-        )
-        drafts, told = list(zip(*both, strict=True)) or ((), ())
+        found = pool.map(lambda name: _draft(name, new, plan, before), new.columns)
+        summed = pool.map(lambda name: _summarised(name, new, plan, before), new.columns)
+        drafts, told = list(found), list(summed)
     slots = [draft.placed(builder, known) for draft in drafts]
     levels = [_levels(column, builder, known) for column in new.table.columns]
     summaries = [[slot(part, builder, known) for part, _ in column] for column in told]

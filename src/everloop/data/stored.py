@@ -40,6 +40,8 @@ class Runs:
 
     def places(self) -> Places:
         """The stored row of each row."""
+        if len(self.starts) == 1:
+            return np.arange(self.starts[0], self.starts[0] + self.lengths[0], dtype=np.int64)
         ends = np.cumsum(self.lengths)
         places: Places = np.arange(self.rows, dtype=np.int64)
         places += np.repeat(self.starts - (ends - self.lengths), self.lengths)

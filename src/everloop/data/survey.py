@@ -17,7 +17,7 @@ from . import identity, rows, values
 from .identity import LEAF
 from .manifest import Manifest
 from .rows import Hashes
-from .values import Others, Values
+from .values import Column, Others, Values
 from .workers import workers
 
 Marks = tuple[bytes, ...]
@@ -32,7 +32,7 @@ class Survey:
     table: pa.Table
     algorithm: str
     version_id: str
-    columns: dict[str, Values]
+    columns: dict[str, Values | Column]
     digests: dict[str, str]
     key: tuple[str, ...]
     hashes: Hashes
@@ -70,8 +70,8 @@ def survey(table: pa.Table, algorithm: str, before: Manifest | None = None) -> S
         blocks = list(pairwise((0, *ends)))
         pairs = _in_place(before, blocks) if before else {}
 
-        def looked_at(name: str) -> tuple[Values, tuple[Values, ...], Marks, tuple[bytes, ...], str]:
-            found = first[name] if name in first else values.of(table[name])
+        def looked_at(name: str) -> tuple[Values | Column, tuple[Values, ...], Marks, tuple[bytes, ...], str]:
+            found = first[name] if name in first else values.parted(table[name])
             pieces = tuple(found.cut(*block) for block in blocks)
             marks = tuple(piece.fingerprint[:MARK] for piece in pieces)
             known: dict[int, bytes] = {}
@@ -119,6 +119,6 @@ def _known(leaves: tuple[bytes, ...], count: int, same: list[tuple[int, int]], n
     return known
 
 
-def _leaf(found: Values, number: int, algorithm: str) -> bytes:
+def _leaf(found: Values | Column, number: int, algorithm: str) -> bytes:
     some = found.cut(number * LEAF, min(number * LEAF + LEAF, len(found)))
     return identity.leaf(values.plain(some), algorithm)

@@ -161,6 +161,33 @@ class Others:
 Values = Numbers | Texts | Others
 
 
+@dataclass(frozen=True)
+class Column:
+    """A column of numbers or texts that comes in chunks, of which parts are read as they are asked for: as a
+    whole it would be copied."""
+
+    column: pa.ChunkedArray
+
+    def __len__(self) -> int:
+        return len(self.column)
+
+    def cut(self, start: int, stop: int) -> Values:
+        return of(self.column.slice(start, stop - start))
+
+    def at(self, places: Places) -> Values:
+        return self._whole.at(places)
+
+    @cached_property
+    def _whole(self) -> Values:
+        return of(self.column)
+
+
+def parted(column: pa.ChunkedArray) -> Values | Column:
+    """The values of a column most of whose parts are only compared."""
+    plain = width_of(column.type) or text_kind(column.type) is not None
+    return Column(column) if plain and column.num_chunks > 1 else of(column)
+
+
 def of(column: pa.ChunkedArray) -> Values:
     """The values of a column. Dictionaries, run-end encodings and extensions come as what they stand for."""
     array = canonical.joined(column)
@@ -174,6 +201,8 @@ def of(column: pa.ChunkedArray) -> Values:
         else:
             break
     kind = array.type
+    if kinds.is_string(column.type) or kinds.is_binary(column.type):
+        kind = column.type  # whether or not it came in chunks, so that its parts have one fingerprint
     if kinds.is_boolean(kind):
         return replace(_numbers(array.cast(pa.uint8()), 1), kind=kind)
     width = width_of(kind)
@@ -181,7 +210,7 @@ def of(column: pa.ChunkedArray) -> Values:
         return _numbers(array, width)
     text = text_kind(kind)
     if text is not None:
-        whole = array.cast(text)
+        whole = _widened(array, text)
         return Texts(kind, _emptied(whole) if whole.null_count and canonical.hides(whole) else whole)
     return Others(kind, array)
 
@@ -230,6 +259,17 @@ def _numbers(array: pa.Array, width: int) -> Numbers:
 def _taken(array: pa.Array, places: Places) -> pa.Array:
     gaps = len(places) and places.min() < 0
     return array.take(pa.array(places, mask=places < 0) if gaps else pa.array(places))
+
+
+def _widened(array: pa.Array, text: pa.DataType) -> pa.Array:
+    """Texts with offsets of 64 bits. Arrow's cast writes those before a slice, too."""
+    if not (kinds.is_string(array.type) or kinds.is_binary(array.type)) or not len(array):
+        return array.cast(text)
+    _, offsets, data = array.buffers()
+    ends = np.frombuffer(offsets, np.int32, len(array) + 1, array.offset * 4).astype(np.int64)
+    missing = pa.py_buffer(bits_of(_valid(array))) if array.null_count else None
+    held = pa.py_buffer(b"") if data is None else data
+    return pa.Array.from_buffers(text, len(array), [missing, pa.py_buffer(ends), held])
 
 
 def _emptied(array: pa.Array) -> pa.Array:
