@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from everloop.core.data import Column, DatasetDiff, DatasetVersion
@@ -296,6 +296,7 @@ def _slow(old: list[Any], new: list[Any], key: list[int]) -> tuple[tuple[int, in
 
 
 @given(st.lists(_ROW, max_size=8), st.lists(_ROW, max_size=8), st.sets(st.integers(0, 2)))
+@settings(deadline=None)
 def test_it_finds_what_a_slow_comparison_finds(old: list[Any], new: list[Any], key: set[int]) -> None:
     names = list(_KINDS)
     chosen = sorted(key)
