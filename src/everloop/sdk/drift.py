@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import reprlib
 from collections.abc import Callable, Mapping
@@ -207,7 +208,8 @@ class DriftDetector:
         )
 
     def register(self, name: str, detector: Custom) -> None:
-        """A function of (reference_data, current_data), under a name. What it returns is its answer: a
+        """A function of (reference_data, current_data), under a name. It gets copies of tables, which it may
+        change. What it returns is its answer: a
         bool, or a mapping with ``drift_detected``, a bool, and whatever else it tells (``p_value`` …). Raises
         DriftDetectionError."""
         if not isinstance(name, str) or not name.replace("_", "").replace("-", "").isalnum():
@@ -234,7 +236,7 @@ class DriftDetector:
                 f"No detector is called '{name}'.", remedy=nearest(str(name), self._registered)
             )
         try:
-            said = self._registered[name](reference_data, current_data)
+            said = self._registered[name](_own(reference_data), _own(current_data))
             is_answer = isinstance(_verdict(said), (bool, np.bool_))
         except (Exception, SystemExit) as error:
             why = ": ".join(filter(None, [type(error).__name__, str(error).rstrip(".")]))
@@ -254,6 +256,14 @@ class DriftDetector:
             return self.detect(name, reference_data, current_data)
         except DriftDetectionError as error:
             return {"drift_detected": False, "unable": True, "reason": error.message}
+
+
+def _own(data: object) -> object:
+    """A copy of what could be changed in its place: tables of pandas and Polars, arrays, rows in a list."""
+    if isinstance(data, (list, dict)):
+        return copy.deepcopy(data)
+    made = getattr(data, "copy", None) or getattr(data, "clone", None)
+    return made() if callable(made) and not isinstance(data, type) else data
 
 
 def _name(source: object, otherwise: str) -> str:

@@ -151,6 +151,37 @@ def test_an_answer_is_a_bool_or_says_it_in_a_mapping(yes: Any) -> None:
 # -- one p-value for all ------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    "table",
+    [
+        pd.DataFrame({"x": [3.0, 1.0, 2.0] * 20}),
+        pd.Series([3.0, 1.0, 2.0] * 20, name="x"),
+        np.array([3.0, 1.0, 2.0] * 20),
+        [{"x": value} for value in [3.0, 1.0, 2.0] * 20],
+    ],
+    ids=["frame", "series", "array", "rows"],
+)
+def test_a_detector_that_changes_its_tables_damages_nobody_elses(table: Any) -> None:
+    def careless(before: Any, now: Any) -> bool:
+        for each in (before, now):
+            if isinstance(each, list):
+                each[0]["x"] = -1.0
+            elif isinstance(each, pd.DataFrame):
+                each["more"] = 1
+                each.loc[0, "x"] = -1.0
+            else:
+                each[0] = -1.0
+        return False
+
+    detector, seen, as_it_was = DriftDetector(), [], repr(table)
+    detector.register("careless", careless)
+    detector.register("looks", lambda before, now: bool(seen.extend([repr(before), repr(now)])))
+    found = detector.check_drift(table, table)
+    assert found["custom"]["careless"] is False
+    assert repr(table) == as_it_was
+    assert seen == [as_it_was, as_it_was]
+
+
 def test_quiet_tables_have_a_small_p_value_as_seldom_as_it_says() -> None:
     draw = np.random.default_rng(60)
     found = [
