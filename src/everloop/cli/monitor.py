@@ -55,7 +55,8 @@ def check(
     """Check the windows of production that are over, or a table, against what the version was trained on.
 
     Each window is checked once: its answers as soon as it is over, its labels when they have come. A server
-    does so by itself. A table is only looked at: nothing is recorded.
+    does so by itself. Without @VERSION the windows of all versions are checked. A table is only looked at, by
+    default beside the champion: nothing is recorded.
 
     \b
     Example:
@@ -70,8 +71,8 @@ def check(
             call.answer({"model": name, "version": at, "results": results}, lambda: _show_results(results))
             return
         late.serving.recording.record(project)
-        late.monitoring.showing.version_of(project, name, version or None)
-        made = late.monitoring.checking.look(project, name)
+        at = late.monitoring.showing.version_of(project, name, version or None)
+        made = late.monitoring.checking.look(project, name, version=at if version else None)
 
     def show() -> None:
         if not made:

@@ -17,7 +17,7 @@ from tests.stories.monitoring.shop import BEGIN, MODEL, ROWS, Shop
 from everloop.core.monitoring import Checked
 from everloop.data.examples.customers import customers
 from everloop.flows import outside
-from everloop.flows.monitoring import answering, referring, showing, spans, summing
+from everloop.flows.monitoring import answering, checking, referring, showing, spans, summing
 from everloop.store import alerts, monitors
 
 DAY = timedelta(days=1)
@@ -260,6 +260,12 @@ def test_a_model_from_elsewhere_is_compared_with_the_table_that_it_is_given(shop
     again = [one for one in shop.look() if one.kind == "answers"]
     assert [len(one.results) > 5 for one in again] == [True, True]
     assert found(again) == set()
+
+
+def test_only_the_windows_of_the_version_that_is_named_are_checked(shop: Shop) -> None:
+    shop.serve(1)
+    assert checking.look(shop.project, MODEL, version="9.9.9") == []
+    assert [one.version for one in checking.look(shop.project, MODEL, version=shop.version)] == ["1.0.0"]
 
 
 def test_what_is_waited_for(shop: Shop) -> None:

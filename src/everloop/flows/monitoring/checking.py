@@ -19,18 +19,25 @@ from .spans import Span
 Told = Callable[[Checked, Sequence[Alert]], None]
 
 
-def look(project: Project, model: str, told: Told = lambda checked, changed: None) -> list[Checked]:
-    """Check what is over and was not checked yet, oldest first. Each check is one transaction with the alerts
-    that come of it, so that a process may end at any time; a window is judged once, whoever looks."""
+def look(
+    project: Project,
+    model: str,
+    told: Told = lambda checked, changed: None,
+    *,
+    version: str | None = None,
+) -> list[Checked]:
+    """Check what is over and was not checked yet, of all versions or of one, oldest first. Each check is one
+    transaction with the alerts that come of it, so that a process may end at any time; a window is judged
+    once, whoever looks."""
     rules = spans.rules_of(project, model)
     with project.store.reading() as tx:
         versions = monitors.versions(tx, model, project.clock.now() - spans.LONGEST)
     made: list[Checked] = []
-    for version in versions:
-        for span in spans.over(project, model, version, rules):
-            made += _check(project, model, version, "answers", span, told)
-        for span in spans.labelled(project, model, version, rules):
-            made += _check(project, model, version, "labels", span, told)
+    for each in versions if version is None else [one for one in versions if one == version]:
+        for span in spans.over(project, model, each, rules):
+            made += _check(project, model, each, "answers", span, told)
+        for span in spans.labelled(project, model, each, rules):
+            made += _check(project, model, each, "labels", span, told)
     return made
 
 
