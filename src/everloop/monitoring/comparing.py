@@ -30,6 +30,8 @@ DISTANCE, VARIATION, MISSING, NEW = 0.05, 0.03, 0.01, 0.002
 less what chance makes, of a share of missing values, of a new level."""
 _WIDE = 1.358  # 95 % of a Kolmogorov distance
 _LIKELY = 1.96
+_SURE = 0.001  # chance up to which a level is named beside one that comes no more
+_LISTED = 3  # of them
 _FAR = 10_000  # standard deviations; farther has no decimals
 _SETTLED = 10  # of one variance: rows enough for the tail of a share to be smooth
 
@@ -389,18 +391,32 @@ def _vanished(beside: _Beside) -> list[Compared]:
     each = share_chances(
         here.counts[:width], here.present, beside.shares[:width], beside.present, usual, longer
     )
-    place = int(np.argmin(np.where(gone, each, 2.0)))
+    order = np.argsort(np.where(gone, each, 2.0), kind="stable")[: int(gone.sum())]
+    place = int(order[0])
     p_value, before = min(1.0, float(each[place]) * width), float(beside.shares[place])
+    lost = [int(at) for at in order if at == place or each[at] * width <= _SURE]
     return [
         Compared(
             "quality", feature.name, "vanished_level", p_value, True,
-            f"'{feature.name}': level '{levels.names[place]}', {words.share(before)} of the reference, does "
-            f"not come in {words.rows(here.present)}; {words.chance(p_value)}",
+            f"'{feature.name}': {_lost(levels, beside.shares, lost)} not come in {words.rows(here.present)}; "
+            f"{words.chance(p_value)}",
             level="warning", value=0.0, usual=before, floor=MISSING,
             high=_wilson(0.0, here.present / float(usual.effect[place]))[1], low=0.0,
-            details={"level": levels.names[place]},
+            details={"level": levels.names[place], "levels": [levels.names[at] for at in lost]},
         )
     ]  # fmt: skip
+
+
+def _lost(levels: Levels, shares: Floats, lost: list[int]) -> str:
+    """Levels that come no more, the most surprising first."""
+    if len(lost) == 1:
+        return (
+            f"level '{levels.names[lost[0]]}', {words.share(float(shares[lost[0]]))} of the reference, does"
+        )
+    told = [f"'{levels.names[at]}' ({words.share(float(shares[at]))})" for at in lost[:_LISTED]]
+    more = len(lost) - len(told)
+    some, last = (told, f"{more} more") if more else (told[:-1], told[-1])
+    return f"levels {', '.join(some)} and {last} of the reference do"
 
 
 def _wilson(share: float, rows: float) -> tuple[float, float]:

@@ -1,5 +1,7 @@
 """What a check says of windows that are broken, empty or odd, in words."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -121,6 +123,25 @@ def test_a_new_and_a_vanished_level_are_named():
     assert "'z'" in found["level", "new_level"].message
     assert found["level", "vanished_level"].details["level"] == "b"
     assert found["level", "new_level"].details["levels"] == {"z": levels.eq("z").sum()}
+
+
+def test_levels_that_come_no_more_are_named_together():
+    def lost(*gone):
+        rng = np.random.default_rng(3)
+        usual = pa.table({"kind": rng.choice(list("abcdefgh"), 4_000)})
+        now = pa.table({"kind": rng.choice([one for one in "abcdefgh" if one not in gone], 1_000)})
+        found = fired(now, reference.build(usual))
+        return found["kind", "vanished_level"]
+
+    assert lost("b").message.startswith("'kind': level 'b', 13.")
+    two, five = lost("b", "f"), lost(*"abcde")
+    assert sorted(two.details["levels"]) == ["b", "f"]
+    assert re.match(
+        r"'kind': levels '[bf]' \(1.*\) and '[bf]' \(1.* %\) of the reference do not", two.message
+    )
+    assert sorted(five.details["levels"]) == list("abcde")
+    assert five.message.count("%") == 3
+    assert " and 2 more of the reference do not come in 1,000 rows" in five.message
 
 
 def test_the_message_says_what_moved_and_where_to():
