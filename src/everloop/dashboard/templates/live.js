@@ -30,8 +30,11 @@ const short = n => n === null || n === undefined ? '–' : Math.abs(n) >= 1e9 ? 
   : Math.abs(n) >= 100 ? String(Math.round(n)) : Number(n.toPrecision(3)).toString();
 const bytes = n => short(n).replace(/(\d)$/, '$1 ') + 'B';
 const percent = n => n === null || n === undefined ? '–' : `${n < 0.1 && n > 0 ? (100 * n).toPrecision(2) : Math.round(100 * n)} %`;
-const clock = seconds => new Date(seconds * 1000).toLocaleTimeString([], {hour: '2-digit', minute: '2-digit', second: '2-digit', hour12: false});
 const day = text => new Date(text).toLocaleDateString([], {day: 'numeric', month: 'short'});
+function clock(seconds) {  // of another day with its date
+  const at = new Date(seconds * 1000), time = at.toLocaleTimeString([], {hour: '2-digit', minute: '2-digit', second: '2-digit', hour12: false});
+  return at.toDateString() === new Date().toDateString() ? time : `${day(at)} ${time}`;
+}
 function duration(seconds) {
   for (const [size, name] of [[86400, 'd'], [3600, 'h'], [60, 'min']]) if (seconds >= 2 * size) return `${Math.round(seconds / size)} ${name}`;
   return `${Math.round(seconds)} s`;
@@ -169,7 +172,7 @@ function monitors(d) {
     if (one.more_alerts) alerts.push(el('div', {class: 'soft'}, `and ${one.more_alerts} more`));
     return [
       [one.checked_at ? link(name, {version: one.version}, `monitors/${encodeURIComponent(one.model)}/report`) : name, 'keep'],
-      [pill(one.state, kind[one.state] || ''), 'keep'], one.why || '–', [ago(one.checked_at, d.now), 'keep'],
+      [pill(one.state, kind[one.state] || ''), 'keep'], one.why || '–', [el('span', {title: one.checked_at || ''}, ago(one.checked_at, d.now)), 'keep'],
       one.rows === null ? '–' : short(one.rows), [alerts.length ? el('div', {}, ...alerts) : '–', `wide ${alerts.length ? '' : 'empty'}`]];
   });
   table('monitors', ['model', 'state', 'found', 'checked', '#rows', 'open alerts'], rows, d.monitors ? 'No model yet.' : 'Not known yet.');
