@@ -22,10 +22,12 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @dataclass
 class Http:
-    """``status`` is what it answers, ``pause`` the seconds it takes; ``on_request`` is called before that."""
+    """``status`` is what it answers, ``location`` where it points, ``pause`` the seconds it takes;
+    ``on_request`` is called before that."""
 
     port: int = 0
     status: int = 200
+    location: str | None = None
     pause: float = 0.0
     requests: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)
     on_request: Callable[[], None] = lambda: None
@@ -49,6 +51,8 @@ def http(port: int = 0) -> Iterator[Http]:
             try:
                 self.send_response(told.status)
                 self.send_header("Content-Length", "0")
+                if told.location is not None:
+                    self.send_header("Location", told.location)
                 self.end_headers()
             except OSError:
                 pass  # who asked has gone

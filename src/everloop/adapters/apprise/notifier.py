@@ -58,6 +58,7 @@ class AppriseNotifier:
         library = _library()
         self._address, self._timeout = address, timeout
         asset = library.AppriseAsset(app_id="Everloop", app_desc="Everloop", app_url="", async_mode=False)
+        asset.http_redirects = False  # the text would go to another host, or be lost on the way
         self._channels = library.Apprise(asset=asset)
         with (
             library.LogCapture(level=logging.ERROR),
