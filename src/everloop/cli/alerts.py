@@ -102,7 +102,8 @@ def silence(
         str | None, typer.Option(metavar="NAME", help="Only findings about this feature or metric.")
     ] = None,
 ) -> None:
-    """Tell nobody of a model for a while. Alerts are still opened, and 'list' shows them.
+    """Tell nobody of a model for a while. Alerts are still opened, and 'list' shows them. A feature or metric
+    that no monitor has looked at yet is silenced, too, and told as such: it may be misspelt.
 
     \b
     Example:
@@ -111,8 +112,11 @@ def silence(
     """
     with call.project() as project:
         made = late.alerts.silencing.silence(project, model, spans.seconds(for_), why, subject=subject)
+        doubt = late.alerts.silencing.unknown(project, made)
     said = f"{_what(made)} is silenced until {late.output.moment(made.until)} UTC: {made.silence_id}"
-    call.answer({"silence": made}, lambda: late.output.line(said))
+    if doubt:
+        call.note(doubt)
+    call.answer({"silence": made, "doubt": doubt}, lambda: late.output.line(said))
 
 
 @command(app)

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
+from everloop.core import spans
 from everloop.core.monitoring import Family, Level
 
 from .section import Section, Span
@@ -71,6 +72,13 @@ class Alerts(Section):
     closing: bool = Field(True, description="Tell those who were told that an alert is closed.")
     timeout: float = Field(15.0, gt=0, le=300, description="Seconds that one delivery may take.")
     give_up: Span = Field("24h", description="So long a message is tried again.")
+
+    @field_validator("give_up")
+    @classmethod
+    def _tries_again(cls, give_up: str) -> str:
+        if not spans.seconds(give_up):
+            raise ValueError("a message that fails once would be lost; give at least 30s, or 24h as usual")
+        return give_up
 
     @field_validator("link")
     @classmethod

@@ -408,6 +408,23 @@ def test_apprise_that_fails_is_tried_again(
     assert SECRET not in str(done)
 
 
+def test_apprise_sends_no_message_to_where_a_receiver_points(
+    tmp_path: Path, clock: Hands, hook: receivers.Http
+) -> None:
+    with receivers.http() as elsewhere:
+        here = project(tmp_path, clock, channels={"json": f"json://{hook.address}/in"})
+        hook.status, hook.location = 307, f"http://{elsewhere.address}/"
+        take(here, worse())
+        assert delivering.deliver(here).waiting == 1
+        assert elsewhere.requests == []
+
+
+@pytest.mark.parametrize("span", ["0s", "0.0h"])
+def test_a_message_is_tried_for_some_time(tmp_path: Path, span: str) -> None:
+    with pytest.raises(InvalidSettings, match=r"alerts\.give_up.*give at least 30s"):
+        project(tmp_path, give_up=span)
+
+
 def test_a_webhook_that_wants_a_password_gets_it(tmp_path: Path, clock: Hands, hook: receivers.Http) -> None:
     address = f"cloudevents+http://ann:p%40ss@{hook.address}/é?q=ü"
     here = project(tmp_path, clock, channels={"hook": address})

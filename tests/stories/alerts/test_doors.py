@@ -79,6 +79,9 @@ def test_silences(tmp_path: Path, hook: receivers.Http) -> None:
     assert said(folder, "silences", "--end", made) == f"{made} has ended.\n"
     assert "Nothing is silenced" in said(folder, "silences")
     assert made in said(folder, "silences", "--all")
+    assert "looked at" not in out
+    doubted = said(folder, "silence", "iris", "--subject", "acuracy", "--for", "2h", "--why", "we know")
+    assert "No monitor of iris has looked at 'acuracy' yet. Did you mean 'accuracy'?" in doubted
     assert "no span of time" in said(folder, "silence", "iris", "--for", "soon", "--why", "x", code=20)
     assert "Did you mean 'iris'" in said(folder, "silence", "irsi", "--for", "2h", "--why", "x", code=14)
 

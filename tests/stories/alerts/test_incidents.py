@@ -235,6 +235,39 @@ def test_a_silence_of_a_subject_lets_others_through(tmp_path: Path) -> None:
     assert len(posted(here)) == 1
 
 
+@pytest.mark.parametrize("subject", ["model", "accuracy"])
+def test_a_silence_of_a_metric_holds_back_what_monitors_find_of_it(tmp_path: Path, subject: str) -> None:
+    """They say "model", or the slice, of what is measured."""
+    here = project(tmp_path, channels=NOBODY)
+    silencing.silence(here, "iris", 7200, "…", subject=subject)
+    take(here, replace(worse("model"), statistic="accuracy"))
+    take(here, replace(worse("model"), statistic="limit", details={"metric": "accuracy"}), hour=1)
+    assert posted(here) == []
+
+
+def test_a_rule_about_a_metric_fits_what_monitors_find_of_it(tmp_path: Path) -> None:
+    here = project(tmp_path, channels=NOBODY, rules=[{"subjects": ["acc*"]}])
+    take(here, replace(worse("model"), statistic="recall"))
+    assert posted(here) == []
+    take(here, replace(worse("age <= 30"), statistic="accuracy"), hour=1)
+    assert len(posted(here)) == 1
+
+
+def test_a_silence_of_what_no_monitor_has_looked_at_holds_and_is_doubted(tmp_path: Path) -> None:
+    here = project(tmp_path, channels=NOBODY)
+
+    def doubt(subject: str, model: str | None = "iris") -> str | None:
+        return silencing.unknown(here, silencing.silence(here, model, 7200, "…", subject=subject))
+
+    assert doubt("aeg") is None  # nothing is known to compare it with
+    take(here, drift("age"))
+    assert doubt("age") is None
+    assert doubt("age", None) is None
+    assert doubt("aeg") == "No monitor of iris has looked at 'aeg' yet. Did you mean 'age'?"
+    take(here, worse("aeg"), hour=1)
+    assert posted(here) == []
+
+
 def test_a_silence_is_ended_before_its_time_once(tmp_path: Path) -> None:
     here = project(tmp_path, channels=NOBODY)
     made = silencing.silence(here, "iris", 7200, "…")

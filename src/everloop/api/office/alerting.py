@@ -101,12 +101,14 @@ async def list_silences(
 
 @router.post("/silences", status_code=201, dependencies=SENT, responses=PROBLEMS)
 async def silence(body: Silencing, request: Request) -> dict[str, Any]:
-    """Tell nobody of a model, or of one of its features or metrics, for a while."""
+    """Tell nobody of a model, or of one of its features or metrics, for a while. `doubt` says where no
+    monitor has looked at that feature or metric yet: it may be misspelt."""
+    project = _project(request)
     made = await do(
-        silencing.silence, _project(request), body.model, spans.seconds(body.span), body.why,
+        silencing.silence, project, body.model, spans.seconds(body.span), body.why,
         subject=body.subject,
     )  # fmt: skip
-    return asdict(made)
+    return {**asdict(made), "doubt": await do(silencing.unknown, project, made)}
 
 
 @router.delete("/silences/{silence_id}", responses=PROBLEMS)

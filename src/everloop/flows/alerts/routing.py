@@ -38,8 +38,15 @@ def fits(rule: AlertRule, result: Result, model: str) -> bool:
     return (
         _any(rule.models, model)
         and (not rule.families or result.family in rule.families)
-        and _any(rule.subjects, result.subject)
+        and (not rule.subjects or any(_any(rule.subjects, name) for name in names(result)))
     )
+
+
+def names(result: Result) -> tuple[str, ...]:
+    """What rules and silences call a finding by: its subject, and of performance also the metric."""
+    if result.family not in ("performance", "estimated"):
+        return (result.subject,)
+    return result.subject, f"{result.details.get('metric', result.statistic)}"
 
 
 def channels(findings: Sequence[Finding], model: str, settings: Alerts) -> dict[str, Level]:
@@ -57,7 +64,7 @@ def channels(findings: Sequence[Finding], model: str, settings: Alerts) -> dict[
 def silence_of(finding: Finding, model: str, silences: Sequence[Silence]) -> Silence | None:
     """The silence that holds a finding back."""
     for silence in silences:
-        if silence.model in (None, model) and silence.subject in (None, finding.result.subject):
+        if silence.model in (None, model) and silence.subject in (None, *names(finding.result)):
             return silence
     return None
 

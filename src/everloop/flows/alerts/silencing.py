@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 
-from everloop.core.errors import Conflict, Invalid
+from everloop.core.errors import Conflict, Invalid, nearest
 from everloop.core.ids import new_id
 from everloop.core.monitoring import Silence
 from everloop.flows.project import Project
-from everloop.store import alerts, history
+from everloop.store import alerts, history, models, monitors
 from everloop.store.database import Tx
+
+from . import routing
 
 LONGEST = 90 * 86_400.0  # seconds: a silence that nobody remembers hides everything
 
@@ -35,6 +38,32 @@ def silence(
         alerts.put_silence(tx, made)
         _tell(tx, project, made, "silenced", f"{_what(made)} until {made.until:%Y-%m-%d %H:%M} UTC: {why}")
     return made
+
+
+def unknown(project: Project, made: Silence) -> str | None:
+    """What is to be said of a silence whose subject no monitor has told of yet: it holds, since one may be
+    silenced ahead, and may be misspelt. None where it is known, or nothing is known to compare it with."""
+    if made.subject is None:
+        return None
+    with project.store.reading() as tx:
+        of = [made.model] if made.model is not None else models.registered(tx)
+        known = {name for model in of for name in _subjects(tx, model)}
+    if not known or made.subject in known:
+        return None
+    whose = made.model or "any model"
+    return f"No monitor of {whose} has looked at '{made.subject}' yet. {nearest(made.subject, known)}"
+
+
+def _subjects(tx: Tx, model: str) -> Iterator[str]:
+    """What findings about a model can be about: its features, and all that was looked at last."""
+    for found in models.list_model_versions(tx, model):
+        yield from models.find_run(tx, found.run_id).features
+    for one in monitors.latest_checks(tx, model):
+        for result in one.results:
+            yield from routing.names(result)
+    for alert in alerts.list_alerts(tx, model, "open"):
+        for finding in alert.findings:
+            yield from routing.names(finding.result)
 
 
 def end(project: Project, silence_id: str) -> Silence:
