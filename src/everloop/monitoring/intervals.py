@@ -7,7 +7,7 @@ import math
 _NORMAL_95 = 1.959964
 
 
-def wilson(events: int, total: int, z: float = _NORMAL_95) -> tuple[float, float]:
+def wilson(events: float, total: float, z: float = _NORMAL_95) -> tuple[float, float]:
     """Of the share of events (Wilson 1927): never outside 0 to 1, and honest for few; 0 to 1 for none."""
     if total <= 0:
         return 0.0, 1.0

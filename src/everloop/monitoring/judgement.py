@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import stdtr, stdtrit
@@ -53,14 +53,17 @@ def usual(rows: Floats, *, ordered: bool) -> Usual:
 def compare(value: float, rows: Floats, reference: Usual, sign: int, *, ordered: bool) -> Compared:
     """``rows`` are the window's pseudo-values. Of the reference's and the window's own spread and dependence
     the larger counts: a window may be burstier than a reference that was drawn at random, and the few large
-    losses that make a mean look bad make its spread large, too."""
-    n = len(rows)
+    losses that make a mean look bad make its spread large, too. Few rows of the reference without an error
+    do not say that there is none: its own value is as uncertain as the spread of both together makes it."""
+    n, spread = len(rows), float(rows.std())
     effect = reference.follows.at(n)
     if ordered:
         effect = max(effect, dependence(rows).surely_at(n))
-    error = max(reference.spread, float(rows.std())) * math.sqrt(effect / n)
+    error = max(reference.spread, spread) * math.sqrt(effect / n)
     freedom = min(reference.follows.freedom(n), n - 1)
-    return tested(-sign * (value - reference.value), error, freedom, reference)
+    both = math.sqrt((reference.rows * reference.spread**2 + n * spread**2) / (reference.rows + n))
+    known = replace(reference, spread=max(reference.spread, both))
+    return tested(-sign * (value - reference.value), error, freedom, known)
 
 
 def tested(harm: float, error: float, freedom: int, reference: Usual) -> Compared:

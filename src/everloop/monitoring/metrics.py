@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from everloop.core.runs import Business, Task
 
+from .intervals import wilson
 from .outcomes import Codes, Floats, Kind, Outcomes
 
 SMALLEST = 1e-15  # probabilities are cut off there, so that no loss is infinite
@@ -38,11 +39,13 @@ class Weighed:
 
 @dataclass(frozen=True)
 class Measured:
-    """A metric's value and the influence (n, k) of its rows; or why there is none."""
+    """A metric's value and the influence (n, k) of its rows; or why there is none. ``behind``: the rows that
+    a share is a share of, of several the smallest: they bound a share of 0 or 1, which varies with no row."""
 
     value: float = 0.0
     influence: Floats | None = None
     why: str = ""
+    behind: float = 0.0
 
     def rows(self, weights: Floats) -> Floats:
         """Pseudo-values (n,): their mean is the value."""
@@ -71,6 +74,17 @@ class Metric:
         return max(min(self.floor, (1 - usual) / 2), 0.001)
 
 
+def bounds(metric: Metric, measured: Measured, reach: float) -> tuple[float, float]:
+    """The interval of a value, within what the metric can be. One of 0 or 1 in all rows has no spread to
+    reach by: it is bounded as a share of so many rows is (Wilson 1927)."""
+    low, high = measured.value - reach, measured.value + reach
+    if metric.relative:
+        return (max(low, 0.0), high) if metric.sign < 0 else (low, high)
+    if not reach and measured.value in (0.0, 1.0):
+        return wilson(measured.value * measured.behind, measured.behind)
+    return max(low, 0.0), min(high, 1.0)
+
+
 def certain(outcomes: Outcomes) -> Weighed:
     """With labels that are known."""
     if outcomes.kind.task == "regression":
@@ -83,7 +97,7 @@ def certain(outcomes: Outcomes) -> Weighed:
 
 def _mean(losses: Floats, weights: Floats) -> Measured:
     value = float((weights * losses).sum(axis=1).mean())
-    return Measured(value, losses - value)
+    return Measured(value, losses - value, behind=len(weights))
 
 
 def _ratio(up: NDArray[Any], down: NDArray[Any], weights: Floats, why: str) -> Measured:
@@ -91,7 +105,7 @@ def _ratio(up: NDArray[Any], down: NDArray[Any], weights: Floats, why: str) -> M
     if whole <= 0:
         return Measured(why=why)
     value = float((weights * up).sum(axis=1).mean()) / whole
-    return Measured(value, (up - value * down) / whole)
+    return Measured(value, (up - value * down) / whole, behind=float((weights * (down > 0)).sum()))
 
 
 def _average(parts: list[Measured]) -> Measured:
@@ -100,7 +114,8 @@ def _average(parts: list[Measured]) -> Measured:
     if not known:
         return parts[0]
     influence = np.mean([each for _, each in known], axis=0)
-    return Measured(float(np.mean([value for value, _ in known])), influence)
+    behind = min(part.behind for part in parts if part.influence is not None)
+    return Measured(float(np.mean([value for value, _ in known])), influence, behind=behind)
 
 
 def _accuracy(a: Weighed) -> Measured:
@@ -175,7 +190,7 @@ def _area(weights: Floats, scores: Floats, code: int) -> Measured:
     n = len(scores)
     influence = np.broadcast_to(((ups_above / ups - value) * n / downs)[:, None], weights.shape).copy()
     influence[:, code] = (downs_below / downs - value) * n / ups
-    return Measured(value, influence)
+    return Measured(value, influence, behind=min(ups, downs))
 
 
 def _net_value(a: Weighed) -> Measured:

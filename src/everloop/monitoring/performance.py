@@ -15,7 +15,7 @@ from everloop.core.runs import Business
 
 from .intervals import wilson
 from .judgement import Compared, Usual, compare, holm, sentence, smallest, usual
-from .metrics import METRICS, Measured, Metric, certain, metrics_of
+from .metrics import METRICS, Measured, Metric, bounds, certain, metrics_of
 from .outcomes import UNKNOWN_CLASS, Floats, Kind, Outcomes, kind_of, read, taken
 from .slicing import Cut, cut, members
 
@@ -237,12 +237,7 @@ def _judged(
         floor = floors.get(metric.name, metric.least(known.value, known.spread))
         p = adjusted[id(test)]
         fired = p <= alpha and compared.harm >= floor
-        reach = compared.reach(0.05)
-        low, high = test.measured.value - reach, test.measured.value + reach
-        if not metric.relative:
-            low, high = max(low, 0.0), min(high, 1.0)
-        elif metric.sign < 0:  # losses
-            low = max(low, 0.0)
+        low, high = bounds(metric, test.measured, compared.reach(0.05))
         yield Result(
             FAMILY,
             test.subject,

@@ -282,6 +282,30 @@ def test_a_perfect_reference_does_not_divide_by_zero():
     assert by_name(measure(perfect, truth, probabilities=1.0 - truth))["accuracy"].fired
 
 
+def test_few_rows_without_an_error_do_not_say_that_there_is_none():
+    """40 rows that are all right come of a model that errs in 2 % of them nearly every second time."""
+    right = np.array(["a", "b"] * 500)
+    base = baseline(right[:40], answers=right[:40], classes=["a", "b"], positive="b")
+    answers = right.copy()
+    answers[[1, 2, 3, *range(100, 120)]] = ["a", "b", "a"] + ["b", "a"] * 10
+    assert not any(each.fired for each in measure(base, right, answers=answers, alpha=0.001))
+    answers[:800] = "a"
+    assert by_name(measure(base, right, answers=answers, alpha=0.001))["accuracy"].fired
+
+
+def test_a_share_without_an_error_is_bounded_by_the_rows_behind_it():
+    truth = np.array(["b"] * 12 + ["a"] * 1_988)
+    never = np.array(["a"] * 2_000)
+    base = baseline(truth, answers=never, classes=["a", "b"], positive="b")
+    recall = by_name(measure(base, truth, answers=never))["recall"]
+    assert (recall.value, recall.low) == (0.0, 0.0)
+    assert recall.high == pytest.approx(0.2425, abs=1e-4)  # 0 of 12 (Wilson)
+    base = baseline(truth, answers=truth, classes=["a", "b"], positive="b")
+    found = by_name(measure(base, truth, answers=truth))
+    assert found["recall"].low == found["precision"].low == pytest.approx(0.7575, abs=1e-4)
+    assert found["accuracy"].low == pytest.approx(0.9981, abs=1e-4)
+
+
 def test_the_smallest_harm_shrinks_with_rows_and_never_below_the_floor(base):
     few, many = found(base, 300, alpha=0.001), found(base, 1_000_000, alpha=0.001)
     assert all(few[name] > many[name] for name in few)
