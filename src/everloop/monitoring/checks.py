@@ -54,10 +54,8 @@ def check(
             )
         ]  # fmt: skip
     if window.rows < LEAST_ROWS:
-        are = "is" if window.rows == 1 else "are"
-        told = f"{words.rows(window.rows)} {are} too few to tell a change; {LEAST_ROWS} are needed."
-        few = Result("quality", "window", "rows", False, told, unable=True, value=float(window.rows))
         certain = [one for one in schema(reference, window) if one.beyond]
+        few = _too_few("window", words.rows(window.rows), window.rows)
         return [few, *(_result(reference, one, (one, 1)) for one in certain)]
     recent = [each for each in recent if each.rows]
     now = _by_key(compared(reference, window))
@@ -83,7 +81,17 @@ def check(
             }
         fired.update({key: (each, span) for key, each in found.items()})
     everything = {**now, **{key: each for key, (each, _) in fired.items()}}
-    return [_result(reference, each, fired.get(key), key in alone) for key, each in everything.items()]
+    results = [_result(reference, each, fired.get(key), key in alone) for key, each in everything.items()]
+    if reference.rows < LEAST_ROWS:
+        results.append(
+            _too_few("reference", f"{words.rows(reference.rows)} of the reference", reference.rows)
+        )
+    return results
+
+
+def _too_few(subject: str, what: str, rows: int) -> Result:
+    text = f"{what} {'is' if rows == 1 else 'are'} too few to tell a change; {LEAST_ROWS} are needed."
+    return Result("quality", subject, "rows", False, text, unable=True, value=float(rows))
 
 
 def compared(reference: Reference, window: Window) -> list[Compared]:

@@ -16,14 +16,15 @@ def p_value(usual: Reference, window: Window, results: Sequence[Result]) -> floa
     """That chance makes the strongest change there is, of those that are large enough to count: corrected for
     all tests (Holm), so that it is up to ``alpha`` just where ``checks.check`` finds something on evidence at
     ``alpha``. 0 where something fired by a rule, such as another type; 1 where nothing counts, None where
-    nothing could be tested. ``results`` of the check: what it did not judge does not count here."""
+    nothing could be tested, or nothing fired beside a reference of too few rows. ``results`` of the check:
+    what it did not judge does not count here."""
     judged = {(each.family, each.subject, each.statistic): each.fired for each in results}
     tests = [each for each in checks.compared(usual, window) if each.key in judged] if window.rows else []
     inferred = {each.key for each in tests if not each.certain}
     if any(fired for key, fired in judged.items() if key not in inferred):
         return 0.0
     tried = [each for each in tests if not each.certain]
-    if not tried:
+    if not tried or (usual.rows < checks.LEAST_ROWS and not any(judged.values())):
         return None
     adjusted = judgement.holm([each.p_value for each in tried])
     return min((p for p, each in zip(adjusted, tried, strict=True) if each.beyond), default=1.0)

@@ -261,6 +261,30 @@ def test_where_nothing_could_be_compared_there_is_no_clean_bill(before: Any, now
     assert everything["reason"] == everything["data_drift"]["reason"] == found["reason"]
 
 
+@pytest.mark.parametrize("rows", [1, 19])
+def test_a_reference_of_few_rows_gives_no_clean_bill(rows: int) -> None:
+    rng = np.random.default_rng(1)
+    usual, now = pd.DataFrame({"x": rng.normal(size=rows)}), pd.DataFrame({"x": rng.normal(size=2_000)})
+    found = DriftDetector().detect_data_drift(usual, now, 0.001)
+    assert (found["drift_detected"], found["unable"], found["p_value"]) == (False, True, None)
+    assert f"{rows} row" in str(found["reason"])
+    assert "of the reference" in str(found["reason"])
+    if rows > 1:
+        assert DriftDetector().detect_data_drift(usual, now + 9)["drift_detected"]
+    assert DriftDetector().detect_data_drift(usual, now.astype(str))["drift_detected"]
+
+
+def test_rows_of_several_lengths_are_refused_in_words() -> None:
+    with pytest.raises(DriftDetectionError, match=r"\[\[1, 2\], \[3\]\].*Give rows of one length"):
+        DriftDetector().detect_data_drift([[1, 2], [3]], [[1, 2]])
+
+
+def test_what_is_masked_is_missing() -> None:
+    values = np.random.default_rng(1).normal(size=2_000)
+    found = DriftDetector().detect_data_drift(values, np.ma.masked_array(values, values > 0))
+    assert "missing 0.0 %" in str(found["features"]) or "is missing in" in str(found["features"])
+
+
 def test_what_was_compared_is_not_unable() -> None:
     mixed = VECTORS.assign(y=USUAL[:, 1])
     for before, now in ((mixed, mixed), (mixed, mixed[["x"]]), (mixed, mixed.head(1)[["x"]])):

@@ -181,7 +181,7 @@ def _table(source: object) -> pa.Table:
         names = dict.fromkeys(name for row in source for name in row)
         records = {name: np.array([row.get(name) for row in source], dtype=object) for name in names}
         return reading.checked(pa.table({f"{name}": _column(values) for name, values in records.items()}))
-    rows = np.asarray(source)
+    rows = _array(source)
     if rows.ndim == 1:
         rows = rows.reshape(-1, 1)
     if rows.ndim != 2:
@@ -191,6 +191,18 @@ def _table(source: object) -> pa.Table:
     return reading.checked(
         pa.table({f"feature_{place}": _column(rows[:, place]) for place in range(rows.shape[1])})
     )
+
+
+def _array(source: object) -> np.ndarray:
+    """What is masked stays so: it is missing."""
+    if isinstance(source, np.ma.MaskedArray):
+        return source
+    try:
+        return np.asarray(source)
+    except ValueError as error:
+        raise WrongType(
+            f"These rows make no table: {reprlib.repr(source)}.", remedy="Give rows of one length."
+        ) from error
 
 
 def _column(values: np.ndarray) -> pa.Array:
