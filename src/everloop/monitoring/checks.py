@@ -157,7 +157,7 @@ def _found(tests: dict[Key, Compared], alpha: float) -> dict[Key, Compared]:
 def _speaks(tests: dict[Key, Compared], found: Compared, *, louder: bool = False) -> bool:
     """Whether the same part moved the same way."""
     if found.key not in tests:
-        return found.certain
+        return False
     test = tests[found.key]
     if found.part >= test.parts.size:
         return test.p_value <= (LOUDER if louder else VOICE)

@@ -257,6 +257,13 @@ def test_what_moved_far_in_one_window_waits_for_another_and_says_so():
     assert "alone" not in found["other", "ks"].details
 
 
+def test_a_type_that_changed_and_changed_back_is_not_found_again():
+    odd = world(700, 1)
+    recent = windows_of(world(700, 2), odd.set_column(0, "x", pa.array(["n/a"] * 700)), world(700, 3))
+    found = checked(world(700, 4), recent=recent)
+    assert not [each for each in found.values() if each.fired]
+
+
 def test_one_odd_hour_is_rarely_found_again_in_the_quiet_ones_after_it():
     """Eight features moved in it."""
     again = 0
