@@ -75,13 +75,14 @@ class Metric:
 
 
 def bounds(metric: Metric, measured: Measured, reach: float) -> tuple[float, float]:
-    """The interval of a value, within what the metric can be. One of 0 or 1 in all rows has no spread to
-    reach by: it is bounded as a share of so many rows is (Wilson 1927)."""
+    """The interval of a value, within what the metric can be. One that no row of all varies has no
+    spread to reach by: it is bounded as a share of so many rows is (Wilson 1927)."""
     low, high = measured.value - reach, measured.value + reach
     if metric.relative:
         return (max(low, 0.0), high) if metric.sign < 0 else (low, high)
-    if not reach and measured.value in (0.0, 1.0):
-        return wilson(measured.value * measured.behind, measured.behind)
+    if not reach:
+        low, high = wilson(measured.value * measured.behind, measured.behind)
+        return min(low, measured.value), max(high, measured.value)
     return max(low, 0.0), min(high, 1.0)
 
 
