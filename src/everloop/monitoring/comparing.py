@@ -33,6 +33,7 @@ _LIKELY = 1.96
 _SURE = 0.001  # chance up to which a level is named beside one that comes no more
 _LISTED = 3  # of them
 _FAR = 10_000  # standard deviations; farther has no decimals
+_FITTED = 150  # rows of the reference: polynomials of the rank of fewer bend where it has none
 _SETTLED = 10  # of one variance: rows enough for the tail of a share to be smooth
 
 
@@ -135,8 +136,8 @@ def _number(beside: _Beside, bins: Bins) -> Compared:
     free_rows = float(1 / effects[count])
     chances = [_distance_chance(distance / float(usual.peak[count]), free_rows, float(usual.freedom[count]))]
     parts, each = _components(beside, bins.components, off, usual, longer)
-    settled = evidence.settled(beside.shares, bins.components, rows / usual.effect[:count])
-    if settled.any():
+    settled = evidence.settled(beside.shares, bins.components, 1 / effects[:count])
+    if settled.any() and there >= _FITTED:
         chances.append(int(settled.sum()) * float(each[settled].min()))
     least = evidence.least(rows / float(usual.effect[count]), there / float(longer.effect[count]))
     p_value = min(1.0, max(least, len(chances) * min(chances)))

@@ -265,7 +265,7 @@ def test_where_nothing_could_be_compared_there_is_no_clean_bill(before: Any, now
 def test_a_reference_of_few_rows_gives_no_clean_bill(rows: int) -> None:
     rng = np.random.default_rng(1)
     usual, now = pd.DataFrame({"x": rng.normal(size=rows)}), pd.DataFrame({"x": rng.normal(size=2_000)})
-    found = DriftDetector().detect_data_drift(usual, now, 0.001)
+    found = DriftDetector().detect_data_drift(usual, now)
     assert (found["drift_detected"], found["unable"], found["p_value"]) == (False, True, None)
     assert f"{rows} row" in str(found["reason"])
     assert "of the reference" in str(found["reason"])

@@ -2,6 +2,7 @@
 proof; the figures of bench/drift come from other worlds and seeds."""
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from tests.unit.monitoring.worlds import latent, season, table
 
@@ -52,6 +53,17 @@ def test_a_quiet_window_is_rarely_found(kind, memory, rows):
     share = false_findings(kind, memory, rows, 100)
     print(f"{kind} {memory} {rows}: {share:.4f}")
     assert share <= most(300)
+
+
+@pytest.mark.parametrize("rows", [10, 25, 60])
+def test_beside_a_reference_of_few_rows_a_large_window_is_rarely_found(rows):
+    found = 0
+    for seed in range(300):
+        values = np.random.default_rng([seed, rows]).normal(size=rows + 2_000)
+        known = reference.build(pa.table({"x": values[:rows]}))
+        window = windows.summarise(known, pa.table({"x": values[rows:]}))
+        found += bool(rung(checks.check(known, window, alpha=ALPHA)))
+    assert found / 300 <= most(300)
 
 
 def test_rows_taken_as_independent_would_be_found_all_the_time(monkeypatch):
