@@ -94,14 +94,16 @@ def of_version(project: Project, model: str, version: str) -> References:
         run = _run(tx, model, version)
         kept = monitors.reference(tx, model, version)
     if kept is not None:
-        found = _read(run, kept)
+        found = _read(run, version, kept)
     else:
-        table, rows = _trained_on(project, run)
+        table, rows = _trained_on(project, run, version)
         found = _keep(project, model, version, _made(project, run, table, rows))
     settings = project.settings.models.get(model)
     masked = frozenset(settings.serving.mask if settings else ())
     return replace(
-        found, masked=masked, without=(*found.without, *_set_since(found, rules_of(project, model)))
+        found,
+        masked=masked,
+        without=(*found.without, *_set_since(found, version, rules_of(project, model))),
     )
 
 
@@ -114,9 +116,10 @@ def give(project: Project, model: str, version: str, source: object) -> Referenc
     return _keep(project, model, version, _made(project, run, table, np.ones(table.num_rows, dtype=bool)))
 
 
-def _set_since(found: References, rules: Watch) -> Iterator[str]:
+def _set_since(found: References, version: str, rules: Watch) -> Iterator[str]:
     """What the settings ask for now and the reference, which was made before, does not have."""
-    anew = f"'everloop monitor reference {found.run.model} FILE' makes one, as the next version does"
+    named = f"everloop monitor reference {found.run.model}@{version} FILE"
+    anew = f"'{named}' makes one, of rows with the target that were held out, as the next version does"
     cuts = found.baseline.cuts if found.baseline is not None else {}
     for name in rules.slices if found.baseline is not None else ():
         if name not in found.run.features:
@@ -140,7 +143,7 @@ def _run(tx: Any, model: str, version: str) -> Run:
     return models.find_run(tx, found.run_id)
 
 
-def _read(run: Run, kept: Mapping[str, Any]) -> References:
+def _read(run: Run, version: str, kept: Mapping[str, Any]) -> References:
     """Raises Corrupt where the document is damaged or of a newer release."""
     if kept.get("format", FORMAT) != FORMAT:
         raise Corrupt(
@@ -157,7 +160,8 @@ def _read(run: Run, kept: Mapping[str, Any]) -> References:
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise Corrupt(
             f"What {run.model} is compared with is damaged: {error!r}.",
-            remedy=f"Restore a backup, or tell it again: everloop monitor reference {run.model} FILE.",
+            remedy="Restore a backup, or tell it again: "
+            f"everloop monitor reference {run.model}@{version} FILE.",
         ) from error
     return References(run, inputs, answers, **parts, season=season, without=without)
 
@@ -168,16 +172,16 @@ def _keep(project: Project, model: str, version: str, made: References) -> Refer
     return made
 
 
-def _trained_on(project: Project, run: Run) -> tuple[pa.Table, np.ndarray]:
+def _trained_on(project: Project, run: Run, version: str) -> tuple[pa.Table, np.ndarray]:
     """The data of a run, and which rows it was not trained on."""
     if not run.dataset:
         raise Refused(
             f"{run.model} was trained elsewhere: what its data looked like is not known here.",
-            remedy=f"Tell it: everloop monitor reference {run.model} FILE.",
+            remedy=f"Tell it: everloop monitor reference {run.model}@{version} FILE.",
         )
-    version = data.find(project, run.data_version, run.dataset)
+    trained = data.find(project, run.data_version, run.dataset)
     seen = artifacts.from_bytes(artifacts.fetch(project, run.rows_seen))
-    table = data.load(project, version)
+    table = data.load(project, trained)
     return table, ~np.isin(identity.row_hashes(table), seen) if len(seen) else np.zeros(table.num_rows, bool)
 
 
