@@ -109,7 +109,8 @@ def reject(
     named: Named,
     why: Annotated[str, typer.Option("--why", metavar="TEXT", help="For the history.")],
 ) -> None:
-    """Say no at the step that a retraining waits at; it ends there. So does one that is damaged, at any step.
+    """Say no at the step that a retraining waits at, or to a candidate on trial; it ends there. So does one
+    that is damaged, at any step.
 
     \b
     Example:

@@ -15,6 +15,7 @@ from everloop.core.loop import DecisionRecord
 
 LOOKS = 3  # a monitoring.window apart, or more
 LEAST = 100  # labels to judge by
+_OVER = "Not judged again"
 
 
 def deserved(verdict: GateVerdict, margin: float) -> bool:
@@ -74,8 +75,20 @@ def waits(record: DecisionRecord, said: str, later: datetime) -> DecisionRecord:
 
 def ended(record: DecisionRecord, why: str) -> DecisionRecord:
     """The record of a candidate that is not judged again, for a reason in words."""
-    found = Evidence("trial", False, f"Not judged again: {why}.")
+    found = Evidence("trial", False, f"{_OVER}: {why}.")
     return replace(record, stage="ended", evidence=(*record.evidence, found), again_at=None, changes="")
+
+
+def result(record: DecisionRecord) -> str:
+    """Of one that was kept and is not judged again any more, in words that follow others; empty where it was
+    on no trial, or the last look was for it."""
+    last = record.last_look
+    over = [each.message for each in record.evidence if each.check == "trial"][-1:]
+    if over and over[0].startswith(_OVER):
+        return f"n{over[0][1:].removesuffix('.')}"
+    if record.looks < LOOKS or (last is not None and last.promote):
+        return ""
+    return f"nor do later labels show it better, looked at {record.looks} times"
 
 
 def _changes(record: DecisionRecord) -> str:

@@ -59,7 +59,8 @@ class RetrainingLoop:
         return advancing.approve(self._project, decision_id, role, why)
 
     def reject(self, decision_id: str, why: str) -> DecisionRecord:
-        """Say no at the step that a retraining waits at; it ends there. Raises NotFound, Conflict."""
+        """Say no at the step that a retraining waits at, or to a candidate on trial; it ends there. Raises
+        NotFound, Conflict."""
         return advancing.reject(self._project, decision_id, why)
 
     def retrain(self, force: bool = False, why: str = "") -> DecisionRecord:

@@ -198,6 +198,19 @@ def test_a_rejection_needs_a_reason(server: Server) -> None:
     assert decided(server, "dec_4no")["outcome"] == "refused"
 
 
+def test_a_trial_is_ended(server: Server) -> None:
+    at = NOW + timedelta(days=1)
+    keep(
+        server.folder, replace(PROMOTED, decision_id="dec_8trial", stage="trial", outcome="kept", again_at=at)
+    )
+    with tab(f"http://{server.address}/decisions/dec_8trial") as one:
+        fill(one, "reject", reason="a holiday week")
+        one.wait("document.querySelector('form[data-post]') === null")
+        assert one.do("/; not judged again: rejected by .*: a holiday week/.test(document.body.textContent)")
+    found = decided(server, "dec_8trial")
+    assert (found["stage"], found["outcome"], found["looks"]) == ("ended", "kept", 0)
+
+
 def test_what_somebody_else_did_meanwhile_is_told(server: Server) -> None:
     with tab(f"http://{server.address}/decisions/dec_5late") as one:
         assert server.ask("POST", "/decisions/dec_5late/reject", {"reason": "no"}).status == 200

@@ -10,8 +10,9 @@ from tests.stories.loop.test_trial import champion, days, on_trial
 from tests.stories.loop.test_trial_troubled import set_otherwise
 from tests.stories.loop.town import MODEL, Town, as_ever, work
 
+from everloop.core.errors import Conflict
 from everloop.core.loop import DecisionRecord
-from everloop.flows.loop import advancing, asking, following, pausing, showing, trials, working
+from everloop.flows.loop import advancing, asking, following, pausing, showing, telling, trials, working
 from everloop.flows.releases import deploying
 from everloop.retraining import triage
 
@@ -97,6 +98,26 @@ def test_a_training_that_people_reject_is_none(open_town: Open) -> None:
     pausing.resume(town.project, MODEL)
     work(town.project)
     assert champion(town) == record.version
+
+
+def test_people_say_no(open_town: Open) -> None:
+    town, record = on_trial(open_town)
+    with pytest.raises(Conflict) as told:
+        advancing.approve(town.project, record.decision_id)
+    assert f"The decision {record.decision_id} is at the stage 'trial'." in told.value.message
+    assert f"decisions reject {record.decision_id} --why TEXT ends the trial" in str(told.value.remedy)
+    advancing.reject(town.project, record.decision_id, "the supplier is another one")
+    days(town, 5)
+    work(town.project)
+    after = showing.find(town.project, record.decision_id)
+    assert (after.stage, after.outcome, after.looks, after.again_at) == ("ended", "kept", 0, None)
+    said = "Not judged again: rejected by "
+    assert after.evidence[-1].message.startswith(said)
+    assert after.evidence[-1].message.endswith(": the supplier is another one.")
+    assert telling.outcome(after).endswith(after.evidence[-1].message.removeprefix("N").rstrip("."))
+    assert champion(town) == "1.0.0"
+    with pytest.raises(Conflict, match="has ended: kept"):
+        advancing.reject(town.project, record.decision_id, "once more")
 
 
 def test_it_is_not_looked_at_while_another_one_is_trained(open_town: Open) -> None:

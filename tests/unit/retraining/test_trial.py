@@ -103,6 +103,15 @@ def test_nothing_is_said_to_change_one_that_is_better_or_over():
     assert trial.ended(record, "churn@2.0.0 is champion now").changes == ""
 
 
+def test_what_came_of_it_is_told():
+    assert trial.result(RECORD) == ""
+    assert trial.result(trial.ended(RECORD, "rejected")) == "not judged again: rejected"
+    over = replace(RECORD, looks=trial.LOOKS, last_look=undecided())
+    assert trial.result(over) == "nor do later labels show it better, looked at 3 times"
+    then_another_champion = replace(over, last_look=replace(undecided(), promote=True))
+    assert trial.result(then_another_champion) == ""
+
+
 @pytest.mark.parametrize(("came", "early"), [(200, True), (201, False)])
 def test_a_look_takes_labels_that_are_new(came, early):
     record = trial.looked(RECORD, GateVerdict(False, "no gain"), 200, LATER)

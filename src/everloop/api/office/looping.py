@@ -162,8 +162,8 @@ async def approve_decision(decision_id: Named, body: ApprovingDecision, request:
 
 @router.post("/decisions/{decision_id}/reject", dependencies=SENT, responses=PROBLEMS)
 async def reject_decision(decision_id: Named, body: RejectingDecision, request: Request) -> dict[str, Any]:
-    """Say no at the step that a retraining waits at; it ends there. So does one that is damaged, at any
-    step."""
+    """Say no at the step that a retraining waits at, or to a candidate on trial; it ends there. So does one
+    that is damaged, at any step."""
     return asdict(await do(advancing.reject, _project(request), decision_id, body.reason))
 
 

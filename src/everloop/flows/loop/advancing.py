@@ -365,14 +365,16 @@ def approve(project: Project, decision_id: str, role: str = "", note: str = "") 
 
 
 def reject(project: Project, decision_id: str, reason: str = "") -> DecisionRecord:
-    """Say no at the step that a retraining waits at; it ends there. So does one that is damaged, wherever it
-    is. Raises NotFound, Conflict."""
+    """Say no at the step that a retraining waits at, or to a candidate on trial; it ends there. So does one
+    that is damaged, wherever it is. Raises NotFound, Conflict."""
     said = f"rejected by {project.user}" + (f": {reason}" if reason else "")
     with project.store.writing() as tx:
         lost = loop.find_lost(tx, decision_id)
         if lost is not None:
             loop.begin(tx, lost["model"])
             return _end(tx, project, _stand_in(project, lost), "failed", f"What it said is lost; {said}")
+        if (on_trial := _locked(tx, decision_id)).stage == "trial":
+            return _end_trial(tx, project, on_trial, said)
         record = _waiting(tx, decision_id)
         return _end(tx, project, record, "refused" if record.stage == "approval" else "held", said)
 
@@ -398,12 +400,13 @@ def _stand_in(project: Project, lost: Row) -> DecisionRecord:
 
 def _waiting(tx: Tx, decision_id: str) -> DecisionRecord:
     record = _locked(tx, decision_id)
-    if record.stage not in ("approval", "release_approval"):
-        state = f"is at the stage '{record.stage}'" if record.is_open else f"has ended: {record.outcome}"
+    if record.stage not in telling.ASKED:
+        over = record.stage == "ended"
+        state = f"has ended: {record.outcome}" if over else f"is at the stage '{record.stage}'"
         given = "".join(f": {_told(each)}" for each in record.approvals[-1:])
-        raise Conflict(
-            f"The decision {record.decision_id} {state}.", remedy=f"It waits for nobody's approval{given}."
-        )
+        on = f" To go on: {telling.to_go_on(record)}." if record.stage == "trial" else ""
+        said = f"It waits for nobody's approval{given}.{on}"
+        raise Conflict(f"The decision {record.decision_id} {state}.", remedy=said)
     return record
 
 

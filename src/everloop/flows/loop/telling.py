@@ -48,9 +48,8 @@ def outcome(one: DecisionRecord) -> str:
         if one.stage == "trial" and one.again_at is not None:
             look = f"{moment(one.again_at)} (look {one.looks + 1} of {trial.LOOKS})"
             return f"{found.removesuffix('.')}; judged again on later labels at {look}"
-        if one.outcome == "kept" and one.looks >= trial.LOOKS:
-            looked = f"looked at {one.looks} times"
-            return f"{found.removesuffix('.')}; nor do later labels show it better, {looked}"
+        if one.outcome == "kept" and (result := trial.result(one)):
+            return f"{found.removesuffix('.')}; {result}"
         return found
     if one.again_at is not None:
         return f"considered again at {moment(one.again_at)}"
@@ -86,7 +85,12 @@ def damaged(unreadable: Sequence[str]) -> str:
 
 
 def to_go_on(one: DecisionRecord) -> str:
-    """What people do about one that waits for them; empty where it does not."""
+    """What people do about one that waits for them, or can do about one on trial; empty for others."""
+    if one.stage == "trial":
+        return (
+            f"it does by itself; everloop decisions reject {one.decision_id} --why TEXT ends the trial, "
+            f"everloop deploy {one.model}@{one.version} releases it all the same"
+        )
     return f"everloop decisions approve {one.decision_id}, or reject" if one.stage in ASKED else ""
 
 
