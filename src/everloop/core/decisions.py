@@ -108,7 +108,10 @@ class GatePolicy:
     The rest is asked only where it is set. On the data version ``frozen`` it may not be shown to be worse by
     more than ``frozen_margin``. ``calibration_max`` bounds its calibration error and ``calibration_margin``
     what that may be above the champion's; ``latency_max`` (seconds) and ``latency_ratio`` (to the champion's)
-    the time of one row; ``size_max`` the bytes of its file."""
+    the time of one row; ``size_max`` the bytes of its file.
+
+    ``looks``: it may be judged so many times, and ``confidence`` is that of all of them together; each is
+    asked for more. What speaks against it is shown with ``confidence`` at each."""
 
     metric: str | None = None
     margin: float = 0.0
@@ -125,3 +128,9 @@ class GatePolicy:
     latency_ratio: float | None = None
     size_max: int | None = None
     fairness: tuple[Fairness, ...] = ()
+    looks: int = 1
+
+    @property
+    def confidence_of_look(self) -> float:
+        """All of them together let one that is no better through no more often than one does (Bonferroni)."""
+        return 1 - (1 - self.confidence) / self.looks

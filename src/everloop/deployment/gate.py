@@ -74,7 +74,7 @@ def judge(
     named = BASELINE if champion is None else champion_name or "champion"
 
     try:
-        overall = compare(metric, pair(metric, old, new), policy.confidence)
+        overall = compare(metric, pair(metric, old, new), policy.confidence_of_look)
     except TooFewRows as error:
         return GateVerdict(False, f"{metric.words} cannot be measured: {error.message}", against=named)
     if np.allclose(old.given, new.given, rtol=1e-9, atol=1e-12):

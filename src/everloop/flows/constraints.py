@@ -12,7 +12,7 @@ from everloop.core.data import DatasetVersion
 from everloop.core.decisions import Evidence, GatePolicy
 from everloop.core.errors import AllMissing, InvalidSettings, MLOpsError, UnknownColumn, WrongType, nearest
 from everloop.core.models import ModelVersion
-from everloop.core.runs import Run
+from everloop.core.runs import Run, Task
 from everloop.core.serving import Form
 from everloop.data import identity
 from everloop.deployment import calibration, constraints, fairness, gate, measures
@@ -29,14 +29,7 @@ def check_request(material: Material) -> None:
     policy = material.model.gate_policy()
     if policy.frozen is not None:
         _check_frozen(material, policy.frozen)
-    asked = {
-        "gate.calibration_max": policy.calibration_max is not None,
-        "gate.calibration_margin": policy.calibration_margin is not None,
-        "gate.fairness": bool(policy.fairness),
-    }
-    wrong = [name for name, wanted in asked.items() if wanted]
-    if wrong and material.task == "regression":
-        raise InvalidSettings(f"{wrong[0]} is for classification, and this is a regression.")
+    _check_task(policy, material.task)
     for rule in policy.fairness:
         column(material.table, rule.column, "gate.fairness.column:")
         if rule.metric != "accuracy" and material.recipe.positive is None and _classes(material) > 2:
@@ -45,6 +38,17 @@ def check_request(material: Material) -> None:
                 "positive is not known.",
                 remedy="Set 'positive' of the model, or compare 'accuracy'.",
             )
+
+
+def _check_task(policy: GatePolicy, task: Task) -> None:
+    asked = {
+        "gate.calibration_max": policy.calibration_max is not None,
+        "gate.calibration_margin": policy.calibration_margin is not None,
+        "gate.fairness": bool(policy.fairness),
+    }
+    wrong = [name for name, wanted in asked.items() if wanted]
+    if wrong and task == "regression":
+        raise InvalidSettings(f"{wrong[0]} is for classification, and this is a regression.")
 
 
 def _classes(material: Material) -> int:
@@ -205,6 +209,37 @@ def _fairness(candidate: Candidate, policy: GatePolicy) -> Iterator[Evidence]:
 def levels(table: pa.Table, name: str) -> np.ndarray:
     """The values of a column as strings, None where missing (rows,)."""
     return np.asarray(table.column(name).cast(pa.string()).to_pandas(), dtype=object)
+
+
+def told_by_labels(
+    policy: GatePolicy,
+    run: Run,
+    table: pa.Table,
+    truth: np.ndarray,
+    old: np.ndarray,
+    new: np.ndarray,
+    version: str,
+) -> list[Evidence]:
+    """Calibration and fairness on rows of production that neither model was trained on. ``old``: what the
+    champion, ``version``, said, whose ``run`` it is; ``new``: the challenger, in its classes. Raises
+    UnknownColumn, InvalidSettings."""
+    _check_task(policy, run.task)
+    positive, confidence, against = champion.positive(run), policy.confidence, f"champion {version}"
+
+    def answered(said: np.ndarray, positive: str | None) -> Answers:
+        return gate.answered("the predictions", truth, said, run.task, run.classes, positive)
+
+    found = []
+    if policy.calibration_max is not None:
+        found.append(calibration.check_error(answered(new, positive), policy.calibration_max, confidence))
+    if policy.calibration_margin is not None:
+        both = answered(old, positive), answered(new, positive)
+        found.append(calibration.check_change(*both, policy.calibration_margin, confidence, against))
+    for rule in policy.fairness:
+        column(table, rule.column, "gate.fairness.column:")
+        asked = answered(new, run.recipe.positive or positive)
+        found.append(fairness.check(rule, levels(table, rule.column), asked, confidence))
+    return found
 
 
 # -- time ------------------------------------------------------------------------------------------------

@@ -32,13 +32,8 @@ def deserved(verdict: GateVerdict, margin: float) -> bool:
 
 
 def policy(of_gate: GatePolicy) -> GatePolicy:
-    """By which each look judges. All of them together let one that is no better through no more often than
-    the gate does at once (Bonferroni)."""
-    return replace(
-        of_gate,
-        confidence=1 - (1 - of_gate.confidence) / LOOKS,
-        min_rows=max(of_gate.min_rows, LEAST),
-    )
+    """By which each look judges."""
+    return replace(of_gate, looks=LOOKS, min_rows=max(of_gate.min_rows, LEAST))
 
 
 def began(record: DecisionRecord, later: datetime) -> DecisionRecord:

@@ -59,6 +59,56 @@ def test_a_guarded_slice_of_which_nothing_is_asked(open_town: Open) -> None:
     assert champion(town) == "1.0.0"
 
 
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"calibration_max": 0.01}, "expected calibration error 0."),
+        ({"fairness": [{"column": "plan", "max_difference": 0.01}]}, "selection rate by plan: "),
+    ],
+)
+def test_what_else_the_gate_asks_labels_tell_too(open_town: Open, asked: dict[str, Any], said: str) -> None:
+    """The gate saw nothing on its few rows: the labels that came show it."""
+    town, _ = on_trial(open_town)
+    set_otherwise(town, gate=asked)
+    days(town, 5)
+    work(town.project)
+    assert (newest(town).stage, newest(town).looks, champion(town)) == ("trial", 1, "1.0.0")
+    found = newest(town).evidence[-1].message
+    assert ": better by " in found
+    assert f", but {said}" in found
+    verdict = newest(town).last_look
+    assert verdict is not None
+    assert [each.fired for each in verdict.checks] == [True]
+
+
+def test_its_calibration_is_looked_at_beside_the_champions(open_town: Open) -> None:
+    town, record = on_trial(open_town)
+    set_otherwise(town, gate={"calibration_margin": 0.05})
+    days(town, 5)
+    work(town.project)
+    verdict = newest(town).last_look
+    assert verdict is not None
+    (looked,) = verdict.checks
+    assert (looked.check, looked.fired) == ("calibration beside the champion", False)
+    assert " of champion 1.0.0 on 846 unseen rows" in looked.message
+    assert champion(town) == record.version
+
+
+def test_a_group_that_labels_do_not_tell(open_town: Open) -> None:
+    town = open_town(on=(), exclude=("country",))
+    for rows in (SOME, 50, 50):
+        town.day_of(turned, rows=rows)
+    set_otherwise(town, ("country",), gate={"fairness": [{"column": "country", "max_difference": 0.9}]})
+    asking.ask(town.project, MODEL, force=True)
+    work(town.project)
+    days(town, 5)
+    work(town.project)
+    assert newest(town).looks == 1
+    found = newest(town).evidence[-1].message
+    assert "cannot be compared: gate.fairness.column: 'country' is no column of the data." in found
+    assert champion(town) == "1.0.0"
+
+
 def test_a_champion_that_was_made_elsewhere(open_town: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     town, _ = on_trial(open_town)
     days(town, 5)

@@ -78,6 +78,21 @@ def test_all_looks_together_let_no_more_through_that_are_no_better_than_the_gate
     assert share_let_through(0.0, 3) <= alone + 2 * np.sqrt(alone * (1 - alone) / WORLDS)
 
 
+def test_harm_takes_no_more_proof_than_at_the_gate():
+    """A slice is worse with 97.5 %: less than the 98.3 % that a look asks of a gain."""
+    loss = np.full(400, 9.0)  # squared errors of the champion
+    more = np.where(np.arange(400) < 100, 0.45 + np.tile([2.0, -2.0], 200), -1.5 + np.tile([0.4, -0.4], 200))
+    given = [np.sqrt(loss), np.sqrt(loss + more)]
+    for policy in (GatePolicy(slices=("plan",)), trial.policy(GatePolicy(slices=("plan",)))):
+        verdict = gate.judge(
+            policy, task="regression", classes=(), positive=None, truth=np.zeros(400), champion=given[0],
+            challenger=given[1], baseline=None, slices={"plan": np.repeat(["basic", "pro", "pro", "pro"], 100)},
+        )  # fmt: skip
+        assert verdict.comparison.low > 0
+        assert verdict.worse_slices == ("plan=basic",)
+    assert verdict.comparison.confidence == pytest.approx(1 - 0.05 / 3)
+
+
 def test_one_that_is_better_gets_through():
     assert share_let_through(0.25, 4) > 0.8
 

@@ -28,8 +28,9 @@ def judge(
     most: int,
 ) -> GateVerdict:
     """The gate's verdict on the ``other`` version beside the one that answered, on the newest labelled rows,
-    ``most`` of them, without those of broken feeds. Raises NotFound where one of them is gone or nothing is
-    known of what was asked, and what the gate and a model raise that takes other columns."""
+    ``most`` of them, without those of broken feeds, with what else the policy asks that labels tell. Raises
+    NotFound where one of them is gone or nothing is known of what was asked, and what the gate and a model
+    raise that takes other columns."""
     with project.store.snapshot() as tx:
         rows = list(monitors.answers(tx, model, version, since, until, labelled=True, newest=most))
         spans = gathering.broken_spans(tx, model, since)
@@ -47,17 +48,22 @@ def judge(
     table = known.table([row for row, usable in zip(rows, there, strict=True) if usable])
     said = said.take(there)
     answers = Material(project, project.model(model)).answers(run, table)
+    answers = champion.aligned(answers, run, known.run)
     asked = [name for name in policy.slices if name in table.column_names]  # the gate tells which is not
-    return gate.judge(
+    verdict = gate.judge(
         policy,
         task=known.run.task,
         classes=known.run.classes,
         positive=known.positive,
         truth=said.truth,
         champion=said.said,
-        challenger=champion.aligned(answers, run, known.run),
+        challenger=answers,
         baseline=None,
         slices={name: constraints.levels(table, name) for name in asked},
         business=known.run.recipe.business,
         champion_name=version,
     )
+    if verdict.comparison is None:
+        return verdict
+    told = constraints.told_by_labels(policy, known.run, table, said.truth, said.said, answers, version)
+    return gate.constrained(verdict, told)
