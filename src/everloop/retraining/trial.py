@@ -14,7 +14,7 @@ from everloop.core.decisions import BASELINE, Evidence, GatePolicy, GateVerdict
 from everloop.core.loop import DecisionRecord
 
 LOOKS = 3  # a monitoring.window apart, or more
-LEAST = 100  # labels to judge by
+LEAST = 100  # labels to judge by, new since the look before
 _OVER = "Not judged again"
 
 
@@ -42,10 +42,11 @@ def began(record: DecisionRecord, later: datetime) -> DecisionRecord:
 
 
 def too_early(record: DecisionRecord, came: int) -> str:
-    """Why it is not looked at yet: a look at the same labels would say the same. ``came``: labels since it
-    was trained; empty where some are new."""
+    """Why it is not looked at yet: a look at nearly the same labels would say the same, and be one less.
+    ``came``: labels since it was trained; empty where enough are new."""
     seen = [each.value for each in record.evidence if each.check == "trial" and each.value is not None]
-    return "no label has come since the last look" if seen and came <= max(seen) else ""
+    new = came - int(max(seen, default=0))
+    return f"{max(new, 0)} of {LEAST} labels have come since the last look" if seen and new < LEAST else ""
 
 
 def looked(record: DecisionRecord, verdict: GateVerdict, came: int | None, later: datetime) -> DecisionRecord:
@@ -91,5 +92,5 @@ def _changes(record: DecisionRecord) -> str:
     times = f"{left} times at most, each time by" if left > 1 else "once more, by"
     return (
         "Later labels that show it better than the champion: what was predicted since it was trained. "
-        f"{record.model}@{record.version} is judged again {times} {LEAST} labels or more."
+        f"{record.model}@{record.version} is judged again {times} {LEAST} new labels or more."
     )

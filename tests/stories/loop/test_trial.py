@@ -77,7 +77,7 @@ def test_labels_that_were_looked_at_are_not_looked_at_again(open_town: Open) -> 
         work(town.project)
     (record,) = town.decisions()
     assert (record.stage, record.looks, record.again_at) == ("trial", 2, town.clock.at + DAY)
-    assert record.changes.endswith(" Too early: no label has come since the last look.")
+    assert record.changes.endswith(" Too early: 0 of 100 labels have come since the last look.")
 
 
 def test_a_look_is_no_later_than_a_window_from_now(open_town: Open) -> None:

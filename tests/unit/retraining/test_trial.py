@@ -83,10 +83,11 @@ def test_harm_takes_no_more_proof_than_at_the_gate():
     loss = np.full(400, 9.0)  # squared errors of the champion
     more = np.where(np.arange(400) < 100, 0.45 + np.tile([2.0, -2.0], 200), -1.5 + np.tile([0.4, -0.4], 200))
     given = [np.sqrt(loss), np.sqrt(loss + more)]
+    plan = np.repeat(["basic", "pro", "pro", "pro"], 100)
     for policy in (GatePolicy(slices=("plan",)), trial.policy(GatePolicy(slices=("plan",)))):
         verdict = gate.judge(
             policy, task="regression", classes=(), positive=None, truth=np.zeros(400), champion=given[0],
-            challenger=given[1], baseline=None, slices={"plan": np.repeat(["basic", "pro", "pro", "pro"], 100)},
+            challenger=given[1], baseline=None, slices={"plan": plan},
         )  # fmt: skip
         assert verdict.comparison.low > 0
         assert verdict.worse_slices == ("plan=basic",)
@@ -100,14 +101,14 @@ def test_one_that_is_better_gets_through():
 def test_a_record_says_how_often_it_is_judged_again_and_what_would_change_it():
     record = trial.began(RECORD, LATER)
     assert (record.stage, record.again_at) == ("trial", LATER)
-    assert "churn@1.0.1 is judged again 3 times at most, each time by 100 labels" in record.changes
+    assert "churn@1.0.1 is judged again 3 times at most, each time by 100 new labels" in record.changes
     record = trial.looked(record, GateVerdict(False, "no gain"), 200, LATER)
     assert "churn@1.0.1 is judged again 2 times at most" in record.changes
     record = trial.waits(record, "37 unseen rows are too few", LATER)
     assert record.looks == 1
     assert record.changes.endswith(" Too early: 37 unseen rows are too few.")
     record = trial.looked(record, GateVerdict(False, "no gain"), 200, LATER)
-    assert "churn@1.0.1 is judged again once more, by 100 labels" in record.changes
+    assert "churn@1.0.1 is judged again once more, by 100 new labels" in record.changes
     record = trial.looked(record, GateVerdict(False, "no gain"), 200, LATER)
     assert record.changes == ""
 
@@ -127,10 +128,18 @@ def test_what_came_of_it_is_told():
     assert trial.result(then_another_champion) == ""
 
 
-@pytest.mark.parametrize(("came", "early"), [(200, True), (201, False)])
-def test_a_look_takes_labels_that_are_new(came, early):
+@pytest.mark.parametrize(("came", "early"), [(200, True), (201, True), (299, True), (300, False)])
+def test_a_look_takes_a_hundred_labels_that_are_new(came, early):
     record = trial.looked(RECORD, GateVerdict(False, "no gain"), 200, LATER)
     assert bool(trial.too_early(record, came)) is early
     unasked = trial.looked(record, GateVerdict(False, "It cannot be compared"), None, LATER)
     assert bool(trial.too_early(unasked, came)) is early
     assert not trial.too_early(RECORD, came)
+
+
+def test_how_many_labels_are_new_is_told():
+    record = trial.looked(RECORD, GateVerdict(False, "no gain"), 200, LATER)
+    assert trial.too_early(record, 237) == "37 of 100 labels have come since the last look"
+    assert (
+        trial.too_early(record, 180) == "0 of 100 labels have come since the last look"
+    )  # some were removed
