@@ -77,6 +77,8 @@ def judge(
         overall = compare(metric, pair(metric, old, new), policy.confidence_of_look)
     except TooFewRows as error:
         return GateVerdict(False, f"{metric.words} cannot be measured: {error.message}", against=named)
+    if champion is not None and task == "classification" and len(classes) > len(np.unique(old.truth)) == 1:
+        return GateVerdict(False, reasons.one_class(classes[old.truth[0]], rows), against=named)
     if np.allclose(old.given, new.given, rtol=1e-9, atol=1e-12):
         return GateVerdict(False, reasons.alike(against, rows), overall, against=named)
     if champion is None:

@@ -24,6 +24,13 @@ def alike(against: str, rows: int) -> str:
     return f"it gives the same answers as {against} on all {rows:,} unseen rows: nothing to gain"
 
 
+def one_class(name: str, rows: int) -> str:
+    return (
+        f"all {rows:,} unseen rows are of the class '{name}': by these alone that model is better which says "
+        "it most"
+    )
+
+
 def first_model(c: Comparison, against: str) -> str:
     """Without a champion: the bar is a constant answer, and the interval only informs."""
     sentence = f"the first model: {difference(c, against)}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from tests.stories.loop.test_trial import champion, days, on_trial
@@ -54,6 +55,17 @@ def test_a_release_of_it_by_hand(open_town: Open) -> None:
     days(town, 5)
     work(town.project)
     assert champion(town) == "1.0.0"
+
+
+def test_a_release_of_it_by_hand_while_the_clock_was_behind(open_town: Open) -> None:
+    town, record = on_trial(open_town)
+    town.clock.at -= timedelta(hours=20)
+    asked = deploying.Request(f"{MODEL}@{record.version}", strategy="direct")
+    begun = deploying.deploy(town.project, asked)
+    deploying.rollback(town.project, MODEL)
+    town.clock.at += timedelta(hours=20)
+    assert champion(town) == "1.0.0"
+    check_over(town, record, f"it was released already, {begun.release_id}")
 
 
 def test_labels_that_are_not_learnt_from_any_more(open_town: Open) -> None:

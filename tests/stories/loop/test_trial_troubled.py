@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import numpy as np
 import pytest
 from tests.stories.loop.test_trial import SOME, champion, days, on_trial
 from tests.stories.loop.town import MODEL, Town, turned, work
@@ -92,6 +93,27 @@ def test_its_calibration_is_looked_at_beside_the_champions(open_town: Open) -> N
     assert (looked.check, looked.fired) == ("calibration beside the champion", False)
     assert " of champion 1.0.0 on 846 unseen rows" in looked.message
     assert champion(town) == record.version
+
+
+def test_labels_of_one_class_alone_are_no_look(open_town: Open) -> None:
+    """By these the model is better that says this class oftener: the rest is late, or the feed is broken."""
+    town, _ = on_trial(open_town)
+    days(town, 5, lambda table: np.full(table.num_rows, "0"))
+    work(town.project)
+    assert (newest(town).stage, newest(town).looks, champion(town)) == ("trial", 0, "1.0.0")
+    assert " Too early: all 846 unseen rows are of the class '0'" in newest(town).changes
+
+
+def test_another_target_is_not_what_it_was_trained_for(open_town: Open) -> None:
+    town, _ = on_trial(open_town)
+    tree = Town.tree(on=())
+    tree["models"][MODEL]["target"] = "plan"
+    connected(town, tree)
+    days(town, 5)
+    work(town.project)
+    assert newest(town).looks == 1
+    assert "cannot be compared: The target is now 'plan', not 'churned'." in newest(town).evidence[-1].message
+    assert champion(town) == "1.0.0"
 
 
 def test_a_group_that_labels_do_not_tell(open_town: Open) -> None:

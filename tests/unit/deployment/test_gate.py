@@ -109,6 +109,17 @@ def test_same_decisions_are_not_promoted_either():
     assert ": equal (95% interval 0.000 to 0.000)" in verdict.reason
 
 
+def test_labels_of_one_class_alone_promote_nobody():
+    """Of a rare class no row may have come yet: by the others a model that never says it is better."""
+    truth, champion, _ = better_pair()
+    late = truth == "late"
+    verdict = ask(truth[late], champion[late], probabilities(np.full(late.sum(), 9.0)))
+    assert (verdict.promote, verdict.comparison, verdict.against) == (False, None, "champion")
+    assert f"all {late.sum():,} unseen rows are of the class 'late'" in verdict.reason
+    both = truth[-50:]
+    assert ask(both, champion[-50:], probabilities(np.zeros(50))).comparison is not None
+
+
 def test_too_few_rows_promote_nobody():
     truth, champion, challenger = better_pair(rows=29)
     verdict = ask(truth, champion, challenger)

@@ -119,6 +119,9 @@ def over(tx: Tx, project: Project, record: DecisionRecord) -> str:
     running, answers = releases.open_release(tx, model, PROD), releases.in_force(tx, model, PROD)
     if running is not None:
         return f"the release {running.release_id} is on its way"
+    again = [one for one in releases.list_releases(tx, model, PROD) if one.version == record.version]
+    if again:  # people know of it more than labels, whatever the clock said then
+        return f"it was released already, {again[0].release_id}"
     if answers is not None and record.ended_at is not None and answers.at > record.ended_at:
         return "there was a release or a rollback meanwhile"
     return ""

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from everloop.core import spans
 from everloop.core.decisions import GateVerdict
-from everloop.core.errors import MLOpsError, Unavailable
+from everloop.core.errors import Invalid, MLOpsError, Unavailable
 from everloop.core.loop import DecisionRecord
 from everloop.flows import candidates
 from everloop.flows import loop as rooms
@@ -54,9 +54,14 @@ def look(project: Project, record: DecisionRecord) -> DecisionRecord:
 
 
 def _span(project: Project, record: DecisionRecord) -> tuple[datetime, datetime]:
-    """What was predicted since it was trained, as neither model has learnt that, and has its labels."""
+    """What was predicted since it was trained, as neither model has learnt that, and has its labels. Raises
+    Invalid where the settings name another target by now."""
     with project.store.reading() as tx:
-        since = max(record.at, models.find_run(tx, record.run_id or "").started_at)
+        run = models.find_run(tx, record.run_id or "")
+    wanted, target = project.model(record.model).target, run.recipe.target
+    if wanted != target:
+        raise Invalid(f"The target is now '{wanted}', not '{target}'.")
+    since = max(record.at, run.started_at)
     return since, max(gathering.until(project, record.model) or since, since)
 
 
