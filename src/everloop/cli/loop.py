@@ -72,7 +72,7 @@ def _show(found: list[Standing], now: datetime) -> None:
     for each in found:
         serving = f"{each.model}@{each.champion} serves" if each.champion else "there is no champion yet"
         out.line(f"{each.model}: {'paused' if each.pause else 'on'}, {serving}", "bold")
-        going, last = each.under_way, each.last
+        going, last = (*each.under_way, *each.on_trial), each.last
         facts: dict[str, object] = {
             "damaged": told.damaged(each.unreadable).removeprefix("Damaged, and "),
             "paused": _paused(each),

@@ -94,6 +94,8 @@ def test_a_look_is_no_later_than_a_window_from_now(open_town: Open) -> None:
 
 def test_what_is_on_trial_is_told_after_later_decisions_too(open_town: Open) -> None:
     town, record = on_trial(open_town)
+    (standing,) = showing.standings(town.project)
+    assert telling.waits(standing, town.clock.at) == [f"{record.decision_id} {telling.outcome(record)}"]
     asking.ask(town.project, MODEL)
     work(town.project)
     (standing,) = showing.standings(town.project)

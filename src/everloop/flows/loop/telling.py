@@ -113,8 +113,7 @@ def _waits(one: Standing, now: datetime) -> Iterator[str]:
         if each.again_at is not None:
             yield f"it is tried again at {moment(each.again_at)}"
     for each in one.on_trial:
-        if each != last:  # of that all is told
-            yield f"{each.decision_id} {outcome(each)}"
+        yield f"{each.decision_id} {outcome(each)}"
     if one.work is not None:
         yield job(one.work, now)
     if not going and one.waiting and last is not None and last.action == "defer":
