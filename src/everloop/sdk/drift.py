@@ -209,9 +209,8 @@ class DriftDetector:
 
     def register(self, name: str, detector: Custom) -> None:
         """A function of (reference_data, current_data), under a name. It gets copies of tables, which it may
-        change. What it returns is its answer: a
-        bool, or a mapping with ``drift_detected``, a bool, and whatever else it tells (``p_value`` …). Raises
-        DriftDetectionError."""
+        change. What it returns is its answer: a bool, or a mapping with ``drift_detected``, a bool, and
+        whatever else it tells (``p_value`` …). Raises DriftDetectionError."""
         if not isinstance(name, str) or not name.replace("_", "").replace("-", "").isalnum():
             raise DriftDetectionError(
                 f"{name!r} is no name of a detector.", remedy="Use letters, digits, - and _."
