@@ -11,7 +11,7 @@ from .manifest import StoredColumn
 from .packs import Builder, Ref
 from .planning import Kept, Plan, Span
 from .stored import Stored, encode_patch
-from .survey import Marks
+from .survey import MARK, Marks
 from .values import Column, Others, Values
 
 Slot = Ref | tuple[int, int]  # an old segment, or a place in the packs at hand
@@ -49,7 +49,7 @@ class Draft:
         pairs = zip(self._plan.blocks, marks, strict=True)
         suspect = tuple(block < 0 or stored.marks[block] != mark for block, mark in pairs)
         if any(suspect):
-            stayed = self._plan.stayed(before, ends, suspect)
+            stayed = self._plan.stayed(before, ends, suspect, self._unchanged(stored))
             if len(stayed.rows) and isinstance(self._found, Others):
                 self._rewrite([strip for strip in stayed.strips if self._differs(before, strip)])
             elif len(stayed.rows):
@@ -73,6 +73,14 @@ class Draft:
                 fresh = self._found.at(some)
             self.segments.append(encoded(fresh))
             begin = end
+
+    def _unchanged(self, stored: StoredColumn) -> tuple[bool, ...]:
+        """Which of the inner blocks have the fingerprint that they had."""
+        return tuple(
+            (self._found.cut(*inner.span) if inner.span else self._found.at(inner.rows)).fingerprint[:MARK]
+            == stored.marks[inner.block]
+            for inner in self._plan.inner
+        )
 
     def _differs(self, before: Stored, strip: int) -> bool:
         """Whether what is left of a strip is other than it was."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
@@ -37,13 +37,23 @@ class Kept:
 
 
 @dataclass(frozen=True)
+class Inner:
+    """A block of the version before and its rows in the new table; ``span``: where they are side by side."""
+
+    block: int
+    rows: Places
+    span: Span | None
+
+
+@dataclass(frozen=True)
 class Plan:
     """Where the rows of the new table are.
 
     ``places``: the stored row of each; ``fresh``: the rows to be stored, by number; ``ends``: where their
     strips end; ``strips``: rows of each strip, new ones last; ``alive``: which of the old strips are still
     needed; ``blocks``: for each block of the new table the same block of the version before, by key, or -1;
-    ``same``: rows and their order are as before.
+    ``same``: rows and their order are as before; ``inner``: other blocks of the version before all of whose
+    rows are there, in their order.
     """
 
     places: Places
@@ -53,23 +63,31 @@ class Plan:
     alive: tuple[bool, ...]
     blocks: tuple[int, ...]
     same: bool
-    _asked: dict[tuple[bool, ...], Kept] = field(default_factory=dict, init=False, repr=False, compare=False)
+    inner: tuple[Inner, ...] = ()
+    _asked: dict[tuple[tuple[bool, ...], ...], Kept] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
     _one: Lock = field(default_factory=Lock, init=False, repr=False, compare=False)
 
-    def stayed(self, before: Stored, ends: Sequence[int], among: tuple[bool, ...]) -> Kept:
-        """The rows of some blocks of the new table (which end at ``ends``) that were stored before. Many
-        columns ask for the same ones."""
+    def stayed(
+        self, before: Stored, ends: Sequence[int], among: tuple[bool, ...], but: tuple[bool, ...]
+    ) -> Kept:
+        """The rows of some blocks of the new table (which end at ``ends``) that were stored before, ``but``
+        for those of some ``inner`` ones. Many columns ask for the same ones."""
         with self._one:
-            if among not in self._asked:
+            if (among, but) not in self._asked:
                 old = self.begins[len(self.alive)]
                 spans = [span for span, asked in zip(pairwise((0, *ends)), among, strict=True) if asked]
                 found = [np.flatnonzero(self.places[slice(*span)] < old) + span[0] for span in spans]
                 rows = np.concatenate([np.empty(0, np.int64), *found])
+                known = [inner.rows for inner, out in zip(self.inner, but, strict=True) if out]
+                if known:
+                    rows = np.setdiff1d(rows, np.concatenate(known), assume_unique=True)
                 span = _span(rows)
                 there = self.places[slice(*span)] if span else self.places[rows]
                 strips, local = before.lying(there)
-                self._asked[among] = Kept(rows, there, strips, local, span, _span(local))
-            return self._asked[among]
+                self._asked[among, but] = Kept(rows, there, strips, local, span, _span(local))
+            return self._asked[among, but]
 
     @cached_property
     def kept(self) -> list[int]:
@@ -108,9 +126,10 @@ def plan(new: Survey, before: Stored | None) -> Plan:
     places = np.full(count, -1, np.int64)
     strips: tuple[int, ...] = ()
     alive = ()
+    inner: tuple[Inner, ...] = ()
     if before is not None and new.key and before.manifest.key == new.key:
         blocks = _paired(new, before.manifest)
-        places = _found(new, before, blocks)
+        places, inner = _found(new, before, blocks)
         if (places >= 0).sum() >= _LEAST_SHARED * max(count, 1):
             strips = before.manifest.strips
             alive = _still_alive(places, before)
@@ -122,7 +141,7 @@ def plan(new: Survey, before: Stored | None) -> Plan:
     ends = rows.cuts(new.hashes[fresh], new.table.nbytes / max(count, 1))
     places[fresh] = sum(strips) + np.arange(len(fresh))
     sizes = np.diff([0, *ends]).tolist()
-    return Plan(places, fresh, ends, (*strips, *sizes), alive, tuple(blocks), False)
+    return Plan(places, fresh, ends, (*strips, *sizes), alive, tuple(blocks), False, inner)
 
 
 def _span(rows: Places) -> Span | None:
@@ -152,25 +171,42 @@ def _paired(new: Survey, before: Manifest) -> list[int]:
     return [waiting[marks].popleft() if waiting[marks] else -1 for marks in new.key_marks()]
 
 
-def _found(new: Survey, before: Stored, blocks: list[int]) -> Places:
+def _found(new: Survey, before: Stored, blocks: list[int]) -> tuple[Places, tuple[Inner, ...]]:
     """The stored row of each row, or -1: block by block where they are paired, else row by row by key."""
-    old = before.runs.places()
-    old_ends = np.r_[0, before.manifest.blocks].astype(np.int64)
-    places = np.full(new.table.num_rows, -1, np.int64)
-    rest_old = np.ones(len(old), bool)
-    rest_new = np.ones(len(places), bool)
+    old = list(pairwise((0, *before.manifest.blocks)))
+    then = _lying(before)
+    places = np.empty(new.table.num_rows, np.int64)
+    rest = []
     for (start, stop), block in zip(new.blocks, blocks, strict=True):
         if block >= 0:
-            begin, end = old_ends[block], old_ends[block + 1]
-            places[start:stop] = old[begin:end]
-            rest_old[begin:end] = False
-            rest_new[start:stop] = False
-    if rest_new.any() and rest_old.any():
-        there = old[rest_old]
-        earlier = rows.hashes({name: before.at(name, there) for name in new.key}, new.key, len(there))
-        numbers = rows.found(new.hashes[rest_new], earlier)
-        places[rest_new] = np.where(numbers < 0, -1, there[numbers])
-    return places
+            places[start:stop] = then(*old[block])
+        else:
+            places[start:stop] = -1
+            rest.append(np.arange(start, stop))
+    unpaired = sorted(set(range(len(old))) - set(blocks))
+    if not rest or not unpaired:
+        return places, ()
+    there = np.concatenate([then(*old[block]) for block in unpaired])
+    here = np.concatenate(rest)
+    earlier = rows.hashes({name: before.at(name, there) for name in new.key}, new.key, len(there))
+    numbers = rows.found(new.hashes[here], earlier)
+    places[here] = np.where(numbers < 0, -1, there[numbers])
+    inner, begin = [], 0
+    for block in unpaired:
+        end = begin + old[block][1] - old[block][0]
+        at = np.flatnonzero((numbers >= begin) & (numbers < end))
+        if len(at) == end - begin and (np.diff(numbers[at]) == 1).all():
+            inner.append(Inner(block, here[at], _span(here[at])))
+        begin = end
+    return places, tuple(inner)
+
+
+def _lying(before: Stored) -> Callable[[int, int], Places]:
+    """Where some rows of a version, one after another, are stored."""
+    if len(before.runs.starts) <= rows.AVERAGE:
+        return lambda start, stop: before.runs.between(start, stop).places()
+    places = before.runs.places()
+    return lambda start, stop: places[start:stop]
 
 
 def _still_alive(places: Places, before: Stored) -> tuple[bool, ...]:
@@ -178,8 +214,10 @@ def _still_alive(places: Places, before: Stored) -> tuple[bool, ...]:
     those that are small beside the rows that follow, so that many small additions do not make many strips."""
     strips = np.array(before.manifest.strips)
     there = np.zeros(int(before.begins[-1]), bool)
-    there[places[places >= 0]] = True
-    used = np.diff(np.r_[0, np.cumsum(there)][before.begins])
+    for start in range(0, len(places), rows.AVERAGE):
+        some = places[start : start + rows.AVERAGE]
+        there[some[some >= 0]] = True
+    used = np.array([np.count_nonzero(there[slice(*strip)]) for strip in pairwise(before.begins)], np.int64)
     kept = used >= np.maximum(_LEAST_ALIVE * strips, 1)
     added = int(len(places) - used[kept].sum())
     for strip in reversed(np.flatnonzero(kept).tolist()):

@@ -22,6 +22,7 @@ from everloop.core.errors import DuplicateColumns, EmptyTable, WrongType
 from . import files
 from .objects import first_change, is_missing
 from .types import type_name
+from .workers import workers
 
 _ONE_TYPE = "Give every value of the column one type, for example with astype(str) or pandas.to_numeric."
 _TIMES = (
@@ -98,8 +99,10 @@ def checked(table: pa.Table, what: str = "The table") -> pa.Table:
             type_name(field)
         except WrongType as error:
             raise WrongType(f"Column '{field.name}': {error.message}", remedy=error.remedy) from error
-        if _holds_text(field.type):
-            _refuse_other_text(table.column(field.name), field.name)
+    texts = [field.name for field in table.schema if _holds_text(field.type)]
+    with workers() as pool:
+        for _ in pool.map(lambda name: _refuse_other_text(table.column(name), name), texts):
+            pass
     return _without_views(table)
 
 

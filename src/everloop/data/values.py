@@ -49,6 +49,8 @@ class Numbers:
             absent = places < 0
             words[absent] = 0
             valid = ~absent if valid is None else valid & ~absent
+        if valid is not None and valid.all():
+            valid = None
         return replace(self, words=words, valid=valid)
 
     def differs(self, other: Numbers) -> Mask:

@@ -67,10 +67,14 @@ def test_rows_that_stayed_are_found_where_they_lie(added: int, removed: int, mov
     assert len(before.manifest.strips) > 3
     keys = new.table["key"].to_numpy()
     for asked in ({0}, {1, 2}, {0, 2}, {len(new.ends) - 1}, set(range(len(new.ends)))):
-        stayed = plan.stayed(before, new.ends, tuple(at in asked for at in range(len(new.ends))))
+        but = tuple(len(asked) % 2 == number % 2 for number in range(len(plan.inner)))
+        out = {
+            row for inner, left in zip(plan.inner, but, strict=True) if left for row in inner.rows.tolist()
+        }
+        stayed = plan.stayed(before, new.ends, tuple(at in asked for at in range(len(new.ends))), but)
         among = np.concatenate([np.arange(*new.blocks[at]) for at in sorted(asked)])
         old = int(plan.begins[len(plan.alive)])
-        assert stayed.rows.tolist() == [row for row in among if plan.places[row] < old]
+        assert stayed.rows.tolist() == [r for r in among if plan.places[r] < old and r not in out]
         assert stayed.there.tolist() == plan.places[stayed.rows].tolist()
         assert before.at("key", stayed.there).to_arrow().to_pylist() == keys[stayed.rows].tolist()
         there = before.values("key", stayed.strips).at(stayed.local)
@@ -78,3 +82,61 @@ def test_rows_that_stayed_are_found_where_they_lie(added: int, removed: int, mov
         for span, each in ((stayed.span, stayed.rows), (stayed.local_span, stayed.local)):
             if span is not None:
                 assert each.tolist() == list(range(*span))
+
+
+@pytest.mark.usefixtures("small_strips")
+@pytest.mark.parametrize("change", ["appended", "inserted", "inserted twice", "removed", "cut", "turned"])
+def test_blocks_whose_rows_are_all_there_are_known(change: str) -> None:
+    store = MemoryStore()
+    first = pa.table({"key": range(1_000), "value": np.arange(1_000) % 7})
+    before = store.open(store.keep(first))
+    more = pa.table({"key": np.arange(5_000, 5_070), "value": np.zeros(70, int)})
+    made = {
+        "appended": [first, more],
+        "inserted": [first.slice(0, 500), more, first.slice(500)],
+        "inserted twice": [
+            first.slice(0, 3),
+            more.slice(0, 9),
+            first.slice(3, 600),
+            more.slice(9),
+            first.slice(603),
+        ],
+        "removed": [first.slice(0, 500), first.slice(501)],
+        "cut": [first.slice(0, 990)],
+        "turned": [first.slice(400), first.slice(0, 400)],
+    }
+    new = survey(pa.concat_tables(made[change]), "sha256", before.manifest)
+    plan = planning.plan(new, before)
+    keys = new.table["key"].to_pylist()
+    expected = {}
+    for block, (start, stop) in enumerate(pairwise((0, *before.manifest.blocks))):
+        at = [keys.index(key) if key in keys else -1 for key in range(start, stop)]
+        if block not in plan.blocks and -1 not in at and at == sorted(at):
+            expected[block] = at
+    assert {inner.block: inner.rows.tolist() for inner in plan.inner} == expected
+    assert expected or change in ("removed", "cut")
+    for inner in plan.inner:
+        assert inner.span is None or inner.rows.tolist() == list(range(*inner.span))
+
+
+@pytest.mark.usefixtures("small_strips")
+@pytest.mark.parametrize("column", ["number", "text", "list"])
+@pytest.mark.parametrize("at", [995, 498, 502])
+def test_what_changed_within_such_a_block_is_found(column: str, at: int) -> None:
+    """Rows are added at the end and at 500, and a value before them is another one, or missing."""
+    store = MemoryStore()
+    values_of = {
+        "number": [row / 8 for row in range(1_000)],
+        "text": [f"text {row}" for row in range(1_000)],
+        "list": [[row] for row in range(1_000)],
+    }
+    first = pa.table({"key": range(1_000)} | values_of)
+    more = pa.table(
+        {"key": range(5_000, 5_006), "number": [0.5] * 6, "text": ["more"] * 6, "list": [[1]] * 6}
+    )
+    told = store.keep(first)
+    for new in (values_of[column][0], None):
+        changed = {**values_of, column: [*values_of[column][:at], new, *values_of[column][at + 1 :]]}
+        then = pa.table({"key": range(1_000)} | changed, first.schema)
+        after = pa.concat_tables([then.slice(0, 500), more.slice(0, 3), then.slice(500), more.slice(3)])
+        assert store.open(store.keep(after, told)).table().equals(after)
