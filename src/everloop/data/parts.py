@@ -12,13 +12,14 @@ from everloop.core.errors import Corrupt
 _CODEC = pa.Codec("zstd", 1)  # its calls hold no state and release the interpreter's lock
 _PART = struct.Struct("<BQQ")  # compressed or not, length, stored length
 _WORTH = 0.97
+_LEAST = 512  # bytes: of fewer hardly any are gained, and each call costs as much as that of thousands
 
 
 def join(parts: Sequence[bytes | memoryview]) -> bytes:
     """The parts one after the other, each with its lengths before it."""
     joined: list[bytes | memoryview] = [len(parts).to_bytes(1, "little")]
     for part in parts:
-        packed = _CODEC.compress(part, asbytes=True) if len(part) > 64 else part
+        packed = _CODEC.compress(part, asbytes=True) if len(part) > _LEAST else part
         if len(packed) <= _WORTH * len(part) and packed is not part:
             joined += [_PART.pack(1, len(part), len(packed)), packed]
         else:
