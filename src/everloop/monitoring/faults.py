@@ -13,6 +13,7 @@ the old shares.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from itertools import islice
 from typing import Any
 
@@ -25,6 +26,8 @@ from . import clocks, fits, impossible, renamed, repeats, spikes, stretches, swa
 from .columns import Coded, Numbers
 from .fits import Sample
 from .reference import Reference
+from .stretches import Stretch
+from .swapped import Parts
 from .texture import FeatureTexture, Texture, decimals_of
 from .windows import Window
 
@@ -66,13 +69,18 @@ def diagnose(
     samples = _samples(reference, table)
     found = [*_gone(window, results), *repeats.rows(samples, texture)]
     done = {each.subject for each in found}
-    crossed = list(swapped.find(reference, table, moved - done, leave=done))
+
+    @cache
+    def parts_of(name: str) -> list[Stretch]:
+        return stretches.candidates(samples.get(name), table.num_rows)
+
+    crossed = list(swapped.find(reference, table, moved - done, parts_of, leave=done))
     done |= {name for each in crossed for name in each.details["features"]}
     stuck = {each.subject: each for each in repeats.stuck(samples, texture, results, in_time)}
     for name, each in samples.items():
         if name not in done:
             usual = texture.features.get(name) if texture else None
-            found += islice(_of_feature(name, each, usual, stuck, name in moved, asked), 1)
+            found += islice(_of_feature(name, each, usual, stuck, name in moved, asked, parts_of), 1)
     return sorted([*found, *crossed], key=lambda each: (each.level != "critical", each.subject))
 
 
@@ -93,6 +101,7 @@ def _of_feature(
     stuck: Mapping[str, Result],
     drifted: bool,
     asked: Any,
+    parts_of: Parts,
 ) -> Iterator[Result]:
     """The first of them explains the rest."""
     yield from clocks.find(name, sample, usual, asked)
@@ -102,7 +111,7 @@ def _of_feature(
     if name in stuck:
         yield stuck[name]
     if drifted:
-        yield from _other_unit(name, sample)
+        yield from _other_unit(name, sample, parts_of)
         yield from _other_names(name, sample)
     if drifted or sample.free < fits.LEAST:  # of few rows no test may have told
         yield from impossible.degrees(name, sample, usual)
@@ -145,11 +154,11 @@ def _gone(window: Window, results: Sequence[Result]) -> Iterator[Result]:
             yield fault(each.subject, "missing", text, value=now, usual=before)
 
 
-def _other_unit(name: str, sample: Sample) -> Iterator[Result]:
+def _other_unit(name: str, sample: Sample, parts_of: Parts) -> Iterator[Result]:
     held = sample.held
     if sample.feature.kind != "number" or not isinstance(held, Numbers):
         return
-    for part in stretches.candidates(sample.feature, held):
+    for part in parts_of(name):
         found = units.find(Sample(sample.feature, Numbers(held.values[part.first : part.last])))
         if found is not None:
             text = (

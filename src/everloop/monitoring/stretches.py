@@ -3,13 +3,12 @@ reference, while the rows around it are."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from .columns import Coded, Floats, Ints, Numbers
-from .fits import LEAST, free_rows, limit
+from .fits import LEAST, Sample, free_rows, limit
 from .reference import FeatureReference
 
 BLOCKS = 40  # of which a stretch is made
@@ -42,14 +41,12 @@ class Stretch:
         return f" in the newest {share}" if self.first else ""
 
 
-def candidates(feature: FeatureReference, held: Numbers | Coded) -> Iterator[Stretch]:
-    """All rows; then the stretch, where there is one."""
-    rows = (held.values if isinstance(held, Numbers) else held.codes).size
-    yield Stretch(0, rows, rows)
-    if rows >= LEAST:
-        found = _stretch(feature, *_placed(feature, held))
-        if found is not None:
-            yield found
+def candidates(sample: Sample | None, rows: int) -> list[Stretch]:
+    """All rows; then the stretch, where there is one. ``sample``: None where its type does not fit."""
+    found = None
+    if sample is not None and rows >= LEAST:
+        found = _stretch(sample.feature, *_placed(sample.feature, sample.held))
+    return [Stretch(0, rows, rows), *([] if found is None else [found])]
 
 
 def _placed(feature: FeatureReference, held: Numbers | Coded) -> tuple[Ints, Floats]:

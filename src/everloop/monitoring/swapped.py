@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 import pyarrow as pa
 
 from everloop.core.monitoring import Result
 
-from . import fits, stretches
-from .columns import read
+from . import fits
 from .reference import FeatureReference, Reference
 from .stretches import Stretch
+
+Parts = Callable[[str], Sequence[Stretch]]
 
 _OWN = 0.15  # from its own reference
 _SCREEN = 2_000  # rows that a first look takes
@@ -19,11 +20,16 @@ MOST_COLUMNS = 100  # of which all pairs are looked at
 
 
 def find(
-    reference: Reference, table: pa.Table, names: Collection[str], *, leave: Collection[str] = ()
+    reference: Reference,
+    table: pa.Table,
+    names: Collection[str],
+    parts_of: Parts,
+    *,
+    leave: Collection[str] = (),
 ) -> Iterator[Result]:
     """Pairs of columns that each fit the other's reference and not their own, none of them among those to
     ``leave``. One of them is among ``names``: the other may have moved less. Of more than
-    100 columns those are looked at that moved most."""
+    100 columns those are looked at that moved most. ``parts_of``: the stretches of a column."""
     if not names:
         return
     given = set(table.column_names)
@@ -32,7 +38,10 @@ def find(
         if name in given and name not in leave and _judged(feature)
     ]  # fmt: skip
     here = _farthest(reference, table, here)
-    parts = {name: _parts(reference.features[name], table.column(name)) for name in here}
+    parts = {
+        name: [part for part in parts_of(name) if _moved(reference.features[name], table.column(name), part)]
+        for name in here
+    }
     here = [name for name in here if parts[name]]
     done: set[str] = set()
     for place, one in enumerate(here):
@@ -58,16 +67,9 @@ def _judged(feature: FeatureReference) -> bool:
     return feature.bins is not None or feature.levels is not None
 
 
-def _parts(feature: FeatureReference, column: pa.ChunkedArray) -> list[Stretch]:
-    """Where a column is not as it was."""
-    held = read(column, feature.kind)
-    if held is None:
-        return [Stretch(0, len(column), len(column))]
-    return [
-        part
-        for part in stretches.candidates(feature, held)
-        if fits.apart(feature, column.slice(part.first, part.last - part.first)) >= _OWN
-    ]
+def _moved(feature: FeatureReference, column: pa.ChunkedArray, part: Stretch) -> bool:
+    """Whether a column is not as it was."""
+    return fits.apart(feature, column.slice(part.first, part.last - part.first)) >= _OWN
 
 
 def _crossed(

@@ -12,7 +12,7 @@ import pytest
 from tests.unit.monitoring import feeds
 
 from everloop.core.monitoring import Result
-from everloop.monitoring import checks, faults, reference, texture, windows
+from everloop.monitoring import checks, faults, reference, stretches, texture, windows
 from everloop.monitoring import swapped as swaps
 
 Break = Callable[[Any, pa.Table], pa.Table]
@@ -341,6 +341,8 @@ def test_of_very_many_columns_the_pairs_of_those_that_moved_most_are_looked_at(
         return crossed(usual, table, one, other, parts)
 
     monkeypatch.setattr(swaps, "_crossed", seen)
-    found = list(swaps.find(reference.build(pa.table(usual)), pa.table(now), [*names, "high", "low"]))
+    parts = [stretches.Stretch(0, 300, 300)]
+    known, table = reference.build(pa.table(usual)), pa.table(now)
+    found = list(swaps.find(known, table, [*names, "high", "low"], lambda _: parts))
     assert [each.details["features"] for each in found] == [["high", "low"]]
     assert len(looked) <= swaps.MOST_COLUMNS * (swaps.MOST_COLUMNS - 1) / 2
