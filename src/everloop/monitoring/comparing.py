@@ -135,8 +135,9 @@ def _number(beside: _Beside, bins: Bins) -> Compared:
     count = bins.components.shape[1]
     free_rows = float(1 / effects[count])
     chances = [_distance_chance(distance / float(usual.peak[count]), free_rows, float(usual.freedom[count]))]
-    parts, each = _components(beside, bins.components, off, usual, longer)
-    settled = evidence.settled(beside.shares, bins.components, 1 / effects[:count])
+    variance, lean, peaked = evidence.shape(beside.shares, bins.components)
+    parts, each = _components(beside, off @ bins.components, variance, lean, usual, longer)
+    settled = evidence.settled(lean, peaked, 1 / effects[:count])
     if settled.any() and there >= _FITTED:
         chances.append(int(settled.sum()) * float(each[settled].min()))
     least = evidence.least(rows / float(usual.effect[count]), there / float(longer.effect[count]))
@@ -188,16 +189,14 @@ def _distance_chance(distance: float, rows: float, freedom: float) -> float:
 
 
 def _components(
-    beside: _Beside, components: Floats, off: Floats, usual: Usual, longer: Usual
+    beside: _Beside, off: Floats, variance: Floats, lean: Floats, usual: Usual, longer: Usual
 ) -> tuple[Floats, Floats]:
     """Of each component: how far its mean lies off in standard errors, and the chance of that."""
-    count = components.shape[1]
-    middle = beside.shares @ components
-    variance = np.maximum(beside.shares @ components**2 - middle**2, 1e-9)
+    count = off.size
+    variance = np.maximum(variance, 1e-9)
     here = usual.effect[:count] / beside.window.present
     there = longer.effect[:count] / beside.present
-    z = (off @ components) / np.sqrt(variance * (here + there)) / usual.peak[:count]
-    lean = evidence.skewness(beside.shares, components)
+    z = off / np.sqrt(variance * (here + there)) / usual.peak[:count]
     lean = lean * (here**2 - there**2) / (here + there) ** 1.5
     return z, evidence.of_means(z, lean, usual.freedom[:count])
 

@@ -13,7 +13,8 @@ from scipy.special import betainc, chdtrc, gammainc, gammaincc, gammaln, kolmogo
 
 from .columns import Floats
 
-_EXACT = 2_000
+_EXACT = 2_000  # rows
+_TAIL = 0.2
 
 
 def of_means(z: Any, skewness: Any = 0.0, freedom: Any = np.inf) -> Floats:
@@ -47,12 +48,14 @@ def of_rare(here: Any, rows: Any, there: Any, reference_rows: Any) -> Floats:
 
 def of_distance(distance: float, rows: float) -> float:
     """Of the largest distance of two distribution functions, where ``rows`` independent ones are compared
-    with a known distribution (Kolmogorov & Smirnov; exact in the tail for few rows)."""
+    with a known distribution (Kolmogorov & Smirnov; exact in the tail for few rows, of which the limit is
+    cautious elsewhere)."""
     if distance <= 0 or rows <= 0:
         return 1.0
-    if rows <= _EXACT:
-        return float(min(1.0, 2 * smirnov(max(int(rows), 1), min(distance, 1.0))))
-    return float(kolmogorov(distance * np.sqrt(rows)))
+    limit = float(kolmogorov(distance * np.sqrt(rows)))
+    if rows > _EXACT or limit > _TAIL:
+        return limit
+    return float(min(limit, 2 * smirnov(max(int(rows), 1), min(distance, 1.0))))
 
 
 def least(rows: float, reference_rows: float) -> float:
@@ -80,20 +83,18 @@ def of_shares(counts: Floats, shares: Floats, rows: float, reference_rows: float
     return float(chdtrc(mean / scale, statistic / scale))
 
 
-def skewness(shares: Floats, components: Floats) -> Floats:
-    """Of each component, one row."""
-    middle = shares @ components
-    off = components - middle
-    variance = np.maximum(shares @ off**2, 1e-300)
-    return np.asarray((shares @ off**3) / variance**1.5)
+def shape(shares: Floats, components: Floats) -> tuple[Floats, Floats, Floats]:
+    """Variance, skewness and excess kurtosis of each component, one row."""
+    off = components - shares @ components
+    square = off * off
+    variance = np.maximum(shares @ square, 1e-300)
+    lean, peaked = (shares @ (square * off)) / variance**1.5, (shares @ (square * square)) / variance**2 - 3
+    return np.asarray(variance), np.asarray(lean), np.asarray(peaked)
 
 
-def settled(shares: Floats, components: Floats, rows: Any) -> Any:
+def settled(lean: Floats, peaked: Floats, rows: Any) -> Any:
     """Whose mean over so many rows is distributed as ``of_means`` takes it, in the tail too: its excess
     kurtosis beyond that of the gamma distribution is .05 at most. Rare values ask for many rows."""
-    off = components - shares @ components
-    variance = np.maximum(shares @ off**2, 1e-300)
-    lean, peaked = (shares @ off**3) / variance**1.5, (shares @ off**4) / variance**2 - 3
     return np.abs(peaked - 1.5 * lean**2) <= 0.05 * np.asarray(rows)
 
 

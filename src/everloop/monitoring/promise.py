@@ -128,7 +128,8 @@ def _mean_power(plan: _Plan, feature: FeatureReference, bins: Bins, shift: float
     present = 1 - feature.missing / feature.rows
     means = off @ bins.components
     here = plan.rows * present / feature.dependence.at(plan.rows).effect[:count]
-    settled = evidence.settled(bins.shares, bins.components, here)
+    _, lean, peaked = evidence.shape(bins.shares, bins.components)
+    settled = evidence.settled(lean, peaked, here)
     if not settled.any():
         return 0.0
     part = int(np.argmax(np.where(settled, np.abs(means), -1.0)))

@@ -75,9 +75,10 @@ def test_components_that_count_are_rarely_far(zeros, rows):
     rng, trials = np.random.default_rng(3), 30_000
     values = np.where(rng.random(20_000) < zeros, 0.0, rng.normal(size=20_000))
     bins = reference.build(pa.table({"x": values})).features["x"].bins
-    settled = evidence.settled(bins.shares, bins.components, rows)
+    _, skewness, peaked = evidence.shape(bins.shares, bins.components)
+    settled = evidence.settled(skewness, peaked, rows)
     means = rng.multinomial(rows, bins.shares, size=trials) @ bins.components
-    lean = evidence.skewness(bins.shares, bins.components) / np.sqrt(rows)
+    lean = skewness / np.sqrt(rows)
     chances = evidence.of_means(means / np.sqrt(rows), lean)
     often = (chances <= 1e-4).mean(axis=0)
     print(zeros, rows, settled, often)
