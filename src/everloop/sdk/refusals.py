@@ -67,7 +67,10 @@ def _fitting(method: Callable[..., Any], name: str, fits: TypeAdapter[Any], valu
         return fits.validate_python(value)
     except ValidationError as error:
         first = error.errors()[0]
-        place, said = ".".join([name, *_place(first["loc"], value)]), first["msg"]
+        place, said = (
+            ".".join([name, *_place(first["loc"], value)]),
+            first["msg"].removeprefix("Value error, "),
+        )
         raise WrongType(
             f"{place} is {reprlib.repr(first['input'])}: {said[0].lower()}{said[1:]}.",
             remedy=f"See help({method.__qualname__}).",

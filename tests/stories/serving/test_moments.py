@@ -63,6 +63,12 @@ def test_a_label_of_such_a_time_is_invalid_and_the_others_are_kept(server: Serve
     assert "1970 to 9000" in answer.json["results"][0]["error"]
 
 
+def test_a_label_whose_time_is_none_is_told_in_plain_words(server: Server) -> None:
+    label = {"prediction_id": "pred_1", "label": "setosa", "at": "yesterday"}
+    told = check_problem(server.ask("POST", "/labels", {"labels": [label]}), 422)
+    assert told["detail"] == "'labels.0.at' is 'yesterday': a time is written as in 2026-03-01T12:00:00Z."
+
+
 def test_where_no_label_is_kept_the_request_is_refused(server: Server) -> None:
     label = {"prediction_id": "pred_lost", "label": "setosa", "at": LATE}
     told = check_problem(server.ask("POST", "/labels", {"labels": [label, label]}), 422)

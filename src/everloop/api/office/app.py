@@ -155,7 +155,8 @@ def _wrong(found: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
         place = one["loc"][1:6] or one["loc"]
         if len(place) > 1 and _BRANCH.fullmatch(str(place[-1])):
             place = place[:-1]
-        said = f"{one['msg'][0].lower()}{one['msg'][1:]}".partition(" after validation")[0][:300]
+        told = one["msg"].removeprefix("Value error, ")
+        said = f"{told[0].lower()}{told[1:]}".partition(" after validation")[0][:300]
         where = ".".join(str(part)[:80] for part in place)
         if one["type"] == "missing":
             said = "is missing"
