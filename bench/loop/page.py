@@ -88,7 +88,10 @@ five more fits that leave a fifth of them out in turn: stops 86 for 85 %. A gate
 hotel and employment as before, and one of 56 promotions of stops and chicago before a worse step; who
 would rather have that may set it. Trainings that were not used up early, spent two steps after the last,
 and models of the older against the newer half of the rows before anything is trained, were no better
-under a gate that lets more through.
+under a gate that lets more through. What is served averaged with what was served before, a quarter of it,
+at the same promotions and from one first model: flights 91 for 88 %, ratings 98 for 94, stops and employment
+half a point more, but hotel 93 for 96, chicago and power a point less, and the model grows with each
+promotion; with the last model alone flights is 89 %.
 
 Breaks put into these streams, and which of them are caught before they are learnt: [FEEDS.md](FEEDS.md).
 From the last label that is needed to the new champion: [DELAY.md](DELAY.md).
